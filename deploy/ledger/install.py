@@ -1,0 +1,106 @@
+"""Lay out a Terraform filesystem mirror with the ledger provider in it.
+
+``python deploy/ledger/install.py DIR`` prints the path of the Terraform CLI
+configuration file; hand it to Terraform as ``TF_CLI_CONFIG_FILE``.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = "provisionerd.test/demo/ledger"
+VERSION = "1.0.0"
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+_CLI_CONFIG = """\
+provider_installation {{
+  filesystem_mirror {{
+    path    = {mirror}
+    include = ["{source}"]
+  }}
+  direct {{
+    exclude = ["{source}"]
+  }}
+}}
+"""
+
+_WRAPPER = """\
+#!/bin/sh
+# The framework keeps its certificate under $HOME, which a template's environment may lack.
+HOME={home} exec {python} -I {provider} "$@"
+"""
+
+
+class LedgerError(Exception):
+    """The ledger provider can not be installed; the message says what to do."""
+
+
+def install(mirror_dir: Path, python: Path) -> Path:
+    """Lay out the mirror; may be repeated.
+
+    Args:
+        mirror_dir: where the mirror goes, made if missing.
+        python: the interpreter that has the package ``tf``.
+
+    Returns:
+        The Terraform CLI configuration file to name in ``TF_CLI_CONFIG_FILE``.
+
+    Raises:
+        LedgerError: the interpreter lacks ``tf``.
+    """
+    _require_framework(python)
+    mirror = mirror_dir.absolute()
+    target = mirror / "providers" / SOURCE / VERSION / _platform()
+    target.mkdir(parents=True, exist_ok=True)
+    provider = target / "provider.py"
+    shutil.copyfile(Path(__file__).with_name("provider.py"), provider)
+    _write_wrapper(target / f"terraform-provider-ledger_v{VERSION}", mirror, python, provider)
+    config = mirror / "terraform.rc"
+    folder = json.dumps(str(mirror / "providers"))
+    config.write_text(_CLI_CONFIG.format(mirror=folder, source=SOURCE))
+    return config
+
+
+def main() -> None:
+    """Install for the interpreter that runs this."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: install.py DIR")
+    try:
+        print(install(Path(sys.argv[1]), Path(sys.executable)))  # noqa: T201
+    except LedgerError as error:
+        sys.exit(str(error))
+
+
+def _require_framework(python: Path) -> None:
+    probe = "import importlib.util as u, sys; sys.exit(u.find_spec('tf') is None)"
+    if subprocess.run([python, "-c", probe], check=False).returncode != 0:
+        raise LedgerError(
+            f"The ledger provider needs the package tf, which {python} lacks: "
+            "install it with `pip install 'provisionerd[ledger]'`."
+        )
+
+
+def _platform() -> str:
+    machine = platform.machine()
+    return f"{platform.system().lower()}_{_ARCHITECTURES.get(machine, machine)}"
+
+
+def _write_wrapper(wrapper: Path, mirror: Path, python: Path, provider: Path) -> None:
+    # Not resolved: the link in a virtualenv is what makes it find its packages.
+    words = {"home": mirror, "python": python.absolute(), "provider": provider}
+    script = _WRAPPER.format(**{name: shlex.quote(str(word)) for name, word in words.items()})
+    draft = wrapper.with_name("wrapper.draft")
+    draft.write_text(script)
+    draft.chmod(0o755)
+    draft.replace(wrapper)
+
+
+if __name__ == "__main__":
+    main()
