@@ -141,3 +141,41 @@ class JobPriority:
 
     HUMAN = 0  #: somebody waits for the build
     PREBUILD = 10  #: initiated by the prebuilds user
+
+
+class FailureReason(StrEnum):
+    """Why a job failed, for operators. A label of metrics: closed, and apart from the contract.
+
+    ``JobErrorCode`` is what callers see; this tells who has to do something about it.
+    """
+
+    ARCHIVE = "archive"  #: the template's archive was refused
+    CANCELED = "canceled"  #: a cancel was requested and could not end the build cleanly
+    COST = "cost"  #: the plan's price cannot be read
+    DEADLINE = "deadline"  #: a stage took longer than its setting allows
+    DRAINED = "drained"  #: the worker shut down during apply
+    INTERNAL = "internal"  #: a fault of ours
+    PARAMETERS = "parameters"  #: a parameter or variable lacks a value, or is not known
+    PENDING_LIMIT = "pending_limit"  #: no worker claimed the job in time
+    POISON = "poison"  #: the job's worker was lost in every attempt
+    QUOTA = "quota"  #: the quota commit refused the build
+    TEMPLATE = "template"  #: the template's files cannot be read
+    TERRAFORM = "terraform"  #: the engine reported an error
+    WORKER_LOST = "worker_lost"  #: the worker vanished during apply
+
+
+class Stage(StrEnum):
+    """The named steps of a workspace build, as ``provisioner_jobs.stage`` keeps them."""
+
+    SET_UP = "set_up"
+    INIT = "init"
+    PLAN = "plan"
+    PRICE = "price"
+    COMMIT_QUOTA = "commit_quota"
+    APPLY = "apply"
+    COMPLETE = "complete"
+
+    @property
+    def has_side_effects(self) -> bool:
+        """Whether a build that vanished in this stage may have changed something outside."""
+        return self in {Stage.APPLY, Stage.COMPLETE}

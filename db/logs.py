@@ -1,0 +1,87 @@
+"""Log lines of jobs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.enums import LogLevel, LogSource
+from db.errors import LeaseLostError
+
+LINE_LIMIT = 1024
+"""Characters of one stored line: the width of the column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogRow:
+    """A line as stored: without a line end, at most ``LINE_LIMIT`` characters, no NUL."""
+
+    created_at: datetime
+    source: LogSource
+    level: LogLevel
+    stage: str
+    output: str
+
+
+def append_logs(
+    session: Session,
+    *,
+    job_id: uuid.UUID,
+    lease_token: uuid.UUID,
+    rows: Sequence[LogRow],
+    overflowed: bool = False,
+) -> None:
+    """Store lines of a running job, and their size on its row, in one statement.
+
+    Args:
+        overflowed: whether lines were left out for size; the mark stays once set.
+
+    Raises:
+        LeaseLostError: the token is no longer the job's.
+    """
+    stored = session.execute(
+        text("""
+            WITH held AS (
+                UPDATE provisioner_jobs
+                SET logs_length = logs_length + :length,
+                    logs_overflowed = logs_overflowed OR :overflowed
+                WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+                RETURNING id
+            ), stored AS (
+                INSERT INTO provisioner_job_logs
+                    (job_id, created_at, source, level, stage, output)
+                SELECT held.id, line.*
+                FROM held, unnest(
+                    CAST(:created_at AS timestamptz[]),
+                    CAST(:source AS log_source[]),
+                    CAST(:level AS log_level[]),
+                    CAST(:stage AS varchar[]),
+                    CAST(:output AS varchar[])
+                ) AS line
+            )
+            SELECT 1 FROM held
+        """),
+        {
+            "job_id": job_id,
+            "lease_token": lease_token,
+            "length": logs_size(rows),
+            "overflowed": overflowed,
+            "created_at": [row.created_at for row in rows],
+            "source": [row.source.value for row in rows],
+            "level": [row.level.value for row in rows],
+            "stage": [row.stage for row in rows],
+            "output": [row.output for row in rows],
+        },
+    ).first()
+    if stored is None:
+        raise LeaseLostError(job_id)
+
+
+def logs_size(rows: Sequence[LogRow]) -> int:
+    """Return the bytes that the lines count against the job's limit."""
+    return sum(len(row.output.encode()) for row in rows)

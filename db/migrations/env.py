@@ -1,0 +1,37 @@
+"""How Alembic runs our migrations: one transaction each, one caller at a time, no long waits."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from db.models import Base
+
+ADVISORY_LOCK = 7_203_482_611
+
+
+def run_migrations(connection: Connection) -> None:
+    """Run the migrations that the caller asked for on its connection."""
+    # The lock is the session's, so that it spans the transactions of all migrations. A second
+    # `provisionerd migrate` waits for the first, then finds nothing to do.
+    connection.execute(text("SET statement_timeout = 0"))
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+    # A migration that cannot get its lock fails, instead of stopping every build behind it.
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.commit()
+    try:
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            transaction_per_migration=True,
+            compare_server_default=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+        connection.commit()
+
+
+run_migrations(context.config.attributes["connection"])

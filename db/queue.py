@@ -1,0 +1,69 @@
+"""The queues as SQL sees them: what waits, for how long, for whom."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.workers import STALE_AFTER
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueDepth:
+    """How many jobs wait in a queue, and how many live workers serve it."""
+
+    queue: str
+    depth: int
+    oldest_s: float  #: age of the oldest waiting job
+    workers: int
+    slots: int  #: how many builds these workers run at once
+
+
+def queue_depths(session: Session) -> list[QueueDepth]:
+    """Return every queue that has waiting jobs or live workers, by name."""
+    rows = session.execute(
+        text("""
+            WITH waiting AS (
+                SELECT queue, count(*) AS depth,
+                       extract(epoch FROM now() - min(created_at))::float AS oldest_s
+                FROM provisioner_jobs
+                WHERE started_at IS NULL AND completed_at IS NULL
+                GROUP BY queue
+            ), serving AS (
+                SELECT queue, count(*) AS workers, sum(concurrency) AS slots
+                FROM provisioner_daemons, unnest(queues) AS queue
+                WHERE last_seen_at > now() - :stale AND stopped_at IS NULL AND NOT draining
+                GROUP BY queue
+            )
+            SELECT queue,
+                   coalesce(depth, 0) AS depth,
+                   coalesce(oldest_s, 0) AS oldest_s,
+                   coalesce(workers, 0) AS workers,
+                   coalesce(slots, 0)::int AS slots
+            FROM waiting
+            FULL JOIN serving USING (queue)
+            ORDER BY queue
+        """),
+        {"stale": STALE_AFTER},
+    )
+    return [QueueDepth(**row._asdict()) for row in rows]
+
+
+def overdue_jobs(session: Session, *, limit: timedelta, count: int = 100) -> list[uuid.UUID]:
+    """Return jobs that have waited in their queue for longer than ``limit``, oldest first."""
+    rows = session.execute(
+        text("""
+            SELECT id
+            FROM provisioner_jobs
+            WHERE started_at IS NULL AND completed_at IS NULL
+              AND created_at < now() - :limit AND updated_at < now() - :limit
+            ORDER BY created_at
+            LIMIT :count
+        """),
+        {"limit": limit, "count": count},
+    )
+    return list(rows.scalars())

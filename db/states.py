@@ -1,0 +1,129 @@
+"""Terraform states of workspaces: identified, guarded, never replaced by something older.
+
+A state names its lineage (which resources it is about) and its serial (which grows with each
+change). A stored state is replaced only by one of the same lineage whose serial is not lower.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.errors import LeaseLostError
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A Terraform state file and what identifies it."""
+
+    data: bytes
+    lineage: str
+    serial: int
+
+
+def read_state(data: bytes | None) -> State | None:
+    """Return the state in ``data``, or None when it is absent, cut off or not a state."""
+    try:
+        content = json.loads(data or b"")
+        lineage, serial = content["lineage"], content["serial"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(lineage, str) or type(serial) is not int or data is None:
+        return None
+    return State(data=data, lineage=lineage, serial=serial)
+
+
+def store_state(
+    session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID, state: State
+) -> bool:
+    """Store a checkpoint of the build's state; return whether it replaced the stored one.
+
+    It does not when the stored state is of another lineage or has a higher serial.
+
+    Raises:
+        LeaseLostError: the token is no longer the job's.
+    """
+    hold_lease(session, job_id=job_id, lease_token=lease_token)
+    return replace_state(session, job_id=job_id, state=state)
+
+
+def hold_lease(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -> None:
+    """Make sure that nobody takes the job over before this transaction ends.
+
+    Raises:
+        LeaseLostError: somebody already has, or the job is finished.
+    """
+    held = session.execute(
+        text("""
+            SELECT 1
+            FROM provisioner_jobs
+            WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+            FOR SHARE
+        """),
+        {"job_id": job_id, "lease_token": lease_token},
+    ).first()
+    if held is None:
+        raise LeaseLostError(job_id)
+
+
+def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
+    """Store a state found on disk after its build was closed; return whether it was newer.
+
+    For a worker that was lost or paused during apply. It is also copied into a later build
+    that has not begun. It is refused when a later build has begun: that one started from the
+    stored state, and its own state is now the truth.
+    """
+    build = session.execute(
+        text("""
+            SELECT b.workspace_id, b.build_number
+            FROM workspace_builds b
+            JOIN workspaces w ON w.id = b.workspace_id
+            WHERE b.job_id = :job_id
+            FOR UPDATE OF w
+        """),
+        {"job_id": job_id},
+    ).one()
+    later = session.execute(
+        text("""
+            SELECT b.job_id, j.started_at IS NOT NULL AS begun
+            FROM workspace_builds b
+            JOIN provisioner_jobs j ON j.id = b.job_id
+            WHERE b.workspace_id = :workspace_id AND b.build_number > :build_number
+        """),
+        build._asdict(),
+    ).all()
+    if any(row.begun for row in later):
+        return False
+    stored = replace_state(session, job_id=job_id, state=state)
+    for row in later:
+        replace_state(session, job_id=row.job_id, state=state)
+    return stored
+
+
+def replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
+    """Write the state on the job's build unless it is older. The caller guards who may write."""
+    replaced = session.execute(
+        text("""
+            UPDATE workspace_builds
+            SET provisioner_state = :data,
+                state_lineage = :lineage,
+                state_serial = :serial,
+                checkpoint_at = now(),
+                updated_at = now()
+            WHERE job_id = :job_id
+              AND (provisioner_state IS NULL
+                   OR (state_lineage = :lineage AND state_serial <= :serial))
+            RETURNING 1
+        """),
+        {
+            "job_id": job_id,
+            "data": state.data,
+            "lineage": state.lineage,
+            "serial": state.serial,
+        },
+    ).first()
+    return replaced is not None

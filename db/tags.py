@@ -1,0 +1,83 @@
+"""Tags of jobs and workers, and the queues that follow from them.
+
+A job's tag set decides its queue, and a worker serves the queue of every tag set that it
+satisfies: an untagged job is only for untagged workers; a tagged job is for workers that have
+all of its tags; a user's jobs are only for that user's workers. Source: the rules of the system
+that we follow (docs/admin/provisioners).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from db.errors import InvalidError
+
+UNTAGGED_QUEUE = "builds"
+SCOPE_TAGS = ("scope", "owner")
+# A worker subscribes to the queue of each subset of its tags: 2 ** 6 queues are still one
+# cheap BRPOP; more would not be.
+MAX_WORKER_TAGS = 6
+
+
+def normalize_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return ``tags`` with ``scope`` and ``owner`` filled in and keys sorted.
+
+    Raises:
+        InvalidError: an empty or NUL-holding tag, an unknown scope, or a user scope without owner.
+    """
+    for key, value in tags.items():
+        if not key.strip() or "\x00" in key + value:
+            raise InvalidError("tags cannot be empty or contain the null byte (0x00)")
+    scope = tags.get("scope", "organization")
+    owner = tags.get("owner", "")
+    if scope not in {"organization", "user"}:
+        raise InvalidError(f'the tag "scope" must be organization or user, not {scope!r}')
+    if (scope == "user") != bool(owner):
+        raise InvalidError('the tag "owner" goes with scope=user, and scope=user needs an owner')
+    return dict(sorted({**tags, "scope": scope, "owner": owner}.items()))
+
+
+def queue_name(tags: Mapping[str, str]) -> str:
+    """Return the queue of jobs with these tags: ``builds`` when there are none of their own."""
+    normal = normalize_tags(tags)
+    if normal["scope"] == "organization" and not _own_tags(normal):
+        return UNTAGGED_QUEUE
+    digest = hashlib.sha256(json.dumps(normal, sort_keys=True).encode()).hexdigest()
+    return f"{UNTAGGED_QUEUE}-{digest[:16]}"
+
+
+def served_queues(worker_tags: Mapping[str, str]) -> list[str]:
+    """Return the queues that a worker with these tags serves, those of most tags first.
+
+    Raises:
+        InvalidError: the tags are not allowed, or more than ``MAX_WORKER_TAGS``.
+    """
+    normal = normalize_tags(worker_tags)
+    own = _own_tags(normal)
+    if len(own) > MAX_WORKER_TAGS:
+        raise InvalidError(f"a worker can have at most {MAX_WORKER_TAGS} tags, not {len(own)}")
+    scope = {key: normal[key] for key in SCOPE_TAGS}
+    if not own:
+        return [queue_name(scope)]
+    # A worker with tags serves untagged jobs only within its user's scope.
+    smallest = 1 if scope["scope"] == "organization" else 0
+    return [queue_name({**scope, **subset}) for subset in _subsets(own, smallest)]
+
+
+def missing_tags(job_tags: Mapping[str, str], worker_tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the job's tags that the worker lacks or has with another value."""
+    job, worker = normalize_tags(job_tags), normalize_tags(worker_tags)
+    return {key: value for key, value in job.items() if worker.get(key) != value}
+
+
+def _own_tags(normal: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in normal.items() if key not in SCOPE_TAGS}
+
+
+def _subsets(tags: Mapping[str, str], smallest: int) -> Iterator[dict[str, str]]:
+    for size in range(len(tags), smallest - 1, -1):
+        for items in combinations(tags.items(), size):
+            yield dict(items)
