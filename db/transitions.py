@@ -312,7 +312,7 @@ def _guarded(
     """
     key = {"job_id": job_id, "lease_token": lease_token}
     updated = session.execute(
-        text(f"UPDATE provisioner_jobs {changes} RETURNING 1"),  # noqa: S608 - our own constants
+        text(f"UPDATE provisioner_jobs {changes} RETURNING 1"),
         {**key, **parameters},
     ).first()
     if updated is not None:

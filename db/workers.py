@@ -36,10 +36,12 @@ def register_worker(
     worker_id = session.execute(
         text("""
             INSERT INTO provisioner_daemons
-                (id, name, tags, queues, provisioners, concurrency, version, hostname, last_seen_at)
+                (id, name, tags, queues, provisioners,
+                 concurrency, version, hostname, last_seen_at)
             VALUES
                 (:id, :name, CAST(:tags AS jsonb), :queues,
-                 CAST(:provisioners AS provisioner_type[]), :concurrency, :version, :hostname, now())
+                 CAST(:provisioners AS provisioner_type[]),
+                 :concurrency, :version, :hostname, now())
             ON CONFLICT (lower(name), lower(coalesce(tags ->> 'owner', ''))) DO UPDATE
             SET tags = excluded.tags,
                 queues = excluded.queues,

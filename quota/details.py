@@ -1,0 +1,95 @@
+"""What a person is told about a quota: who gives, who takes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupAllowance:
+    """What one group gives the owner."""
+
+    group: str
+    quota_allowance: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceConsumption:
+    """What one workspace takes: the cost of its latest build."""
+
+    workspace_id: uuid.UUID
+    workspace: str
+    transition: str
+    status: str
+    daily_cost: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaDetails:
+    """The quota of one owner in one organization, in credits per day."""
+
+    credits_consumed: int
+    budget: int
+    groups: Sequence[GroupAllowance]
+    workspaces: Sequence[WorkspaceConsumption]
+
+
+def workspace_quota_details(
+    session: Session, *, organization_id: uuid.UUID, owner_id: uuid.UUID
+) -> QuotaDetails:
+    """Return budget and consumption with what each group gives and each workspace takes.
+
+    The sums are over the very rows returned, so that they cannot disagree with them. A commit
+    may follow at any time: for why a build was refused, its own row has the figures.
+    """
+    scope = {"organization_id": organization_id, "owner_id": owner_id}
+    groups = [
+        GroupAllowance(**row._asdict())
+        for row in session.execute(
+            text("""
+                SELECT groups.name AS group, groups.quota_allowance
+                FROM group_members_expanded AS member
+                JOIN groups ON groups.id = member.group_id
+                WHERE member.user_id = :owner_id AND groups.organization_id = :organization_id
+                ORDER BY groups.id <> groups.organization_id, groups.name
+            """),
+            scope,
+        )
+    ]
+    workspaces = [
+        WorkspaceConsumption(**row._asdict())
+        for row in session.execute(
+            text("""
+                SELECT workspaces.id AS workspace_id,
+                       workspaces.name AS workspace,
+                       latest.transition::text,
+                       job.job_status::text AS status,
+                       latest.daily_cost
+                FROM workspaces
+                CROSS JOIN LATERAL (
+                    SELECT build.transition, build.job_id, build.daily_cost
+                    FROM workspace_builds AS build
+                    WHERE build.workspace_id = workspaces.id
+                    ORDER BY build.build_number DESC
+                    LIMIT 1
+                ) AS latest
+                JOIN provisioner_jobs AS job ON job.id = latest.job_id
+                WHERE workspaces.owner_id = :owner_id
+                  AND workspaces.organization_id = :organization_id
+                  AND NOT workspaces.deleted
+                ORDER BY latest.daily_cost DESC, workspaces.name
+            """),
+            scope,
+        )
+    ]
+    return QuotaDetails(
+        credits_consumed=sum(workspace.daily_cost for workspace in workspaces),
+        budget=sum(group.quota_allowance for group in groups),
+        groups=groups,
+        workspaces=workspaces,
+    )

@@ -1,0 +1,68 @@
+"""Allowance and consumption of one owner in one organization.
+
+Both rules are those of the system that we follow (quotas.sql), weak points included;
+``docs/quota.md`` explains them with their consequences.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+def allowance(session: Session, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
+    """Return the owner's budget in credits per day: the sum over their groups, Everyone included."""
+    total = session.execute(
+        text("""
+            SELECT coalesce(sum(groups.quota_allowance), 0)::bigint
+            FROM group_members_expanded AS member
+            JOIN groups ON groups.id = member.group_id
+            WHERE member.user_id = :owner_id AND groups.organization_id = :organization_id
+        """),
+        {"owner_id": owner_id, "organization_id": organization_id},
+    ).scalar_one()
+    return int(total)
+
+
+def consumption(
+    session: Session,
+    *,
+    organization_id: uuid.UUID,
+    owner_id: uuid.UUID,
+    without_build: uuid.UUID | None = None,
+) -> int:
+    """Return what the owner's workspaces cost, in credits per day.
+
+    It is the sum of ``daily_cost`` over the latest build of each workspace that is not deleted,
+    whatever became of that build.
+
+    Args:
+        without_build: a build that counts as 0, so that a re-run is not charged twice.
+    """
+    # The lateral query takes one index entry per workspace (build_number with daily_cost), however
+    # many builds there are; DISTINCT ON over all builds would read every one of them.
+    total = session.execute(
+        text("""
+            SELECT coalesce(sum(latest.daily_cost), 0)::bigint
+            FROM workspaces
+            CROSS JOIN LATERAL (
+                SELECT build.id, build.daily_cost
+                FROM workspace_builds AS build
+                WHERE build.workspace_id = workspaces.id
+                ORDER BY build.build_number DESC
+                LIMIT 1
+            ) AS latest
+            WHERE workspaces.owner_id = :owner_id
+              AND workspaces.organization_id = :organization_id
+              AND NOT workspaces.deleted
+              AND latest.id IS DISTINCT FROM :without_build
+        """),
+        {
+            "owner_id": owner_id,
+            "organization_id": organization_id,
+            "without_build": without_build,
+        },
+    ).scalar_one()
+    return int(total)
