@@ -1,0 +1,138 @@
+"""Which states are taken while Terraform writes its state file in place."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from provisioner.terraform.checkpoint import ERRORED_STATE_FILE, STATE_FILE, Checkpoints
+
+NEVER = timedelta(days=1)
+
+
+def state(serial: int, lineage: str = "ours", **more: object) -> bytes:
+    return json.dumps({"version": 4, "serial": serial, "lineage": lineage, **more}).encode()
+
+
+class Store:
+    """Stands for the database that checkpoints go to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.states: list[bytes] = []
+        self.warnings: list[str] = []
+        self.failures = 0
+        self.got_one = threading.Event()
+
+    def take(self, data: bytes) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("password=hunter2")
+        self.states.append(data)
+        self.got_one.set()
+
+    def watch(self, base: bytes | None = None, interval: timedelta = NEVER) -> Checkpoints:
+        return Checkpoints(
+            self.directory,
+            base=base,
+            deliver=self.take,
+            warn=self.warnings.append,
+            interval=interval,
+        )
+
+    def write(self, data: bytes, name: str = STATE_FILE) -> None:
+        (self.directory / name).write_bytes(data)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_each_new_state_is_delivered_once(store: Store) -> None:
+    checkpoints = store.watch(state(1))
+    for data in (state(1), state(2), state(2), state(3)):
+        store.write(data)
+        checkpoints.poll()
+    assert store.states == [state(2), state(3)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(state(6, resources=[])[:-2], id="half"),
+        pytest.param(state(4), id="lower serial"),
+        pytest.param(state(6, lineage="theirs"), id="other lineage"),
+        pytest.param(b'{"version": 4, "serial": 6}', id="no lineage"),
+        pytest.param(b'{"version": 4, "lineage": "ours"}', id="no serial"),
+    ],
+)
+@pytest.mark.parametrize("name", [STATE_FILE, ERRORED_STATE_FILE])
+def test_a_bad_state_file_never_replaces_a_good_state(store: Store, name: str, bad: bytes) -> None:
+    with store.watch(state(1)) as checkpoints:
+        store.write(state(5))
+        checkpoints.poll()
+        store.write(bad, name)
+        checkpoints.poll()
+    assert checkpoints.newest == state(5)
+    assert set(store.states) == {state(5)}
+
+
+def test_the_first_state_of_a_new_workspace_is_taken(store: Store) -> None:
+    checkpoints = store.watch()
+    store.write(state(1, lineage="new"))
+    checkpoints.poll()
+    assert store.states == [state(1, lineage="new")]
+
+
+def test_without_any_state_nothing_is_delivered(store: Store) -> None:
+    with store.watch() as checkpoints:
+        checkpoints.poll()
+    assert (store.states, checkpoints.newest) == ([], None)
+
+
+def test_the_last_state_is_always_delivered_at_the_end(store: Store) -> None:
+    with store.watch(state(1)) as checkpoints:
+        store.write(state(2))
+        checkpoints.poll()
+    assert store.states == [state(2), state(2)]
+
+
+def test_the_watcher_delivers_while_the_apply_runs(store: Store) -> None:
+    with store.watch(state(1), interval=timedelta(milliseconds=5)):
+        store.write(state(2))
+        assert store.got_one.wait(20)
+
+
+@pytest.mark.parametrize("serial", [2, 3])
+def test_an_errored_state_goes_before_the_state_file(store: Store, serial: int) -> None:
+    """Terraform writes it when it could not save the newest state where it belongs."""
+    errored = state(serial, resources=[])
+    with store.watch(state(1)) as checkpoints:
+        store.write(state(2))
+        store.write(errored, ERRORED_STATE_FILE)
+    assert checkpoints.newest == errored
+
+
+def test_a_delivery_that_fails_is_told_and_tried_again(store: Store) -> None:
+    store.failures = 1
+    checkpoints = store.watch(state(1))
+    store.write(state(2))
+    checkpoints.poll()
+    checkpoints.poll()
+    assert store.states == [state(2)]
+    assert store.warnings == [
+        "A checkpoint of the Terraform state could not be stored (ConnectionError)"
+    ]
+
+
+def test_a_delivery_that_fails_at_the_end_does_not_lose_the_state(store: Store) -> None:
+    store.failures = 1
+    with store.watch(state(1)) as checkpoints:
+        store.write(state(2))
+    assert (checkpoints.newest, len(store.warnings)) == (state(2), 1)

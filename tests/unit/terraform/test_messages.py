@@ -1,0 +1,179 @@
+"""What is read out of Terraform's JSON lines."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from db.enums import LogLevel
+from provisioner.terraform.messages import (
+    MAX_EXPLANATION,
+    Diagnostic,
+    Message,
+    parse_message,
+    plain_text,
+)
+
+APPLY_START = (
+    '{"@level":"info","@message":"terraform_data.dev[0]: Creating...","@module":"terraform.ui",'
+    '"@timestamp":"2026-11-23T08:40:24.489723Z","hook":{"resource":{"addr":"terraform_data.dev[0]",'
+    '"module":"","resource":"terraform_data.dev[0]","implied_provider":"terraform",'
+    '"resource_type":"terraform_data","resource_name":"dev","resource_key":0},"action":"create"},'
+    '"type":"apply_start"}'
+)
+DIAGNOSTIC = {
+    "severity": "error",
+    "summary": "Error creating machine",
+    "detail": "insufficient quota\nin us-east1",
+    "address": "ledger_machine.dev",
+    "range": {"filename": "main.tf", "start": {"line": 12, "column": 3, "byte": 84}},
+    "snippet": {
+        "context": 'resource "ledger_machine" "dev"',
+        "code": "  zone = var.zone",
+        "start_line": 12,
+        "values": [{"traversal": "var.zone", "statement": 'is "us-east1"'}],
+    },
+}
+
+
+def line(**fields: object) -> str:
+    return json.dumps({"@level": "error", "@message": "Error: x", "type": "diagnostic", **fields})
+
+
+def diagnostic(**fields: object) -> Diagnostic:
+    message = parse_message(line(diagnostic={**DIAGNOSTIC, **fields}))
+    assert message is not None
+    assert message.diagnostic is not None
+    return message.diagnostic
+
+
+def test_a_hook_names_its_resource_provider_and_action() -> None:
+    assert parse_message(APPLY_START) == Message(
+        level=LogLevel.INFO,
+        text="terraform_data.dev[0]: Creating...",
+        type="apply_start",
+        timestamp=datetime(2026, 11, 23, 8, 40, 24, 489723, tzinfo=UTC),
+        resource="terraform_data.dev[0]",
+        provider="terraform",
+        action="create",
+    )
+
+
+@pytest.mark.parametrize("level", ["trace", "debug", "info", "warn", "error"])
+def test_levels_are_taken_one_to_one(level: str) -> None:
+    message = parse_message(line(**{"@level": level}))
+    assert message is not None
+    assert message.level == level
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Successfully configured the backend", id="plain text"),
+        pytest.param('{"@message": "cut o', id="half a JSON line"),
+        pytest.param('{"a": 1}', id="JSON that is no message"),
+        pytest.param('["@message"]', id="a JSON list"),
+        pytest.param("[" * 100_000, id="a deep JSON list"),
+        pytest.param('{"a":' * 100_000, id="a deep JSON object"),
+    ],
+)
+def test_what_is_no_message_is_info_text(text: str) -> None:
+    assert parse_message(text) == Message(level=LogLevel.INFO, text=text)
+
+
+@pytest.mark.parametrize("blank", ["", "   ", "\t"])
+def test_a_blank_line_says_nothing(blank: str) -> None:
+    assert parse_message(blank) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"@level": 7}, id="level"),
+        pytest.param({"@level": "loud"}, id="unknown level"),
+        pytest.param({"@timestamp": "yesterday"}, id="timestamp"),
+        pytest.param({"@timestamp": "2026-11-23T08:40:24"}, id="timestamp without a zone"),
+        pytest.param({"hook": []}, id="hook"),
+        pytest.param({"hook": {"resource": "x"}}, id="resource"),
+        pytest.param({"diagnostic": "x"}, id="diagnostic"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_as_if_absent(fields: dict[str, object]) -> None:
+    expected = Message(level=LogLevel.INFO, text="Error: x", type="diagnostic")
+    assert parse_message(line(**{"@level": "info", **fields})) == expected
+
+
+def test_an_explanation_tells_summary_detail_resource_file_and_line() -> None:
+    assert diagnostic().explain() == (
+        "Error creating machine: insufficient quota in us-east1 "
+        "(ledger_machine.dev, main.tf line 12)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param(
+            {"address": "", "range": None},
+            "Error creating machine: insufficient quota in us-east1",
+            id="no place",
+        ),
+        pytest.param(
+            {"address": ""},
+            "Error creating machine: insufficient quota in us-east1 (main.tf line 12)",
+            id="no resource",
+        ),
+        pytest.param(
+            {"detail": "", "range": {}, "address": ""}, "Error creating machine", id="bare"
+        ),
+    ],
+)
+def test_an_explanation_leaves_out_what_is_not_known(
+    fields: dict[str, object], expected: str
+) -> None:
+    assert diagnostic(**fields).explain() == expected
+
+
+def test_a_long_explanation_is_cut_and_keeps_its_place() -> None:
+    text = diagnostic(detail="x" * 10 * MAX_EXPLANATION).explain()
+    assert len(text) < MAX_EXPLANATION + 100
+    assert text.endswith("x… (ledger_machine.dev, main.tf line 12)")
+
+
+def test_a_diagnostic_is_formatted_as_on_a_terminal() -> None:
+    assert diagnostic().format().splitlines() == [
+        "Error creating machine",
+        'on main.tf line 12, in resource "ledger_machine" "dev":',
+        "  12:   zone = var.zone",
+        '    │ var.zone is "us-east1"',
+        "insufficient quota",
+        "in us-east1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("severity", "level"),
+    [("error", LogLevel.ERROR), ("warning", LogLevel.WARN), ("odd", LogLevel.ERROR)],
+)
+def test_a_severity_is_a_level(severity: str, level: LogLevel) -> None:
+    assert diagnostic(severity=severity).severity is level
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("\x1b[31mred\x1b[0m", "red", id="colour"),
+        pytest.param("\x1b]8;;http://evil\x07link\x1b]8;;\x07", "link", id="terminal link"),
+        pytest.param("\x1b]0;title\x1b\\x", "x", id="title"),
+        pytest.param("a\x00b", "a\ufffdb", id="NUL"),
+        pytest.param("10%\r20%", "10%\ufffd20%", id="carriage return"),
+        pytest.param("a\x9b31mb", "a\ufffd31mb", id="C1 control"),
+        pytest.param("\ud800", "\ufffd", id="half a surrogate pair"),
+        pytest.param("\u202egnp.exe", "\ufffdgnp.exe", id="direction override"),
+        pytest.param("tab\tand\nline é 漢 🙂", "tab\tand\nline é 漢 🙂", id="text stays"),
+    ],
+)
+def test_control_characters_are_made_harmless(text: str, expected: str) -> None:
+    assert plain_text(text) == expected
