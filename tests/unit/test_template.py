@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from provisioner.engine import TemplateParameter, TemplateVariable
+from provisioner.terraform.template import WORKSPACE_VARIABLES, TemplateError, read_template
+
+EVERYTHING = """
+/* a comment
+   of two lines */
+terraform {
+  required_providers {
+    coder = { source = "coder/coder" }
+  }
+}
+# variable "commented" {}
+locals {
+  names = [for k, v in var.tags : upper(k) if v != ""]
+  text  = "${var.region}-${var.size > 1 ? "many" : "one"} %{if true}x%{endif}"
+}
+resource "terraform_data" "home" {
+  count = var.start_count
+  input = { daily_cost = 3, words = <<-EOT
+    variable "in_a_text" {
+  EOT
+  }
+  provisioner "local-exec" {
+    command = "echo '}' // {"
+  }
+  lifecycle {
+    precondition {
+      condition     = provider::x::y(var.tags[*].a...)
+      error_message = "no"
+    }
+  }
+}
+output "o" { value = var.region }
+"""
+
+
+def read(directory: Path, **files: str) -> dict[str, TemplateVariable]:
+    write(directory, **files)
+    return {variable.name: variable for variable in read_template(directory).variables}
+
+
+def parameters(directory: Path, **files: str) -> dict[str, TemplateParameter]:
+    write(directory, **files)
+    return {parameter.name: parameter for parameter in read_template(directory).parameters}
+
+
+def write(directory: Path, **files: str) -> None:
+    for name, text in files.items():
+        (directory / f"{name}.tf").write_text(text)
+
+
+def test_a_variable_with_everything_is_read(tmp_path: Path) -> None:
+    text = """
+    variable "region" {
+      type        = string # where
+      description = "Where it \\"runs\\""
+      default     = "eu"
+      sensitive   = true
+      validation {
+        condition     = length(var.region) > 1 && can(regex("^[a-z]", var.region))
+        error_message = "Too short."
+      }
+    }
+    """
+    assert read(tmp_path, main=text)["region"] == TemplateVariable(
+        name="region",
+        required=False,
+        sensitive=True,
+        description='Where it "runs"',
+        type="string",
+        default="eu",
+    )
+
+
+def test_an_empty_variable_is_a_required_string(tmp_path: Path) -> None:
+    assert read(tmp_path, main='variable "x" {}')["x"] == TemplateVariable(name="x", required=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "required"),
+    [
+        pytest.param("", True, id="no default"),
+        pytest.param("default = null", True, id="null"),
+        pytest.param('default = ""', False, id="empty string"),
+        pytest.param('default = "null"', False, id="the word null"),
+        pytest.param("default = false", False, id="false"),
+        pytest.param("default = 0", False, id="zero"),
+        pytest.param("default = []", False, id="empty list"),
+        pytest.param("default = {}", False, id="empty object"),
+        pytest.param("default = <<EOT\nlines\nEOT", False, id="heredoc"),
+        pytest.param("default = <<-EOT\n    lines\n  EOT", False, id="indented heredoc"),
+        pytest.param("nullable = true", True, id="nullable"),
+    ],
+)
+def test_a_variable_is_required_without_a_default_or_with_null(
+    body: str, required: bool, tmp_path: Path
+) -> None:
+    variables = read(tmp_path, main=f'variable "x" {{\n  {body}\n}}\n')
+    assert variables["x"].required is required
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("string", "string"),
+        ('"string"', "string"),
+        ("any", "any"),
+        ("list(string)", "list(string)"),
+        ('map(object({ a = optional(string, "x") }))',) * 2,
+    ],
+)
+def test_the_type_is_given_as_it_is_written(written: str, found: str, tmp_path: Path) -> None:
+    variable = read(tmp_path, main=f'variable "x" {{\n  type = {written}\n}}\n')["x"]
+    assert variable.type.replace(" ", "") == found.replace(" ", "")
+
+
+@pytest.mark.parametrize("text", ["abc", "two\nlines"])
+def test_a_heredoc_is_read_as_its_text(text: str, tmp_path: Path) -> None:
+    main = f'variable "x" {{\n  description = <<EOT\n{text}\nEOT\n}}\n'
+    assert read(tmp_path, main=main)["x"].description == text
+
+
+def test_variables_come_in_the_order_of_files_and_lines(tmp_path: Path) -> None:
+    variables = read(
+        tmp_path, b='variable "z" {}\nvariable "a" {}', a='variable "m" {}', d=EVERYTHING
+    )
+    assert list(variables) == ["m", "z", "a"]
+
+
+def test_blocks_that_declare_nothing_are_read_past(tmp_path: Path) -> None:
+    assert read(tmp_path, main=EVERYTHING) == {}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"variable": {"x": {"type": "number", "default": 1}}}, id="object"),
+        pytest.param({"variable": [{"x": {"type": "number", "default": 1}}]}, id="list of blocks"),
+        pytest.param({"variable": {"x": [{"type": "number", "default": 1}]}}, id="list of bodies"),
+        pytest.param([{"variable": {"x": {"type": "number", "default": 1}}}], id="list of files"),
+        pytest.param(
+            {"//": "note", "variable": {"//": "note", "x": {"type": "number", "default": 1}}},
+            id="comments",
+        ),
+    ],
+)
+def test_the_json_syntax_is_read_in_each_shape(document: object, tmp_path: Path) -> None:
+    (tmp_path / "main.tf.json").write_text(json.dumps(document))
+    assert read_template(tmp_path).variables == (
+        TemplateVariable(name="x", required=False, type="number", default=1),
+    )
+
+
+def test_a_parameter_of_the_json_syntax_is_read(tmp_path: Path) -> None:
+    document = {"data": {"coder_parameter": {"x": {"name": "region", "default": "eu"}}}}
+    (tmp_path / "main.tf.json").write_text(json.dumps(document))
+    assert read_template(tmp_path).parameters == (
+        TemplateParameter(name="region", required=False, default="eu"),
+    )
+
+
+def test_an_override_file_changes_only_what_it_names(tmp_path: Path) -> None:
+    write(tmp_path, main='variable "x" {\n  description = "kept"\n}\n')
+    (tmp_path / "a_override.tf").write_text('variable "x" {\n  default = "set"\n}\n')
+    assert read_template(tmp_path).variables == (
+        TemplateVariable(name="x", required=False, description="kept", default="set"),
+    )
+
+
+@pytest.mark.parametrize("name", [".hidden.tf", "main.tf~", "notes.md", "main.tf.bak"])
+def test_files_that_terraform_ignores_are_not_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{{{")
+    assert read(tmp_path, main='variable "x" {}').keys() == {"x"}
+
+
+def test_modules_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "main.tf").write_text('variable "y" {}')
+    assert read(tmp_path, main='variable "x" {}').keys() == {"x"}
+
+
+def test_variables_that_the_daemon_gives_are_not_listed(tmp_path: Path) -> None:
+    main = "\n".join(f'variable "{name}" {{}}' for name in WORKSPACE_VARIABLES)
+    assert read(tmp_path, main=main) == {}
+
+
+def test_a_parameter_is_called_by_its_name_attribute(tmp_path: Path) -> None:
+    main = """
+    data "coder_parameter" "r" {
+      name        = "region"
+      description = "Where"
+      option {
+        name  = "Europe"
+        value = "eu"
+      }
+      option {
+        name  = "America"
+        value = "us"
+      }
+    }
+    """
+    assert parameters(tmp_path, main=main) == {
+        "region": TemplateParameter(name="region", required=True, description="Where")
+    }
+
+
+def test_a_parameter_without_a_name_is_called_by_its_label(tmp_path: Path) -> None:
+    assert parameters(tmp_path, main='data "coder_parameter" "region" {}').keys() == {"region"}
+
+
+@pytest.mark.parametrize(
+    ("body", "required"),
+    [
+        pytest.param("", True, id="no default"),
+        pytest.param("default = null", True, id="null"),
+        pytest.param('default = "eu"', False, id="text"),
+        pytest.param("default = 2", False, id="number"),
+        pytest.param("default = local.region", False, id="expression"),
+        pytest.param('default = jsonencode(["a"])', False, id="function"),
+        pytest.param("count = var.on ? 1 : 0", False, id="count"),
+        pytest.param("for_each = var.all", False, id="for each"),
+        pytest.param("name = local.name", False, id="computed name"),
+    ],
+)
+def test_a_parameter_is_required_when_it_surely_needs_a_value(
+    body: str, required: bool, tmp_path: Path
+) -> None:
+    main = f'data "coder_parameter" "x" {{\n  {body}\n}}\n'
+    assert parameters(tmp_path, main=main)["x"].required is required
+
+
+def test_other_data_sources_are_no_parameters(tmp_path: Path) -> None:
+    assert parameters(tmp_path, main='data "coder_workspace" "me" {}') == {}
+
+
+def test_a_variable_with_the_prefix_declares_a_parameter(tmp_path: Path) -> None:
+    main = 'variable "parameter_size" {\n  type = number\n  default = 2\n}\n'
+    assert parameters(tmp_path, main=main) == {
+        "size": TemplateParameter(name="size", required=False, default="2")
+    }
+
+
+def test_a_variable_with_the_prefix_is_not_listed_as_a_variable(tmp_path: Path) -> None:
+    assert read(tmp_path, main='variable "parameter_size" {}') == {}
+
+
+def test_a_variable_that_is_only_the_prefix_is_a_variable(tmp_path: Path) -> None:
+    assert read(tmp_path, main='variable "parameter_" {}').keys() == {"parameter_"}
+
+
+def test_a_template_without_terraform_files_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=r"no \.tf or \.tf\.json file"):
+        read_template(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param('variable "x" {\n  type = \n}\n', r"^main\.tf line 2: ", id="no value"),
+        pytest.param('\nvariable "x" {', r"^main\.tf line 2: ", id="never closed"),
+        pytest.param("a = 1\nfoo bar = 2\n", r"^main\.tf line 2: unexpected '='", id="no block"),
+        pytest.param('x = "open\n', r"^main\.tf line \d", id="open string"),
+        pytest.param("}", r"^main\.tf line 1: ", id="closed too often"),
+        pytest.param("a = " + "(" * 3000 + "1" + ")" * 3000, r"^main\.tf cannot be", id="deep"),
+    ],
+)
+def test_broken_hcl_is_one_sentence_with_file_and_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "main.tf").write_text(text)
+    with pytest.raises(TemplateError, match=message) as caught:
+        read_template(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param('{\n"a": }', r"^main\.tf\.json line 2: not JSON", id="syntax"),
+        pytest.param("[" * 100_000, r"^main\.tf\.json is nested too deeply", id="deep"),
+    ],
+)
+def test_broken_json_is_one_sentence_with_the_file(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "main.tf.json").write_text(text)
+    with pytest.raises(TemplateError, match=message):
+        read_template(tmp_path)
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_bytes(b"# caf\xe9")
+    with pytest.raises(TemplateError, match=r"^main\.tf is not UTF-8"):
+        read_template(tmp_path)
+
+
+@pytest.mark.parametrize("encoded", [b'\xef\xbb\xbfvariable "x" {}', b'variable "x" {\r\n}\r\n'])
+def test_files_of_windows_editors_are_read(encoded: bytes, tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_bytes(encoded)
+    assert [variable.name for variable in read_template(tmp_path).variables] == ["x"]
+
+
+@pytest.mark.parametrize("text", ["variable = 1", 'data = "x"', "variable {}", '{"a": 1}'])
+def test_names_used_for_something_else_declare_nothing(text: str, tmp_path: Path) -> None:
+    suffix = "tf.json" if text.startswith("{") else "tf"
+    (tmp_path / f"main.{suffix}").write_text(text)
+    assert read_template(tmp_path).variables == ()
