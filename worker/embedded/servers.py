@@ -1,0 +1,123 @@
+"""A real PostgreSQL and a real Redis in the data directory, for who has set no URL.
+
+Any number of processes may use one data directory. Each holds a shared lock for as
+long as it needs the servers; whoever lets go last stops them. A process that dies
+loses its lock with its life, so nothing has to be counted or repaired: servers that
+it left running are found by the next user, and stopped when that one leaves.
+
+The servers run in sessions of their own: Ctrl+C ends the daemon, and they stay up
+until it has drained. Under root they run as the system user ``provisionerd``,
+because PostgreSQL refuses to be root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.embedded.place import EmbeddedError, Place, drop_socket_folder, make_place
+from worker.embedded.postgres import start_postgres, stop_postgres
+from worker.embedded.redis import start_redis, stop_redis
+
+_NOTHING: tuple[None, None] = (None, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """Where the servers are. A URL is None when that server was not asked for."""
+
+    database_url: str | None  #: SQLAlchemy's form, through a Unix socket
+    redis_url: str | None  #: redis-py's form; see ``broker_url``
+    postgres_port: int | None = None  #: on 127.0.0.1, only with ``tcp``
+    redis_port: int | None = None  #: on 127.0.0.1, only with ``tcp``
+
+
+@contextmanager
+def start_embedded(
+    data_dir: Path, *, postgres: bool = True, redis: bool = True, tcp: bool = False
+) -> Iterator[Embedded]:
+    """Start the servers that are not running yet; the last user to leave stops all of them.
+
+    Args:
+        data_dir: made if missing; everything the servers keep goes below ``embedded`` in it.
+        postgres: whether PostgreSQL is wanted.
+        redis: whether Redis is wanted.
+        tcp: listen on the loopback interface too, without any password. For tests only:
+            every user of the machine could connect.
+
+    Raises:
+        EmbeddedError: a server is not installed, does not start or does not stop, or the
+            data directory can not be used.
+    """
+    home = data_dir.absolute() / "embedded"
+    place = None
+    with _lock_file(home, "users.lock") as users:
+        try:
+            with _alone(home):
+                fcntl.flock(users, fcntl.LOCK_SH)
+                place = make_place(home)
+                database_url, postgres_port = start_postgres(place, tcp) if postgres else _NOTHING
+                redis_url, redis_port = start_redis(place, tcp) if redis else _NOTHING
+            yield Embedded(
+                database_url=database_url,
+                redis_url=redis_url,
+                postgres_port=postgres_port,
+                redis_port=redis_port,
+            )
+        finally:
+            with _alone(home):
+                if place and _is_last_user(users):
+                    _stop(place)
+
+
+def broker_url(redis_url: str) -> str:
+    """Return the URL by which Celery reaches the Redis that redis-py knows as ``redis_url``.
+
+    The two differ for Unix sockets only.
+    """
+    scheme, _, rest = redis_url.partition("://")
+    if scheme != "unix":
+        return redis_url
+    return "redis+socket://" + rest.replace("?db=", "?virtual_host=")
+
+
+@contextmanager
+def _lock_file(home: Path, name: str) -> Iterator[int]:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(home / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EmbeddedError(
+            f"The data directory {home.parent} can not be used ({error.strerror}): "
+            "set PROVISIONERD_DATA_DIR to a folder of your own."
+        ) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Wait until nobody else starts or stops servers here, and keep it so."""
+    with _lock_file(home, "start.lock") as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+def _is_last_user(users: int) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _stop(place: Place) -> None:
+    stop_redis(place)
+    stop_postgres(place)
+    drop_socket_folder(place)
