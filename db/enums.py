@@ -170,7 +170,6 @@ class Stage(StrEnum):
     SET_UP = "set_up"
     INIT = "init"
     PLAN = "plan"
-    PRICE = "price"
     COMMIT_QUOTA = "commit_quota"
     APPLY = "apply"
     COMPLETE = "complete"

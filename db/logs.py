@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.enums import LogLevel, LogSource
 from db.errors import LeaseLostError
+from db.models import LOG_LIMIT_BYTES
 
 LINE_LIMIT = 1024
 """Characters of one stored line: the width of the column."""
@@ -48,7 +49,8 @@ def append_logs(
         text("""
             WITH held AS (
                 UPDATE provisioner_jobs
-                SET logs_length = logs_length + :length,
+                -- A batch whose COMMIT lost its answer is stored again: never above the limit.
+                SET logs_length = least(logs_length + :length, :limit),
                     logs_overflowed = logs_overflowed OR :overflowed
                 WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
                 RETURNING id
@@ -70,6 +72,7 @@ def append_logs(
             "job_id": job_id,
             "lease_token": lease_token,
             "length": logs_size(rows),
+            "limit": LOG_LIMIT_BYTES,
             "overflowed": overflowed,
             "created_at": [row.created_at for row in rows],
             "source": [row.source.value for row in rows],

@@ -168,14 +168,25 @@ class EngineError(Exception):
     Attributes:
         state: the state file after a failed apply, or None when nothing was applied.
         timings: of what ran before the failure.
+        resources: what that state holds.
     """
 
     def __init__(
-        self, message: str, *, state: bytes | None = None, timings: tuple[Timing, ...] = ()
+        self,
+        message: str,
+        *,
+        state: bytes | None = None,
+        timings: tuple[Timing, ...] = (),
+        resources: tuple[Resource, ...] = (),
     ) -> None:
         super().__init__(message)
         self.state = state
         self.timings = timings
+        self.resources = resources
+
+
+class PriceError(EngineError):
+    """The plan's daily cost cannot be read: negative, no whole number, too large, or unknown."""
 
 
 class EngineInterruptedError(EngineError):
@@ -192,8 +203,9 @@ class EngineInterruptedError(EngineError):
         clean: bool,
         state: bytes | None = None,
         timings: tuple[Timing, ...] = (),
+        resources: tuple[Resource, ...] = (),
     ) -> None:
-        super().__init__(message, state=state, timings=timings)
+        super().__init__(message, state=state, timings=timings, resources=resources)
         self.clean = clean
 
 

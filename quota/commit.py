@@ -57,8 +57,9 @@ def commit_quota(
     """Decide whether the build may cost ``daily_cost`` credits per day, and charge it if so.
 
     It may when the owner's consumption with this build stays within the allowance, or when it
-    costs less than the workspace's previous build. The figures of the decision are kept on the
-    build either way. A build that is run again is charged once.
+    costs less than the workspace's previous build, or nothing. The figures of the decision are
+    kept on the build either way. A build that is run again is charged once; one that is then
+    refused, not at all.
 
     Args:
         on_wait: called about every second while another commit of this owner holds the
@@ -91,7 +92,7 @@ def _decide(
     budget = allowance(session, **scope)
     consumed = consumption(session, **scope, without_build=account.build_id)
     is_cheaper = account.previous_cost is not None and daily_cost < account.previous_cost
-    ok = consumed + daily_cost <= budget or is_cheaper
+    ok = consumed + daily_cost <= budget or is_cheaper or daily_cost == 0
     decision = QuotaDecision(
         ok=ok, budget=budget, credits_consumed=consumed + daily_cost if ok else consumed
     )
@@ -149,7 +150,7 @@ def _write_decision(
     session.execute(
         text("""
             UPDATE workspace_builds
-            SET daily_cost = CASE WHEN :ok THEN :daily_cost ELSE daily_cost END,
+            SET daily_cost = CASE WHEN :ok THEN :daily_cost ELSE 0 END,
                 quota_budget = :budget,
                 quota_credits_consumed = :credits_consumed,
                 updated_at = now()

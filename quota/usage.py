@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 
 def allowance(session: Session, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
-    """Return the owner's budget in credits per day: the sum over their groups, Everyone included."""
+    """Return the owner's budget in credits per day: the sum over all groups, Everyone included."""
     total = session.execute(
         text("""
             SELECT coalesce(sum(groups.quota_allowance), 0)::bigint

@@ -1,0 +1,148 @@
+"""The log of a running build: taken at once, stored in batches, bounded in memory and in size.
+
+Of a log above the limit the head and the tail are kept, and a line in between says how much
+was left out: the head shows what the build did, the tail why it failed. Writing never blocks
+and never fails, so that neither a chatty build nor a slow database slows the build.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from db.enums import LogLevel, LogSource
+from db.errors import LeaseLostError
+from db.logs import LINE_LIMIT, LogRow
+from db.models import LOG_LIMIT_BYTES
+
+log = structlog.get_logger("provisioner")
+
+FLUSH_INTERVAL_S = 0.25
+BATCH_LINES = 1000
+# Room for the line that says what was left out, and for the daemon's own last lines.
+RESERVE_BYTES = 16 * 1024
+STAGE_LIMIT = 128
+
+StoreLogs = Callable[[Sequence[LogRow], bool], None]
+
+
+class LogBuffer:
+    """Takes lines from any thread and stores them from one of its own.
+
+    Args:
+        store: writes one batch (rows, whether lines were left out). It may wait for the database.
+        stored_bytes: what an earlier attempt of the job has stored already.
+        limit_bytes: what the job may store in all.
+    """
+
+    def __init__(
+        self, store: StoreLogs, *, stored_bytes: int = 0, limit_bytes: int = LOG_LIMIT_BYTES
+    ) -> None:
+        self._store = store
+        room = max(0, limit_bytes - stored_bytes - RESERVE_BYTES)
+        self._head_room = room // 2
+        self._tail_room = room - room // 2
+        self._head: list[LogRow] = []
+        self._tail: deque[LogRow] = deque()
+        self._tail_bytes = 0
+        self._dropped_lines = 0
+        self._dropped_bytes = 0
+        self._head_is_full = False
+        self._lost = False
+        self.stored_lines = 0
+        self._stage = "Setting up"
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._flush_until_closed, name="log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped_lines(self) -> int:
+        """How many lines were left out so far."""
+        return self._dropped_lines
+
+    def enter_stage(self, stage: str) -> None:
+        """Let the following lines belong to ``stage``."""
+        self._stage = stage[:STAGE_LIMIT]
+
+    def write(
+        self, level: LogLevel, output: str, *, source: LogSource = LogSource.PROVISIONER
+    ) -> None:
+        """Take one line. One that is too long for a row becomes several."""
+        now = datetime.now(UTC)
+        for piece in _pieces(output):
+            row = LogRow(
+                created_at=now, source=source, level=level, stage=self._stage, output=piece
+            )
+            self._take(row, len(piece.encode()))
+
+    def close(self) -> None:
+        """Store what is left. Returns when it is stored, or when the lease is lost."""
+        self._closing.set()
+        self._thread.join()
+        self._store_in_batches(self._rest())
+
+    def _take(self, row: LogRow, size: int) -> None:
+        with self._lock:
+            if not self._head_is_full and size <= self._head_room:
+                self._head_room -= size
+                self._head.append(row)
+                return
+            self._head_is_full = True
+            self._tail.append(row)
+            self._tail_bytes += size
+            while self._tail_bytes > self._tail_room:
+                dropped = len(self._tail.popleft().output.encode())
+                self._tail_bytes -= dropped
+                self._dropped_bytes += dropped
+                self._dropped_lines += 1
+
+    def _flush_until_closed(self) -> None:
+        while not self._closing.wait(FLUSH_INTERVAL_S):
+            with self._lock:
+                rows, self._head = self._head, []
+            self._store_in_batches(rows)
+
+    def _rest(self) -> list[LogRow]:
+        with self._lock:
+            rows = [*self._head, *self._left_out(), *self._tail]
+            self._head, self._tail = [], deque()
+        return rows
+
+    def _left_out(self) -> Iterator[LogRow]:
+        if self._dropped_lines:
+            yield LogRow(
+                created_at=self._tail[0].created_at if self._tail else datetime.now(UTC),
+                source=LogSource.PROVISIONER_DAEMON,
+                level=LogLevel.WARN,
+                stage=self._stage,
+                output=f"[{self._dropped_lines} lines ({self._dropped_bytes} bytes) are left out"
+                " here: the log of a build keeps its first and its last half MiB]",
+            )
+
+    def _store_in_batches(self, rows: Sequence[LogRow]) -> None:
+        for start in range(0, len(rows), BATCH_LINES):
+            batch = rows[start : start + BATCH_LINES]
+            if self._lost:
+                return
+            try:
+                self._store(batch, self._dropped_lines > 0)
+                self.stored_lines += len(batch)
+            except LeaseLostError:
+                # Whoever took the job over writes its log now.
+                self._lost = True
+            except Exception:
+                # A line that cannot be stored is no reason to fail a build.
+                log.exception("logs.store_failed", lines=len(batch))
+                self._dropped_lines += len(batch)
+
+
+def _pieces(output: str) -> Iterator[str]:
+    """Cut a line to rows of the column's width. PostgreSQL takes no NUL in text."""
+    clean = output.replace("\x00", "\N{SYMBOL FOR NULL}")
+    for start in range(0, max(1, len(clean)), LINE_LIMIT):
+        yield clean[start : start + LINE_LIMIT]

@@ -1,0 +1,275 @@
+"""Run one claimed job to its end, and record what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+from sqlalchemy.orm import Session
+
+from db.engine import Database
+from db.enums import JobStatus, LogLevel, ProvisionerType, Stage, Transition
+from db.errors import LeaseLostError
+from db.logs import LogRow, append_logs
+from db.outage import is_outage, retry_outage
+from db.results import BuildResult
+from db.transitions import (
+    ClaimedJob,
+    complete_job,
+    enter_stage,
+    fail_job,
+    finish_cancel_job,
+    requeue_job,
+)
+from provisioner.endings import (
+    BuildInterruptedError,
+    Canceled,
+    Ending,
+    Lost,
+    Requeued,
+    Succeeded,
+    ending_of,
+)
+from provisioner.engine import Engine, Interrupt, InterruptReason
+from provisioner.events import BuildEvents, NoEvents
+from provisioner.failures import FailedJob, failed_workspace_build
+from provisioner.logbuffer import LogBuffer
+from provisioner.steps import STEPS, Build, BuildSettings, Key, Step
+from provisioner.workdir import create_work_directory
+
+log = structlog.get_logger("provisioner")
+
+LOG_STAGES: Mapping[Stage, str] = {
+    Stage.SET_UP: "Setting up",
+    Stage.INIT: "Initializing Terraform Directory",
+    Stage.PLAN: "Planning Infrastructure",
+    Stage.COMMIT_QUOTA: "Commit quota",
+    Stage.COMPLETE: "Cleaning Up",
+}
+APPLY_LOG_STAGES: Mapping[Transition, str] = {
+    Transition.START: "Starting workspace",
+    Transition.STOP: "Stopping workspace",
+    Transition.DELETE: "Destroying workspace",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job, as its row says."""
+
+    status: JobStatus  #: PENDING: put back; UNKNOWN: somebody else has it
+    transition: Transition | None
+    template_name: str | None
+    seconds: float  #: from claim to end
+    failed_stage: Stage | None = None
+    failure: FailedJob | None = None
+
+
+class Runner:
+    """Runs builds, any number at a time from as many threads."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        engines: Mapping[ProvisionerType, Engine],
+        settings: BuildSettings,
+        events: BuildEvents | None = None,
+    ) -> None:
+        self._database = database
+        self._engines = engines
+        self._settings = settings
+        self._events = events or NoEvents()
+
+    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
+        """Run the job's steps and record how it ended; a failed build is an outcome, no error.
+
+        Args:
+            interrupt: asks the build to end; ``LEASE_LOST`` also ends every attempt to write.
+        """
+        started = time.monotonic()
+        logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
+        build, ending = None, None
+        try:
+            build = self._build(job, interrupt, logs)
+            ending = self._walk(build)
+        except OSError as error:
+            ending = failed_workspace_build(f"the work directory cannot be made: {error}")
+        finally:
+            if ending is None:
+                logs.close()
+        stage = build.stage if build else Stage.SET_UP
+        ending = self._finish(job, interrupt, logs, ending)
+        if build and not (isinstance(ending, Lost) and stage.has_side_effects):
+            build.directory.remove()
+        return _outcome(ending, build, stage, time.monotonic() - started)
+
+    def _build(self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer) -> Build:
+        return Build(
+            job=job,
+            database=self._database,
+            engine=self._engines[job.provisioner],
+            settings=self._settings,
+            events=self._events,
+            interrupt=interrupt,
+            logs=logs,
+            directory=create_work_directory(
+                self._settings.work_root,
+                job_id=job.id,
+                attempt=job.attempt,
+                lease_token=job.lease_token,
+            ),
+        )
+
+    def _walk(self, build: Build) -> Ending:
+        try:
+            for stage, step in STEPS:
+                self._take_step(build, stage, step)
+        except Exception as error:
+            # Every error is an ending: see ending_of for which.
+            if is_outage(error) and not build.may_go_on():
+                return Lost()
+            ending = ending_of(
+                error, stage=build.stage, result=build.result, reason=build.interrupt.reason
+            )
+            if isinstance(ending, FailedJob):
+                log.info("build.failed", job_id=str(build.job.id), exc_info=error)
+            return ending
+        return Succeeded(result=build.result)
+
+    def _take_step(self, build: Build, stage: Stage, step: Step) -> None:
+        # The claim has already written the first stage.
+        if stage is not Stage.SET_UP and self._enter(build, stage):
+            build.interrupt.request(InterruptReason.CANCEL)
+        if build.interrupt.is_set():
+            raise BuildInterruptedError
+        build.stage = stage
+        build.logs.enter_stage(
+            APPLY_LOG_STAGES[build.loaded.transition] if stage is Stage.APPLY else LOG_STAGES[stage]
+        )
+        started = time.monotonic()
+        try:
+            step(build)
+        finally:
+            self._events.stage_finished(stage, time.monotonic() - started)
+
+    def _enter(self, build: Build, stage: Stage) -> bool:
+        def enter() -> bool:
+            with self._database.begin() as session:
+                return enter_stage(session, **build.key, stage=stage)
+
+        return retry_outage(enter, may_go_on=build.may_go_on)
+
+    def _finish(
+        self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, ending: Ending
+    ) -> Ending:
+        """Store the rest of the log, then the ending; return what really stands on the row."""
+        logs.enter_stage(LOG_STAGES[Stage.COMPLETE])
+        level, line = _last_line(ending)
+        logs.write(level, line)
+        try:
+            logs.close()
+            retry_outage(
+                lambda: self._record(job, ending),
+                may_go_on=lambda: interrupt.reason is not InterruptReason.LEASE_LOST,
+            )
+        except LeaseLostError:
+            return Lost()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            return Lost()
+        finally:
+            self._events.logs_finished(stored=logs.stored_lines, dropped=logs.dropped_lines)
+        return ending
+
+    def _record(self, job: ClaimedJob, ending: Ending) -> None:
+        key = {"job_id": job.id, "lease_token": job.lease_token}
+        with self._database.begin() as session:
+            match ending:
+                case Succeeded(result=result):
+                    complete_job(session, **key, result=result)
+                case Canceled(result=result):
+                    finish_cancel_job(session, **key, result=result)
+                case Requeued():
+                    _requeue_or_cancel(session, key)
+                case FailedJob(failure=failure, workspace_build=result):
+                    assert result is not None
+                    fail_job(session, **key, failure=failure, result=result)
+                case Lost():
+                    pass
+                case _:
+                    assert_never(ending)
+
+    def _store_logs(
+        self, job: ClaimedJob, interrupt: Interrupt
+    ) -> Callable[[Sequence[LogRow], bool], None]:
+        def store(rows: Sequence[LogRow], overflowed: bool) -> None:
+            with self._database.begin() as session:
+                append_logs(
+                    session,
+                    job_id=job.id,
+                    lease_token=job.lease_token,
+                    rows=rows,
+                    overflowed=overflowed,
+                )
+
+        def store_or_give_up(rows: Sequence[LogRow], overflowed: bool) -> None:
+            try:
+                retry_outage(
+                    lambda: store(rows, overflowed),
+                    may_go_on=lambda: interrupt.reason is not InterruptReason.LEASE_LOST,
+                )
+            except Exception as error:
+                if is_outage(error):
+                    raise LeaseLostError(job.id) from error
+                raise
+
+        return store_or_give_up
+
+
+def _requeue_or_cancel(session: Session, key: Key) -> None:
+    try:
+        requeue_job(session, **key)
+    except LeaseLostError:
+        # Either the job is somebody else's, and this raises again, or a cancel came in between.
+        finish_cancel_job(session, **key, result=BuildResult())
+
+
+def _last_line(ending: Ending) -> tuple[LogLevel, str]:
+    match ending:
+        case Succeeded():
+            return LogLevel.INFO, "The build succeeded."
+        case Canceled():
+            return LogLevel.INFO, "The build was canceled."
+        case Requeued():
+            return LogLevel.WARN, "The worker shuts down; the build goes back to the queue."
+        case Lost():
+            return LogLevel.WARN, "The worker lost its lease on this build."
+        case FailedJob(error=error):
+            return LogLevel.ERROR, error
+        case _:
+            assert_never(ending)
+
+
+def _outcome(ending: Ending, build: Build | None, stage: Stage, seconds: float) -> Outcome:
+    statuses: Mapping[type[Ending], JobStatus] = {
+        Succeeded: JobStatus.SUCCEEDED,
+        Canceled: JobStatus.CANCELED,
+        Requeued: JobStatus.PENDING,
+        Lost: JobStatus.UNKNOWN,
+        FailedJob: JobStatus.FAILED,
+    }
+    failure = ending if isinstance(ending, FailedJob) else None
+    loaded = build.input if build else None
+    return Outcome(
+        status=statuses[type(ending)],
+        transition=loaded.transition if loaded else None,
+        template_name=loaded.template_name if loaded else None,
+        seconds=seconds,
+        failed_stage=stage if failure else None,
+        failure=failure,
+    )
