@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from provisioner.engine import Template, TemplateParameter, TemplateVariable
+from provisioner.parameters import (
+    MissingParameterError,
+    RequiredVariablesError,
+    UnknownParameterError,
+    check_known,
+    check_parameters,
+    check_variables,
+    encode_values,
+    values_for,
+)
+
+TEMPLATE = Template(
+    variables=(
+        TemplateVariable(name="account", required=True),
+        TemplateVariable(name="image", required=True, sensitive=True),
+        TemplateVariable(name="zone", required=False, default="a"),
+    ),
+    parameters=(
+        TemplateParameter(name="region", required=True),
+        TemplateParameter(name="size", required=True),
+        TemplateParameter(name="dotfiles", required=False, default=""),
+    ),
+)
+
+
+def test_one_missing_parameter_is_named_with_the_way_to_give_it() -> None:
+    with pytest.raises(MissingParameterError) as caught:
+        check_parameters(TEMPLATE, {"size": "2"})
+    assert str(caught.value) == (
+        'missing parameter: "region" has no value and no default; '
+        "choose one with --param region=VALUE"
+    )
+
+
+def test_several_missing_parameters_are_all_named() -> None:
+    with pytest.raises(MissingParameterError) as caught:
+        check_parameters(TEMPLATE, {})
+    assert str(caught.value) == (
+        'missing parameter: "region", "size" have no value and no default; '
+        "choose them with --param region=VALUE --param size=VALUE"
+    )
+
+
+def test_the_missing_parameters_are_an_attribute_of_the_error() -> None:
+    with pytest.raises(MissingParameterError) as caught:
+        check_parameters(TEMPLATE, {"size": "2"})
+    assert caught.value.names == ("region",)
+
+
+def test_an_empty_value_is_a_value_of_a_parameter() -> None:
+    check_parameters(TEMPLATE, {"region": "", "size": ""})
+
+
+def test_missing_variables_are_all_named_behind_the_sentinel() -> None:
+    with pytest.raises(
+        RequiredVariablesError, match=r"^required template variables need values: "
+    ) as caught:
+        check_variables(TEMPLATE, {"zone": "b"})
+    assert caught.value.names == ("account", "image")
+
+
+def test_the_two_sentinels_never_stand_in_one_message() -> None:
+    missing = str(MissingParameterError(["a"])) + str(UnknownParameterError(["a"], ["b"]))
+    required = str(RequiredVariablesError(["a"])) + str(UnknownParameterError(["a"], ["b"]))
+    assert "required template variables" not in missing
+    assert "missing parameter" not in required
+
+
+def test_an_empty_value_is_a_value_of_a_variable() -> None:
+    check_variables(TEMPLATE, {"account": "", "image": ""})
+
+
+def test_a_template_without_demands_passes_without_values() -> None:
+    check_parameters(Template(), {})
+    check_variables(Template(), {})
+
+
+def test_a_variable_set_by_a_parameter_counts_as_given() -> None:
+    check_variables(TEMPLATE, values_for(TEMPLATE, {"image": "x"}, {"account": "1"}))
+
+
+def test_an_unknown_parameter_is_named_beside_those_that_exist() -> None:
+    with pytest.raises(UnknownParameterError) as caught:
+        check_known(TEMPLATE, {"regoin": "eu", "size": "2"})
+    assert str(caught.value) == (
+        'the template has no parameter "regoin"; it has '
+        '"region", "size", "dotfiles", "account", "image", "zone"'
+    )
+
+
+def test_a_parameter_of_a_template_without_any_is_unknown() -> None:
+    with pytest.raises(UnknownParameterError, match=r'has no parameters "a", "b"; it has none$'):
+        check_known(Template(), {"a": "", "b": ""})
+
+
+def test_parameters_and_plain_variables_are_known_by_name() -> None:
+    check_known(TEMPLATE, {"region": "eu", "account": "1"})
+
+
+@pytest.mark.parametrize(
+    ("variables", "parameters", "expected"),
+    [
+        pytest.param({"zone": "b"}, {}, {"zone": "b"}, id="stored value"),
+        pytest.param({}, {"zone": "c"}, {"zone": "c"}, id="parameter sets a variable"),
+        pytest.param({"zone": "b"}, {"zone": "c"}, {"zone": "b"}, id="stored value wins"),
+        pytest.param({"gone": "x"}, {}, {}, id="no longer declared"),
+        pytest.param({}, {"region": "eu"}, {"parameter_region": "eu"}, id="declared parameter"),
+        pytest.param({}, {"other": "x"}, {}, id="undeclared parameter"),
+        pytest.param({}, {}, {}, id="defaults are left to Terraform"),
+    ],
+)
+def test_values_come_from_the_template_first_and_the_parameters_second(
+    variables: dict[str, str], parameters: dict[str, str], expected: dict[str, str]
+) -> None:
+    assert values_for(TEMPLATE, variables, parameters) == expected
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "expected"),
+    [
+        pytest.param("string", "[1]", "[1]", id="string stays text"),
+        pytest.param("number", "2", "2", id="number is left to Terraform"),
+        pytest.param("bool", "true", "true", id="bool is left to Terraform"),
+        pytest.param("list(string)", '["a", "b"]', ["a", "b"], id="list"),
+        pytest.param("map(number)", '{"a": 1}', {"a": 1}, id="map"),
+        pytest.param("object({ a = any })", '{"a": null}', {"a": None}, id="object"),
+        pytest.param("set(string)", "[]", [], id="set"),
+        pytest.param("tuple([string])", '["a"]', ["a"], id="tuple"),
+        pytest.param("any", "1.5", 1.5, id="any number"),
+        pytest.param("any", "hello", "hello", id="any text"),
+        pytest.param("list(number)", "[NaN]", "[NaN]", id="NaN is not JSON"),
+        pytest.param("list(string)", "a,b", "a,b", id="not JSON stays text"),
+        pytest.param("list(any)", "[" * 100_000, "[" * 100_000, id="too deep stays text"),
+        pytest.param("string", "-var=x\n\"'$(id)\0", "-var=x\n\"'$(id)\0", id="hostile text"),
+    ],
+)
+def test_values_are_encoded_by_the_declared_type(
+    declared: str, value: str, expected: object
+) -> None:
+    template = Template(variables=(TemplateVariable(name="x", required=True, type=declared),))
+    assert json.loads(encode_values(template, {"x": value})) == {"x": expected}
+
+
+def test_only_declared_variables_are_encoded() -> None:
+    values = {"account": "1", "parameter_region": "eu", "other": "x"}
+    assert json.loads(encode_values(TEMPLATE, values)) == {"account": "1"}
