@@ -1,0 +1,98 @@
+# Everything a newcomer or CI runs. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# The first of these that is Python 3.11 or newer makes the virtualenv. 3.12 stands first
+# because the wheel with the embedded Redis ends there.
+PYTHONS ?= python3.12 python3.11 python3.13 python3.14 python3 python
+
+# A generator writes what it generates, and with --check only tells whether that is current.
+GENERATOR := docs/generate.py
+IMPORT_TEST := tests/unit/test_imports.py
+BENCH := bench/run.py
+CHAOS := bench/chaos.py
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test check bench chaos generate lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## Make the virtualenv with exactly the locked packages
+
+# The build backend is locked like everything else, so nothing is fetched unpinned.
+$(STAMP): requirements.lock pyproject.toml
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		for candidate in $(PYTHONS); do \
+			if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+				>/dev/null 2>&1; then python=$$candidate; break; fi; \
+		done; \
+		if [ -z "$${python-}" ]; then \
+			echo "No Python 3.11 or newer with its venv module was found: install python3.12" \
+				"and python3.12-venv, or name one by make setup PYTHONS=/path/to/python." >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$python"; \
+		"$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing the locked packages (some minutes the first time)"
+	@$(PY) -m pip install --quiet --require-hashes --requirement requirements.lock
+	@echo "Installing provisionerd"
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Set up, then start a workspace and be refused by quota
+	@echo "Running provisionerd demo"
+	@$(VENV)/bin/provisionerd demo
+
+test: setup ## Set up, then run all tests
+	@echo "Running all tests"
+	@$(PY) -m pytest
+
+check: setup ## Check format, lint, types, import directions and generated files
+	@echo "Checking the format"
+	@$(PY) -m ruff format --check --quiet .
+	@echo "Checking the style"
+	@$(PY) -m ruff check --quiet .
+	@echo "Checking types"
+	@$(PY) -m mypy
+	@if [ -e $(IMPORT_TEST) ]; then echo "Checking import directions"; \
+		$(PY) -m pytest --quiet $(IMPORT_TEST); \
+	else echo "No $(IMPORT_TEST): import directions are not checked"; fi
+	@if [ -e $(GENERATOR) ]; then echo "Checking that generated files are current"; \
+		$(PY) $(GENERATOR) --check; \
+	else echo "No $(GENERATOR): nothing is generated"; fi
+
+bench: setup ## Measure claims, quota commits and whole builds
+	@echo "Running $(BENCH)"
+	@$(PY) $(BENCH)
+
+chaos: setup ## Kill workers and servers while builds run, and check that nothing is lost
+	@echo "Running $(CHAOS)"
+	@$(PY) $(CHAOS)
+
+generate: setup ## Write the generated files anew
+	@echo "Running $(GENERATOR)"
+	@$(PY) $(GENERATOR)
+
+lock: setup ## Lock the newest packages that pyproject.toml allows, build backend included
+	@echo "Locking requirements.lock"
+	@$(PY) -m venv build/uv
+	@build/uv/bin/python -m pip install --quiet uv
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' > build/backend.in
+	@build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--all-extras --group dev --generate-hashes --no-header --no-emit-index-url \
+		--output-file requirements.lock pyproject.toml build/backend.in
+
+clean: ## Remove the virtualenv and everything that tools have left
+	@echo "Removing $(VENV), caches and build products"
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
