@@ -1,0 +1,120 @@
+"""Builds with the real Terraform, with templates that need nothing but its built-in provider."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.enums import LogLevel, Transition
+from provisioner.engine import Applied, BuildContext, Interrupt, InterruptReason
+from provisioner.terraform.engine import TerraformEngine
+
+
+class Build:
+    """One build in a directory of its own, and what it said."""
+
+    def __init__(self, binary: Path, directory: Path, context: BuildContext) -> None:
+        self.lines: list[tuple[LogLevel, str]] = []
+        self.states: list[bytes] = []
+        self.on_line: Callable[[str], None] = lambda _text: None
+        self.engine = TerraformEngine(binary, grace=timedelta(seconds=30))
+        self.context = dataclasses.replace(
+            context, directory=directory, log=self._take, on_state=self.states.append
+        )
+
+    @property
+    def text(self) -> str:
+        return "\n".join(text for _level, text in self.lines)
+
+    def plan_and_apply(self) -> Applied:
+        self.engine.init(self.context)
+        self.engine.plan(self.context)
+        return self.engine.apply(self.context)
+
+    def interrupt_on(self, word: str, reason: InterruptReason = InterruptReason.CANCEL) -> None:
+        def interrupt(text: str) -> None:
+            if word in text:
+                self.context.interrupt.request(reason)
+
+        self.on_line = interrupt
+
+    def _take(self, level: LogLevel, text: str) -> None:
+        self.lines.append((level, text))
+        self.on_line(text)
+
+
+MakeBuild = Callable[..., Build]
+
+
+@pytest.fixture(scope="session")
+def terraform() -> Path:
+    found = shutil.which("terraform") or shutil.which("tofu")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("neither terraform nor tofu is on the PATH")
+        pytest.skip("neither terraform nor tofu is on the PATH")
+    return Path(found)
+
+
+@pytest.fixture
+def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
+    """Return a maker of builds from a template's main.tf or files, and facts of the context."""
+    home = tmp_path / "home"
+    home.mkdir()
+    standard = BuildContext(
+        directory=tmp_path,
+        transition=Transition.START,
+        environment={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+        },
+        variables={},
+        sensitive=frozenset(),
+        log=lambda _level, _text: None,
+        interrupt=Interrupt(),
+        timeout=timedelta(seconds=60),
+    )
+
+    def make(template: str | Mapping[str, str], binary: Path = terraform, **facts: Any) -> Build:
+        files = {"main.tf": template} if isinstance(template, str) else template
+        directory = tmp_path / f"build{len(list(tmp_path.iterdir()))}"
+        for name, text in files.items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return Build(
+            binary, directory, dataclasses.replace(standard, interrupt=Interrupt(), **facts)
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_fake(tmp_path: Path) -> Callable[..., Path]:
+    """Return a maker of a Terraform that does for ``apply`` (and ``init``) what a script says."""
+
+    def make(*, apply: str = "exit 0", init: str = "exit 0", version: str = "1.11.4") -> Path:
+        path = tmp_path / "fake-terraform"
+        path.write_text(
+            "#!/bin/sh\n"
+            'case "$1" in\n'
+            f'version) echo \'{{"terraform_version": "{version}"}}\';;\n'
+            f"init) {init};;\n"
+            "plan) exit 0;;\n"
+            "show) echo '{\"planned_values\": {}}';;\n"
+            f"apply) {apply};;\n"
+            "esac\n"
+        )
+        path.chmod(0o700)
+        return path
+
+    return make

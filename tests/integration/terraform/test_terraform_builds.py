@@ -1,0 +1,367 @@
+"""Builds with the real Terraform: what they do, cost, say and leave behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from db.enums import LogLevel, TimingStage, Transition
+from provisioner.engine import EngineError, Resource
+from provisioner.terraform.state import parse_state
+from provisioner.terraform.version import MINIMUM, read_version
+
+WORKSPACE = """
+variable "workspace_transition" {
+  default = "start"
+}
+variable "size" {
+  default = "small"
+}
+resource "terraform_data" "home" {
+  input = { daily_cost = 1 }
+}
+resource "terraform_data" "dev" {
+  count = var.workspace_transition == "start" ? 2 : 0
+  input = { daily_cost = 10, size = var.size }
+}
+"""
+STOP = {"TF_VAR_workspace_transition": "stop"}
+
+
+def environment(make_build, **more):
+    return {**make_build("").context.environment, **more}
+
+
+def test_a_start_is_planned_priced_and_applied(make_build) -> None:
+    build = make_build(WORKSPACE)
+    build.engine.init(build.context)
+    plan = build.engine.plan(build.context)
+    applied = build.engine.apply(build.context)
+    assert plan.daily_cost == 21
+    assert applied.resources == (
+        Resource(type="terraform_data", name="dev", daily_cost=10),
+        Resource(type="terraform_data", name="dev", daily_cost=10),
+        Resource(type="terraform_data", name="home", daily_cost=1),
+    )
+
+
+def test_a_stop_takes_down_what_only_a_start_needs(make_build) -> None:
+    started = make_build(WORKSPACE).plan_and_apply()
+    stop = make_build(
+        WORKSPACE,
+        transition=Transition.STOP,
+        state=started.state,
+        environment=environment(make_build, **STOP),
+    )
+    stop.engine.init(stop.context)
+    assert stop.engine.plan(stop.context).daily_cost == 1
+    assert [resource.name for resource in stop.engine.apply(stop.context).resources] == ["home"]
+
+
+def test_a_delete_takes_down_everything_and_costs_nothing(make_build) -> None:
+    started = make_build(WORKSPACE).plan_and_apply()
+    delete = make_build(WORKSPACE, transition=Transition.DELETE, state=started.state)
+    delete.engine.init(delete.context)
+    assert delete.engine.plan(delete.context).daily_cost == 0
+    deleted = delete.engine.apply(delete.context)
+    before, after = parse_state(started.state), parse_state(deleted.state)
+    assert (deleted.resources, after.instances) == ((), ())
+    assert (after.lineage, after.serial > before.serial) == (before.lineage, True)
+
+
+def test_a_second_delete_starts_no_process(make_build) -> None:
+    started = make_build(WORKSPACE).plan_and_apply()
+    deleted = make_build(
+        WORKSPACE, transition=Transition.DELETE, state=started.state
+    ).plan_and_apply()
+    again = make_build(
+        WORKSPACE, Path("/nowhere"), transition=Transition.DELETE, state=deleted.state
+    )
+    assert again.plan_and_apply().state == deleted.state
+
+
+@pytest.mark.parametrize("state", [None, b""])
+def test_a_delete_without_a_state_has_nothing_to_do(make_build, state: bytes | None) -> None:
+    build = make_build("not even HCL", Path("/nowhere"), transition=Transition.DELETE, state=state)
+    assert build.plan_and_apply().state is None
+    assert build.lines == [
+        (LogLevel.INFO, "The Terraform state does not exist, there is nothing to do")
+    ]
+
+
+def test_a_template_without_resources_can_be_applied(make_build) -> None:
+    assert make_build('output "x" {\n value = 1\n}').plan_and_apply().resources == ()
+
+
+def test_variables_reach_the_template_as_text(make_build) -> None:
+    build = make_build(WORKSPACE, variables={"size": "${path.module}", "undeclared": "x"})
+    applied = build.plan_and_apply()
+    assert '"size": "${path.module}"' in applied.state.decode()
+    assert "undeclared" not in build.text
+
+
+def test_a_variable_wins_over_a_tfvars_file_of_the_template(make_build) -> None:
+    files = {"main.tf": WORKSPACE, "x.auto.tfvars": 'size = "theirs"'}
+    applied = make_build(files, variables={"size": "ours"}).plan_and_apply()
+    assert '"size": "ours"' in applied.state.decode()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param('backend "s3" {}', id="s3"),
+        pytest.param('backend "local" {\n path = "elsewhere.tfstate"\n}', id="local"),
+        pytest.param('cloud {\n organization = "o"\n workspaces {\n name = "n"\n }\n}', id="cloud"),
+    ],
+)
+@pytest.mark.parametrize("name", ["backend.tf", "override.tf", "zzzz_override.tf"])
+def test_a_backend_of_the_template_is_not_used(make_build, name: str, block: str) -> None:
+    build = make_build({"main.tf": WORKSPACE, name: f"terraform {{\n{block}\n}}\n"})
+    assert len(build.plan_and_apply().resources) == 3
+
+
+def test_a_planted_state_is_not_used(make_build) -> None:
+    planted = make_build(WORKSPACE).plan_and_apply().state
+    build = make_build(
+        {
+            "main.tf": WORKSPACE,
+            "terraform.tfstate": planted.decode(),
+            "errored.tfstate": planted.decode(),
+        }
+    )
+    assert parse_state(build.plan_and_apply().state).lineage != parse_state(planted).lineage
+
+
+def test_a_lock_file_is_obeyed_and_not_changed(make_build) -> None:
+    build = make_build({"main.tf": WORKSPACE, ".terraform.lock.hcl": "# ours\n"})
+    build.plan_and_apply()
+    assert (build.context.directory / ".terraform.lock.hcl").read_text() == "# ours\n"
+
+
+def test_a_provider_that_the_lock_file_does_not_know_is_refused(make_build) -> None:
+    build = make_build(
+        {
+            "main.tf": "terraform {\n required_providers {\n x = {\n"
+            ' source = "x.invalid/x/x"\n}\n}\n}',
+            ".terraform.lock.hcl": "",
+        }
+    )
+    with pytest.raises(EngineError, match=r"^terraform init: .*x\.invalid/x/x"):
+        build.engine.init(build.context)
+
+
+def test_a_failed_plan_tells_the_file_and_the_line(make_build) -> None:
+    build = make_build('resource "terraform_data" "a" {\n  bogus = 1\n}\n')
+    with pytest.raises(EngineError) as failed:
+        build.plan_and_apply()
+    assert str(failed.value) == (
+        'terraform plan: Unsupported argument: An argument named "bogus" is not expected here. '
+        "(main.tf line 2)"
+    )
+    assert failed.value.state is None
+
+
+def test_a_missing_variable_is_named(make_build) -> None:
+    build = make_build('variable "region" {}\n')
+    with pytest.raises(
+        EngineError, match=r'^terraform plan: No value for req.*"region" is not set'
+    ):
+        build.plan_and_apply()
+
+
+def test_an_init_that_fails_tells_the_file_and_the_line(make_build) -> None:
+    build = make_build('resource "terraform_data" {\n}\n')
+    with pytest.raises(EngineError, match=r"^terraform init: Missing name.*main\.tf line 1\)$"):
+        build.engine.init(build.context)
+
+
+FAILING = """
+resource "terraform_data" "disk" {}
+resource "terraform_data" "machine" {
+  depends_on = [terraform_data.disk]
+  provisioner "local-exec" {
+    command = "echo insufficient quota in us-east1 >&2; exit 3"
+  }
+}
+"""
+
+
+def test_a_failed_apply_tells_the_resource_and_keeps_the_state(make_build) -> None:
+    build = make_build(FAILING)
+    with pytest.raises(EngineError) as failed:
+        build.plan_and_apply()
+    assert str(failed.value).startswith("terraform apply: local-exec provisioner error: ")
+    assert str(failed.value).endswith("(terraform_data.machine, main.tf line 5)")
+    assert "insufficient quota in us-east1" in str(failed.value)
+    instances = parse_state(failed.value.state).instances
+    assert {instance.name for instance in instances} == {"disk", "machine"}
+
+
+def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build) -> None:
+    with pytest.raises(EngineError) as failed:
+        make_build(FAILING).plan_and_apply()
+    repaired = make_build(FAILING.replace("exit 3", "exit 0"), state=failed.value.state)
+    assert len(repaired.plan_and_apply().resources) == 2
+
+
+def test_a_diagnostic_is_logged_at_its_severity_with_its_place(make_build) -> None:
+    build = make_build(FAILING)
+    with pytest.raises(EngineError):
+        build.plan_and_apply()
+    place = 'on main.tf line 5, in resource "terraform_data" "machine":'
+    assert (LogLevel.ERROR, place) in build.lines
+
+
+def test_the_output_of_a_provisioner_is_logged_without_terminal_sequences(make_build) -> None:
+    build = make_build(
+        'resource "terraform_data" "a" {\n provisioner "local-exec" {\n'
+        r""" command = "printf '\\033[31mred\\033[0m\\n'" """
+        "\n }\n}"
+    )
+    build.plan_and_apply()
+    assert (LogLevel.INFO, "terraform_data.a: (local-exec): red") in build.lines
+
+
+LEAKING = r"""
+variable "password" {}
+resource "terraform_data" "a" {
+  provisioner "local-exec" {
+    command     = "printf '%s\n' \"$P\"; exit 1"
+    environment = { P = var.password }
+  }
+}
+"""
+
+
+def test_a_sensitive_value_reaches_neither_the_log_nor_the_error(make_build) -> None:
+    secret = 'hunter"2\\n&'
+    build = make_build(LEAKING, variables={"password": secret}, sensitive=frozenset({secret}))
+    with pytest.raises(EngineError) as failed:
+        build.plan_and_apply()
+    assert "*redacted*" in build.text
+    assert "hunter" not in build.text + str(failed.value)
+
+
+def test_a_wrong_value_of_a_variable_is_not_shown_in_the_log(make_build) -> None:
+    """Terraform quotes the file of variables, the values of the others included."""
+    build = make_build(
+        'variable "count_of_disks" {\n type = number\n}\nvariable "other" {}\n',
+        variables={"count_of_disks": "many", "other": "private matter"},
+    )
+    with pytest.raises(EngineError, match="Invalid value for input variable"):
+        build.plan_and_apply()
+    assert "private matter" not in build.text
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        pytest.param(
+            'resource "terraform_data" "b" {}\n'
+            'resource "terraform_data" "dev" {\n input = { daily_cost = terraform_data.b.id }\n}',
+            "daily_cost is not known at plan time",
+            id="unknown",
+        ),
+        pytest.param(
+            'resource "terraform_data" "dev" {\n input = { daily_cost = -1 }\n}',
+            "daily_cost is -1, but must be a whole number from 0",
+            id="negative",
+        ),
+        pytest.param(
+            'resource "terraform_data" "dev" {\n input = { daily_cost = 0.1 + 0.2 }\n}',
+            r"daily_cost is 0\.3, but must be a whole number from 0",
+            id="fraction",
+        ),
+    ],
+)
+def test_a_price_that_is_none_fails_the_plan(make_build, template: str, reason: str) -> None:
+    build = make_build(template)
+    build.engine.init(build.context)
+    with pytest.raises(EngineError, match=f"^terraform_data.dev: {reason}") as failed:
+        build.engine.plan(build.context)
+    assert failed.value.timings
+
+
+def test_the_price_counts_modules_and_whole_fractions(make_build) -> None:
+    build = make_build(
+        {
+            "main.tf": 'module "m" {\n source = "./m"\n for_each = { a = 1, b = 2 }\n}\n',
+            "m/main.tf": 'resource "terraform_data" "dev" {\n input = { daily_cost = 4 / 2 }\n}\n',
+        }
+    )
+    build.engine.init(build.context)
+    assert build.engine.plan(build.context).daily_cost == 4
+    modules = {resource.module_path for resource in build.engine.apply(build.context).resources}
+    assert modules == {'module.m["a"]', 'module.m["b"]'}
+
+
+def test_each_stage_and_each_resource_is_timed(make_build) -> None:
+    build = make_build('resource "terraform_data" "a" {}')
+    timings = [
+        *build.engine.init(build.context),
+        *build.engine.plan(build.context).timings,
+        *build.engine.apply(build.context).timings,
+    ]
+    assert [(t.stage, t.source, t.action, t.resource) for t in timings] == [
+        (TimingStage.INIT, "provisionerd", "terraform", "coder_stage_init"),
+        (TimingStage.PLAN, "provisionerd", "terraform", "coder_stage_plan"),
+        (TimingStage.APPLY, "provisionerd", "terraform", "coder_stage_apply"),
+        (TimingStage.APPLY, "terraform", "create", "terraform_data.a"),
+    ]
+
+
+def test_the_final_state_is_a_checkpoint_too(make_build) -> None:
+    build = make_build(WORKSPACE)
+    applied = build.plan_and_apply()
+    assert build.states[-1] == applied.state
+
+
+def test_a_state_is_delivered_while_the_apply_still_runs(make_build) -> None:
+    """The slow resource ends when the checkpoint of the quick one has been stored."""
+    build = make_build(
+        'resource "terraform_data" "quick" {}\n'
+        'resource "terraform_data" "slow" {\n provisioner "local-exec" {\n'
+        '  command = "until [ -e stored ]; do sleep 0.05; done"\n }\n}'
+    )
+    stored = build.context.directory / "stored"
+    names: list[set[str]] = []
+
+    def store(state: bytes) -> None:
+        names.append({instance.name for instance in parse_state(state).instances})
+        stored.touch()
+
+    build.context = dataclasses.replace(build.context, on_state=store)
+    build.plan_and_apply()
+    assert "quick" in names[0]
+
+
+def test_a_checkpoint_that_can_not_be_stored_does_not_break_the_apply(make_build) -> None:
+    def fail(_state: bytes) -> None:
+        raise ConnectionError
+
+    build = make_build(WORKSPACE)
+    build.context = dataclasses.replace(build.context, on_state=fail)
+    assert build.plan_and_apply().state is not None
+    assert [text for level, text in build.lines if level is LogLevel.WARN] == [
+        "A checkpoint of the Terraform state could not be stored (ConnectionError)"
+    ]
+
+
+def test_parse_reads_the_variables_of_a_template(make_build) -> None:
+    build = make_build(WORKSPACE)
+    names = [variable.name for variable in build.engine.parse(build.context.directory).variables]
+    assert "size" in names
+
+
+def test_the_version_of_the_binary_is_read(terraform: Path) -> None:
+    assert read_version(terraform) >= MINIMUM
+
+
+def test_the_state_in_the_directory_is_that_of_the_result(make_build) -> None:
+    build = make_build(WORKSPACE)
+    applied = build.plan_and_apply()
+    on_disk = (build.context.directory / "terraform.tfstate").read_bytes()
+    assert json.loads(on_disk) == json.loads(applied.state)
