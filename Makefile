@@ -88,7 +88,7 @@ lock: setup ## Lock the newest packages that pyproject.toml allows, build backen
 	@$(PY) -m venv build/uv
 	@build/uv/bin/python -m pip install --quiet uv
 	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' > build/backend.in
-	@build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--all-extras --group dev --generate-hashes --no-header --no-emit-index-url \
 		--output-file requirements.lock pyproject.toml build/backend.in
 
