@@ -102,7 +102,8 @@ def insert_build(
     Args:
         initiator_id: who asked for it; the workspace's owner when None. Builds of the prebuilds
             user wait behind those of people.
-        template_version_id: what to build from; the template's active version when None.
+        template_version_id: what to build from; when None, the previous build's version, and
+            for the first build the template's active one.
         parameters: values for this build; those of the previous build stand where none is given.
 
     Raises:
@@ -113,7 +114,8 @@ def insert_build(
     workspace = _lock_workspace(session, workspace_id)
     previous = _latest_build(session, workspace)
     template = session.get_one(Template, workspace.template_id)
-    version = get_usable_version(session, template, template_version_id)
+    wanted = template_version_id or (previous.template_version_id if previous else None)
+    version = get_usable_version(session, template, wanted)
     initiator = initiator_id or workspace.owner_id
     build = WorkspaceBuild(
         id=uuid.uuid4(),

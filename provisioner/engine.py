@@ -9,6 +9,7 @@ database nor quota.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,26 +30,46 @@ class InterruptReason(StrEnum):
 
 
 class Interrupt:
-    """Ask a running build to end. The first reason given stands; later ones change nothing."""
+    """Ask a running build to end.
+
+    The first reason given stands, but a lost lease stands above any other: then nothing may be
+    written, whatever else was wanted.
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._reason: InterruptReason | None = None
+        self._kill_at: float | None = None
 
     @property
     def reason(self) -> InterruptReason | None:
         """Why the build is to end, or None while it may go on."""
         return self._reason
 
-    def request(self, reason: InterruptReason) -> bool:
-        """Ask for the end; return whether this call was the first."""
+    @property
+    def kill_at(self) -> float | None:
+        """When a process that has not ended is to be killed, by ``time.monotonic``.
+
+        None leaves it to the engine's own grace.
+        """
+        return self._kill_at
+
+    def request(self, reason: InterruptReason, *, grace: timedelta | None = None) -> bool:
+        """Ask for the end; return whether the reason stands.
+
+        Args:
+            grace: how long the engine's process may take from now on. The shortest one given
+                counts.
+        """
         with self._lock:
-            if self._reason is not None:
-                return False
-            self._reason = reason
+            if grace is not None:
+                kill_at = time.monotonic() + grace.total_seconds()
+                self._kill_at = min(kill_at, self._kill_at or kill_at)
+            if self._reason is None or reason is InterruptReason.LEASE_LOST:
+                self._reason = reason
             self._event.set()
-            return True
+            return self._reason is reason
 
     def is_set(self) -> bool:
         """Return whether the build is to end."""

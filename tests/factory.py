@@ -1,0 +1,213 @@
+"""Makes rows for tests, in the state that a test is about."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from db.engine import Database
+from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
+from db.models import Group, Organization, ProvisionerJob, Template, User, Workspace
+from db.people import add_group_member, create_group, create_organization, create_user
+from db.results import BuildResult
+from db.templates import VariableValue, push_template
+from db.transitions import (
+    ClaimedJob,
+    Failure,
+    cancel_job,
+    claim_job,
+    complete_job,
+    enter_stage,
+    fail_job,
+    finish_cancel_job,
+)
+from db.workspaces import EnqueuedBuild, create_workspace, insert_build
+
+WORKER_ID = uuid.UUID("00000000-0000-0000-0000-00000000aaaa")
+LEASE = timedelta(minutes=5)
+
+
+def echo_archive(script: Mapping[str, Any] | None = None) -> bytes:
+    """Return the archive of an echo template that plays ``script``."""
+    return tar_archive({"main.tf": b"# played by echo.json\n", "echo.json": _json(script or {})})
+
+
+def tar_archive(files: Mapping[str, bytes]) -> bytes:
+    """Return a plain tar of ``files``, contents by path."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o600
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@dataclass(kw_only=True)
+class Factory:
+    """Each method commits what it makes. Names are made up unless given."""
+
+    database: Database
+
+    def organization(self, *, name: str | None = None, everyone_allowance: int = 0) -> Organization:
+        with self.database.begin() as session:
+            return create_organization(
+                session, name=name or _name("org"), everyone_allowance=everyone_allowance
+            )
+
+    def user(
+        self, *, organization: Organization | None = None, username: str | None = None
+    ) -> User:
+        with self.database.begin() as session:
+            return create_user(
+                session, username=username or _name("user"), organization=organization
+            )
+
+    def group(
+        self,
+        *,
+        organization: Organization,
+        allowance: int = 0,
+        members: Sequence[User] = (),
+        name: str | None = None,
+    ) -> Group:
+        with self.database.begin() as session:
+            group = create_group(
+                session,
+                name=name or _name("group"),
+                organization=organization,
+                quota_allowance=allowance,
+            )
+            for user in members:
+                add_group_member(session, group=group, user=user)
+            return group
+
+    def template(
+        self,
+        *,
+        organization: Organization,
+        created_by: User,
+        name: str | None = None,
+        script: Mapping[str, Any] | None = None,
+        archive: bytes | None = None,
+        provisioner: ProvisionerType = ProvisionerType.ECHO,
+        variables: Sequence[VariableValue] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> Template:
+        with self.database.begin() as session:
+            version = push_template(
+                session,
+                organization=organization,
+                name=name or _name("template"),
+                archive=archive or echo_archive(script),
+                created_by=created_by,
+                variables=variables,
+                provisioner=provisioner,
+                tags=tags,
+            )
+            return session.get_one(Template, version.template_id)
+
+    def workspace(self, *, owner: User, template: Template, name: str | None = None) -> Workspace:
+        with self.database.begin() as session:
+            return create_workspace(
+                session, owner=owner, template=template, name=name or _name("ws")
+            )
+
+    def any_workspace(self, *, allowance: int = 0, **template: Any) -> Workspace:
+        """A workspace with an organization, an owner and a template of its own."""
+        organization = self.organization(everyone_allowance=allowance)
+        owner = self.user(organization=organization)
+        made = self.template(organization=organization, created_by=owner, **template)
+        return self.workspace(owner=owner, template=made)
+
+    def build(
+        self,
+        workspace: Workspace,
+        transition: Transition = Transition.START,
+        *,
+        initiator_id: uuid.UUID | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> EnqueuedBuild:
+        """A pending build."""
+        with self.database.begin() as session:
+            return insert_build(
+                session,
+                workspace_id=workspace.id,
+                transition=transition,
+                initiator_id=initiator_id,
+                parameters=parameters,
+            )
+
+    def claim(
+        self, queue: str = "builds", *, worker_id: uuid.UUID = WORKER_ID, lease: timedelta = LEASE
+    ) -> ClaimedJob | None:
+        with self.database.begin() as session:
+            return claim_job(session, queue=queue, worker_id=worker_id, lease=lease)
+
+    def running_build(
+        self,
+        workspace: Workspace | None = None,
+        transition: Transition = Transition.START,
+        *,
+        stage: Stage = Stage.SET_UP,
+        lease: timedelta = LEASE,
+    ) -> ClaimedJob:
+        """A build that a worker has claimed and that has come to ``stage``."""
+        build = self.build(workspace or self.any_workspace(), transition)
+        job = self.claim(build.queue, lease=lease)
+        assert job is not None
+        assert job.id == build.job_id, "another job waits in this queue"
+        if stage is not Stage.SET_UP:
+            with self.database.begin() as session:
+                enter_stage(session, job_id=job.id, lease_token=job.lease_token, stage=stage)
+        return job
+
+    def finished_build(
+        self,
+        workspace: Workspace | None = None,
+        transition: Transition = Transition.START,
+        *,
+        status: JobStatus = JobStatus.SUCCEEDED,
+        error: str = "it broke",
+        error_code: JobErrorCode | None = None,
+        result: BuildResult | None = None,
+    ) -> ClaimedJob:
+        """A build that ended with ``status``."""
+        job = self.running_build(workspace, transition)
+        key = {"job_id": job.id, "lease_token": job.lease_token}
+        made = result or BuildResult()
+        with self.database.begin() as session:
+            if status is JobStatus.SUCCEEDED:
+                complete_job(session, **key, result=made)
+            elif status is JobStatus.FAILED:
+                failure = Failure(message=error, reason=FailureReason.TERRAFORM, code=error_code)
+                fail_job(session, **key, failure=failure, result=made)
+            else:
+                assert status is JobStatus.CANCELED
+                cancel_job(session, job_id=job.id)
+                finish_cancel_job(session, **key, result=made)
+        return job
+
+    def job(self, job_id: uuid.UUID) -> ProvisionerJob:
+        """The job's row as it stands now."""
+        with self.database.begin() as session:
+            return session.scalars(select(ProvisionerJob).where(ProvisionerJob.id == job_id)).one()
+
+    def status(self, job_id: uuid.UUID) -> JobStatus:
+        return self.job(job_id).job_status
+
+
+def _name(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4().hex[:10]}"
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content).encode()

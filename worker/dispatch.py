@@ -1,0 +1,89 @@
+"""Answer a doorbell: claim the best job of its queue and run it in the calling thread."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from db.engine import Database
+from db.enums import JobStatus, ProvisionerType
+from db.transitions import ClaimedJob, claim_job
+from provisioner.engine import Interrupt, InterruptReason
+from provisioner.runner import Outcome, Runner
+from worker.doorbell import Ring
+from worker.keeper import LeaseKeeper
+from worker.metrics import Metrics
+
+log = structlog.get_logger("worker")
+
+
+@dataclass(kw_only=True)
+class Dispatcher:
+    """The build slots of one process: any number of threads call ``run_next_build``."""
+
+    database: Database
+    runner: Runner
+    keeper: LeaseKeeper
+    metrics: Metrics
+    ring: Ring
+    worker_id: uuid.UUID
+    provisioners: Sequence[ProvisionerType]
+    lease: timedelta
+    is_draining: bool = False
+
+    def run_next_build(self, queue: str) -> JobStatus | None:
+        """Claim and run the best job of ``queue``; None when there is nothing to claim.
+
+        A draining worker claims nothing: the row stays pending, and the sweeper of another
+        worker rings for it.
+        """
+        if self.is_draining:
+            return None
+        job = self._claim(queue)
+        if job is None:
+            self.metrics.empty_doorbells.inc()
+            return None
+        return self._run(job).status
+
+    def drain(self) -> None:
+        """Claim nothing more; builds that run go on."""
+        self.is_draining = True
+
+    def hurry(self) -> None:
+        """End the builds that run: before apply they go back, in apply they are interrupted."""
+        self.is_draining = True
+        self.keeper.interrupt_all(InterruptReason.DRAIN)
+
+    def _claim(self, queue: str) -> ClaimedJob | None:
+        with self.database.begin() as session:
+            return claim_job(
+                session,
+                queue=queue,
+                worker_id=self.worker_id,
+                lease=self.lease,
+                provisioners=self.provisioners,
+            )
+
+    def _run(self, job: ClaimedJob) -> Outcome:
+        facts = {"job_id": str(job.id), "attempt": job.attempt}
+        self.metrics.job_claimed(job.provisioner, job.queue_wait_s)
+        log.info("job.claimed", queue=job.queue, wait_s=round(job.queue_wait_s, 3), **facts)
+        interrupt = Interrupt()
+        with self.keeper.keep(job.lease_token, interrupt):
+            outcome = self.runner.run(job, interrupt)
+        self.metrics.job_ended(job.provisioner, outcome)
+        log.info(
+            "job.ended",
+            status=outcome.status.value,
+            seconds=round(outcome.seconds, 3),
+            error=outcome.failure.error if outcome.failure else None,
+            error_code=outcome.failure.error_code if outcome.failure else None,
+            **facts,
+        )
+        if outcome.status is JobStatus.PENDING:
+            self.ring(job.queue)
+        return outcome

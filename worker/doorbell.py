@@ -1,0 +1,44 @@
+"""Doorbells: Celery messages that say "this queue has work", and nothing more.
+
+The row is the truth: a doorbell that is lost is rung again by the sweeper, one that comes twice
+finds nothing to claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+log = structlog.get_logger("worker")
+
+TASK = "run_next_build"
+PUBLISH_FAILURES = Counter(
+    "provisionerd_doorbell_publish_failures_total",
+    "Doorbells that could not be rung; the sweeper rings them later.",
+)
+
+Ring = Callable[[str], bool]
+
+
+def ring_with(app: Celery) -> Ring:
+    """Return a function that rings a queue once and tells whether the broker took it.
+
+    It never raises and never waits longer than the broker's socket timeouts (see
+    ``worker.app``): a dead Redis is no reason for a caller to fail or to wait.
+    """
+
+    def ring(queue: str) -> bool:
+        try:
+            app.send_task(TASK, args=(queue,), queue=queue, retry=False, ignore_result=True)
+        except (OperationalError, RedisError, OSError) as error:
+            PUBLISH_FAILURES.inc()
+            log.warning("doorbell.failed", queue=queue, error=str(error))
+            return False
+        return True
+
+    return ring

@@ -1,0 +1,215 @@
+"""What a worker counts and measures. Names, help texts and labels of every series stand here.
+
+No label carries a user, workspace or job name: such series never end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
+from provisioner.runner import Outcome
+from quota.commit import QuotaDecision
+
+UNTAGGED = "none"
+BUILD_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+STAGE_BUCKETS = (0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)
+QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureLabels:
+    """What a failed job is counted by."""
+
+    error_code: JobErrorCode | None
+    transition: str
+    stage: str
+    reason: FailureReason
+
+
+class Metrics:
+    """The series of one process. Implements ``provisioner.events.BuildEvents``."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.failures = Counter(
+            "provisionerd_job_failures_total",
+            "Failed jobs by the error code of the contract (none: untagged) and where they failed.",
+            ("error_code", "transition", "stage", "reason"),
+            registry=registry,
+        )
+        self.builds = Counter(
+            "provisionerd_workspace_builds_total",
+            "Finished workspace builds.",
+            ("transition", "status", "template_name"),
+            registry=registry,
+        )
+        self.job_timings = Histogram(
+            "provisionerd_job_timings_seconds",
+            "The provisioner job time duration in seconds, from claim to end.",
+            ("provisioner", "status"),
+            buckets=BUILD_BUCKETS,
+            registry=registry,
+        )
+        self.stages = Histogram(
+            "provisionerd_stage_seconds",
+            "Duration of each stage of a build, whether it succeeded or not.",
+            ("stage",),
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.jobs_current = Gauge(
+            "provisionerd_jobs_current",
+            "Jobs that run now.",
+            ("provisioner",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.queue_wait = Histogram(
+            "provisionerd_queue_wait_seconds",
+            "Time from enqueue to claim.",
+            buckets=QUEUE_BUCKETS,
+            registry=registry,
+        )
+        self.claims = Counter(
+            "provisionerd_claims_total", "Jobs claimed by this worker.", registry=registry
+        )
+        self.empty_doorbells = Counter(
+            "provisionerd_empty_doorbells_total",
+            "Doorbells that found nothing to claim.",
+            registry=registry,
+        )
+        self.rerung_doorbells = Counter(
+            "provisionerd_rerung_doorbells_total",
+            "Doorbells that the sweeper rang again.",
+            registry=registry,
+        )
+        self.requeues = Counter(
+            "provisionerd_requeues_total",
+            "Jobs put back before apply.",
+            ("reason",),
+            registry=registry,
+        )
+        self.reaped = Counter(
+            "provisionerd_reaped_jobs_total",
+            "Jobs taken from workers that did not renew their lease, by what became of them.",
+            ("status",),
+            registry=registry,
+        )
+        self.checkpoints = Counter(
+            "provisionerd_checkpoints_total",
+            "States stored during apply, and those that could not be.",
+            ("result",),
+            registry=registry,
+        )
+        self.log_lines = Counter(
+            "provisionerd_log_lines_total",
+            "Log lines of builds, stored and left out.",
+            ("result",),
+            registry=registry,
+        )
+        self.quota_decisions = Counter(
+            "provisionerd_quota_decisions_total",
+            "Answers of the quota commit.",
+            ("decision",),
+            registry=registry,
+        )
+        self.quota_credits = Counter(
+            "provisionerd_quota_credits_total",
+            "Credits per day that the quota commit decided about.",
+            ("decision",),
+            registry=registry,
+        )
+        self.leases_lost = Counter(
+            "provisionerd_leases_lost_total",
+            "Builds that this worker gave up because their lease was lost.",
+            registry=registry,
+        )
+        self._show_known_labels()
+
+    def job_claimed(self, provisioner: ProvisionerType, queue_wait_s: float) -> None:
+        """Count a claim and how long the job had waited."""
+        self.claims.inc()
+        self.queue_wait.observe(queue_wait_s)
+        self.jobs_current.labels(provisioner).inc()
+
+    def job_ended(self, provisioner: ProvisionerType, outcome: Outcome) -> None:
+        """Count what became of a claimed job."""
+        self.jobs_current.labels(provisioner).dec()
+        if outcome.status is JobStatus.UNKNOWN:
+            self.leases_lost.inc()
+            return
+        if outcome.status is JobStatus.PENDING:
+            self.requeues.labels("drain").inc()
+            return
+        status = "success" if outcome.status is JobStatus.SUCCEEDED else "failed"
+        self.job_timings.labels(provisioner, status).observe(outcome.seconds)
+        transition = outcome.transition or ""
+        self.builds.labels(transition, outcome.status, outcome.template_name or "").inc()
+        if outcome.failure and outcome.failed_stage:
+            self.job_failed(
+                FailureLabels(
+                    error_code=outcome.failure.error_code,
+                    transition=transition,
+                    stage=outcome.failed_stage,
+                    reason=outcome.failure.reason,
+                )
+            )
+
+    def job_failed(self, labels: FailureLabels) -> None:
+        """Count a failed job, whoever wrote its row."""
+        self.failures.labels(
+            labels.error_code or UNTAGGED, labels.transition, labels.stage, labels.reason
+        ).inc()
+
+    def stage_finished(self, stage: Stage, seconds: float) -> None:
+        """Measure a step."""
+        self.stages.labels(stage).observe(seconds)
+
+    def quota_decided(self, decision: QuotaDecision, daily_cost: int) -> None:
+        """Count an answer of the quota commit."""
+        answer = "allowed" if decision.ok else "refused"
+        self.quota_decisions.labels(answer).inc()
+        self.quota_credits.labels(answer).inc(daily_cost)
+
+    def checkpoint_finished(self, *, stored: bool) -> None:
+        """Count a checkpoint."""
+        self.checkpoints.labels("stored" if stored else "failed").inc()
+
+    def logs_finished(self, *, stored: int, dropped: int) -> None:
+        """Count the log lines of a build."""
+        self.log_lines.labels("stored").inc(stored)
+        self.log_lines.labels("dropped").inc(dropped)
+
+    def _show_known_labels(self) -> None:
+        """Let every known error code stand in the first scrape, with 0: rates need a start."""
+        for code in (*JobErrorCode, UNTAGGED):
+            self.failures.labels(code, Transition.START, _usual_stage(code), _usual_reason(code))
+        for answer in ("allowed", "refused"):
+            self.quota_decisions.labels(answer)
+            self.quota_credits.labels(answer)
+        for provisioner in ProvisionerType:
+            self.jobs_current.labels(provisioner)
+        _touch(self.checkpoints, ("stored", "failed"))
+        _touch(self.log_lines, ("stored", "dropped"))
+        _touch(self.reaped, (JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELED))
+        _touch(self.requeues, ("drain", "lost"))
+
+
+def _touch(counter: Counter, values: Iterable[str]) -> None:
+    for value in values:
+        counter.labels(value)
+
+
+def _usual_stage(code: str) -> Stage:
+    if code == JobErrorCode.INSUFFICIENT_QUOTA:
+        return Stage.COMMIT_QUOTA
+    return Stage.APPLY if code == UNTAGGED else Stage.SET_UP
+
+
+def _usual_reason(code: str) -> FailureReason:
+    if code == JobErrorCode.INSUFFICIENT_QUOTA:
+        return FailureReason.QUOTA
+    return FailureReason.TERRAFORM if code == UNTAGGED else FailureReason.PARAMETERS

@@ -1,0 +1,136 @@
+"""What a process needs to work: the database, the broker's address, the engines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
+
+from db.engine import Database, DatabaseError, open_database
+from db.enums import ProvisionerType
+from db.migrate import check_migrated, migrate
+from provisioner.echo import EchoEngine
+from provisioner.engine import Engine
+from provisioner.steps import BuildLimits, BuildSettings
+from provisioner.terraform.binary import RELEASE_URL, Progress, find_terraform
+from provisioner.terraform.engine import TerraformEngine
+from worker.embedded import start_embedded
+from worker.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Where PostgreSQL and Redis are. Embedded ones run as long as this is open."""
+
+    database: Database
+    database_url: str
+    redis_url: str
+
+
+@contextmanager
+def open_services(settings: Settings, *, check: bool = True) -> Iterator[Services]:
+    """Open the configured services, or start embedded ones for those that are not.
+
+    An embedded database is migrated by itself; a configured one is the operator's to migrate.
+
+    Args:
+        check: whether the schema has to be up to date (not so for ``migrate`` itself).
+
+    Raises:
+        EmbeddedError: an embedded server cannot be started.
+        DatabaseError: the database cannot be reached, or lacks a migration.
+    """
+    with start_embedded(
+        settings.data_dir,
+        postgres=settings.database_url is None,
+        redis=settings.redis_url is None,
+    ) as embedded:
+        database_url = _configured(settings.database_url) or embedded.database_url
+        redis_url = _configured(settings.redis_url) or embedded.redis_url
+        assert database_url is not None
+        assert redis_url is not None
+        database = open_database(database_url, pool_size=settings.concurrency + 4)
+        try:
+            _prepare(database, is_embedded=settings.database_url is None, check=check)
+            yield Services(database=database, database_url=database_url, redis_url=redis_url)
+        finally:
+            database.dispose()
+
+
+def make_engines(
+    settings: Settings, *, progress: Progress | None = None
+) -> dict[ProvisionerType, Engine]:
+    """Return the engines that this worker offers; Terraform is found or fetched.
+
+    Raises:
+        TerraformNotFoundError: it is neither there nor to be had.
+    """
+    engines: dict[ProvisionerType, Engine] = {}
+    if ProvisionerType.ECHO in settings.engines:
+        engines[ProvisionerType.ECHO] = EchoEngine()
+    if ProvisionerType.TERRAFORM in settings.engines:
+        engines[ProvisionerType.TERRAFORM] = TerraformEngine(
+            locate_terraform(settings, progress=progress),
+            grace=timedelta(seconds=settings.interrupt_grace_seconds),
+        )
+    return engines
+
+
+def locate_terraform(settings: Settings, *, progress: Progress | None = None) -> Path:
+    """Return the path of the binary that builds use, fetching it if there is none.
+
+    Raises:
+        TerraformNotFoundError: says where it looked and what to do.
+    """
+    return find_terraform(
+        setting=str(settings.terraform_binary) if settings.terraform_binary else None,
+        path=os.environ.get("PATH", ""),
+        data_dir=settings.data_dir,
+        release_url=settings.terraform_release_url or RELEASE_URL,
+        pinned_version=settings.terraform_version,
+        pinned_sha256=settings.terraform_sha256,
+        progress=progress,
+    )
+
+
+def build_settings(settings: Settings) -> BuildSettings:
+    """Return what the builds of this worker share."""
+    return BuildSettings(
+        work_root=settings.work_root,
+        host_environment=dict(os.environ),
+        passed_names=settings.passed_environment,
+        terraform_cli_config_file=settings.terraform_cli_config_file,
+        plugin_cache_dir=settings.plugin_cache_dir,
+        limits=BuildLimits(
+            init=timedelta(seconds=settings.init_timeout_seconds),
+            plan=timedelta(seconds=settings.plan_timeout_seconds),
+            apply=timedelta(seconds=settings.apply_timeout_seconds),
+        ),
+    )
+
+
+def _configured(url: object) -> str | None:
+    secret = getattr(url, "get_secret_value", None)
+    return str(secret()) if secret else None
+
+
+def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:
+    try:
+        if is_embedded:
+            migrate(database.engine)
+        elif check:
+            check_migrated(database.engine)
+    except OperationalError as error:
+        raise DatabaseError(
+            f"the database cannot be reached ({_first_line(error)});"
+            " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
+        ) from error
+
+
+def _first_line(error: OperationalError) -> str:
+    return str(error.orig).strip().splitlines()[0] if error.orig else str(error)

@@ -1,0 +1,225 @@
+"""The settings of a process: read from the environment once, checked, then handed on.
+
+Every setting is an environment variable ``PROVISIONERD_<NAME>``. Names that are not known are
+refused, so that a misspelt setting does not silently mean its default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import platform
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from db.enums import ProvisionerType
+from db.errors import InvalidError
+from db.tags import normalize_tags, served_queues
+from provisioner.environment import BuildEnvironmentError, check_passed_names
+
+PREFIX = "PROVISIONERD_"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class SettingsError(Exception):
+    """A setting is unknown, not allowed, or contradicts another; the message names it."""
+
+
+class Pool(StrEnum):
+    """How Celery runs the build slots of a worker."""
+
+    THREADS = "threads"
+    PREFORK = "prefork"
+
+
+class LogFormat(StrEnum):
+    """How the daemon writes its own log."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Settings(BaseSettings):
+    """All settings, with their meaning, unit, default and bounds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL 15 or newer; without it one is started in the data directory"
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis for Celery; without it one is started in the data directory"
+    )
+    data_dir: Path = Field(
+        Path("~/.local/share/provisionerd"),
+        description="embedded servers, fetched Terraform, work directories",
+    )
+    work_dir: Path | None = Field(
+        None, description="work directories of builds; DATA_DIR/work when not set"
+    )
+
+    worker_name: str = Field(
+        default_factory=platform.node, description="unique per worker; the host's name when not set"
+    )
+    tags: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="tags of this worker, as KEY=VALUE,KEY=VALUE"
+    )
+    concurrency: int = Field(4, ge=1, le=256, description="builds that this worker runs at once")
+    pool: Pool = Field(Pool.THREADS, description="threads or prefork")
+    engines: Annotated[tuple[ProvisionerType, ...], NoDecode] = Field(
+        (ProvisionerType.TERRAFORM,), description="engines that this worker offers, comma-separated"
+    )
+    metrics_address: str = Field(
+        "127.0.0.1:2112", description="HOST:PORT of /metrics; empty turns it off"
+    )
+
+    terraform_binary: Path | None = Field(
+        None, description="terraform or tofu; found on the PATH or fetched when not set"
+    )
+    terraform_version: str = Field("1.11.4", description="the version that is fetched")
+    terraform_sha256: str | None = Field(
+        None, description="the sum of the fetched archive, beside the release's published sums"
+    )
+    terraform_release_url: str | None = Field(
+        None, description="a mirror of the official release server"
+    )
+    terraform_cli_config_file: Path | None = Field(
+        None, description="Terraform CLI configuration for all builds, such as for a mirror"
+    )
+    plugin_cache_dir: Path | None = Field(None, description="provider cache shared by builds")
+    passed_environment: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="environment names or patterns that templates get, comma-separated"
+    )
+
+    init_timeout_seconds: Seconds = Field(600, description="deadline of terraform init")
+    plan_timeout_seconds: Seconds = Field(600, description="deadline of terraform plan")
+    apply_timeout_seconds: Seconds = Field(3600, description="deadline of terraform apply")
+    interrupt_grace_seconds: Seconds = Field(
+        300, description="how long an interrupted terraform may take before it is killed"
+    )
+    drain_seconds: Seconds = Field(
+        600, description="how long a stopping worker lets its builds go on"
+    )
+
+    lease_seconds: Seconds = Field(20, description="how long a job is a worker's without renewal")
+    renew_seconds: Seconds = Field(3, description="between renewals of the leases")
+    fence_seconds: Seconds = Field(
+        12, description="after so long without renewal a worker stops its own builds"
+    )
+    fence_grace_seconds: Seconds = Field(
+        5, description="how long a build stopped for its lease may take before it is killed"
+    )
+    sweep_seconds: Seconds = Field(5, description="between sweeps for lost workers and doorbells")
+    heartbeat_seconds: Seconds = Field(20, description="between signs of life on the worker's row")
+    pending_limit_seconds: Seconds = Field(
+        1800, description="a job that nobody claims for so long is failed"
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="tries of a job whose worker is lost")
+
+    log_format: LogFormat = Field(LogFormat.CONSOLE, description="console or json")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _split_tags(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        if any(not separator for _key, separator, _value in pairs):
+            raise ValueError("tags are written as KEY=VALUE,KEY=VALUE")
+        return {key.strip(): value.strip() for key, _separator, value in pairs}
+
+    @field_validator("engines", "passed_environment", mode="before")
+    @classmethod
+    def _split_list(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+
+    @field_validator("data_dir", "work_dir", "terraform_binary", mode="after")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _check_relations(self) -> Self:
+        if self.renew_seconds * 2 > self.fence_seconds:
+            raise ValueError(
+                "RENEW_SECONDS must be at most half of FENCE_SECONDS,"
+                " so that one missed renewal stops no build"
+            )
+        if self.fence_seconds + self.fence_grace_seconds > self.lease_seconds:
+            raise ValueError(
+                "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS,"
+                " so that a build has stopped before another worker may take it"
+            )
+        if not self.engines:
+            raise ValueError("ENGINES must name at least one engine")
+        try:
+            normalize_tags(self.tags)
+            served_queues(self.tags)
+            check_passed_names(self.passed_environment)
+        except (InvalidError, BuildEnvironmentError) as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def work_root(self) -> Path:
+        """Where builds have their work directories."""
+        return self.work_dir or self.data_dir / "work"
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a job is a worker's without renewal."""
+        return timedelta(seconds=self.lease_seconds)
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read and check the settings of this process.
+
+    Args:
+        environment: the process's own when None.
+        overrides: values by field name that stand above the environment (command line options).
+
+    Raises:
+        SettingsError: one sentence per problem.
+    """
+    names = os.environ if environment is None else environment
+    _refuse_unknown(names)
+    given = {
+        name: names[_variable(name)]
+        for name in Settings.model_fields
+        if names.get(_variable(name), "") != ""
+    }
+    try:
+        # model_validate takes nothing from the environment by itself, so tests need not patch it.
+        return Settings.model_validate({**given, **overrides})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from error
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _refuse_unknown(names: Mapping[str, str]) -> None:
+    known = {_variable(name) for name in Settings.model_fields}
+    for name in names:
+        if name.startswith(PREFIX) and name not in known:
+            meant = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {meant[0]}?" if meant else ""
+            raise SettingsError(f"there is no setting {name}{hint}")
+
+
+def _sentence(item: object) -> str:
+    assert isinstance(item, dict)
+    where = "".join(_variable(str(part)) for part in item["loc"][:1])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

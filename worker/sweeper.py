@@ -1,0 +1,117 @@
+"""Repairs what a lost message or a lost worker leaves behind.
+
+Every worker sweeps every few seconds; row locks that are skipped when taken let the sweepers
+share the work. Nothing here is needed while all is well.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from db.engine import Database
+from db.enums import FailureReason, JobStatus
+from db.leases import ReapedJob, reap_expired_lease
+from db.queue import QueueDepth, overdue_jobs, queue_depths
+from db.transitions import Failure, expire_job
+from worker.doorbell import Ring
+from worker.metrics import FailureLabels, Metrics
+
+log = structlog.get_logger("worker")
+
+CountMessages = Callable[[str], int]
+"""How many doorbells lie in the broker for a queue. May raise when the broker is away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweeper:
+    """One pass over jobs and queues at a time."""
+
+    database: Database
+    metrics: Metrics
+    ring: Ring
+    count_messages: CountMessages
+    max_attempts: int
+    pending_limit: timedelta
+
+    def sweep(self) -> None:
+        """Take jobs from lost workers, fail those that waited too long, ring what is not rung."""
+        self.reap_lost_jobs()
+        self.expire_pending_jobs()
+        self.ring_forgotten_queues()
+
+    def reap_lost_jobs(self) -> list[ReapedJob]:
+        """Take every job whose lease ran out; there is no cap that would hide a backlog."""
+        reaped = []
+        while job := self._reap_one():
+            reaped.append(job)
+            log.warning(
+                "job.reaped", job_id=str(job.job_id), stage=job.stage, status=job.status.value
+            )
+            self.metrics.reaped.labels(job.status).inc()
+            if job.status is JobStatus.PENDING:
+                self.metrics.requeues.labels("lost").inc()
+                self.ring(job.queue)
+            if job.reason:
+                self._count_failure(job.transition, job.stage, job.reason)
+        return reaped
+
+    def expire_pending_jobs(self) -> list[uuid.UUID]:
+        """Fail the jobs that nobody claimed within the limit."""
+        failure = Failure(
+            reason=FailureReason.PENDING_LIMIT,
+            message=f"no worker claimed this build within {_minutes(self.pending_limit)};"
+            " `provisionerd queue explain JOB` tells which workers could",
+        )
+        with self.database.begin() as session:
+            overdue = overdue_jobs(session, limit=self.pending_limit)
+            expired = [
+                job for job in overdue if expire_job(session, job_id=job.job_id, failure=failure)
+            ]
+        for job in expired:
+            log.warning("job.expired", job_id=str(job.job_id))
+            self._count_failure(job.transition, "pending", failure.reason)
+        return [job.job_id for job in expired]
+
+    def ring_forgotten_queues(self) -> int:
+        """Ring for waiting jobs that no doorbell announces; return how many rings it took."""
+        with self.database.begin() as session:
+            depths = queue_depths(session)
+        missing = [(depth.queue, self._missing_rings(depth)) for depth in depths if depth.depth]
+        rung = 0
+        for queue, count in missing:
+            # One ring per slot is enough to keep everybody busy; the next sweep rings again.
+            rung += sum(self.ring(queue) for _ in range(count))
+        if rung:
+            log.info("doorbell.rerung", count=rung)
+            self.metrics.rerung_doorbells.inc(rung)
+        return rung
+
+    def _missing_rings(self, depth: QueueDepth) -> int:
+        waiting = min(depth.depth, max(1, depth.slots))
+        try:
+            return max(0, waiting - self.count_messages(depth.queue))
+        except (OperationalError, RedisError, OSError) as error:
+            # The broker is away: the first sweep after its return rings.
+            log.warning("doorbell.count_failed", queue=depth.queue, error=str(error))
+            return 0
+
+    def _reap_one(self) -> ReapedJob | None:
+        with self.database.begin() as session:
+            return reap_expired_lease(session, max_attempts=self.max_attempts)
+
+    def _count_failure(self, transition: str, stage: str, reason: FailureReason) -> None:
+        self.metrics.job_failed(
+            FailureLabels(error_code=None, transition=transition, stage=stage, reason=reason)
+        )
+
+
+def _minutes(limit: timedelta) -> str:
+    seconds = limit.total_seconds()
+    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"
