@@ -166,9 +166,14 @@ class _Stop:
                 self.signals.append(signal.SIGINT)
                 os.kill(self._leader, signal.SIGINT)
                 self._deadline = time.monotonic() + self._grace_s
-        elif is_due and signal.SIGKILL not in self.signals:
+        elif (is_due or self._is_overdue()) and signal.SIGKILL not in self.signals:
             self.signals.append(signal.SIGKILL)
             _kill_group(self._leader)
+
+    def _is_overdue(self) -> bool:
+        """Whether the interrupt itself leaves less time than the grace."""
+        kill_at = self._interrupt.kill_at
+        return kill_at is not None and time.monotonic() >= kill_at
 
 
 class _Lines:

@@ -1,0 +1,98 @@
+"""The Celery application: ``celery -A worker.app worker``, and Flower, find everything here.
+
+A message carries no authority (see ``worker.doorbell``), so its delivery may be as unreliable as
+Redis makes it. What is set below keeps it cheap, bounded in time, and free of results.
+"""
+
+from __future__ import annotations
+
+import atexit
+from contextlib import ExitStack
+from typing import Any
+
+from kombu.entity import Queue
+
+from db.tags import UNTAGGED_QUEUE, served_queues
+from worker import lifecycle
+from worker.application import App
+from worker.doorbell import TASK
+from worker.embedded import broker_url, start_embedded
+from worker.settings import load_settings
+
+SOCKET_TIMEOUT_S = 2
+# Longer than any build: a message that comes again finds nothing to claim, but it need not come.
+VISIBILITY_TIMEOUT_S = 12 * 3600
+
+
+def configure_broker(application: App, redis_url: str) -> None:
+    """Say where Redis is, for a process that knows better than its settings do."""
+    application.redis_url = redis_url
+    if application.configured:
+        application.conf.broker_url = broker_url(redis_url)
+
+
+def _configuration() -> dict[str, Any]:
+    """Return Celery's settings. Called when they are first needed, not at import."""
+    settings = load_settings()
+    return {
+        "broker_url": broker_url(app.redis_url or _redis_url()),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            # One list per queue: order is decided by SQL, not by the broker.
+            "priority_steps": [0],
+            # A Redis that is there but does not answer: publishing must not hang.
+            "socket_timeout": SOCKET_TIMEOUT_S,
+            "socket_connect_timeout": SOCKET_TIMEOUT_S,
+            "global_keyprefix": "provisionerd:",
+        },
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "result_backend": None,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": False,
+        "task_track_started": False,
+        "task_default_queue": UNTAGGED_QUEUE,
+        "task_queues": [
+            Queue(name)  # type: ignore[no-untyped-call]
+            for name in served_queues(settings.tags)
+        ],
+        "task_create_missing_queues": True,
+        "worker_pool": settings.pool.value,
+        "worker_concurrency": settings.concurrency,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # A Redis that blips must not end an apply: who may run a build is decided by its lease.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_enable_remote_control": True,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+    }
+
+
+def _redis_url() -> str:
+    settings = load_settings()
+    if settings.redis_url is not None:
+        return settings.redis_url.get_secret_value()
+    stack = ExitStack()
+    embedded = stack.enter_context(start_embedded(settings.data_dir, postgres=False))
+    atexit.register(stack.close)
+    assert embedded.redis_url is not None
+    return embedded.redis_url
+
+
+app = App("provisionerd")
+app.add_defaults(_configuration)
+lifecycle.connect(app)
+
+
+@app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+def run_next_build(queue: str) -> None:
+    """Claim and run the best job that waits in ``queue``."""
+    if app.runtime is None:
+        raise RuntimeError("this process runs no builds: it was not started as a worker")
+    app.runtime.dispatcher.run_next_build(queue)

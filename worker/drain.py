@@ -1,0 +1,59 @@
+"""How a worker comes to its end, told to all of its processes.
+
+SIGTERM or SIGINT: claim nothing more, let the builds that run finish. After the drain time, or
+at a second signal: builds before apply go back to the queue, builds in apply are interrupted
+and their state is stored.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import time
+from enum import IntEnum
+
+
+class DrainState(IntEnum):
+    """How far the shutdown is."""
+
+    WORKING = 0
+    DRAINING = 1  #: claim nothing more
+    HURRYING = 2  #: end the builds that run
+
+
+class DrainFlag:
+    """One byte of memory that forked children share with their parent.
+
+    A byte needs no lock, so that a signal handler may set it. To be made before the fork.
+    """
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+        self._never = threading.Event()
+
+    @property
+    def state(self) -> DrainState:
+        """How far the shutdown is."""
+        return DrainState(self._byte[0])
+
+    def advance(self) -> DrainState:
+        """Go one step on, if there is one, and return where that leads."""
+        state = DrainState(min(self._byte[0] + 1, DrainState.HURRYING))
+        self._byte[0] = state
+        return state
+
+    def wait_for(self, state: DrainState, interval_s: float) -> None:
+        """Return once the shutdown has come to ``state``."""
+        while self.state < state:
+            self.pause(interval_s)
+
+    def wait_within(self, state: DrainState, timeout_s: float, interval_s: float) -> bool:
+        """Return whether the shutdown came to ``state`` within the time."""
+        end = time.monotonic() + timeout_s
+        while self.state < state and time.monotonic() < end:
+            self.pause(interval_s)
+        return self.state >= state
+
+    def pause(self, interval_s: float) -> None:
+        """Let ``interval_s`` seconds pass."""
+        self._never.wait(interval_s)

@@ -1,0 +1,81 @@
+"""Enqueueing builds, for any caller that has a SQLAlchemy session."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from db.enums import BuildReason, Transition
+from db.workspaces import EnqueuedBuild, insert_build
+from worker.app import app
+from worker.doorbell import Ring, ring_with
+
+DOORBELLS = "provisionerd.doorbells"
+
+
+def enqueue_build(
+    session: Session,
+    *,
+    workspace_id: uuid.UUID,
+    transition: Transition,
+    initiator_id: uuid.UUID | None = None,
+    template_version_id: uuid.UUID | None = None,
+    parameters: Mapping[str, str] | None = None,
+    reason: BuildReason = BuildReason.INITIATOR,
+    trace_metadata: dict[str, Any] | None = None,
+    ring: Ring | None = None,
+) -> EnqueuedBuild:
+    """Enqueue a build of the workspace in the caller's transaction.
+
+    Job and build are rows of that transaction: they exist when it commits, and not when it rolls
+    back. After the commit the queue's doorbell is rung, in bounded time: when Redis is away, the
+    build is accepted all the same, and a worker's sweeper rings later.
+
+    Args:
+        initiator_id: who asked for it; the workspace's owner when None.
+        template_version_id: what to build from; the previous build's version when None.
+        parameters: values for this build; those of the previous build stand where none is given.
+        ring: how to ring, when not through this project's Celery application.
+
+    Raises:
+        NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
+        BuildActiveError: the workspace has an unfinished build.
+        ConflictError: the template version cannot be built from.
+    """
+    build = insert_build(
+        session,
+        workspace_id=workspace_id,
+        transition=Transition(transition),
+        initiator_id=initiator_id,
+        template_version_id=template_version_id,
+        parameters=parameters,
+        reason=reason,
+        trace_metadata=trace_metadata,
+    )
+    _ring_after_commit(session, build.queue, ring or ring_with(app))
+    return build
+
+
+def _ring_after_commit(session: Session, queue: str, ring: Ring) -> None:
+    if DOORBELLS not in session.info:
+        session.info[DOORBELLS] = []
+        event.listen(session, "after_commit", _ring_all)
+        event.listen(session, "after_rollback", _forget_all)
+    session.info[DOORBELLS].append((queue, ring))
+
+
+def _ring_all(session: Session) -> None:
+    if session.in_nested_transaction():
+        # Only a savepoint was released: nobody else sees the rows yet.
+        return
+    doorbells, session.info[DOORBELLS] = session.info[DOORBELLS], []
+    for queue, ring in doorbells:
+        ring(queue)
+
+
+def _forget_all(session: Session) -> None:
+    session.info[DOORBELLS] = []

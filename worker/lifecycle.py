@@ -1,0 +1,240 @@
+"""From the start of a Celery worker to its end: what happens when, in which process.
+
+worker_init           open the services, check them, write the worker's row   parent
+worker_process_init   make and start the runtime                              prefork child
+worker_ready          in the threads pool: make and start the runtime;
+                      start heartbeat, sweeper and metrics; take the signals  parent
+worker_shutdown       stop all that, sign off                                 parent
+"""
+
+from __future__ import annotations
+
+import platform
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import structlog
+from celery import signals
+from celery.worker import state as celery_state
+from prometheus_client import REGISTRY
+
+from db.engine import DatabaseError
+from db.errors import InvalidError
+from db.workers import register_worker, sign_off_worker, touch_worker
+from provisioner.terraform.binary import TerraformNotFoundError
+from worker.application import App
+from worker.chores import Chore
+from worker.doorbell import ring_with
+from worker.drain import DrainFlag, DrainState
+from worker.embedded import EmbeddedError
+from worker.exposition import serve_metrics
+from worker.metrics import Metrics
+from worker.queuemetrics import QueueCollector
+from worker.runtime import make_runtime
+from worker.services import Services, make_engines, open_services
+from worker.settings import Pool, Settings, SettingsError, load_settings
+from worker.sweeper import Sweeper
+from worker.telemetry import configure_logging
+
+log = structlog.get_logger("worker")
+
+STARTUP_ERRORS = (
+    DatabaseError,
+    EmbeddedError,
+    InvalidError,
+    SettingsError,
+    TerraformNotFoundError,
+)
+DRAIN_TICK_S = 0.2
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(kw_only=True)
+class Parent:
+    """What the worker's main process keeps from start to end."""
+
+    app: App
+    settings: Settings
+    services: Services
+    worker_id: uuid.UUID
+    metrics: Metrics
+    flag: DrainFlag
+    stack: ExitStack
+
+    def make_runtime(self, *, slots: int) -> None:
+        """Make and start what runs builds in this process."""
+        runtime = make_runtime(
+            self.settings,
+            database_url=self.services.database_url,
+            worker_id=self.worker_id,
+            metrics=self.metrics,
+            ring=ring_with(self.app),
+            flag=self.flag,
+            slots=slots,
+        )
+        runtime.start()
+        self.app.runtime = runtime
+
+    def start_chores(self) -> None:
+        """Start what a worker does beside running builds."""
+        sweeper = Sweeper(
+            database=self.services.database,
+            metrics=self.metrics,
+            ring=ring_with(self.app),
+            count_messages=self._count_messages,
+            max_attempts=self.settings.max_attempts,
+            pending_limit=timedelta(seconds=self.settings.pending_limit_seconds),
+        )
+        for chore in (
+            Chore("heartbeat", self.settings.heartbeat_seconds, self._touch),
+            Chore("sweeper", self.settings.sweep_seconds, sweeper.sweep),
+        ):
+            chore.start()
+            self.stack.callback(chore.stop)
+
+    def serve_metrics(self) -> None:
+        """Serve this worker's metrics, unless that is turned off."""
+        if not self.settings.metrics_address:
+            return
+        REGISTRY.register(QueueCollector(self.services.database))
+        server = serve_metrics(
+            self.settings.metrics_address, registry=REGISTRY, readiness=self._readiness
+        )
+        self.stack.callback(server.stop)
+        log.info("metrics.served", port=server.port)
+
+    def take_signals(self) -> None:
+        """Handle SIGTERM, SIGINT and SIGQUIT alike: drain at the first, hurry at the second."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, self._on_signal)
+
+    def close(self) -> None:
+        """Stop everything, after the last build has ended."""
+        if self.app.runtime is not None:
+            self.app.runtime.stop()
+        with self.services.database.begin() as session:
+            sign_off_worker(session, worker_id=self.worker_id)
+        self.stack.close()
+        log.info("worker.stopped")
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        state = self.flag.advance()
+        # Celery's own mark for a warm shutdown: no new message, and the pool is waited for.
+        celery_state.should_stop = 0
+        if state is DrainState.DRAINING:
+            threading.Thread(target=self._end_drain, name="drain", daemon=True).start()
+
+    def _end_drain(self) -> None:
+        log.info("worker.draining", seconds=self.settings.drain_seconds)
+        self._touch()
+        hurried = self.flag.wait_within(
+            DrainState.HURRYING, self.settings.drain_seconds, DRAIN_TICK_S
+        )
+        if not hurried:
+            self.flag.advance()
+        log.warning("worker.hurrying", reason="signal" if hurried else "drain time is over")
+
+    def _touch(self) -> None:
+        draining = self.flag.state is not DrainState.WORKING
+        with self.services.database.begin() as session:
+            touch_worker(session, worker_id=self.worker_id, draining=draining)
+
+    def _readiness(self) -> str | None:
+        return None if self.flag.state is DrainState.WORKING else "draining"
+
+    def _count_messages(self, queue: str) -> int:
+        with self.app.pool.acquire(block=True, timeout=5) as connection:
+            return int(connection.default_channel._size(queue))  # noqa: SLF001 - kombu has no other
+
+
+def connect(app: App) -> None:
+    """Let the application's workers live as described above."""
+    parents: list[Parent] = []
+
+    def begin(sender: Any = None, **_: object) -> None:
+        parents.append(_explained(lambda: _begin(app, sender)))
+
+    def begin_child(**_: object) -> None:
+        # In prefork only; the threads pool does not send this signal.
+        app.runtime = None
+        parents[0].make_runtime(slots=1)
+
+    def ready(**_: object) -> None:
+        parent = parents[0]
+        if parent.settings.pool is Pool.THREADS:
+            _explained(lambda: parent.make_runtime(slots=parent.settings.concurrency))
+        _explained(parent.serve_metrics)
+        parent.start_chores()
+        parent.take_signals()
+        log.info(
+            "worker.ready",
+            name=parent.settings.worker_name,
+            slots=parent.settings.concurrency,
+            pool=parent.settings.pool.value,
+        )
+
+    def end(**_: object) -> None:
+        parents.pop().close()
+
+    signals.worker_init.connect(begin, weak=False)
+    signals.worker_process_init.connect(begin_child, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutdown.connect(end, weak=False)
+    # A receiver here keeps Celery from setting up logging by itself.
+    signals.setup_logging.connect(
+        lambda **_: configure_logging(_explained(load_settings)), weak=False
+    )
+
+
+def _begin(app: App, worker: Any) -> Parent:
+    settings = load_settings(
+        concurrency=worker.concurrency,
+        pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
+    )
+    make_engines(settings)
+    stack = ExitStack()
+    services = stack.enter_context(open_services(settings))
+    app.redis_url = services.redis_url
+    with services.database.begin() as session:
+        worker_id = register_worker(
+            session,
+            name=settings.worker_name,
+            tags=settings.tags,
+            provisioners=settings.engines,
+            concurrency=settings.concurrency,
+            version=version("provisionerd"),
+            hostname=platform.node(),
+        )
+    # The pool's connections must not cross the fork of prefork.
+    services.database.dispose()
+    return Parent(
+        app=app,
+        settings=settings,
+        services=services,
+        worker_id=worker_id,
+        metrics=Metrics(),
+        flag=DrainFlag(),
+        stack=stack,
+    )
+
+
+def _explained(action: Callable[[], Answer]) -> Answer:
+    """Run ``action``; say what is wrong in one sentence and exit if it cannot be done.
+
+    Celery logs what a signal's receiver raises and goes on: a worker that cannot work would
+    look alive.
+    """
+    try:
+        return action()
+    except STARTUP_ERRORS as error:
+        sys.stderr.write(f"Error: {error}\n")
+        raise SystemExit(1) from error

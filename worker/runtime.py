@@ -1,0 +1,94 @@
+"""What runs builds within one process: in the threads pool one, in prefork one per child."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from db.engine import Database, open_database
+from provisioner.engine import InterruptReason
+from provisioner.runner import Runner
+from worker.dispatch import Dispatcher
+from worker.doorbell import Ring
+from worker.drain import DrainFlag, DrainState
+from worker.keeper import LeaseKeeper, LeaseTimes
+from worker.metrics import Metrics
+from worker.services import build_settings, make_engines
+from worker.settings import Settings
+
+WATCH_INTERVAL_S = 0.2
+
+
+@dataclass(kw_only=True)
+class Runtime:
+    """The database, the lease keeper and the dispatcher of one process."""
+
+    database: Database
+    keeper: LeaseKeeper
+    dispatcher: Dispatcher
+    flag: DrainFlag
+
+    def start(self) -> None:
+        """Begin to renew leases, and to listen for the drain."""
+        self.keeper.start()
+        threading.Thread(target=self._watch, name="drain-watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Release what ``start`` took. To be called when no build runs any more."""
+        self.keeper.stop()
+        self.database.dispose()
+
+    def _watch(self) -> None:
+        """Do what the flag says. The parent of a prefork child has no other way to tell it."""
+        self.flag.wait_for(DrainState.DRAINING, WATCH_INTERVAL_S)
+        self.dispatcher.drain()
+        self.flag.wait_for(DrainState.HURRYING, WATCH_INTERVAL_S)
+        # Builds that were claimed just before the drain may still begin.
+        while True:
+            self.keeper.interrupt_all(InterruptReason.DRAIN)
+            self.flag.pause(WATCH_INTERVAL_S)
+
+
+def make_runtime(
+    settings: Settings,
+    *,
+    database_url: str,
+    worker_id: uuid.UUID,
+    metrics: Metrics,
+    ring: Ring,
+    flag: DrainFlag,
+    slots: int,
+) -> Runtime:
+    """Return a runtime, not started yet.
+
+    Args:
+        slots: how many builds this process runs at once; its pool has room for each of them to
+            write its log and its state at one time, and for the keeper.
+    """
+    database = open_database(database_url, pool_size=slots + 2)
+    keeper = LeaseKeeper(
+        database,
+        LeaseTimes(
+            lease=settings.lease,
+            renew=timedelta(seconds=settings.renew_seconds),
+            fence=timedelta(seconds=settings.fence_seconds),
+            fence_grace=timedelta(seconds=settings.fence_grace_seconds),
+        ),
+    )
+    engines = make_engines(settings)
+    runner = Runner(
+        database=database, engines=engines, settings=build_settings(settings), events=metrics
+    )
+    dispatcher = Dispatcher(
+        database=database,
+        runner=runner,
+        keeper=keeper,
+        metrics=metrics,
+        ring=ring,
+        worker_id=worker_id,
+        provisioners=tuple(engines),
+        lease=settings.lease,
+    )
+    return Runtime(database=database, keeper=keeper, dispatcher=dispatcher, flag=flag)
