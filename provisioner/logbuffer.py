@@ -18,6 +18,7 @@ from db.enums import LogLevel, LogSource
 from db.errors import LeaseLostError
 from db.logs import LINE_LIMIT, LogRow
 from db.models import LOG_LIMIT_BYTES
+from db.texts import storable
 
 log = structlog.get_logger("provisioner")
 
@@ -78,7 +79,7 @@ class LogBuffer:
             row = LogRow(
                 created_at=now, source=source, level=level, stage=self._stage, output=piece
             )
-            self._take(row, len(piece.encode()))
+            self._take(row)
 
     def close(self) -> None:
         """Store what is left. Returns when it is stored, or when the lease is lost."""
@@ -86,7 +87,8 @@ class LogBuffer:
         self._thread.join()
         self._store_in_batches(self._rest())
 
-    def _take(self, row: LogRow, size: int) -> None:
+    def _take(self, row: LogRow) -> None:
+        size = _size(row)
         with self._lock:
             if not self._head_is_full and size <= self._head_room:
                 self._head_room -= size
@@ -96,7 +98,7 @@ class LogBuffer:
             self._tail.append(row)
             self._tail_bytes += size
             while self._tail_bytes > self._tail_room:
-                dropped = len(self._tail.popleft().output.encode())
+                dropped = _size(self._tail.popleft())
                 self._tail_bytes -= dropped
                 self._dropped_bytes += dropped
                 self._dropped_lines += 1
@@ -141,8 +143,13 @@ class LogBuffer:
                 self._dropped_lines += len(batch)
 
 
+def _size(row: LogRow) -> int:
+    # With its line end: a build that writes nothing but empty lines has to meet the limit, too.
+    return len(row.output.encode()) + 1
+
+
 def _pieces(output: str) -> Iterator[str]:
-    """Cut a line to rows of the column's width. PostgreSQL takes no NUL in text."""
-    clean = output.replace("\x00", "\N{SYMBOL FOR NULL}")
+    """Cut a line to rows of the column's width."""
+    clean = storable(output)
     for start in range(0, max(1, len(clean)), LINE_LIMIT):
         yield clean[start : start + LINE_LIMIT]

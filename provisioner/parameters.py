@@ -10,13 +10,9 @@ template, its *parameters* are chosen by the user of one workspace.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 
 from provisioner.engine import Template
-
-_COMPLEX_TYPE = re.compile(r"\s*(any|list|map|object|set|tuple)\b")
 
 
 class MissingParameterError(Exception):
@@ -140,37 +136,3 @@ def values_for(
         if parameter.name in parameter_values:
             values[f"parameter_{parameter.name}"] = parameter_values[parameter.name]
     return values
-
-
-def encode_values(template: Template, values: Mapping[str, str]) -> bytes:
-    """Return the content of a ``.tfvars.json`` file for ``-var-file``.
-
-    A string, number or bool goes as a string, which Terraform converts. In a file Terraform
-    reads no expression out of a string, so for a list, map, object, set, tuple or ``any`` the
-    value is parsed as JSON; what is not JSON goes as a string, and Terraform says what is wrong.
-
-    Only the template's variables are written: Terraform warns about each other name in such a
-    file. ``parameter_<name>`` and the workspace variables travel as ``TF_VAR_*`` in the
-    environment, where Terraform knows their types and ignores undeclared ones.
-    """
-    typed = {
-        variable.name: _typed(variable.type, values[variable.name])
-        for variable in template.variables
-        if variable.name in values
-    }
-    return json.dumps(typed, sort_keys=True).encode()
-
-
-def _typed(declared_type: str, value: str) -> object:
-    if not _COMPLEX_TYPE.match(declared_type):
-        return value
-    try:
-        parsed: object = json.loads(value, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return value
-    return parsed
-
-
-def _refuse(constant: str) -> object:
-    """Refuse NaN and Infinity, which Python takes for JSON and Terraform does not."""
-    raise ValueError(constant)

@@ -172,7 +172,7 @@ class Runner:
         logs.write(level, line)
         try:
             logs.close()
-            retry_outage(
+            return retry_outage(
                 lambda: self._record(job, ending),
                 may_go_on=lambda: interrupt.reason is not InterruptReason.LEASE_LOST,
             )
@@ -184,9 +184,8 @@ class Runner:
             return Lost()
         finally:
             self._events.logs_finished(stored=logs.stored_lines, dropped=logs.dropped_lines)
-        return ending
 
-    def _record(self, job: ClaimedJob, ending: Ending) -> None:
+    def _record(self, job: ClaimedJob, ending: Ending) -> Ending:
         key = {"job_id": job.id, "lease_token": job.lease_token}
         with self._database.begin() as session:
             match ending:
@@ -195,7 +194,7 @@ class Runner:
                 case Canceled(result=result):
                     finish_cancel_job(session, **key, result=result)
                 case Requeued():
-                    _requeue_or_cancel(session, key)
+                    return _requeue_or_cancel(session, key)
                 case FailedJob(failure=failure, workspace_build=result):
                     assert result is not None
                     fail_job(session, **key, failure=failure, result=result)
@@ -203,6 +202,7 @@ class Runner:
                     pass
                 case _:
                     assert_never(ending)
+        return ending
 
     def _store_logs(
         self, job: ClaimedJob, interrupt: Interrupt
@@ -231,12 +231,14 @@ class Runner:
         return store_or_give_up
 
 
-def _requeue_or_cancel(session: Session, key: Key) -> None:
+def _requeue_or_cancel(session: Session, key: Key) -> Ending:
     try:
         requeue_job(session, **key)
     except LeaseLostError:
         # Either the job is somebody else's, and this raises again, or a cancel came in between.
         finish_cancel_job(session, **key, result=BuildResult())
+        return Canceled(result=BuildResult())
+    return Requeued()
 
 
 def _last_line(ending: Ending) -> tuple[LogLevel, str]:

@@ -122,8 +122,10 @@ def set_up(build: Build) -> None:
     template = build.engine.parse(template_dir)
     variables = values_for(template, loaded.variables, loaded.parameters)
     if loaded.transition is not Transition.DELETE:
-        # What exists has to be deletable, whatever the template asks for by now.
-        check_known(template, loaded.parameters)
+        # What exists has to be deletable, whatever the template asks for by now. And nobody can
+        # take back a value of an earlier build that a new template version has no use for.
+        given = loaded.parameters.keys() - loaded.inherited
+        check_known(template, {name: loaded.parameters[name] for name in sorted(given)})
     check_parameters(template, loaded.parameters)
     check_variables(template, variables)
     build.context = BuildContext(

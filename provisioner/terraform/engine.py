@@ -109,13 +109,14 @@ class TerraformEngine:
             warn=lambda text: context.log(LogLevel.WARN, text),
         ) as checkpoints:
             outcome = self._run(context, TimingStage.APPLY, *arguments, workdir.PLAN_FILE)
-        outcome.check(state=checkpoints.newest)
         state = parse_state(checkpoints.newest or b"")
-        return Applied(
-            state=checkpoints.newest,
-            resources=resources_of(state) if state else (),
-            timings=outcome.timings,
-        )
+        resources = resources_of(state) if state else ()
+        try:
+            outcome.check(state=checkpoints.newest)
+        except EngineError as error:
+            error.resources = resources
+            raise
+        return Applied(state=checkpoints.newest, resources=resources, timings=outcome.timings)
 
     @functools.cached_property
     def _version(self) -> Version:

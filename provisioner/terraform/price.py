@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from provisioner.engine import EngineError
+from provisioner.engine import EngineError, PriceError
 
 MAX_DAILY_COST = 2**31 - 1
 """The largest cost that the quota columns hold, of one resource and of a whole plan."""
@@ -41,7 +41,7 @@ def price_plan(plan_json: str) -> int:
     root = plan.get("planned_values", {}).get("root_module", {})
     total = sum(_cost_of(planned, unknown.get(planned["address"])) for planned in _planned(root))
     if total > MAX_DAILY_COST:
-        raise EngineError(
+        raise PriceError(
             f"the plan costs {total} credits per day in total; at most {MAX_DAILY_COST} can be "
             "accounted for, lower the daily_cost of its resources"
         )
@@ -92,14 +92,14 @@ def _cost_of(resource: Mapping[str, Any], unknown: object) -> int:
     elif resource["type"] != "coder_metadata":
         return 0
     if _attribute(unknown, "daily_cost") is True:
-        raise EngineError(
+        raise PriceError(
             f"{resource['address']}: daily_cost is not known at plan time; make it depend only on "
             "variables, parameters and other values that are known before the apply"
         )
     try:
         return parse_cost(_attribute(values, "daily_cost"))
     except ValueError as error:
-        raise EngineError(f"{resource['address']}: daily_cost {error}") from error
+        raise PriceError(f"{resource['address']}: daily_cost {error}") from error
 
 
 def _attribute(value: object, name: str) -> object:

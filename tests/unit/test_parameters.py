@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from provisioner.engine import Template, TemplateParameter, TemplateVariable
@@ -12,7 +10,6 @@ from provisioner.parameters import (
     check_known,
     check_parameters,
     check_variables,
-    encode_values,
     values_for,
 )
 
@@ -120,34 +117,3 @@ def test_values_come_from_the_template_first_and_the_parameters_second(
     variables: dict[str, str], parameters: dict[str, str], expected: dict[str, str]
 ) -> None:
     assert values_for(TEMPLATE, variables, parameters) == expected
-
-
-@pytest.mark.parametrize(
-    ("declared", "value", "expected"),
-    [
-        pytest.param("string", "[1]", "[1]", id="string stays text"),
-        pytest.param("number", "2", "2", id="number is left to Terraform"),
-        pytest.param("bool", "true", "true", id="bool is left to Terraform"),
-        pytest.param("list(string)", '["a", "b"]', ["a", "b"], id="list"),
-        pytest.param("map(number)", '{"a": 1}', {"a": 1}, id="map"),
-        pytest.param("object({ a = any })", '{"a": null}', {"a": None}, id="object"),
-        pytest.param("set(string)", "[]", [], id="set"),
-        pytest.param("tuple([string])", '["a"]', ["a"], id="tuple"),
-        pytest.param("any", "1.5", 1.5, id="any number"),
-        pytest.param("any", "hello", "hello", id="any text"),
-        pytest.param("list(number)", "[NaN]", "[NaN]", id="NaN is not JSON"),
-        pytest.param("list(string)", "a,b", "a,b", id="not JSON stays text"),
-        pytest.param("list(any)", "[" * 100_000, "[" * 100_000, id="too deep stays text"),
-        pytest.param("string", "-var=x\n\"'$(id)\0", "-var=x\n\"'$(id)\0", id="hostile text"),
-    ],
-)
-def test_values_are_encoded_by_the_declared_type(
-    declared: str, value: str, expected: object
-) -> None:
-    template = Template(variables=(TemplateVariable(name="x", required=True, type=declared),))
-    assert json.loads(encode_values(template, {"x": value})) == {"x": expected}
-
-
-def test_only_declared_variables_are_encoded() -> None:
-    values = {"account": "1", "parameter_region": "eu", "other": "x"}
-    assert json.loads(encode_values(TEMPLATE, values)) == {"account": "1"}
