@@ -33,6 +33,7 @@ class BuildInput:
     archive: bytes
     state: bytes | None
     parameters: Mapping[str, str]
+    inherited: frozenset[str]  #: names of parameters that the previous build had, too
     variables: Mapping[str, str]  #: values that the template's admin gave
     sensitive_values: frozenset[str]
 
@@ -46,6 +47,7 @@ def load_build(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
+    _lock_workspace(session, job_id)
     row = session.execute(
         text("""
             SELECT build.id AS build_id,
@@ -74,7 +76,6 @@ def load_build(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -
             WHERE job.id = :job_id
               AND job.lease_token = :lease_token
               AND job.completed_at IS NULL
-            FOR SHARE OF workspace
         """),
         {"job_id": job_id, "lease_token": lease_token},
     ).one_or_none()
@@ -82,13 +83,30 @@ def load_build(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -
         raise LeaseLostError(job_id)
     fields = row._asdict()
     organization_id = fields.pop("organization_id")
+    parameters, inherited = _parameters(session, row.build_id)
     variables, sensitive_values = _variables(session, fields.pop("template_version_id"))
     return BuildInput(
         **{**fields, "transition": Transition(row.transition)},
         owner_groups=_groups(session, row.owner_id, organization_id),
-        parameters=_parameters(session, row.build_id),
+        parameters=parameters,
+        inherited=inherited,
         variables=variables,
         sensitive_values=sensitive_values,
+    )
+
+
+def _lock_workspace(session: Session, job_id: uuid.UUID) -> None:
+    # A statement of its own: one that waits for a lock goes on with the snapshot from before the
+    # wait, so reading in the same one would miss the state that was just recovered.
+    session.execute(
+        text("""
+            SELECT 1
+            FROM workspaces
+            JOIN workspace_builds AS build ON build.workspace_id = workspaces.id
+            WHERE build.job_id = :job_id
+            FOR SHARE OF workspaces
+        """),
+        {"job_id": job_id},
     )
 
 
@@ -105,16 +123,23 @@ def _groups(session: Session, user_id: uuid.UUID, organization_id: uuid.UUID) ->
     return list(rows.scalars())
 
 
-def _parameters(session: Session, build_id: uuid.UUID) -> dict[str, str]:
+def _parameters(session: Session, build_id: uuid.UUID) -> tuple[dict[str, str], frozenset[str]]:
     rows = session.execute(
         text("""
-            SELECT name, value
-            FROM workspace_build_parameters
-            WHERE workspace_build_id = :build_id
+            SELECT given.name, given.value, earlier.name IS NOT NULL AS inherited
+            FROM workspace_build_parameters AS given
+            JOIN workspace_builds AS build ON build.id = given.workspace_build_id
+            LEFT JOIN workspace_builds AS previous
+                   ON previous.workspace_id = build.workspace_id
+                  AND previous.build_number = build.build_number - 1
+            LEFT JOIN workspace_build_parameters AS earlier
+                   ON earlier.workspace_build_id = previous.id AND earlier.name = given.name
+            WHERE given.workspace_build_id = :build_id
         """),
         {"build_id": build_id},
-    )
-    return {row.name: row.value for row in rows}
+    ).all()
+    inherited = frozenset(row.name for row in rows if row.inherited)
+    return {row.name: row.value for row in rows}, inherited
 
 
 def _variables(

@@ -25,7 +25,7 @@ def create_organization(
 
     Raises:
         InvalidError: the name is not allowed.
-        ConflictError: there is an organization of that name.
+        ConflictError: there is an organization of that name, or another default one.
     """
     organization = Organization(
         id=uuid.uuid4(), name=check_name("organization", name), is_default=is_default
@@ -42,7 +42,9 @@ def create_organization(
             session.flush()
             session.add(everyone)
     except IntegrityError as error:
-        raise ConflictError(f"there is already an organization {name!r}") from error
+        is_second_default = "uq_organizations_default" in str(error.orig)
+        taken = "a default organization" if is_second_default else f"an organization {name!r}"
+        raise ConflictError(f"there is already {taken}") from error
     return organization
 
 

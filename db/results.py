@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.enums import TimingStage, Transition
 from db.models import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
 from db.states import State, replace_state
+from db.texts import storable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,24 +85,34 @@ def _insert_resources(
                 "id": resource_id,
                 "job_id": job_id,
                 "transition": transition,
-                "type": resource.type[:192],
-                "name": resource.name[:64],
+                "type": storable(resource.type)[:192],
+                "name": storable(resource.name)[:64],
                 "hide": resource.hide,
-                "icon": resource.icon[:256],
-                "instance_type": resource.instance_type and resource.instance_type[:256],
+                "icon": storable(resource.icon)[:256],
+                "instance_type": resource.instance_type and storable(resource.instance_type)[:256],
                 "daily_cost": resource.daily_cost,
-                "module_path": resource.module_path,
+                "module_path": storable(resource.module_path),
             }
             for resource_id, resource in zip(ids, resources, strict=True)
         ],
     )
     metadata = [
-        {"workspace_resource_id": resource_id, "key": key, "value": value, "sensitive": sensitive}
+        {"workspace_resource_id": resource_id, **item}
         for resource_id, resource in zip(ids, resources, strict=True)
-        for key, value, sensitive in resource.metadata
+        for item in _metadata_items(resource)
     ]
     if metadata:
         session.execute(insert(WorkspaceResourceMetadata), metadata)
+
+
+def _metadata_items(resource: ResourceRow) -> Iterable[dict[str, object]]:
+    """Return the items as they can be stored. Of several with one key, the last one counts."""
+    items: dict[str, dict[str, object]] = {}
+    for key, value, sensitive in resource.metadata:
+        stored = storable(key)[:1024]
+        text = None if value is None else storable(value)[:65536]
+        items[stored] = {"key": stored, "value": text, "sensitive": sensitive}
+    return items.values()
 
 
 def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[TimingRow]) -> None:
@@ -114,9 +125,9 @@ def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[Timin
                     "started_at": timing.started_at,
                     "ended_at": timing.ended_at,
                     "stage": timing.stage,
-                    "source": timing.source,
-                    "action": timing.action,
-                    "resource": timing.resource,
+                    "source": storable(timing.source),
+                    "action": storable(timing.action),
+                    "resource": storable(timing.resource),
                 }
                 for timing in timings
             ],

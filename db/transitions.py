@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage
 from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.results import BuildResult, store_result
+from db.texts import storable
 
 LEGAL_MOVES: Mapping[str, frozenset[tuple[JobStatus, JobStatus]]] = {
     "claim": frozenset({(JobStatus.PENDING, JobStatus.RUNNING)}),
@@ -334,7 +335,7 @@ def _finished_by(session: Session, key: Mapping[str, object]) -> bool:
 def _failure_columns(failure: Failure) -> dict[str, str | None]:
     return {
         # An empty error would make the job look as if it had succeeded.
-        "error": failure.message or "build failed",
+        "error": storable(failure.message) or "build failed",
         "error_code": failure.code.value if failure.code else None,
         "reason": failure.reason.value,
     }

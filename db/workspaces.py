@@ -25,6 +25,7 @@ from db.models import (
 from db.names import check_name
 from db.tags import queue_name
 from db.templates import get_usable_version
+from db.texts import check_storable
 
 PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
 """The system user that initiates prebuilds. Source: the system that we follow."""
@@ -110,6 +111,7 @@ def insert_build(
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the template version cannot be built from.
+        InvalidError: a parameter cannot be stored.
     """
     workspace = _lock_workspace(session, workspace_id)
     previous = _latest_build(session, workspace)
@@ -242,7 +244,11 @@ def _insert_parameters(
 ) -> None:
     values = {**(_parameters_of(session, previous) if previous else {}), **given}
     session.add_all(
-        WorkspaceBuildParameter(workspace_build_id=build.id, name=name, value=value)
+        WorkspaceBuildParameter(
+            workspace_build_id=build.id,
+            name=check_storable("name of a parameter", name),
+            value=check_storable(f"value of parameter {name!r}", value),
+        )
         for name, value in values.items()
     )
     session.flush()

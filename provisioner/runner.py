@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.enums import JobStatus, LogLevel, ProvisionerType, Stage, Transition
+from db.enums import FailureReason, JobStatus, LogLevel, ProvisionerType, Stage, Transition
 from db.errors import LeaseLostError
 from db.logs import LogRow, append_logs
 from db.outage import is_outage, retry_outage
@@ -135,8 +135,8 @@ class Runner:
             ending = ending_of(
                 error, stage=build.stage, result=build.result, reason=build.interrupt.reason
             )
-            if isinstance(ending, FailedJob):
-                log.info("build.failed", job_id=str(build.job.id), exc_info=error)
+            if isinstance(ending, FailedJob) and ending.reason is FailureReason.INTERNAL:
+                log.error("build.broke", job_id=str(build.job.id), exc_info=error)
             return ending
         return Succeeded(result=build.result)
 

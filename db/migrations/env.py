@@ -15,6 +15,7 @@ def run_migrations(connection: Connection) -> None:
     # The lock is the session's, so that it spans the transactions of all migrations. A second
     # `provisionerd migrate` waits for the first, then finds nothing to do.
     connection.execute(text("SET statement_timeout = 0"))
+    connection.execute(text("SET lock_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
     # A migration that cannot get its lock fails, instead of stopping every build behind it.
     connection.execute(text("SET lock_timeout = '5s'"))
@@ -31,6 +32,9 @@ def run_migrations(connection: Connection) -> None:
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+        # The connection goes back to a pool, whose users count on their own bounds.
+        connection.execute(text("RESET statement_timeout"))
+        connection.execute(text("RESET lock_timeout"))
         connection.commit()
 
 

@@ -88,7 +88,9 @@ class Group(Base):
     source: Mapped[GroupSource] = mapped_column(server_default=GroupSource.USER.value)
 
     __table_args__ = (
-        Index("uq_groups_name_organization_id", "name", "organization_id", unique=True),
+        Index(
+            "uq_groups_name_organization_id", text("lower(name)"), "organization_id", unique=True
+        ),
         Index("ix_groups_organization_id", "organization_id"),
         CheckConstraint("quota_allowance >= 0", name="quota_allowance_not_negative"),
     )

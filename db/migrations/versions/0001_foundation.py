@@ -274,7 +274,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_groups_organization_id", "groups", ["organization_id"], unique=False)
     op.create_index(
-        "uq_groups_name_organization_id", "groups", ["name", "organization_id"], unique=True
+        "uq_groups_name_organization_id",
+        "groups",
+        [sa.literal_column("lower(name)"), "organization_id"],
+        unique=True,
     )
     op.create_table(
         "organization_members",
