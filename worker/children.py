@@ -1,0 +1,111 @@
+"""Worker processes that another process of ours starts and stops: for ``up`` and the demo."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+TICK_S = 0.05
+
+
+class WorkerStartError(Exception):
+    """A worker process did not become ready; the message holds what it said."""
+
+
+def worker_command(name: str) -> list[str]:
+    """Return the command line of a worker process; its settings come by environment."""
+    return [
+        sys.executable,
+        "-m",
+        "celery",
+        "--app=worker.app",
+        "--quiet",
+        "worker",
+        f"--hostname={name}@%h",
+        "--without-gossip",
+        "--without-mingle",
+        "--loglevel=WARNING",
+    ]
+
+
+def free_address() -> str:
+    """Return a loopback HOST:PORT that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@contextmanager
+def running_worker(
+    environment: Mapping[str, str], *, name: str, log: Path, stop_within_s: float = 60
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker process while the block runs, and drain it at the end.
+
+    Args:
+        environment: all of it, ``PROVISIONERD_METRICS_ADDRESS`` included.
+        log: where its standard output and error go.
+
+    Raises:
+        WorkerStartError: it ended, or did not become ready within 30 seconds.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            worker_command(name),
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until_ready(process, environment["PROVISIONERD_METRICS_ADDRESS"], log=log)
+        yield process
+    finally:
+        stop_worker(process, within_s=stop_within_s)
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes], address: str, *, log: Path, within_s: float = 30
+) -> None:
+    """Return when the worker takes builds.
+
+    Raises:
+        WorkerStartError: it ended, or did not become ready in time.
+    """
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        if is_ready(address):
+            return
+        time.sleep(TICK_S)
+    said = log.read_text(errors="replace").strip().splitlines()[-5:]
+    raise WorkerStartError("the worker did not become ready: " + " / ".join(said or ["no output"]))
+
+
+def is_ready(address: str) -> bool:
+    """Return whether the worker that serves metrics at ``address`` takes builds."""
+    try:
+        with urlopen(f"http://{address}/readyz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def stop_worker(process: subprocess.Popen[bytes], *, within_s: float) -> None:
+    """Drain the worker; at the end of the time hurry it, at last kill it."""
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(timeout=within_s / 2)
+        except subprocess.TimeoutExpired:
+            continue
