@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from db.states import State, read_state
+
+GOOD = {"version": 4, "lineage": "one", "serial": 3, "resources": []}
+
+
+def test_a_state_is_identified_by_lineage_and_serial() -> None:
+    data = json.dumps(GOOD).encode()
+    assert read_state(data) == State(data=data, lineage="one", serial=3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"3",
+        b'"lineage"',
+        b"\xff\xfe",
+        b"{}",
+        b'{"lineage": "one"}',
+        b'{"serial": 3}',
+        b'{"lineage": 1, "serial": 3}',
+        b'{"lineage": "one", "serial": "3"}',
+        b'{"lineage": "one", "serial": true}',
+        b'{"lineage": "one", "serial": 3.0}',
+        b'{"lineage": "one", "serial": 9223372036854775808}',
+        b'{"lineage": "a\\u0000", "serial": 3}',
+        b'{"lineage": "\\ud800", "serial": 3}',
+        json.dumps(GOOD).encode()[:-1],
+    ],
+    ids=repr,
+)
+def test_what_is_no_whole_state_is_none(data: bytes | None) -> None:
+    assert read_state(data) is None
