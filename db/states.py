@@ -14,6 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLostError
+from db.texts import storable
+
+MAX_SERIAL = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ def read_state(data: bytes | None) -> State | None:
     except (ValueError, KeyError, TypeError):
         return None
     if not isinstance(lineage, str) or type(serial) is not int or data is None:
+        return None
+    if storable(lineage) != lineage or not 0 <= serial <= MAX_SERIAL:
         return None
     return State(data=data, lineage=lineage, serial=serial)
 
