@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.contract import WorkspaceQuota
+from quota.usage import allowance, consumption
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroupAllowance:
@@ -37,6 +40,16 @@ class QuotaDetails:
     budget: int
     groups: Sequence[GroupAllowance]
     workspaces: Sequence[WorkspaceConsumption]
+
+
+def get_workspace_quota(
+    session: Session, *, organization_id: uuid.UUID, user_id: uuid.UUID
+) -> WorkspaceQuota:
+    """Return a member's quota as the API hands it out; 0 of 0 for whoever is no member."""
+    return WorkspaceQuota(
+        credits_consumed=consumption(session, organization_id=organization_id, owner_id=user_id),
+        budget=allowance(session, organization_id=organization_id, owner_id=user_id),
+    )
 
 
 def workspace_quota_details(

@@ -1,0 +1,249 @@
+"""On full tables, no query of the API's readers scans one: what it reads is bounded."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy import Connection, event, text
+from sqlalchemy.orm import Session
+
+from db import queries
+from db.engine import Database, open_database
+from db.enums import JobStatus, JobType
+from quota.details import get_workspace_quota
+from tests.factory import Factory
+from worker.embedded import Embedded
+
+JOBS = 100_000
+WORKSPACES = 1_000
+GUARDED = {"provisioner_jobs", "provisioner_job_logs", "workspace_builds"}
+# Rows of one statement: far above what a page of 50 needs in all of its legs, or the line of
+# the 1,000 that wait; far below a scan.
+MAX_ROWS_READ = 6_000
+
+# One workspace build in ten failed, one job in 10,000 is an import, and the jobs of a GPU are the
+# oldest thousand: rare and far from the newest, which a walk over all jobs would find last.
+FILL = """
+SET LOCAL session_replication_role = replica;
+
+INSERT INTO workspaces (id, owner_id, organization_id, template_id, name)
+SELECT CAST(lpad(to_hex(n), 32, '0') AS uuid), :owner_id, :organization_id, :template_id, 'ws-' || n
+FROM generate_series(0, :workspaces - 1) AS n;
+
+INSERT INTO provisioner_jobs
+    (id, created_at, updated_at, started_at, completed_at, error, organization_id, initiator_id,
+     provisioner, file_id, type, input, tags, workspace_id, owner_id, queue, worker_id, lease_token)
+SELECT CAST('ffffffff' || lpad(to_hex(n), 24, '0') AS uuid),
+       now() - n * interval '1 second', now(), now(), now(),
+       CASE WHEN n % 10 = 3 THEN 'it broke' END,
+       :organization_id, :owner_id, 'echo', gen_random_uuid(),
+       CASE WHEN n % 10000 = 1 THEN 'template_version_import' ELSE 'workspace_build'
+       END::provisioner_job_type,
+       '{}',
+       CASE WHEN n > :jobs - 1000 THEN '{"gpu": "a100"}' ELSE '{"scope": "organization"}'
+       END::jsonb,
+       CAST(lpad(to_hex(n % :workspaces), 32, '0') AS uuid), :owner_id,
+       CASE WHEN n > :jobs - 1000 THEN 'builds-gpu' ELSE 'builds' END,
+       gen_random_uuid(), gen_random_uuid()
+FROM generate_series(1, :jobs) AS n;
+
+INSERT INTO provisioner_jobs
+    (id, organization_id, initiator_id, provisioner, file_id, type, input, workspace_id, owner_id,
+     queue)
+SELECT CAST('eeeeeeee' || lpad(to_hex(n), 24, '0') AS uuid),
+       :organization_id, :owner_id, 'echo', gen_random_uuid(), 'workspace_build', '{}',
+       CAST(lpad(to_hex(n), 32, '0') AS uuid), :owner_id, 'builds'
+FROM generate_series(0, :workspaces - 1) AS n;
+
+INSERT INTO workspace_builds
+    (workspace_id, template_version_id, build_number, transition, initiator_id, job_id)
+SELECT workspace_id, :version_id, row_number() OVER (PARTITION BY workspace_id ORDER BY id),
+       'start', :owner_id, id
+FROM provisioner_jobs
+WHERE type = 'workspace_build';
+
+INSERT INTO provisioner_job_logs (job_id, created_at, source, level, stage, output)
+SELECT id, now(), 'provisioner', 'info', 'stage', 'line'
+FROM provisioner_jobs;
+
+ANALYZE;
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """A database with full tables, and what to ask of it."""
+
+    database: Database
+    organization_id: uuid.UUID
+    owner_id: uuid.UUID
+    workspace_id: uuid.UUID
+    build_id: uuid.UUID
+    finished_job_id: uuid.UUID
+    pending_job_id: uuid.UUID
+
+
+@pytest.fixture(scope="module")
+def filled(embedded: Embedded, template_database: str) -> Iterator[Filled]:
+    """The tables after 100,000 builds, with 1,000 that wait."""
+    assert embedded.database_url is not None
+    name = f"test_{uuid.uuid4().hex}"
+    admin = sqlalchemy.create_engine(embedded.database_url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template_database}"))
+    url = sqlalchemy.make_url(embedded.database_url).set(database=name)
+    database = open_database(url.render_as_string(hide_password=False))
+    yield fill(database)
+    database.dispose()
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def fill(database: Database) -> Filled:
+    factory = Factory(database=database)
+    organization = factory.organization()
+    owner = factory.user(organization=organization)
+    template = factory.template(organization=organization, created_by=owner)
+    values = {
+        "organization_id": organization.id,
+        "owner_id": owner.id,
+        "template_id": template.id,
+        "version_id": template.active_version_id,
+        "jobs": JOBS,
+        "workspaces": WORKSPACES,
+    }
+    with database.begin() as session:
+        for statement in FILL.split(";\n"):
+            if statement.strip():
+                session.execute(text(statement), values)
+        workspace_id = uuid.UUID(int=7)
+        newest = queries.get_builds(session, workspace_id, limit=2)
+    return Filled(
+        database=database,
+        organization_id=organization.id,
+        owner_id=owner.id,
+        workspace_id=workspace_id,
+        build_id=newest[0].id,
+        finished_job_id=uuid.UUID("ffffffff" + f"{JOBS // 2:024x}"),
+        pending_job_id=uuid.UUID("eeeeeeee" + f"{WORKSPACES - 1:024x}"),
+    )
+
+
+Query = Callable[[Session, Filled], object]
+
+
+def jobs(**filters: Any) -> Query:
+    return lambda session, filled: queries.list_jobs(session, filled.organization_id, **filters)
+
+
+QUERIES: dict[str, Query] = {
+    "a finished job": lambda s, f: queries.get_job(s, f.finished_job_id),
+    "a pending job": lambda s, f: queries.get_job(s, f.pending_job_id),
+    "the newest jobs": jobs(),
+    "an old page of jobs": jobs(after=f"{0}.{uuid.UUID(int=0).hex}"),
+    "jobs of one status": jobs(statuses=[JobStatus.FAILED]),
+    "jobs of a status that none has": jobs(statuses=[JobStatus.CANCELING]),
+    "jobs of several statuses": jobs(statuses=[JobStatus.SUCCEEDED, JobStatus.FAILED]),
+    "jobs of a rare type": jobs(types=[JobType.TEMPLATE_VERSION_IMPORT]),
+    "jobs with rare tags": jobs(tags={"gpu": "a100"}),
+    "jobs with the tags of most": jobs(tags={"scope": "organization"}),
+    "jobs with tags that none has": jobs(tags={"gpu": "h100"}),
+    "jobs by status, type and tags": jobs(
+        statuses=[JobStatus.FAILED], types=[JobType.WORKSPACE_BUILD], tags={"gpu": "a100"}
+    ),
+    "the log of a job": lambda s, f: queries.get_logs(s, f.finished_job_id),
+    "the log after a line": lambda s, f: queries.get_logs(s, f.finished_job_id, after=1),
+    "timings": lambda s, f: queries.get_timings(s, f.finished_job_id),
+    "builds of a workspace": lambda s, f: queries.get_builds(s, f.workspace_id),
+    "older builds of a workspace": lambda s, f: queries.get_builds(s, f.workspace_id, before=50),
+    "a build": lambda s, f: queries.get_build(s, f.build_id),
+    "a quota": lambda s, f: get_workspace_quota(
+        s, organization_id=f.organization_id, user_id=f.owner_id
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_does_not_scan_a_table(filled: Filled, name: str):
+    nodes = [node for plan in plans(filled, QUERIES[name]) for node in walk(plan)]
+
+    assert [describe(node) for node in nodes if is_scan(node)] == []
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_reads_a_bounded_number_of_rows(filled: Filled, name: str):
+    read = [sum(map(rows_read, walk(plan))) for plan in plans(filled, QUERIES[name])]
+
+    assert max(read) < MAX_ROWS_READ
+
+
+def test_a_query_without_an_index_would_be_noticed(filled: Filled):
+    def unindexed(session: Session, _: Filled) -> object:
+        return session.execute(text("SELECT id FROM provisioner_jobs WHERE error = 'none'")).all()
+
+    nodes = [node for plan in plans(filled, unindexed) for node in walk(plan)]
+
+    assert [node for node in nodes if is_scan(node)]
+    assert sum(map(rows_read, nodes)) > JOBS
+
+
+def plans(filled: Filled, query: Query) -> list[dict[str, Any]]:
+    """The plans, with real row counts, of the very statements that ``query`` sends."""
+    with filled.database.begin() as session:
+        statements = sent_by(session.connection(), lambda: query(session, filled))
+        return [explain(session.connection(), *statement) for statement in statements]
+
+
+def sent_by(connection: Connection, call: Callable[[], object]) -> list[tuple[str, Any]]:
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    try:
+        call()
+    finally:
+        event.remove(connection, "before_cursor_execute", note)
+    assert statements
+    return statements
+
+
+def explain(connection: Connection, statement: str, parameters: Any) -> dict[str, Any]:
+    explained = connection.exec_driver_sql(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
+    ).scalar_one()
+    plan: dict[str, Any] = (json.loads(explained) if isinstance(explained, str) else explained)[0]
+    return dict(plan["Plan"])
+
+
+def walk(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from walk(child)
+
+
+def is_scan(node: dict[str, Any]) -> bool:
+    """Whether the node reads all of a guarded table, or all of one of its indexes."""
+    if node.get("Relation Name") not in GUARDED:
+        return False
+    return not ({"Index Cond", "Recheck Cond"} & set(node))
+
+
+def rows_read(node: dict[str, Any]) -> int:
+    """The rows that the node took from a guarded table, those it threw away included."""
+    if node.get("Relation Name") not in GUARDED:
+        return 0
+    each = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    return round(each * node["Actual Loops"])
+
+
+def describe(node: dict[str, Any]) -> str:
+    return f"{node['Node Type']} on {node['Relation Name']} {node.get('Filter', '')}"
