@@ -10,13 +10,25 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from db.enums import FailureReason, JobStatus, Stage
 from db.results import BuildResult
+from db.states import State
 from db.transitions import Failure, fail_job, finish_cancel_job, requeue_job
+
+LOST_JOB = """
+    SELECT job.id, job.lease_token, job.queue, job.job_status, job.stage, job.attempt,
+           coalesce(build.transition::text, '') AS transition
+    FROM leases
+    JOIN provisioner_jobs AS job ON job.id = leases.job_id
+    LEFT JOIN workspace_builds AS build ON build.job_id = job.id
+"""
+LOCKED = "FOR UPDATE OF leases, job"
+FIRST_FREE = f"ORDER BY leases.expires_at LIMIT 1 {LOCKED} SKIP LOCKED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +76,38 @@ def reap_expired_lease(session: Session, *, max_attempts: int) -> ReapedJob | No
     the newest state that its worker stored. Sweepers do not wait for each other.
     """
     lost = session.execute(
-        text("""
-            SELECT job.id, job.lease_token, job.queue, job.job_status, job.stage, job.attempt,
-                   coalesce(build.transition::text, '') AS transition
-            FROM leases
-            JOIN provisioner_jobs AS job ON job.id = leases.job_id
-            LEFT JOIN workspace_builds AS build ON build.job_id = job.id
-            WHERE leases.expires_at < now()
-            ORDER BY leases.expires_at
-            LIMIT 1
-            FOR UPDATE OF leases, job SKIP LOCKED
-        """)
+        text(f"{LOST_JOB} WHERE leases.expires_at < now() {FIRST_FREE}")
     ).one_or_none()
-    if lost is None:
-        return None
+    return _close(session, lost, state=None, max_attempts=max_attempts) if lost else None
+
+
+def reap_lease(
+    session: Session,
+    *,
+    job_id: uuid.UUID,
+    lease_token: uuid.UUID,
+    state: State | None,
+    max_attempts: int,
+) -> ReapedJob | None:
+    """Take a job from a worker that is known to be dead, before its lease runs out.
+
+    Args:
+        state: the newest state that was found; kept if the job had come to apply.
+
+    Returns:
+        What became of the job; None when the lease is not the job's any more.
+    """
+    lost = session.execute(
+        # Waits for the rows: "locked by somebody" must not look like "not ours any more".
+        text(f"{LOST_JOB} WHERE job.id = :job_id AND leases.token = :token {LOCKED}"),
+        {"job_id": job_id, "token": lease_token},
+    ).one_or_none()
+    return _close(session, lost, state=state, max_attempts=max_attempts) if lost else None
+
+
+def _close(
+    session: Session, lost: Row[Any], *, state: State | None, max_attempts: int
+) -> ReapedJob:
     stage, status = Stage(lost.stage), JobStatus(lost.job_status)
     key = {"job_id": lost.id, "lease_token": _take_over(session, lost.id)}
     failure = _failure_of_lost(stage, lost.attempt, max_attempts)
@@ -88,7 +118,8 @@ def reap_expired_lease(session: Session, *, max_attempts: int) -> ReapedJob | No
         requeue_job(session, **key)
         status = JobStatus.PENDING
     else:
-        fail_job(session, **key, failure=failure, result=BuildResult())
+        kept = state if stage.has_side_effects else None
+        fail_job(session, **key, failure=failure, result=BuildResult(state=kept))
         status = JobStatus.FAILED
     return ReapedJob(
         job_id=lost.id,

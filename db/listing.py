@@ -15,7 +15,7 @@ from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session, aliased
 
 from db.contract import workspace_status
-from db.enums import JobStatus, Transition
+from db.enums import JobStatus, ProvisionerType, Transition
 from db.errors import NotFoundError
 from db.models import (
     ProvisionerDaemon,
@@ -43,6 +43,7 @@ class JobListing:
     template_name: str
     template_version_name: str
     build_number: int
+    provisioner: ProvisionerType
     queue: str
     tags: dict[str, str]
     stage: str | None
@@ -277,6 +278,7 @@ def _jobs() -> Select[*tuple[Any, ...]]:
             Template.name.label("template_name"),
             TemplateVersion.name.label("template_version_name"),
             build.build_number,
+            job.provisioner,
             job.queue,
             job.tags,
             job.stage,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -75,8 +76,16 @@ def hold_lease(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -
         raise LeaseLostError(job_id)
 
 
-def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
-    """Store a state found on disk after its build was closed; return whether it was newer.
+class RecoveredState(StrEnum):
+    """What became of a state that was found on disk."""
+
+    STORED = "stored"  #: it was newer than the stored one, and replaced it
+    SETTLED = "settled"  #: it was not newer, or its build had not come to apply
+    KEPT = "kept"  #: a later build had begun: it was not stored
+
+
+def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
+    """Store a state found on disk after its build was closed.
 
     For a worker that was lost or paused during apply. It is also copied into a later build
     that has not begun. It is refused when a later build has begun: that one started from the
@@ -84,14 +93,19 @@ def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) 
     """
     build = session.execute(
         text("""
-            SELECT b.workspace_id, b.build_number
+            SELECT b.workspace_id, b.build_number, b.state_serial, j.completed_at
             FROM workspace_builds b
             JOIN workspaces w ON w.id = b.workspace_id
+            JOIN provisioner_jobs j ON j.id = b.job_id
             WHERE b.job_id = :job_id
             FOR UPDATE OF w
         """),
         {"job_id": job_id},
-    ).one()
+    ).one_or_none()
+    is_newer = build and (build.state_serial is None or state.serial > build.state_serial)
+    if build is None or build.completed_at is None or not is_newer:
+        # Not closed means that another attempt runs it: this one had not come to apply.
+        return RecoveredState.SETTLED
     later = session.execute(
         text("""
             SELECT b.job_id, j.started_at IS NOT NULL AS begun
@@ -99,14 +113,14 @@ def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) 
             JOIN provisioner_jobs j ON j.id = b.job_id
             WHERE b.workspace_id = :workspace_id AND b.build_number > :build_number
         """),
-        build._asdict(),
+        {"workspace_id": build.workspace_id, "build_number": build.build_number},
     ).all()
     if any(row.begun for row in later):
-        return False
+        return RecoveredState.KEPT
     stored = replace_state(session, job_id=job_id, state=state)
     for row in later:
         replace_state(session, job_id=row.job_id, state=state)
-    return stored
+    return RecoveredState.STORED if stored else RecoveredState.SETTLED
 
 
 def replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.enums import FailureReason, JobStatus, LogLevel, ProvisionerType, Stage, Transition
 from db.errors import LeaseLostError
+from db.faults import fault_point
 from db.logs import LogRow, append_logs
 from db.outage import is_outage, retry_outage
 from db.results import BuildResult
@@ -103,7 +104,10 @@ class Runner:
                 logs.close()
         stage = build.stage if build else Stage.SET_UP
         ending = self._finish(job, interrupt, logs, ending)
-        if build and not (isinstance(ending, Lost) and stage.has_side_effects):
+        if build and isinstance(ending, Lost) and stage.has_side_effects:
+            # Its state may be newer than the stored one: provisioner.recovery sees to it.
+            build.directory.release()
+        elif build:
             build.directory.remove()
         return _outcome(ending, build, stage, time.monotonic() - started)
 
@@ -136,7 +140,7 @@ class Runner:
                 error, stage=build.stage, result=build.result, reason=build.interrupt.reason
             )
             if isinstance(ending, FailedJob) and ending.reason is FailureReason.INTERNAL:
-                log.error("build.broke", job_id=str(build.job.id), exc_info=error)
+                log.exception("build.broke", job_id=str(build.job.id))
             return ending
         return Succeeded(result=build.result)
 
@@ -152,7 +156,9 @@ class Runner:
         )
         started = time.monotonic()
         try:
+            fault_point(f"{stage}.begin")
             step(build)
+            fault_point(f"{stage}.end")
         finally:
             self._events.stage_finished(stage, time.monotonic() - started)
 
@@ -168,6 +174,7 @@ class Runner:
     ) -> Ending:
         """Store the rest of the log, then the ending; return what really stands on the row."""
         logs.enter_stage(LOG_STAGES[Stage.COMPLETE])
+        fault_point("finish.begin")
         level, line = _last_line(ending)
         logs.write(level, line)
         try:

@@ -18,6 +18,7 @@ from db.builds import BuildInput, load_build
 from db.engine import Database
 from db.enums import LogLevel, LogSource, Stage, Transition
 from db.errors import LeaseLostError
+from db.faults import fault_point
 from db.outage import is_outage, retry_outage
 from db.results import BuildResult
 from db.states import read_state, store_state
@@ -243,6 +244,7 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
     state = read_state(data)
     if state is None:
         return
+    fault_point("checkpoint.begin")
     try:
         with build.database.begin() as session:
             stored = store_state(session, **build.key, state=state)
@@ -254,4 +256,5 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
             raise
         log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))
         stored = False
+    fault_point("checkpoint.committed")
     build.events.checkpoint_finished(stored=stored)

@@ -1,32 +1,35 @@
 """Work directories of builds, one for each attempt.
 
-    WORK_DIR/<job>-<attempt>/lease.json        whose it is, for whoever finds it
-                                template/      the unpacked template; the engine's directory
-                                home/          HOME and TMPDIR of the engine's processes
+    WORK_DIR/<job>-<attempt>/lease.json   whose it is; locked while its worker lives
+                             template/    the unpacked template; the engine's directory
+                             home/        HOME and TMPDIR of the engine's processes
 
 A directory is removed when its build has ended. One that stays behind was left by a worker that
-was lost, and holds the newest state of its build (see ``provisioner.recovery``).
+was lost, and may hold the newest state of its build (see ``provisioner.recovery``).
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 LEASE_FILE = "lease.json"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class WorkDirectory:
     """The directory of one attempt to run a job."""
 
     path: Path
     job_id: uuid.UUID
     lease_token: uuid.UUID
+    _lock: int | None = field(default=None, repr=False)
 
     @property
     def template(self) -> Path:
@@ -38,29 +41,52 @@ class WorkDirectory:
         """HOME and TMPDIR of the engine's processes."""
         return self.path / "home"
 
+    def take(self) -> bool:
+        """Lock the directory for this process; return whether nobody else has it.
+
+        The lock goes with the process, however that ends.
+        """
+        descriptor = os.open(self.path / LEASE_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._lock = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let the directory go as it is, for whoever recovers builds."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def remove(self) -> None:
         """Delete the directory and all that is in it; one that is gone already is no error."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
 
 
 def create_work_directory(
     root: Path, *, job_id: uuid.UUID, attempt: int, lease_token: uuid.UUID
 ) -> WorkDirectory:
-    """Make the directory of an attempt, readable by us alone.
+    """Make the directory of an attempt, readable by us alone, and take it.
 
     Raises:
         OSError: the disk is full, or ``root`` cannot be written.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
     directory = WorkDirectory(
         path=root / f"{job_id.hex[:12]}-{attempt}", job_id=job_id, lease_token=lease_token
     )
     directory.path.mkdir(mode=0o700)
     try:
-        directory.template.mkdir(mode=0o700)
-        directory.home.mkdir(mode=0o700)
         lease = {"job_id": str(job_id), "lease_token": str(lease_token)}
         (directory.path / LEASE_FILE).write_text(json.dumps(lease))
+        directory.take()
+        directory.template.mkdir(mode=0o700)
+        directory.home.mkdir(mode=0o700)
     except OSError:
         directory.remove()
         raise

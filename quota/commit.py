@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.engine import Database
+from db.faults import fault_point
 from db.states import hold_lease
 from quota.errors import CostError
 from quota.usage import allowance, consumption
@@ -86,6 +87,7 @@ def _decide(
 ) -> QuotaDecision:
     account = _load_account(session, job_id)
     _lock_account(session, account)
+    fault_point("commit_quota.locked")
     # The account comes before the job in lock order; nothing else takes both.
     hold_lease(session, job_id=job_id, lease_token=lease_token)
     scope = {"organization_id": account.organization_id, "owner_id": account.owner_id}

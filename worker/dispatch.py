@@ -11,6 +11,7 @@ import structlog
 
 from db.engine import Database
 from db.enums import JobStatus, ProvisionerType
+from db.faults import fault_point
 from db.transitions import ClaimedJob, claim_job
 from provisioner.engine import Interrupt, InterruptReason
 from provisioner.runner import Outcome, Runner
@@ -59,14 +60,17 @@ class Dispatcher:
         self.keeper.interrupt_all(InterruptReason.DRAIN)
 
     def _claim(self, queue: str) -> ClaimedJob | None:
+        fault_point("claim.begin")
         with self.database.begin() as session:
-            return claim_job(
+            job = claim_job(
                 session,
                 queue=queue,
                 worker_id=self.worker_id,
                 lease=self.lease,
                 provisioners=self.provisioners,
             )
+        fault_point("claim.committed")
+        return job
 
     def _run(self, job: ClaimedJob) -> Outcome:
         facts = {"job_id": str(job.id), "attempt": job.attempt}

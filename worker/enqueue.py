@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from db.enums import BuildReason, Transition
+from db.faults import fault_point
 from db.workspaces import EnqueuedBuild, insert_build
 from worker.app import app
 from worker.doorbell import Ring, ring_with
@@ -72,6 +73,7 @@ def _ring_all(session: Session) -> None:
     if session.in_nested_transaction():
         # Only a savepoint was released: nobody else sees the rows yet.
         return
+    fault_point("enqueue.committed")
     doorbells, session.info[DOORBELLS] = session.info[DOORBELLS], []
     for queue, ring in doorbells:
         ring(queue)

@@ -29,6 +29,7 @@ from prometheus_client import REGISTRY
 from db.engine import DatabaseError
 from db.errors import InvalidError
 from db.workers import register_worker, sign_off_worker, touch_worker
+from provisioner.recovery import Recoverer
 from provisioner.terraform.binary import TerraformNotFoundError
 from worker.application import App
 from worker.chores import Chore
@@ -91,6 +92,12 @@ class Parent:
             metrics=self.metrics,
             ring=ring_with(self.app),
             count_messages=self._count_messages,
+            recoverer=Recoverer(
+                database=self.services.database,
+                work_root=self.settings.work_root,
+                max_attempts=self.settings.max_attempts,
+                grace=timedelta(seconds=self.settings.interrupt_grace_seconds),
+            ),
             max_attempts=self.settings.max_attempts,
             pending_limit=timedelta(seconds=self.settings.pending_limit_seconds),
         )

@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(3, ge=1, le=100, description="tries of a job whose worker is lost")
 
+    faults: str = Field("", description="fault points for tests; leave empty (see db.faults)")
     log_format: LogFormat = Field(LogFormat.CONSOLE, description="console or json")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 

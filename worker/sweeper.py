@@ -20,6 +20,7 @@ from db.enums import FailureReason, JobStatus
 from db.leases import ReapedJob, reap_expired_lease
 from db.queue import QueueDepth, overdue_jobs, queue_depths
 from db.transitions import Failure, expire_job
+from provisioner.recovery import Recoverer
 from worker.doorbell import Ring
 from worker.metrics import FailureLabels, Metrics
 
@@ -37,29 +38,29 @@ class Sweeper:
     metrics: Metrics
     ring: Ring
     count_messages: CountMessages
+    recoverer: Recoverer
     max_attempts: int
     pending_limit: timedelta
 
     def sweep(self) -> None:
         """Take jobs from lost workers, fail those that waited too long, ring what is not rung."""
+        self.recover_builds()
         self.reap_lost_jobs()
         self.expire_pending_jobs()
         self.ring_forgotten_queues()
+
+    def recover_builds(self) -> None:
+        """Store the states that lost workers left on this host, and close their jobs."""
+        for recovery in self.recoverer.recover():
+            if recovery.reaped:
+                self._tell_reaped(recovery.reaped)
 
     def reap_lost_jobs(self) -> list[ReapedJob]:
         """Take every job whose lease ran out; there is no cap that would hide a backlog."""
         reaped = []
         while job := self._reap_one():
             reaped.append(job)
-            log.warning(
-                "job.reaped", job_id=str(job.job_id), stage=job.stage, status=job.status.value
-            )
-            self.metrics.reaped.labels(job.status).inc()
-            if job.status is JobStatus.PENDING:
-                self.metrics.requeues.labels("lost").inc()
-                self.ring(job.queue)
-            if job.reason:
-                self._count_failure(job.transition, job.stage, job.reason)
+            self._tell_reaped(job)
         return reaped
 
     def expire_pending_jobs(self) -> list[uuid.UUID]:
@@ -105,6 +106,15 @@ class Sweeper:
     def _reap_one(self) -> ReapedJob | None:
         with self.database.begin() as session:
             return reap_expired_lease(session, max_attempts=self.max_attempts)
+
+    def _tell_reaped(self, job: ReapedJob) -> None:
+        log.warning("job.reaped", job_id=str(job.job_id), stage=job.stage, status=job.status.value)
+        self.metrics.reaped.labels(job.status).inc()
+        if job.status is JobStatus.PENDING:
+            self.metrics.requeues.labels("lost").inc()
+            self.ring(job.queue)
+        if job.reason:
+            self._count_failure(job.transition, job.stage, job.reason)
 
     def _count_failure(self, transition: str, stage: str, reason: FailureReason) -> None:
         self.metrics.job_failed(

@@ -1,0 +1,197 @@
+"""``provisionerd``: the command line.
+
+A command's module is imported when the command is asked for, by its name in ``COMMANDS``.
+SQLAlchemy, Celery and the HCL parser take more than a second to import, and neither ``--help``
+nor a completed word should wait for what it does not use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+
+ENTRY_POINTS = "provisionerd.commands"
+TRANSLATOR = "worker.commands.failures", "explain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lazy:
+    """Where a command is, and what ``--help`` says of it before it is imported."""
+
+    module: str
+    name: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Lazy] = {
+    command.name: command
+    for command in (
+        Lazy(
+            module="worker.commands.migrate",
+            name="migrate",
+            summary="Bring the database's schema up to date.",
+        ),
+        Lazy(
+            module="worker.commands.doctor",
+            name="doctor",
+            summary="Check settings, services and workers, and say how to fix them.",
+        ),
+        Lazy(
+            module="worker.commands.template",
+            name="template",
+            summary="Push and list templates.",
+        ),
+        Lazy(
+            module="worker.commands.workspace",
+            name="workspace",
+            summary="Create, start, stop, delete and list workspaces.",
+        ),
+        Lazy(
+            module="worker.commands.jobs",
+            name="jobs",
+            summary="List, show, follow and cancel the jobs of builds.",
+        ),
+        Lazy(
+            module="worker.commands.queue",
+            name="queue",
+            summary="Show what waits, and explain why a job waits.",
+        ),
+        Lazy(
+            module="worker.commands.workers",
+            name="workers",
+            summary="Show the workers and what they do.",
+        ),
+        Lazy(
+            module="worker.commands.quota",
+            name="quota",
+            summary="Show who may spend how much, and on what.",
+        ),
+        Lazy(module="worker.commands.user", name="user", summary="Manage users."),
+        Lazy(
+            module="worker.commands.group",
+            name="group",
+            summary="Manage groups and what they allow their members.",
+        ),
+        Lazy(
+            module="worker.commands.organization",
+            name="organization",
+            summary="Create and list organizations.",
+        ),
+    )
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on demand; those of other packages come after ours."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands, ours in their order."""
+        return [*COMMANDS, *(name for name in sorted(_extensions()) if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return the command of that name, or None."""
+        if cmd_name in COMMANDS:
+            command: click.Command = _imported(COMMANDS[cmd_name].module, cmd_name)
+            return _with_paragraphs(command)
+        extension = _extensions().get(cmd_name)
+        return _loaded(extension) if extension else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, ours without importing them."""
+        names = self.list_commands(ctx)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(self, ctx, name)) for name in names])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. What a user can do something about becomes one sentence."""
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
+        except Exception as error:
+            sentence = _imported(*TRANSLATOR)(error)
+            if sentence is None:
+                raise
+            raise click.ClickException(sentence) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="provisionerd")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Embedded servers, fetched Terraform, work directories (PROVISIONERD_DATA_DIR).",
+)
+def cli(data_dir: Path | None) -> None:
+    r"""Run workspace builds with Terraform, within quotas.
+
+    Settings are environment variables PROVISIONERD_*; without any, PostgreSQL
+    and Redis are started in the data directory.
+
+    \b
+    Example:
+        provisionerd user create alice
+        provisionerd template push ./template --name dev
+        provisionerd workspace create box --template dev --owner alice
+    """
+    if data_dir is not None:
+        # The environment and not an argument: Celery's application and child processes read
+        # their settings from there as well.
+        os.environ["PROVISIONERD_DATA_DIR"] = str(data_dir.absolute())
+
+
+def main() -> None:
+    """Run the command line and end the process: 0 is success, 1 failure, 2 wrong usage."""
+    _with_paragraphs(cli)
+    cli(prog_name="provisionerd")
+
+
+def _extensions() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _imported(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
+
+
+def _with_paragraphs(command: click.Command) -> click.Command:
+    """Let click see the marks of paragraphs that it is not to wrap.
+
+    Its mark is a backspace character; in a raw docstring there stand two characters for it.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        _with_paragraphs(inner)
+    return command
+
+
+def _loaded(extension: EntryPoint) -> click.Command:
+    try:
+        command: click.Command = extension.load()
+    except (ImportError, AttributeError) as error:
+        raise click.ClickException(
+            f"the command {extension.name!r} of another package cannot be loaded: {error}"
+        ) from error
+    return command
+
+
+def _summary(group: click.Group, ctx: click.Context, name: str) -> str:
+    if name in COMMANDS:
+        return COMMANDS[name].summary
+    try:
+        command = group.get_command(ctx, name)
+    except click.ClickException as error:
+        # The other commands' help is not to suffer from one package.
+        return f"({error.message})"
+    return command.get_short_help_str(limit=100) if command else ""
+
+
+if __name__ == "__main__":
+    main()
