@@ -1,0 +1,59 @@
+"""What a person is told when a command cannot do its work. The one place for it."""
+
+from __future__ import annotations
+
+import redis.exceptions
+import sqlalchemy.exc
+from kombu.exceptions import OperationalError as BrokerError
+
+from db.engine import DatabaseError
+from db.errors import RequestError
+from db.outage import is_outage
+from provisioner.archive import ArchiveError
+from provisioner.engine import EngineError
+from provisioner.terraform.binary import TerraformNotFoundError
+from worker.embedded import EmbeddedError
+from worker.settings import SettingsError
+
+PLAIN = (
+    ArchiveError,
+    DatabaseError,
+    EmbeddedError,
+    EngineError,
+    RequestError,
+    SettingsError,
+    TerraformNotFoundError,
+)
+"""Their messages are already one sentence for the user."""
+
+BROKER = (redis.exceptions.RedisError, BrokerError)
+
+
+def explain(error: Exception) -> str | None:
+    """Return one sentence about an error that a user can do something about.
+
+    None stands for a fault of ours: that one deserves its traceback.
+    """
+    if isinstance(error, PLAIN):
+        return str(error)
+    if isinstance(error, BROKER):
+        return (
+            f"Redis cannot be reached ({_first_line(error)});"
+            " check PROVISIONERD_REDIS_URL and that Redis runs"
+        )
+    if isinstance(error, sqlalchemy.exc.SQLAlchemyError) and _is_database_away(error):
+        return (
+            f"the database cannot be used ({_first_line(error)});"
+            " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
+        )
+    return None
+
+
+def _is_database_away(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
+    # Not every one of them is passing: a wrong password is an OperationalError too.
+    return is_outage(error) or isinstance(error, sqlalchemy.exc.OperationalError)
+
+
+def _first_line(error: Exception) -> str:
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

@@ -1,0 +1,49 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+
+def to_mapping(
+    _context: click.Context, parameter: click.Parameter, pairs: Sequence[str]
+) -> dict[str, str]:
+    """Return NAME=VALUE pairs as a mapping; the value may be empty and hold equals signs.
+
+    To be used as the callback of an option that may be given several times.
+
+    Raises:
+        click.BadParameter: one is no pair, or a name is given twice.
+    """
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        name = name.strip()
+        if not separator or not name:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param=parameter)
+        if name in values:
+            raise click.BadParameter(f"{name!r} is given twice", param=parameter)
+        values[name] = value
+    return values
+
+
+output_option = click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table to read, or JSON for programs.",
+)
+organization_option = click.option(
+    "--organization", metavar="NAME", help="The default organization when not given."
+)
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=200,
+    show_default=True,
+    help="Show at most so many.",
+)

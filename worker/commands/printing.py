@@ -1,0 +1,119 @@
+"""Rows on standard output: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
+Columns = Mapping[str, Callable[[Row], object]]
+
+JSON = "json"
+# A table that is piped into another program must not be wrapped at anybody's screen.
+PIPE_WIDTH = 10_000
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_STYLES: Mapping[str, str] = {
+    "succeeded": "green",
+    "running": "green",
+    "ok": "green",
+    "failed": "red",
+    "problem": "red",
+    "offline": "dim",
+    "warning": "yellow",
+    "pending": "yellow",
+}
+
+
+def print_rows(rows: Sequence[Row], columns: Columns[Row], *, output: str, kind: str) -> None:
+    """Print rows: every field of them as JSON, the columns as a table.
+
+    Args:
+        columns: heading and cell of each column.
+        kind: what the rows are, in the plural.
+    """
+    if output == JSON:
+        print_json([asdict(row) for row in rows])
+        return
+    if not rows:
+        click.echo(f"There are no {kind}.", err=True)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in columns:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(cell(row)) for cell in columns.values()))
+    screen().print(table)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print one thing's facts, a line each; those without a value are left out."""
+    shown = {name: value for name, value in facts.items() if value not in {None, ""}}
+    width = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
+        click.echo(f"{name:<{width}}  {_cell(value).plain}")
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document; times are in RFC 3339."""
+    click.echo(json.dumps(document, indent=2, default=_json_value))
+
+
+def screen(*, err: bool = False) -> Console:
+    """Return a console on standard output, or standard error, as wide as needed in a pipe."""
+    stream = sys.stderr if err else sys.stdout
+    return Console(
+        file=stream,
+        width=None if stream.isatty() else PIPE_WIDTH,
+        highlight=False,
+        soft_wrap=not stream.isatty(),
+    )
+
+
+def plain(text: str) -> str:
+    """Return text without control characters: a template's output must not drive a terminal."""
+    return _CONTROL.sub("", text)
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Return tags as KEY=VALUE, without the scope that everything has."""
+    own = {key: value for key, value in tags.items() if (key, value) not in _USUAL_TAGS}
+    return ",".join(f"{key}={value}" for key, value in own.items())
+
+
+_USUAL_TAGS = {("scope", "organization"), ("owner", "")}
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return a span of time as people say it."""
+    if seconds is None:
+        return "never"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _cell(value: object) -> Text:
+    if value is None:
+        return Text("")
+    if isinstance(value, datetime):
+        return Text(value.strftime("%Y-%m-%d %H:%M:%S"))
+    shown = plain(str(value))
+    return Text(shown, style=_STYLES.get(shown, ""))
+
+
+def _json_value(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

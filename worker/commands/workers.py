@@ -1,0 +1,40 @@
+"""``provisionerd workers``: who runs builds."""
+
+from __future__ import annotations
+
+import click
+
+from db.listing import WorkerListing, list_workers
+from worker.commands.opening import transaction
+from worker.commands.options import limit_option, output_option
+from worker.commands.printing import Columns, print_rows, seconds_text, tags_text
+
+COLUMNS: Columns[WorkerListing] = {
+    "NAME": lambda row: row.name,
+    "STATUS": lambda row: row.status,
+    "TAGS": lambda row: tags_text(row.tags),
+    "ENGINES": lambda row: ",".join(row.provisioners),
+    "SLOTS": lambda row: row.slots,
+    "RUNNING": lambda row: row.running_jobs,
+    "LAST SEEN": lambda row: seconds_text(row.last_seen_s),
+    "VERSION": lambda row: row.version,
+}
+
+
+@click.command()
+@limit_option
+@output_option
+def workers(limit: int, output: str) -> None:
+    r"""Show the workers and what they do.
+
+    \b
+    A worker is busy or idle, draining (it takes nothing new), or offline: it
+    signed off, or was not seen for 90 seconds.
+
+    \b
+    Example:
+        provisionerd workers
+    """
+    with transaction() as session:
+        rows = list_workers(session, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="workers")
