@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 import structlog
 from celery import signals
 from celery.worker import state as celery_state
-from prometheus_client import REGISTRY
 
 from db.engine import DatabaseError
 from db.errors import InvalidError
@@ -38,6 +37,12 @@ from worker.drain import DrainFlag, DrainState
 from worker.embedded import EmbeddedError
 from worker.exposition import serve_metrics
 from worker.metrics import Metrics
+from worker.multiprocess import (
+    forget_lost_processes,
+    forget_process,
+    is_multiprocess,
+    worker_registry,
+)
 from worker.queuemetrics import QueueCollector
 from worker.runtime import make_runtime
 from worker.services import Services, make_engines, open_services
@@ -112,9 +117,10 @@ class Parent:
         """Serve this worker's metrics, unless that is turned off."""
         if not self.settings.metrics_address:
             return
-        REGISTRY.register(QueueCollector(self.services.database))
+        registry = worker_registry()
+        registry.register(QueueCollector(self.services.database))
         server = serve_metrics(
-            self.settings.metrics_address, registry=REGISTRY, readiness=self._readiness
+            self.settings.metrics_address, registry=registry, readiness=self._readiness
         )
         self.stack.callback(server.stop)
         log.info("metrics.served", port=server.port)
@@ -151,6 +157,7 @@ class Parent:
         log.warning("worker.hurrying", reason="signal" if hurried else "drain time is over")
 
     def _touch(self) -> None:
+        forget_lost_processes()
         draining = self.flag.state is not DrainState.WORKING
         with self.services.database.begin() as session:
             touch_worker(session, worker_id=self.worker_id, draining=draining)
@@ -175,6 +182,9 @@ def connect(app: App) -> None:
         app.runtime = None
         parents[0].make_runtime(slots=1)
 
+    def end_child(pid: int = 0, **_: object) -> None:
+        forget_process(pid)
+
     def ready(**_: object) -> None:
         parent = parents[0]
         if parent.settings.pool is Pool.THREADS:
@@ -194,6 +204,7 @@ def connect(app: App) -> None:
 
     signals.worker_init.connect(begin, weak=False)
     signals.worker_process_init.connect(begin_child, weak=False)
+    signals.worker_process_shutdown.connect(end_child, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(end, weak=False)
     # A receiver here keeps Celery from setting up logging by itself.
@@ -221,6 +232,8 @@ def _begin(app: App, worker: Any) -> Parent:
             version=version("provisionerd"),
             hostname=platform.node(),
         )
+    if settings.pool is Pool.PREFORK and not is_multiprocess():
+        log.warning("metrics.incomplete", reason="start prefork by `provisionerd worker`")
     # The pool's connections must not cross the fork of prefork.
     services.database.dispose()
     return Parent(

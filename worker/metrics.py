@@ -53,6 +53,13 @@ class Metrics:
             buckets=BUILD_BUCKETS,
             registry=registry,
         )
+        self.build_seconds = Histogram(
+            "provisionerd_build_seconds",
+            "Duration of workspace builds from claim to end.",
+            ("transition", "status"),
+            buckets=BUILD_BUCKETS,
+            registry=registry,
+        )
         self.stages = Histogram(
             "provisionerd_stage_seconds",
             "Duration of each stage of a build, whether it succeeded or not.",
@@ -148,6 +155,7 @@ class Metrics:
         self.job_timings.labels(provisioner, status).observe(outcome.seconds)
         transition = outcome.transition or ""
         self.builds.labels(transition, outcome.status, outcome.template_name or "").inc()
+        self.build_seconds.labels(transition, outcome.status).observe(outcome.seconds)
         if outcome.failure and outcome.failed_stage:
             self.job_failed(
                 FailureLabels(

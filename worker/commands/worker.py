@@ -8,6 +8,7 @@ import sys
 import click
 
 from worker.children import worker_command
+from worker.multiprocess import DIRECTORY_VARIABLE, make_metrics_directory
 from worker.services import make_engines
 from worker.settings import Pool, load_settings
 
@@ -42,4 +43,6 @@ def worker(concurrency: int | None, pool: str | None, name: str | None) -> None:
     make_engines(settings)
     variables = {f"PROVISIONERD_{key.upper()}": str(value) for key, value in overrides.items()}
     os.environ.update(variables)
+    if settings.pool is Pool.PREFORK:
+        os.environ[DIRECTORY_VARIABLE] = str(make_metrics_directory(settings.data_dir))
     os.execv(sys.executable, worker_command(settings.worker_name))  # noqa: S606
