@@ -37,6 +37,9 @@ from db.enums import (
     Transition,
 )
 
+QUEUE_COUNT_LIMIT = 10_000
+"""How far a queue is counted for its readers (see ``db.queries.jobs``)."""
+
 
 def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
@@ -139,10 +142,11 @@ class ProvisionerJob(ContractModel):
     tags: dict[str, str] = Field(description="what a worker must have to run it")
     queue_position: int = Field(
         description="1 for the next to be claimed; 0 unless pending;"
-        " counted up to 10,000, which means that or more"
+        f" counted up to {QUEUE_COUNT_LIMIT}, which means that or more"
     )
     queue_size: int = Field(
-        description="pending jobs of its queue; 0 unless pending; counted up to 10,000"
+        description="pending jobs of its queue; 0 unless pending;"
+        f" counted up to {QUEUE_COUNT_LIMIT}, which means that or more"
     )
     organization_id: UUID
     initiator_id: UUID = Field(description="the user who asked for it")

@@ -7,12 +7,11 @@ its SQL; ``tests/integration/test_query_plans.py`` holds them to it.
 from __future__ import annotations
 
 from db.queries.builds import get_build, get_builds
-from db.queries.jobs import QUEUE_COUNT_LIMIT, get_job, get_jobs
+from db.queries.jobs import get_job, get_jobs
 from db.queries.output import get_logs, get_timings
 from db.queries.pages import JobPage, list_jobs
 
 __all__ = [
-    "QUEUE_COUNT_LIMIT",
     "JobPage",
     "get_build",
     "get_builds",

@@ -1,4 +1,9 @@
-"""Jobs as readers see them, with their place in the queue and the workers that may take them."""
+"""Jobs as readers see them, with their place in the queue and the workers that may take them.
+
+One pass over the head of a queue gives its size and the position of every job asked for, so a
+page of pending jobs costs at most ``QUEUE_COUNT_LIMIT`` index entries per queue, though a million
+wait.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,14 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from db.contract import ProvisionerJob, ProvisionerJobInput, ProvisionerJobMetadata
+from db.contract import (
+    QUEUE_COUNT_LIMIT,
+    ProvisionerJob,
+    ProvisionerJobInput,
+    ProvisionerJobMetadata,
+)
 from db.errors import NotFoundError
 from db.workers import STALE_AFTER
-
-QUEUE_COUNT_LIMIT = 10_000
-"""How far a queue is counted: a position or size of so many means that or more.
-
-One pass over the head of a queue gives both, for every job asked for, so a page of pending jobs
-costs at most so many index entries per queue, though a million wait.
-"""
 
 _NO_TEMPLATE = uuid.UUID(int=0)
 

@@ -1,0 +1,78 @@
+"""Write the generated references, or tell with ``--check`` which of them are stale.
+
+    docs/generate.py           write those that are stale
+    docs/generate.py --check   change nothing; exit 1 when one is stale
+
+A reference is an entry of ``REFERENCES``: where it stands, how its text is made, and how to tell
+whether a text is current when making it anew takes more than Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from docs.generator import contract, metrics, settings, typescript
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A generated file."""
+
+    path: str
+    make: Callable[[], str]
+    is_current: Callable[[str], bool] | None = None  #: when None: the text is what is made
+
+    def is_stale(self, root: Path) -> bool:
+        """Whether the file is missing or not what would be made now."""
+        file = root / self.path
+        if not file.is_file():
+            return True
+        text = file.read_text(encoding="utf-8")
+        if self.is_current is not None:
+            return not self.is_current(text)
+        return text != self.make()
+
+
+REFERENCES: Sequence[Reference] = (
+    Reference(path="docs/reference/openapi.json", make=contract.openapi),
+    Reference(path="docs/reference/README.md", make=contract.page),
+    Reference(path="docs/settings.md", make=settings.page),
+    Reference(path="docs/metrics.md", make=metrics.page),
+    # Last: it alone can fail, for want of Node.js.
+    Reference(
+        path="docs/reference/types.ts", make=typescript.types, is_current=typescript.is_current
+    ),
+)
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 when a file is stale.")
+def main(check: bool) -> None:
+    """Write the generated references."""
+    stale = [reference for reference in REFERENCES if reference.is_stale(ROOT)]
+    if check and stale:
+        names = ", ".join(reference.path for reference in stale)
+        raise click.ClickException(f"not what the code says: {names}; run `make generate`")
+    for reference in stale:
+        _write(reference)
+
+
+def _write(reference: Reference) -> None:
+    try:
+        text = reference.make()
+    except typescript.GeneratorError as error:
+        raise click.ClickException(f"{reference.path} was not written: {error}") from error
+    file = ROOT / reference.path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    click.echo(f"wrote {reference.path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The page of settings, from ``worker.settings.Settings``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from worker.settings import PREFIX, Settings
+
+Schema = dict[str, Any]
+
+INTRODUCTION = f"""\
+# Settings
+
+Every setting is an environment variable. Made from `worker/settings.py` by `make generate`.
+A name that begins with `{PREFIX}` and is not in this table is refused, so that a misspelt setting
+does not silently mean its default. Times are in seconds, as the names say.
+
+| variable | meaning | default | allowed |
+| --- | --- | --- | --- |
+"""
+
+BOUNDS = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "exclusiveMaximum": "less than {}",
+}
+
+
+def page() -> str:
+    """Return the page."""
+    document = Settings.model_json_schema()
+    return INTRODUCTION + "".join(_rows(document["properties"], document.get("$defs", {})))
+
+
+def _rows(properties: dict[str, Schema], definitions: dict[str, Schema]) -> Iterator[str]:
+    for name, schema in properties.items():
+        kind = _kind(schema, definitions)
+        meaning = schema.get("description", "")
+        yield f"| `{PREFIX}{name.upper()}` | {meaning} | {_default(schema)} | {kind} |\n"
+
+
+def _default(schema: Schema) -> str:
+    default = schema.get("default")
+    if default in (None, "", [], {}):
+        return ""
+    if isinstance(default, list):
+        return f"`{','.join(map(str, default))}`"
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+def _kind(schema: Schema, definitions: dict[str, Schema]) -> str:
+    """Say in words what the values are."""
+    for option in schema.get("anyOf", ()):
+        if option.get("type") != "null":
+            return _kind(option, definitions)
+    if "$ref" in schema:
+        return _kind(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {_kind(schema['items'], definitions)}"
+    bounds = [words.format(schema[key]) for key, words in BOUNDS.items() if key in schema]
+    return ", ".join([_noun(schema), *bounds])
+
+
+def _noun(schema: Schema) -> str:
+    nouns = {"integer": "whole number", "object": "KEY=VALUE list", "string": "text"}
+    by_format = {"path": "path", "password": "secret text"}
+    return by_format.get(schema.get("format", "")) or nouns.get(schema["type"], "number")

@@ -1,0 +1,118 @@
+"""TypeScript types of the contract, by ``json-schema-to-typescript``.
+
+The well-kept generators from JSON schemas live on npm; those on PyPI either call them or are
+unkept (looked at in 2026: pydantic-to-typescript needs Node.js and had no release for two years,
+quicktype-ts and py-ts-interfaces are older still). So Node.js is needed by whoever changes the
+contract, and by nobody else: ``types.ts`` is committed and says in its head which schema and
+which locked generator it was made from, and what its own text was. That is checked with Python
+alone; so a stale file and one changed by hand are both found on a machine without Node.js.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from docs.generator import contract
+
+PACKAGE = Path(__file__).resolve().parent.parent / "typescript"
+BUILD = PACKAGE.parent.parent / "build" / "typescript"
+LOCK = "package-lock.json"
+GENERATOR = (
+    "node_modules/json-schema-to-typescript/dist/src/cli.js",
+    "--additionalProperties=false",
+    "--bannerComment=",
+    "--style.printWidth=100",
+)
+TIMEOUT_S = 300
+
+HEAD = """\
+// TypeScript types of job rows. Made from db/contract.py by `make generate`: do not edit.
+// made from: sha256:{source}
+// text: sha256:{text}
+"""
+HEAD_LINES = HEAD.count("\n")
+
+
+class GeneratorError(Exception):
+    """The types cannot be made here; the message says what to do."""
+
+
+def types() -> str:
+    """Return the types, made anew.
+
+    Raises:
+        GeneratorError: Node.js is missing or the generator failed.
+    """
+    text = "\n" + _generate()
+    return HEAD.format(source=_source_digest(), text=_digest(text)) + text
+
+
+def is_current(file: str) -> bool:
+    """Return whether the file was made from this schema by this generator, and left alone."""
+    text = "".join(file.splitlines(keepends=True)[HEAD_LINES:])
+    return file == HEAD.format(source=_source_digest(), text=_digest(text)) + text
+
+
+def _schema() -> str:
+    definitions = {
+        name: _without_siblings(schema)
+        for name, schema in contract.schemas("#/$defs/{model}").items()
+    }
+    models = [{"$ref": f"#/$defs/{name}"} for name in definitions]
+    # Unused by itself: it makes the generator write every definition.
+    document = {"title": "AnyOfTheContract", "anyOf": models, "$defs": definitions}
+    return json.dumps(document, indent=2)
+
+
+def _without_siblings(schema: contract.Schema) -> contract.Schema:
+    # The generator takes a reference with a description beside it for a type of its own, and
+    # would write JobErrorCode a second time as JobErrorCode1.
+    if "properties" not in schema:
+        return schema
+    properties = {name: _wrapped(field) for name, field in schema["properties"].items()}
+    return {**schema, "properties": properties}
+
+
+def _wrapped(field: contract.Schema) -> contract.Schema:
+    if "$ref" not in field:
+        return field
+    rest = {key: value for key, value in field.items() if key != "$ref"}
+    return {"allOf": [{"$ref": field["$ref"]}], **rest}
+
+
+def _source_digest() -> str:
+    return _digest(_schema() + (PACKAGE / LOCK).read_text(encoding="utf-8"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _generate() -> str:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        raise GeneratorError("it needs Node.js 20 or newer with npm; install it and repeat")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", LOCK):
+        shutil.copy(PACKAGE / name, BUILD)
+    _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+    return _run([node, *GENERATOR], given=_schema())
+
+
+def _run(command: list[str], given: str = "") -> str:
+    done = subprocess.run(
+        command,
+        cwd=BUILD,
+        input=given,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise GeneratorError(f"{Path(command[0]).name} {command[1]} failed: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,190 @@
+"""The generated references say what the code says, and a stale one is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from db.enums import JobErrorCode
+from docs import generate
+from docs.generator import contract, metrics, settings, typescript
+from worker.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("db", "quota", "provisioner", "worker", "docs")
+PATHS = [reference.path for reference in generate.REFERENCES]
+CODES = [code.value for code in JobErrorCode]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the code and of the references, to be changed."""
+    for name in CODE:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the generator of the copy, on a machine without Node.js."""
+    return subprocess.run(
+        [sys.executable, "docs/generate.py", *arguments],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def add_error_code(copy: Path) -> None:
+    enums = copy / "db" / "enums.py"
+    known = '    INSUFFICIENT_QUOTA = "INSUFFICIENT_QUOTA"\n'
+    text = enums.read_text()
+    assert known in text
+    enums.write_text(text.replace(known, known + '    OUT_OF_STOCK = "OUT_OF_STOCK"\n'))
+
+
+@pytest.mark.parametrize("reference", generate.REFERENCES, ids=PATHS)
+def test_a_committed_reference_is_current(reference: generate.Reference):
+    assert not reference.is_stale(ROOT), "run `make generate`"
+
+
+def test_a_changed_enum_makes_every_reference_of_the_contract_stale(copy: Path):
+    add_error_code(copy)
+
+    done = run(copy, "--check")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Error: not what the code says: docs/reference/openapi.json, docs/reference/README.md,"
+        " docs/reference/types.ts; run `make generate`\n"
+    )
+
+
+def test_generating_writes_what_is_stale_and_says_what_needs_node(copy: Path):
+    add_error_code(copy)
+
+    done = run(copy)
+
+    assert done.stdout.split() == [
+        "wrote",
+        "docs/reference/openapi.json",
+        "wrote",
+        "docs/reference/README.md",
+    ]
+    assert "types.ts was not written: it needs Node.js" in done.stderr
+    assert "OUT_OF_STOCK" in (copy / "docs/reference/openapi.json").read_text()
+
+
+def test_checking_current_references_needs_no_node_and_says_nothing(copy: Path):
+    done = run(copy, "--check")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_reference_changed_by_hand_is_stale(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    changed = tmp_path / path
+    changed.write_text(changed.read_text() + "\n")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+
+    result = CliRunner().invoke(generate.main, ["--check"])
+
+    assert (result.exit_code, re.findall(r"docs/[\w/.]+", result.output)) == (1, [path])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_missing_reference_is_stale(path: str, tmp_path: Path):
+    reference = next(entry for entry in generate.REFERENCES if entry.path == path)
+
+    assert reference.is_stale(tmp_path)
+
+
+def test_types_made_by_another_version_of_the_generator_are_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    types = (ROOT / "docs/reference/types.ts").read_text()
+    (tmp_path / typescript.LOCK).write_text("another")
+    monkeypatch.setattr(typescript, "PACKAGE", tmp_path)
+
+    assert not typescript.is_current(types)
+
+
+def components() -> dict[str, Any]:
+    document = json.loads((ROOT / "docs/reference/openapi.json").read_text())
+    found: dict[str, Any] = document["components"]["schemas"]
+    return found
+
+
+def test_openapi_lists_the_error_codes():
+    assert components()["JobErrorCode"]["enum"] == CODES
+
+
+def test_the_page_lists_the_error_codes():
+    page = (ROOT / "docs/reference/README.md").read_text()
+    section = page.partition("## JobErrorCode\n")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^- `(\w+)`$", section, re.MULTILINE) == CODES
+
+
+def test_the_types_list_the_error_codes_once():
+    types = (ROOT / "docs/reference/types.ts").read_text()
+    [declared] = re.findall(r"export type JobErrorCode\w* =([^;]*);", types)
+
+    assert re.findall(r'"(\w+)"', declared) == CODES
+
+
+def test_a_job_that_the_models_write_agrees_with_the_schema_and_null_does_not():
+    schemas = contract.schemas("#/$defs/{model}")
+    validator = jsonschema.Draft202012Validator(
+        {"$ref": "#/$defs/WorkspaceQuota", "$defs": schemas}
+    )
+
+    assert validator.is_valid({"credits_consumed": 1, "budget": 2})
+    assert not validator.is_valid({"credits_consumed": 1, "budget": None})
+
+
+def test_an_error_code_is_optional_and_never_null():
+    job = components()["ProvisionerJob"]
+
+    assert "error_code" not in job["required"]
+    assert job["properties"]["error_code"]["$ref"] == "#/components/schemas/JobErrorCode"
+
+
+def test_every_setting_has_a_row():
+    shown = re.findall(r"^\| `PROVISIONERD_(\w+)` \|", settings.page(), re.MULTILINE)
+
+    assert [name.lower() for name in shown] == list(Settings.model_fields)
+
+
+def test_a_setting_shows_default_and_bounds():
+    assert (
+        "| `PROVISIONERD_CONCURRENCY` | builds that this worker runs at once | `4`"
+        " | whole number, at least 1, at most 256 |" in settings.page()
+    )
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        "| `provisionerd_workspace_builds_total` | counter | `transition`, `status`,",
+        "| `provisionerd_queue_depth` | gauge | `queue` |",
+        "| `provisionerd_stage_seconds` | histogram | `stage` |",
+        "| `provisionerd_doorbell_publish_failures_total` | counter |  |",
+    ],
+)
+def test_a_metric_shows_its_type_and_labels(series: str):
+    assert series in metrics.page()
