@@ -146,7 +146,11 @@ class ProvisionerJob(Base):
             postgresql_where="completed_at IS NOT NULL",
         ),
         CheckConstraint(f"error_code IN ({ERROR_CODES_SQL})", name="error_code_known"),
-        CheckConstraint("error_code IS NULL OR error <> ''", name="error_code_has_error"),
+        CheckConstraint(
+            # coalesce: a check that comes to NULL is taken as met.
+            "error_code IS NULL OR coalesce(error, '') <> ''",
+            name="error_code_has_error",
+        ),
         CheckConstraint("error IS NULL OR completed_at IS NOT NULL", name="error_is_final"),
         CheckConstraint(
             "completed_at IS NOT NULL OR (lease_token IS NOT NULL) = (started_at IS NOT NULL)",

@@ -520,7 +520,7 @@ def upgrade() -> None:
             name=op.f("ck_provisioner_jobs_error_code_known"),
         ),
         sa.CheckConstraint(
-            "error_code IS NULL OR error <> ''",
+            "error_code IS NULL OR coalesce(error, '') <> ''",
             name=op.f("ck_provisioner_jobs_error_code_has_error"),
         ),
         sa.CheckConstraint(
