@@ -1,0 +1,143 @@
+"""The command line against a database of the test's own, with builds run by the echo engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+
+from db.engine import Database
+from db.enums import ProvisionerType
+from db.workers import register_worker
+from provisioner.echo import EchoEngine
+from provisioner.engine import Interrupt
+from provisioner.runner import Runner
+from provisioner.steps import BuildSettings
+from tests.factory import Factory
+from worker.cli import cli
+from worker.embedded import Embedded
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Runs ``provisionerd`` in this process."""
+
+    environment: Mapping[str, str | None]
+
+    def __call__(self, *arguments: str, **settings: str) -> Result:
+        given = {f"PROVISIONERD_{name.upper()}": value for name, value in settings.items()}
+        return CliRunner(env={**self.environment, **given}).invoke(cli, list(arguments))
+
+    def json(self, *arguments: str) -> Any:
+        result = self(*arguments, "--output", "json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def environment(database_url: str, embedded: Embedded, tmp_path: Path) -> Mapping[str, str | None]:
+    """The settings of the command line; those of whoever runs the tests are left out."""
+    assert embedded.redis_url is not None
+    theirs: dict[str, str | None] = {
+        name: None for name in os.environ if name.startswith("PROVISIONERD_")
+    }
+    return {
+        **theirs,
+        "PROVISIONERD_DATABASE_URL": database_url,
+        "PROVISIONERD_REDIS_URL": embedded.redis_url,
+        "PROVISIONERD_DATA_DIR": str(tmp_path / "data"),
+    }
+
+
+@pytest.fixture
+def run(environment: Mapping[str, str | None]) -> CommandLine:
+    return CommandLine(environment)
+
+
+@pytest.fixture
+def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iterator[None]:
+    """A worker that runs the builds of the untagged queue."""
+    runner = Runner(
+        database=database,
+        engines={ProvisionerType.ECHO: EchoEngine()},
+        settings=BuildSettings(work_root=tmp_path / "work", host_environment={}),
+    )
+    sign_on(database, "echo-worker")
+    stopped = threading.Event()
+
+    def serve() -> None:
+        while not stopped.wait(0.02):
+            if job := factory.claim():
+                runner.run(job, Interrupt())
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    stopped.set()
+    thread.join()
+
+
+def sign_on(database: Database, name: str, tags: Mapping[str, str] | None = None) -> None:
+    """Write the row of a worker that is alive."""
+    with database.begin() as session:
+        register_worker(
+            session,
+            name=name,
+            tags=tags or {},
+            provisioners=list(ProvisionerType),
+            concurrency=4,
+            version="1.2.3",
+            hostname="host",
+        )
+
+
+def age_workers(database: Database) -> None:
+    """Let the workers have vanished an hour ago."""
+    with database.begin() as session:
+        session.execute(
+            text("UPDATE provisioner_daemons SET last_seen_at = now() - interval '1 hour'")
+        )
+
+
+@pytest.fixture
+def nothing_changes(database: Database) -> Callable[[], Any]:
+    """A context in which no row may come, go or change."""
+
+    @contextmanager
+    def unchanged() -> Iterator[None]:
+        before = contents(database)
+        yield
+        assert contents(database) == before
+
+    return unchanged
+
+
+def contents(database: Database) -> Mapping[str, list[str]]:
+    """Return every row of every table, as text."""
+    with database.begin() as session:
+        tables = session.scalars(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        ).all()
+        return {
+            name: sorted(session.scalars(text(f'SELECT "{name}"::text FROM "{name}"')))
+            for name in tables
+        }
+
+
+def refused(result: Result, sentence: str) -> None:
+    """Assert that a command said no in one sentence: status 1, nothing on standard output."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    assert sentence in lines[0]

@@ -1,0 +1,395 @@
+"""Builds from the command line: waiting for them, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from db.engine import Database
+from db.enums import JobErrorCode, JobStatus, ProvisionerType
+from db.models import (
+    Organization,
+    ProvisionerJob,
+    TemplateVersion,
+    User,
+    WorkspaceBuildParameter,
+)
+from db.templates import push_template
+from db.transitions import cancel_job
+from tests.factory import Factory, echo_archive
+from tests.integration.cli.conftest import CommandLine, refused, sign_on
+from worker.commands.building import INTERRUPTED, REFUSED_BY_QUOTA
+
+Push = Callable[[Mapping[str, Any]], TemplateVersion]
+Unchanged = Callable[[], AbstractContextManager[None]]
+
+CREATE = ("workspace", "create", "box", "--template", "dev", "--owner", "alice")
+START = ("workspace", "start", "box", "--owner", "alice")
+STOP = ("workspace", "stop", "box", "--owner", "alice")
+DELETE = ("workspace", "delete", "box", "--owner", "alice")
+
+
+@pytest.fixture
+def home(factory: Factory) -> Organization:
+    return factory.organization(name="default", everyone_allowance=10)
+
+
+@pytest.fixture
+def alice(factory: Factory, home: Organization) -> User:
+    return factory.user(organization=home, username="alice")
+
+
+@pytest.fixture
+def push(factory: Factory, home: Organization, alice: User) -> Push:
+    """Makes the template "dev", or the next version of it."""
+
+    def push(script: Mapping[str, Any]) -> TemplateVersion:
+        with factory.database.begin() as session:
+            return push_template(
+                session,
+                organization=home,
+                name="dev",
+                archive=echo_archive(script),
+                created_by=alice,
+                provisioner=ProvisionerType.ECHO,
+            )
+
+    return push
+
+
+@pytest.fixture
+def template(push: Push) -> TemplateVersion:
+    """A template that works and costs 4 credits per day."""
+    return push({"plan": {"daily_cost": 4, "logs": [{"output": "all is well"}]}})
+
+
+def test_a_build_that_succeeds_ends_with_status_0_and_its_log(
+    run: CommandLine, template: TemplateVersion, builds_are_run: None
+) -> None:
+    result = run(*CREATE)
+
+    assert result.exit_code == 0
+    assert "==> Planning Infrastructure\nall is well\n" in result.stdout
+    assert "Workspace box: start succeeded, 4 credits per day." in result.stdout
+
+
+def test_nothing_is_warned_of_while_a_worker_is_alive(
+    run: CommandLine, template: TemplateVersion, builds_are_run: None
+) -> None:
+    assert run(*CREATE).stderr == ""
+
+
+def test_a_workspace_goes_through_its_life(
+    run: CommandLine, template: TemplateVersion, builds_are_run: None
+) -> None:
+    statuses = []
+    for command in (CREATE, STOP, START):
+        assert run(*command).exit_code == 0
+        statuses += [row["status"] for row in run.json("workspace", "list")]
+    assert run(*DELETE).exit_code == 0
+
+    assert statuses == ["running", "stopped", "running"]
+    assert run.json("workspace", "list") == []
+
+
+def test_a_build_that_fails_ends_with_status_1_and_the_reason(
+    run: CommandLine, push: Push, builds_are_run: None
+) -> None:
+    push({"apply": {"error": "the disk is busy"}})
+
+    result = run(*CREATE)
+
+    assert result.exit_code == 1
+    assert "Error: the start of box failed: " in result.stderr
+    assert "the disk is busy" in result.stderr
+
+
+def test_a_build_that_the_quota_refuses_ends_with_status_3_and_the_figures(
+    run: CommandLine, push: Push, builds_are_run: None
+) -> None:
+    push({"plan": {"daily_cost": 11}})
+
+    result = run(*CREATE)
+
+    assert result.exit_code == REFUSED_BY_QUOTA == 3
+    assert "budget 10, consumed 0 credits per day" in result.stderr
+    assert "`provisionerd quota show alice`" in result.stderr
+
+
+def test_a_failure_that_only_speaks_of_quota_ends_with_status_1(
+    run: CommandLine, push: Push, builds_are_run: None
+) -> None:
+    push({"apply": {"error": "insufficient quota in us-east1"}})
+
+    assert run(*CREATE).exit_code == 1
+
+
+def test_json_is_one_document_of_a_success(
+    run: CommandLine, template: TemplateVersion, builds_are_run: None, factory: Factory
+) -> None:
+    result = run(*CREATE, "--output", "json")
+
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    job = factory.job(uuid.UUID(document.pop("job_id")))
+    assert document == {
+        "workspace": "box",
+        "transition": "start",
+        "status": "succeeded",
+        "error": None,
+        "error_code": None,
+        "daily_cost": 4,
+        "credits_consumed": 4,
+        "budget": 10,
+        "build_id": job.input["workspace_build_id"],
+    }
+
+
+def test_json_leaves_the_log_to_standard_error(
+    run: CommandLine, template: TemplateVersion, builds_are_run: None
+) -> None:
+    assert "all is well" in run(*CREATE, "--output", "json").stderr
+
+
+def test_json_of_a_refusal_tells_code_and_figures(
+    run: CommandLine, push: Push, builds_are_run: None
+) -> None:
+    push({"plan": {"daily_cost": 11}})
+
+    result = run(*CREATE, "--output", "json")
+
+    document = json.loads(result.stdout)
+    assert result.exit_code == REFUSED_BY_QUOTA
+    assert document["error_code"] == JobErrorCode.INSUFFICIENT_QUOTA
+    assert (document["status"], document["budget"], document["credits_consumed"]) == (
+        "failed",
+        10,
+        0,
+    )
+
+
+def test_a_canceled_build_ends_with_status_1(
+    run: CommandLine, push: Push, builds_are_run: None, database: Database
+) -> None:
+    push({"plan": {"wait": True}})
+    canceller = cancel_when_running(database)
+
+    result = run(*CREATE)
+
+    canceller.join()
+    assert result.exit_code == 1
+    assert "the start of box was canceled" in result.stderr
+
+
+def test_detached_it_does_not_wait(
+    run: CommandLine, template: TemplateVersion, database: Database, factory: Factory
+) -> None:
+    sign_on(database, "worker")
+
+    result = run(*CREATE, "--detach", "--output", "json")
+
+    document = json.loads(result.stdout)
+    assert (result.exit_code, result.stderr, document["status"]) == (0, "", "pending")
+    assert factory.status(uuid.UUID(document["job_id"])) is JobStatus.PENDING
+
+
+def test_without_a_worker_a_detached_build_is_warned_of(
+    run: CommandLine, template: TemplateVersion
+) -> None:
+    result = run(*CREATE, "--detach")
+
+    assert result.exit_code == 0
+    assert "no worker is running for the queue builds" in result.stderr
+
+
+def test_parameters_stay_for_later_builds(
+    run: CommandLine, push: Push, builds_are_run: None, database: Database
+) -> None:
+    push({"parse": {"parameters": [{"name": "size"}, {"name": "region"}]}})
+
+    run(*CREATE, "--param", "size=2", "--param", "region=eu")
+    run(*START, "--param", "size=3")
+
+    with database.begin() as session:
+        rows = session.execute(
+            select(WorkspaceBuildParameter.name, WorkspaceBuildParameter.value)
+        ).all()
+    assert sorted(tuple(row) for row in rows) == [
+        ("region", "eu"),
+        ("region", "eu"),
+        ("size", "2"),
+        ("size", "3"),
+    ]
+
+
+def test_a_start_keeps_the_version_of_the_last_build(
+    run: CommandLine, push: Push, builds_are_run: None
+) -> None:
+    push({"plan": {"daily_cost": 1}})
+    run(*CREATE)
+    push({"plan": {"daily_cost": 2}})
+
+    run(*START)
+
+    assert run.json("workspace", "list")[0]["daily_cost"] == 1
+
+
+def test_an_update_takes_the_newest_version(
+    run: CommandLine, push: Push, builds_are_run: None
+) -> None:
+    push({"plan": {"daily_cost": 1}})
+    run(*CREATE)
+    push({"plan": {"daily_cost": 2}})
+
+    run(*START, "--update")
+
+    assert run.json("workspace", "list")[0]["daily_cost"] == 2
+
+
+def test_a_second_build_while_one_is_active_is_refused(
+    run: CommandLine, template: TemplateVersion, nothing_changes: Unchanged
+) -> None:
+    run(*CREATE, "--detach")
+
+    with nothing_changes():
+        refused(run(*STOP), "A workspace build is already active.")
+
+
+def test_a_second_workspace_of_the_name_is_refused(
+    run: CommandLine, template: TemplateVersion, nothing_changes: Unchanged
+) -> None:
+    run(*CREATE, "--detach")
+
+    with nothing_changes():
+        refused(run(*CREATE), "already has a workspace 'box'")
+
+
+def test_a_suspended_user_can_not_create(
+    run: CommandLine, template: TemplateVersion, nothing_changes: Unchanged
+) -> None:
+    run("user", "suspend", "alice")
+
+    with nothing_changes():
+        refused(run(*CREATE), "user 'alice' is suspended")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(
+            ["create", "box", "--template", "nope", "--owner", "alice"],
+            "`provisionerd template push DIR --name nope` makes one",
+            id="unknown template",
+        ),
+        pytest.param(
+            ["create", "box", "--template", "dev", "--owner", "eve"],
+            "`provisionerd user create eve` makes one",
+            id="unknown user",
+        ),
+        pytest.param(
+            ["create", "not a name", "--template", "dev", "--owner", "alice"],
+            "cannot name a workspace",
+            id="bad name",
+        ),
+        pytest.param(
+            ["create", "b" * 33, "--template", "dev", "--owner", "alice"],
+            "at most 32",
+            id="long name",
+        ),
+        pytest.param(
+            ["start", "nope", "--owner", "alice"], "no workspace 'nope'", id="unknown workspace"
+        ),
+        pytest.param(["list", "--owner", "eve"], "no user 'eve'", id="unknown owner"),
+    ],
+)
+def test_bad_requests_are_refused_in_one_sentence(
+    run: CommandLine,
+    template: TemplateVersion,
+    nothing_changes: Unchanged,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    with nothing_changes():
+        refused(run("workspace", *arguments), sentence)
+
+
+def test_ctrl_c_leaves_the_build_alone(
+    environment: Mapping[str, str | None],
+    template: TemplateVersion,
+    database: Database,
+) -> None:
+    with start_process(environment, *CREATE) as process:
+        # The warning is written while it waits.
+        assert process.stderr is not None
+        assert "no worker is running" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _output, said = process.communicate(timeout=30)
+
+    assert process.returncode == INTERRUPTED
+    with database.begin() as session:
+        job = session.scalars(
+            select(ProvisionerJob).where(ProvisionerJob.workspace_id.is_not(None))
+        ).one()
+    assert job.job_status is JobStatus.PENDING
+    assert f"The build goes on. `provisionerd jobs logs {job.id} -f`" in said
+    assert f"`provisionerd jobs cancel {job.id}`" in said
+
+
+def test_a_dead_redis_is_told_and_does_not_lose_the_build(
+    environment: Mapping[str, str | None], template: TemplateVersion, database: Database
+) -> None:
+    # In a process of its own: Celery's application keeps its connections.
+    with start_process(
+        {**environment, "PROVISIONERD_REDIS_URL": "redis://127.0.0.1:1/0"},
+        *CREATE,
+        "--detach",
+        "--output",
+        "json",
+    ) as process:
+        output, said = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert json.loads(output)["status"] == "pending"
+    assert "Redis cannot be reached; the build was accepted" in said
+
+
+def cancel_when_running(database: Database) -> threading.Thread:
+    def cancel() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with database.begin() as session:
+                query = select(ProvisionerJob.id).where(
+                    ProvisionerJob.job_status == JobStatus.RUNNING
+                )
+                if job_id := session.scalars(query).one_or_none():
+                    cancel_job(session, job_id=job_id)
+                    return
+            threading.Event().wait(0.02)
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    return thread
+
+
+def start_process(environment: Mapping[str, str | None], *arguments: str) -> subprocess.Popen[str]:
+    theirs = {name: value for name, value in os.environ.items() if name not in environment}
+    ours = {name: value for name, value in environment.items() if value is not None}
+    return subprocess.Popen(
+        [sys.executable, "-m", "worker.cli", *arguments],
+        env={**theirs, **ours},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
