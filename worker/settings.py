@@ -118,12 +118,26 @@ class Settings(BaseSettings):
     )
     sweep_seconds: Seconds = Field(5, description="between sweeps for lost workers and doorbells")
     heartbeat_seconds: Seconds = Field(20, description="between signs of life on the worker's row")
+    watchdog_seconds: Seconds = Field(
+        60, description="a worker that gets no doorbell for so long while jobs wait ends itself"
+    )
     pending_limit_seconds: Seconds = Field(
         1800, description="a job that nobody claims for so long is failed"
     )
     max_attempts: int = Field(3, ge=1, le=100, description="tries of a job whose worker is lost")
 
     faults: str = Field("", description="fault points for tests; leave empty (see db.faults)")
+
+    tool_poll_seconds: Seconds = Field(
+        2, description="between looks of an agent's tool at the build that it waits for"
+    )
+    tool_timeout_seconds: Seconds = Field(
+        600, description="how long an agent's tool waits for one build"
+    )
+    tool_quota_timeout_seconds: Seconds = Field(
+        2, description="how long an agent's tool may look for quota figures to show"
+    )
+
     log_format: LogFormat = Field(LogFormat.CONSOLE, description="console or json")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
@@ -160,6 +174,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS,"
                 " so that a build has stopped before another worker may take it"
+            )
+        if self.sweep_seconds * 2 > self.lease_seconds:
+            raise ValueError(
+                "SWEEP_SECONDS must be at most half of LEASE_SECONDS,"
+                " so that the lease of an orphaned Terraform can be kept"
             )
         if not self.engines:
             raise ValueError("ENGINES must name at least one engine")

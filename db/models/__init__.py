@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from db.models.base import Base
+from db.models.chats import Chat
 from db.models.jobs import (
     LOG_LIMIT_BYTES,
     Lease,
@@ -31,6 +32,7 @@ from db.models.workspaces import (
 __all__ = [
     "LOG_LIMIT_BYTES",
     "Base",
+    "Chat",
     "File",
     "Group",
     "GroupMember",

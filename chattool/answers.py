@@ -1,0 +1,107 @@
+"""The JSON that tools answer with. Refusals and failures are answers too, told by their keys."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import structlog
+
+from chattool.context import ToolContext
+from chattool.errors import AuthorizationError, WorkspaceBuildError
+from chattool.figures import look_up_figures
+from db.contract import WorkspaceBuild, WorkspaceResource
+from db.enums import job_is_insufficient_quota_error_code
+from db.errors import RequestError
+from db.outage import is_outage
+from provisioner.archive import ArchiveError
+from provisioner.engine import EngineError
+
+log = structlog.get_logger("chattool")
+
+Answer = dict[str, Any]
+Params = ParamSpec("Params")
+
+QUOTA_TITLE = "Workspace quota reached"
+NEXT_STEPS = (
+    "Delete a workspace you no longer need to free quota.",
+    "Ask an administrator to raise your group quota allowance.",
+)
+REFUSALS = (RequestError, AuthorizationError, ArchiveError, EngineError)
+"""Errors whose message is one sentence for whoever asked."""
+
+
+def answered(tool: Callable[Params, Answer]) -> Callable[Params, Answer]:
+    """Let a tool answer what it refuses; a fault of ours is still raised."""
+
+    @functools.wraps(tool)
+    def call(*args: Params.args, **kwargs: Params.kwargs) -> Answer:
+        try:
+            return tool(*args, **kwargs)
+        except REFUSALS as error:
+            return {"error": str(error)}
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("tool.outage", tool=tool.__name__, error=str(error))
+            return {"error": "the database is busy or away; call this tool again in a moment"}
+
+    return call
+
+
+def build_failure(
+    context: ToolContext,
+    error: WorkspaceBuildError,
+    *,
+    prefix: str,
+    action: str,
+    build_id: uuid.UUID,
+) -> Answer:
+    """Return the answer for a build that did not succeed.
+
+    Args:
+        prefix: what was waited for, put before the error's text.
+        action: what could not be done, as in "created".
+    """
+    failure = WorkspaceBuildError(f"{prefix}{error.message}", error.code)
+    if job_is_insufficient_quota_error_code(failure.code):
+        return _quota_refusal(context, failure, action=action, build_id=build_id)
+    return {"error": failure.message, "build_id": str(build_id)}
+
+
+def describe_resources(build: WorkspaceBuild) -> list[Answer]:
+    """Return what the build made, without values that are marked sensitive."""
+    return [_describe(resource) for resource in build.resources]
+
+
+def _quota_refusal(
+    context: ToolContext, error: WorkspaceBuildError, *, action: str, build_id: uuid.UUID
+) -> Answer:
+    answer: Answer = {
+        "error_code": str(error.code),
+        "error": error.message,
+        "title": QUOTA_TITLE,
+        # The steps stand in the message too: some agents hand on nothing else.
+        "message": " ".join(
+            (
+                f"The workspace could not be {action} because your workspace quota is full.",
+                *NEXT_STEPS,
+            )
+        ),
+        "next_steps": list(NEXT_STEPS),
+        "build_id": str(build_id),
+    }
+    figures = look_up_figures(context, build_id)
+    return answer if figures is None else {**answer, "quota": figures.model_dump(mode="json")}
+
+
+def _describe(resource: WorkspaceResource) -> Answer:
+    shown = {item.key: item.value for item in resource.metadata or () if not item.sensitive}
+    facts: Answer = {
+        "type": resource.type,
+        "name": resource.name,
+        "daily_cost": resource.daily_cost,
+    }
+    return {**facts, "metadata": shown} if shown else facts

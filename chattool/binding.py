@@ -1,0 +1,53 @@
+"""The workspace of a chat: looking at it, and waiting while it is being built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chattool.answers import Answer, build_failure
+from chattool.context import ToolContext
+from chattool.errors import BuildTimeoutError, WorkspaceBuildError
+from chattool.waiting import wait_for_build
+from db.chats import BoundWorkspace, find_bound_workspace, note_build
+from db.enums import JobStatus, Transition
+
+ACTIONS: Mapping[Transition, str] = {
+    Transition.START: "started",
+    Transition.STOP: "stopped",
+    Transition.DELETE: "deleted",
+}
+
+
+def look_at_binding(context: ToolContext) -> BoundWorkspace | None:
+    """Return the chat's workspace as it stands now, deleted or not; None when it has none."""
+    with context.database.begin() as session:
+        return find_bound_workspace(session, context.chat)
+
+
+def wait_out(context: ToolContext, bound: BoundWorkspace, *, prefix: str) -> Answer | None:
+    """Wait for the active build of the chat's workspace.
+
+    None means to look again and go on: the build succeeded, or it was being canceled already and
+    has ended somehow. The server takes no new build while one is being canceled, so that has to
+    be waited for, but its end is no failure of this chat's.
+    """
+    _note(context, bound)
+    try:
+        wait_for_build(context.database, bound.build_id, settings=context.settings)
+    except WorkspaceBuildError as error:
+        was_canceling = bound.status is JobStatus.CANCELING
+        if was_canceling and not isinstance(error, BuildTimeoutError):
+            return None
+        return build_failure(
+            context,
+            error,
+            prefix=prefix,
+            action=ACTIONS[bound.transition],
+            build_id=bound.build_id,
+        )
+    return None
+
+
+def _note(context: ToolContext, bound: BoundWorkspace) -> None:
+    with context.database.begin() as session:
+        note_build(session, context.chat, workspace_id=bound.id, build_id=bound.build_id)

@@ -1,0 +1,36 @@
+"""What a tool needs to know beyond its arguments: for whom it acts, and with what."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from chattool.authorization import OwnerAuthorization, StoredAuthorization
+from chattool.settings import ToolSettings
+from db.chats import ChatKey
+from db.engine import Database
+from worker.doorbell import Ring
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolContext:
+    """One chat of one owner. The agent's platform makes it; the model never sees it."""
+
+    database: Database
+    chat_id: str  #: the platform's own id, up to 200 characters
+    owner_id: uuid.UUID
+    organization_id: uuid.UUID
+    authorization: OwnerAuthorization = field(default_factory=StoredAuthorization)
+    settings: ToolSettings = field(default_factory=ToolSettings)
+    ring: Ring | None = None  #: wakes workers; None rings through this project's Celery app
+
+    @property
+    def chat(self) -> ChatKey:
+        """The key of the chat's row.
+
+        Raises:
+            InvalidError: the chat's id is not allowed.
+        """
+        return ChatKey(
+            owner_id=self.owner_id, organization_id=self.organization_id, id=self.chat_id
+        )

@@ -1,0 +1,179 @@
+"""The tool that gives a chat its workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy.orm import Session
+
+from chattool.answers import Answer, answered, build_failure, describe_resources
+from chattool.authorization import AuthorizedOwner
+from chattool.binding import look_at_binding, wait_out
+from chattool.context import ToolContext
+from chattool.errors import WorkspaceBuildError
+from chattool.naming import choose_name
+from chattool.parameters import refuse_unknown_parameters
+from chattool.waiting import wait_for_build
+from db import workspaces
+from db.chats import (
+    BoundWorkspace,
+    bind_chat,
+    find_bound_workspace,
+    find_template,
+    list_template_names,
+    lock_chat,
+    open_chat,
+)
+from db.enums import Transition
+from db.errors import ConflictError, InvalidError, NotFoundError
+from db.models import Template, User, Workspace
+from db.queries import get_build
+from db.templates import get_usable_version
+from db.texts import check_storable
+from worker.enqueue import enqueue_build
+
+
+@answered
+def create_workspace(
+    context: ToolContext,
+    *,
+    template_id: str,
+    name: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+) -> Answer:
+    """Give the chat a workspace and wait for its first build; once per chat.
+
+    A chat whose workspace runs, is stopped or is being built gets that one, whoever asked for it
+    in whatever process. One whose workspace was deleted, or whose last build failed or was
+    canceled, gets a new one.
+
+    Args:
+        template_id: the template's id, or its name in the chat's organization.
+        name: of the workspace; made of the template's name when not given or not allowed.
+        parameters: values by the template's parameter names.
+
+    Returns:
+        ``created`` tells whether the workspace is new; ``error`` stands for a failure, and
+        ``error_code`` beside it for one by quota (see ``docs/chat-tools.md``).
+    """
+    with context.database.begin() as session:
+        if not check_storable("id of a template", template_id).strip():
+            raise InvalidError(f"template_id is required; {_choice(session, context)}")
+        open_chat(session, context.chat)
+    has_waited = False
+    while True:
+        bound = look_at_binding(context)
+        if bound is not None and bound.status.is_active:
+            failure = wait_out(context, bound, prefix="existing workspace build failed: ")
+            if failure is not None:
+                return failure
+            has_waited = True
+        elif bound is not None and _is_kept(bound):
+            return _existing(context, bound, has_waited=has_waited)
+        elif made := _create(context, template_id.strip(), name, parameters or {}):
+            return _created(context, made)
+
+
+def _is_kept(bound: BoundWorkspace) -> bool:
+    return not bound.deleted and (bound.is_running or bound.is_stopped)
+
+
+def _existing(context: ToolContext, bound: BoundWorkspace, *, has_waited: bool) -> Answer:
+    if bound.is_stopped:
+        return {
+            "created": False,
+            "workspace_name": bound.name,
+            "status": "stopped",
+            "message": "workspace is stopped; use start_workspace to start it",
+        }
+    with context.database.begin() as session:
+        build = get_build(session, bound.build_id)
+    message = "workspace build completed" if has_waited else "workspace is already running"
+    return {
+        "created": False,
+        "workspace_name": bound.name,
+        "status": "already_exists",
+        "message": message,
+        "build_id": str(build.id),
+        "resources": describe_resources(build),
+    }
+
+
+def _create(
+    context: ToolContext, template_id: str, name: str | None, parameters: Mapping[str, str]
+) -> BoundWorkspace | None:
+    """Create the workspace and enqueue its build; None when somebody else was faster."""
+    with context.database.begin() as session:
+        # All calls for this chat take turns here, until the winner's workspace is bound.
+        lock_chat(session, context.chat)
+        bound = find_bound_workspace(session, context.chat)
+        if bound is not None and (bound.status.is_active or _is_kept(bound)):
+            return None
+        template = _find_template(session, context, template_id)
+        version = get_usable_version(session, template)
+        refuse_unknown_parameters(session, version.id, parameters)
+        owner = context.authorization.authorize(
+            session, owner_id=context.owner_id, organization_id=context.organization_id
+        )
+        workspace_name = choose_name(name, seed=template.name)
+        workspace = _insert_workspace(session, owner, template, workspace_name)
+        build = enqueue_build(
+            session,
+            workspace_id=workspace.id,
+            transition=Transition.START,
+            initiator_id=owner.id,
+            template_version_id=version.id,
+            parameters=parameters,
+            ring=context.ring,
+        )
+        bind_chat(session, context.chat, workspace_id=workspace.id, build_id=build.build_id)
+        return find_bound_workspace(session, context.chat)
+
+
+def _find_template(session: Session, context: ToolContext, wanted: str) -> Template:
+    template = find_template(session, wanted, organization_id=context.organization_id)
+    if template is None:
+        raise NotFoundError(f"there is no template {wanted!r}; {_choice(session, context)}")
+    if template.organization_id != context.organization_id:
+        raise ConflictError(
+            "template belongs to a different organization than this chat;"
+            f" {_choice(session, context)}"
+        )
+    return template
+
+
+def _choice(session: Session, context: ToolContext) -> str:
+    names = list_template_names(session, organization_id=context.organization_id)
+    if not names:
+        return "this organization has no template yet; ask an administrator to push one"
+    return f"the templates of this chat's organization are: {', '.join(names)}"
+
+
+def _insert_workspace(
+    session: Session, owner: AuthorizedOwner, template: Template, name: str
+) -> Workspace:
+    try:
+        return workspaces.create_workspace(
+            session, owner=session.get_one(User, owner.id), template=template, name=name
+        )
+    except ConflictError as error:
+        raise ConflictError(f"{error}; choose another name") from error
+
+
+def _created(context: ToolContext, made: BoundWorkspace) -> Answer:
+    try:
+        build = wait_for_build(context.database, made.build_id, settings=context.settings)
+    except WorkspaceBuildError as error:
+        return build_failure(
+            context,
+            error,
+            prefix="workspace build failed: ",
+            action="created",
+            build_id=made.build_id,
+        )
+    return {
+        "created": True,
+        "workspace_name": made.name,
+        "build_id": str(build.id),
+        "resources": describe_resources(build),
+    }

@@ -1,0 +1,62 @@
+"""The quota figures shown with a refusal: nice to have, and never in its way."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import Future
+
+import structlog
+from sqlalchemy.orm import Session
+
+from chattool.context import ToolContext
+from db.chats import find_quota_decision, limit_statements
+from db.contract import WorkspaceQuota
+from quota.details import get_workspace_quota
+
+log = structlog.get_logger("chattool")
+
+
+def look_up_figures(context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota | None:
+    """Return the figures that the build was refused by, or None when they cannot be had in time.
+
+    Whatever goes wrong, the owner's authorization included, is logged and nothing else: the
+    refusal itself is what the agent has to hear.
+    """
+    answer: Future[WorkspaceQuota] = Future()
+    # A thread, since the wait for a connection or for somebody's role service knows no statement
+    # timeout; a daemon, so that one that hangs does not keep the process from ending.
+    threading.Thread(
+        target=_answer, args=(answer, context, build_id), name="quota-figures", daemon=True
+    ).start()
+    try:
+        return answer.result(timeout=context.settings.quota_timeout.total_seconds())
+    except Exception as error:  # noqa: BLE001 - any failure is answered by leaving the figures out
+        log.warning(
+            "quota.lookup_failed",
+            build_id=str(build_id),
+            owner_id=str(context.owner_id),
+            error=str(error) or type(error).__name__,
+        )
+        return None
+
+
+def _answer(answer: Future[WorkspaceQuota], context: ToolContext, build_id: uuid.UUID) -> None:
+    try:
+        with context.database.begin() as session:
+            limit_statements(session, context.settings.quota_timeout)
+            figures = _read(session, context, build_id)
+    except Exception as error:  # noqa: BLE001 - raised again where the answer is waited for
+        answer.set_exception(error)
+    else:
+        answer.set_result(figures)
+
+
+def _read(session: Session, context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota:
+    owner = context.authorization.authorize(
+        session, owner_id=context.owner_id, organization_id=context.organization_id
+    )
+    # The decision's own figures cannot contradict it; what is in use now could.
+    return find_quota_decision(session, build_id) or get_workspace_quota(
+        session, organization_id=context.organization_id, user_id=owner.id
+    )

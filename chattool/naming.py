@@ -1,0 +1,31 @@
+"""Names for new workspaces."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from db.errors import InvalidError
+from db.names import NAME_LIMIT, check_name
+
+SUFFIX_BYTES = 2
+SEED_LIMIT = NAME_LIMIT - 2 * SUFFIX_BYTES - 1
+_NOT_ALLOWED = re.compile(r"[^a-z0-9]+")
+
+
+def choose_name(wanted: str | None, *, seed: str) -> str:
+    """Return the wanted name if a workspace may have it, and else a new one that is like it.
+
+    Args:
+        seed: what to make a name of when none is wanted.
+    """
+    try:
+        return check_name("workspace", wanted or "")
+    except InvalidError:
+        # Agents pass on what people say ("My project!"): that is a wish and no mistake.
+        return _made_up(wanted or seed)
+
+
+def _made_up(seed: str) -> str:
+    stem = _NOT_ALLOWED.sub("-", seed.lower())[:SEED_LIMIT].strip("-") or "workspace"
+    return f"{stem}-{secrets.token_hex(SUFFIX_BYTES)}"

@@ -1,0 +1,51 @@
+"""Refusing parameters that a template does not have before anything is made.
+
+A build would refuse them too, but leave a failed workspace behind. A *missing* one is left to
+the build, whose row then has the error code for it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db.chats import get_version_source
+from db.enums import ProvisionerType
+from db.errors import InvalidError
+from provisioner.archive import unpack_template
+from provisioner.echo import EchoEngine
+from provisioner.engine import Template
+from provisioner.parameters import UnknownParameterError, check_known
+from provisioner.terraform.template import read_template
+
+READERS: Mapping[ProvisionerType, Callable[[Path], Template]] = {
+    ProvisionerType.TERRAFORM: read_template,
+    ProvisionerType.ECHO: EchoEngine().parse,
+}
+
+
+def refuse_unknown_parameters(
+    session: Session, template_version_id: uuid.UUID, parameters: Mapping[str, str]
+) -> None:
+    """Check the names of parameters against the template's files; cheap when there are none.
+
+    Raises:
+        InvalidError: names those that the template does not have, and those that it has.
+        ArchiveError: the template's archive was refused.
+        EngineError: the template's files cannot be read.
+    """
+    if not parameters:
+        return
+    provisioner, archive = get_version_source(session, template_version_id)
+    with tempfile.TemporaryDirectory(prefix="provisionerd-tool-") as folder:
+        directory = Path(folder) / "template"
+        unpack_template(archive, directory)
+        template = READERS[provisioner](directory)
+    try:
+        check_known(template, parameters)
+    except UnknownParameterError as error:
+        raise InvalidError(str(error)) from error

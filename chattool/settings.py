@@ -1,0 +1,26 @@
+"""How long tools wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from worker.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolSettings:
+    """How often tools look, and when they give up."""
+
+    poll: timedelta = timedelta(seconds=2)  #: between looks at a build
+    timeout: timedelta = timedelta(minutes=10)  #: of the wait for one build
+    quota_timeout: timedelta = timedelta(seconds=2)  #: of the look-up of quota figures
+
+
+def tool_settings(settings: Settings) -> ToolSettings:
+    """Return what the process's settings say for tools."""
+    return ToolSettings(
+        poll=timedelta(seconds=settings.tool_poll_seconds),
+        timeout=timedelta(seconds=settings.tool_timeout_seconds),
+        quota_timeout=timedelta(seconds=settings.tool_quota_timeout_seconds),
+    )

@@ -1,0 +1,105 @@
+"""The tool that starts a chat's workspace."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+from chattool.answers import Answer, answered, build_failure, describe_resources
+from chattool.binding import look_at_binding, wait_out
+from chattool.context import ToolContext
+from chattool.errors import WorkspaceBuildError
+from chattool.parameters import refuse_unknown_parameters
+from chattool.waiting import wait_for_build
+from db.chats import BoundWorkspace, note_build
+from db.enums import Transition
+from db.errors import BuildActiveError, NotFoundError
+from db.queries import get_build
+from worker.enqueue import enqueue_build
+
+
+@answered
+def start_workspace(context: ToolContext, *, parameters: Mapping[str, str] | None = None) -> Answer:
+    """Start the chat's workspace and wait for the build.
+
+    One that runs already, or is being started, needs no build of its own.
+
+    Args:
+        parameters: values that change; those of the last build stand where none is given.
+
+    Returns:
+        ``started``; ``error`` stands for a failure, and ``error_code`` beside it for one by
+        quota (see ``docs/chat-tools.md``).
+    """
+    while True:
+        bound = _usable(look_at_binding(context))
+        if bound.status.is_active:
+            failure = wait_out(context, bound, prefix="waiting for in-progress build: ")
+            if failure is not None:
+                return failure
+        elif bound.is_running:
+            return _running(context, bound)
+        elif build_id := _start(context, bound, parameters or {}):
+            return _started(context, bound, build_id)
+
+
+def _usable(bound: BoundWorkspace | None) -> BoundWorkspace:
+    if bound is None:
+        raise NotFoundError("chat has no workspace; use create_workspace first")
+    if bound.deleted:
+        raise NotFoundError("workspace was deleted; use create_workspace to make a new one")
+    return bound
+
+
+def _running(context: ToolContext, bound: BoundWorkspace) -> Answer:
+    with context.database.begin() as session:
+        build = get_build(session, bound.build_id)
+    return {
+        "started": True,
+        "workspace_name": bound.name,
+        "no_build": True,
+        "resources": describe_resources(build),
+    }
+
+
+def _start(
+    context: ToolContext, bound: BoundWorkspace, parameters: Mapping[str, str]
+) -> uuid.UUID | None:
+    """Enqueue the build and return its id; None when somebody else was faster."""
+    try:
+        with context.database.begin() as session:
+            refuse_unknown_parameters(session, bound.template_version_id, parameters)
+            owner = context.authorization.authorize(
+                session, owner_id=context.owner_id, organization_id=context.organization_id
+            )
+            build = enqueue_build(
+                session,
+                workspace_id=bound.id,
+                transition=Transition.START,
+                initiator_id=owner.id,
+                parameters=parameters,
+                ring=context.ring,
+            )
+            note_build(session, context.chat, workspace_id=bound.id, build_id=build.build_id)
+    except BuildActiveError:
+        return None
+    return build.build_id
+
+
+def _started(context: ToolContext, bound: BoundWorkspace, build_id: uuid.UUID) -> Answer:
+    try:
+        build = wait_for_build(context.database, build_id, settings=context.settings)
+    except WorkspaceBuildError as error:
+        return build_failure(
+            context,
+            error,
+            prefix="workspace start build failed: ",
+            action="started",
+            build_id=build_id,
+        )
+    return {
+        "started": True,
+        "workspace_name": bound.name,
+        "build_id": str(build.id),
+        "resources": describe_resources(build),
+    }
