@@ -54,6 +54,40 @@ def queue_depths(session: Session) -> list[QueueDepth]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WaitingWork:
+    """What one worker could claim, and how much it has claimed."""
+
+    waiting: int  #: jobs in its queues, at most 1: nobody needs the rest
+    held: int  #: leases that it holds
+
+
+def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
+    """Return what waits for the worker and how many builds it runs."""
+    row = session.execute(
+        text("""
+            SELECT
+                (
+                    SELECT count(*)
+                    FROM (
+                        SELECT 1
+                        FROM provisioner_daemons AS worker
+                        JOIN provisioner_jobs AS job
+                          ON job.queue = ANY(worker.queues)
+                         AND job.provisioner = ANY(worker.provisioners)
+                        WHERE worker.id = :worker_id
+                          AND job.started_at IS NULL
+                          AND job.completed_at IS NULL
+                        LIMIT 1
+                    ) AS claimable
+                ) AS waiting,
+                (SELECT count(*) FROM leases WHERE worker_id = :worker_id) AS held
+        """),
+        {"worker_id": worker_id},
+    ).one()
+    return WaitingWork(**row._asdict())
+
+
+@dataclass(frozen=True, kw_only=True)
 class OverdueJob:
     """A job that waits for longer than it may."""
 

@@ -33,7 +33,8 @@ class Interrupt:
     """Ask a running build to end.
 
     The first reason given stands, but a lost lease stands above any other: then nothing may be
-    written, whatever else was wanted.
+    written, whatever else was wanted. A lease that is not extended in time is lost by itself,
+    at the next look: nothing that hangs, and no pause of the whole process, can hide it.
     """
 
     def __init__(self) -> None:
@@ -41,10 +42,13 @@ class Interrupt:
         self._lock = threading.Lock()
         self._reason: InterruptReason | None = None
         self._kill_at: float | None = None
+        self._fence_at: float | None = None
+        self._fence_grace: timedelta | None = None
 
     @property
     def reason(self) -> InterruptReason | None:
         """Why the build is to end, or None while it may go on."""
+        self._look_at_fence()
         return self._reason
 
     @property
@@ -71,13 +75,36 @@ class Interrupt:
             self._event.set()
             return self._reason is reason
 
+    def extend(self, fence_at: float, *, grace: timedelta) -> None:
+        """Let the lease hold until ``fence_at``, by ``time.monotonic``.
+
+        Args:
+            grace: how long the engine's process may take once the lease is lost.
+        """
+        with self._lock:
+            self._fence_at, self._fence_grace = fence_at, grace
+
     def is_set(self) -> bool:
         """Return whether the build is to end."""
+        self._look_at_fence()
         return self._event.is_set()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait at most ``timeout_s`` seconds for a request; return whether there is one."""
-        return self._event.wait(timeout_s)
+        end = time.monotonic() + timeout_s
+        fence_at = self._fence_at
+        while fence_at is not None and fence_at < end and not self._event.is_set():
+            self._event.wait(max(0.0, fence_at - time.monotonic()))
+            self._look_at_fence()
+            fence_at = self._fence_at
+        return self._event.wait(max(0.0, end - time.monotonic()))
+
+    def _look_at_fence(self) -> None:
+        fence_at = self._fence_at
+        if fence_at is None or time.monotonic() < fence_at:
+            return
+        if self._reason is not InterruptReason.LEASE_LOST:
+            self.request(InterruptReason.LEASE_LOST, grace=self._fence_grace)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 When a worker dies, its Terraform gets SIGINT from the kernel and ends cleanly, after the last
 checkpoint. Its state file is then newer than the stored state, and every worker on the host
-looks for such directories, at its start and again with each sweep.
+looks for such directories, at its start and again every few seconds. While the orphaned
+Terraform still works, the lease is kept alive, so that no later build starts from a state that
+is about to be outdated.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from pathlib import Path
 import structlog
 
 from db.engine import Database
-from db.leases import ReapedJob, reap_lease
+from db.leases import ReapedJob, reap_lease, renew_leases
+from db.outage import is_outage
 from db.states import State, read_state, store_recovered_state
 from provisioner.terraform.checkpoint import ERRORED_STATE_FILE, STATE_FILE
-from provisioner.workdir import WorkDirectory, find_work_directories
+from provisioner.workdir import WorkDirectory, find_work_directories, remove_remnants
 
 log = structlog.get_logger("provisioner")
 
@@ -36,6 +39,7 @@ class Recovered(StrEnum):
     STORED = "stored"  #: the job was closed already; the newer state was stored with it
     SETTLED = "settled"  #: there was nothing newer than what is stored
     KEPT = "kept"  #: a later build had begun; the state was put aside for a person
+    FAILED = "failed"  #: it could not be read or removed; it is tried again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,28 +56,41 @@ class Recoverer:
     """Looks through the work directories of this host.
 
     Args:
+        lease: how long a job stays a lost worker's after each look at its Terraform.
         grace: how long an orphaned Terraform may take to end before it is killed.
     """
 
     database: Database
     work_root: Path
     max_attempts: int
+    lease: timedelta
     grace: timedelta
-    _first_seen: dict[int, float] = field(default_factory=dict)
+    _first_seen: dict[Path, float] = field(default_factory=dict)
 
     def recover(self) -> list[Recovery]:
-        """Recover every directory that nobody works in any more."""
+        """Recover every directory that nobody works in any more.
+
+        One that makes trouble does not keep the others from it.
+        """
+        remove_remnants(self.work_root)
         return [self._recover(found) for found in find_work_directories(self.work_root)]
 
     def _recover(self, directory: WorkDirectory) -> Recovery:
         try:
-            is_free = directory.take()
+            if directory.take():
+                return self._recover_taken(directory)
         except FileNotFoundError:  # removed since it was found
             return Recovery(directory=directory.path, outcome=Recovered.SETTLED)
-        if not is_free:
-            return Recovery(directory=directory.path, outcome=Recovered.BUSY)
+        except Exception as error:
+            if is_outage(error):  # the others would fare no better
+                raise
+            log.exception("build.recovery_failed", directory=str(directory.path))
+            return Recovery(directory=directory.path, outcome=Recovered.FAILED)
+        return Recovery(directory=directory.path, outcome=Recovered.BUSY)
+
+    def _recover_taken(self, directory: WorkDirectory) -> Recovery:
         try:
-            if self._has_processes(directory.path):
+            if self._has_processes(directory):
                 return Recovery(directory=directory.path, outcome=Recovered.BUSY)
             recovery = self._settle(directory)
             log.warning(
@@ -112,18 +129,22 @@ class Recoverer:
         shutil.copyfile(_newest_file(directory.template), target)
         log.error("state.orphaned", job_id=str(directory.job_id), kept_at=str(target))
 
-    def _has_processes(self, path: Path) -> bool:
-        """Return whether anything runs in the directory; what outlives the grace is killed."""
-        processes = processes_in(path)
-        now = time.monotonic()
-        for pid in processes:
-            since = self._first_seen.setdefault(pid, now)
-            if now - since > self.grace.total_seconds():
+    def _has_processes(self, directory: WorkDirectory) -> bool:
+        """Return whether Terraform still works there; what must not go on is killed."""
+        processes = processes_in(directory.path)
+        if not processes:
+            self._first_seen.pop(directory.path, None)
+            return False
+        since = self._first_seen.setdefault(directory.path, time.monotonic())
+        is_overdue = time.monotonic() - since > self.grace.total_seconds()
+        # A provider without its Terraform has nobody left to tell what it makes.
+        if is_overdue or not any(_is_leader(pid) for pid in processes):
+            for pid in processes:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        if not processes:
-            self._first_seen.clear()
-        return bool(processes)
+        with self.database.begin() as session:
+            renew_leases(session, tokens=[directory.lease_token], lease=self.lease)
+        return True
 
 
 def newest_state(directory: Path) -> State | None:
@@ -137,13 +158,26 @@ def newest_state(directory: Path) -> State | None:
 
 
 def processes_in(path: Path) -> list[int]:
-    """Return the processes whose working directory is ``path`` or below it (Linux)."""
+    """Return the processes that a build in ``path`` has started (Linux).
+
+    They work in the directory or below it, or carry its ``TMPDIR`` in their environment.
+    """
+    mark = f"TMPDIR={path}/".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (entry / "cwd").readlink().is_relative_to(path):
+        with suppress(OSError):  # gone, a zombie, or another user's
+            is_inside = (entry / "cwd").readlink().is_relative_to(path)
+            if is_inside or mark in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
     return found
+
+
+def _is_leader(pid: int) -> bool:
+    """Return whether the process leads a session: Terraform does, what it starts does not."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def _newest_file(directory: Path) -> Path:

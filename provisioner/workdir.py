@@ -13,13 +13,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 LEASE_FILE = "lease.json"
+NAME = re.compile(r"[0-9a-f]{12}-\d+")
+REMNANT_AGE_S = 60
+"""A directory without a lease that is older was left by a worker that died while it made it."""
 
 
 @dataclass(kw_only=True)
@@ -58,11 +64,18 @@ class WorkDirectory:
     def release(self) -> None:
         """Let the directory go as it is, for whoever recovers builds."""
         if self._lock is not None:
+            # A child that was forked meanwhile (prefork) shares the lock: closing is not enough.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 
     def remove(self) -> None:
-        """Delete the directory and all that is in it; one that is gone already is no error."""
+        """Delete the directory and all that is in it; one that is gone already is no error.
+
+        The lease goes last, so that whoever dies in between leaves something that can be found.
+        """
+        for entry in (self.template, self.home):
+            shutil.rmtree(entry, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
@@ -83,8 +96,10 @@ def create_work_directory(
     directory.path.mkdir(mode=0o700)
     try:
         lease = {"job_id": str(job_id), "lease_token": str(lease_token)}
-        (directory.path / LEASE_FILE).write_text(json.dumps(lease))
+        # Taken before it can be read: whoever recovers builds must not be faster.
+        (directory.path / LEASE_FILE).touch(mode=0o600)
         directory.take()
+        (directory.path / LEASE_FILE).write_text(json.dumps(lease))
         directory.template.mkdir(mode=0o700)
         directory.home.mkdir(mode=0o700)
     except OSError:
@@ -105,3 +120,13 @@ def find_work_directories(root: Path) -> Iterator[WorkDirectory]:
             )
         except (OSError, ValueError, KeyError, TypeError):
             continue
+
+
+def remove_remnants(root: Path) -> None:
+    """Delete directories that never came to have a lease, or have it no more."""
+    readable = {directory.path for directory in find_work_directories(root)}
+    for path in root.glob("*-*"):
+        if NAME.fullmatch(path.name) and path not in readable:
+            with suppress(OSError):  # somebody else was faster
+                if time.time() - path.stat().st_mtime > REMNANT_AGE_S:
+                    shutil.rmtree(path)

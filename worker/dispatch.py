@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -34,6 +35,7 @@ class Dispatcher:
     worker_id: uuid.UUID
     provisioners: Sequence[ProvisionerType]
     lease: timedelta
+    doorbell_came: Callable[[], None] = lambda: None
     is_draining: bool = False
 
     def run_next_build(self, queue: str) -> JobStatus | None:
@@ -42,13 +44,15 @@ class Dispatcher:
         A draining worker claims nothing: the row stays pending, and the sweeper of another
         worker rings for it.
         """
+        self.doorbell_came()
         if self.is_draining:
             return None
+        asked_at = time.monotonic()
         job = self._claim(queue)
         if job is None:
             self.metrics.empty_doorbells.inc()
             return None
-        return self._run(job).status
+        return self._run(job, asked_at).status
 
     def drain(self) -> None:
         """Claim nothing more; builds that run go on."""
@@ -72,12 +76,12 @@ class Dispatcher:
         fault_point("claim.committed")
         return job
 
-    def _run(self, job: ClaimedJob) -> Outcome:
+    def _run(self, job: ClaimedJob, asked_at: float) -> Outcome:
         facts = {"job_id": str(job.id), "attempt": job.attempt}
         self.metrics.job_claimed(job.provisioner, job.queue_wait_s)
         log.info("job.claimed", queue=job.queue, wait_s=round(job.queue_wait_s, 3), **facts)
         interrupt = Interrupt()
-        with self.keeper.keep(job.lease_token, interrupt):
+        with self.keeper.keep(job.lease_token, interrupt, asked_at=asked_at):
             outcome = self.runner.run(job, interrupt)
         self.metrics.job_ended(job.provisioner, outcome)
         log.info(

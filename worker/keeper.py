@@ -2,7 +2,8 @@
 
 One statement renews all leases and answers which builds somebody wants to end. A build whose
 lease is gone, or could not be renewed for the fence time, is stopped before another worker may
-take it over.
+take it over; for the latter each build looks by itself (see ``Interrupt.extend``), since a
+renewal may hang.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class LeaseTimes:
 @dataclass(kw_only=True)
 class _Held:
     interrupt: Interrupt
-    renewed_at: float  #: monotonic, before the statement that did it
+    is_lost: bool = False
 
 
 class LeaseKeeper:
@@ -62,10 +63,17 @@ class LeaseKeeper:
         self._thread.join(timeout=5)
 
     @contextmanager
-    def keep(self, token: uuid.UUID, interrupt: Interrupt) -> Iterator[None]:
-        """Renew the lease while the block runs; ``interrupt`` hears of cancel and loss."""
+    def keep(
+        self, token: uuid.UUID, interrupt: Interrupt, *, asked_at: float | None = None
+    ) -> Iterator[None]:
+        """Renew the lease while the block runs; ``interrupt`` hears of cancel and loss.
+
+        Args:
+            asked_at: when the lease was asked for, by ``time.monotonic``; now when None.
+        """
+        self._extend(interrupt, time.monotonic() if asked_at is None else asked_at)
         with self._lock:
-            self._held[token] = _Held(interrupt=interrupt, renewed_at=time.monotonic())
+            self._held[token] = _Held(interrupt=interrupt)
         try:
             yield
         finally:
@@ -93,7 +101,6 @@ class LeaseKeeper:
                 if not is_outage(error):
                     raise
                 log.warning("lease.renew_failed", builds=len(held), error=str(error))
-            self._fence(held)
 
     def _renew(self, held: dict[uuid.UUID, _Held], asked_at: float) -> None:
         with self._database.begin() as session:
@@ -104,19 +111,19 @@ class LeaseKeeper:
             if lease is None:
                 self._give_up(token, build)
                 continue
-            build.renewed_at = asked_at
+            self._extend(build.interrupt, asked_at)
             if lease.cancel_requested:
                 build.interrupt.request(InterruptReason.CANCEL)
 
-    def _fence(self, held: dict[uuid.UUID, _Held]) -> None:
-        oldest = time.monotonic() - self._times.fence.total_seconds()
-        for token, build in held.items():
-            if build.renewed_at < oldest:
-                self._give_up(token, build)
+    def _extend(self, interrupt: Interrupt, asked_at: float) -> None:
+        interrupt.extend(
+            asked_at + self._times.fence.total_seconds(), grace=self._times.fence_grace
+        )
 
     def _give_up(self, token: uuid.UUID, build: _Held) -> None:
         # A build that has just ended has deleted its lease itself.
-        if token in self._held and build.interrupt.reason is not InterruptReason.LEASE_LOST:
+        if token in self._held and not build.is_lost:
+            build.is_lost = True
             log.warning("lease.lost", lease_token=str(token))
             build.interrupt.request(InterruptReason.LEASE_LOST, grace=self._times.fence_grace)
 
@@ -131,4 +138,3 @@ class LeaseKeeper:
             except Exception:
                 # The fence stops the builds if this goes on; the thread must not die of it.
                 log.exception("lease.keeper_failed")
-                self._fence(self._snapshot())

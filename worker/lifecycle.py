@@ -10,9 +10,7 @@ worker_shutdown       stop all that, sign off                                 pa
 from __future__ import annotations
 
 import platform
-import signal
 import sys
-import threading
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,10 +21,14 @@ from typing import Any, TypeVar
 
 import structlog
 from celery import signals
-from celery.worker import state as celery_state
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import DatabaseError
 from db.errors import InvalidError
+from db.queue import WaitingWork, waiting_work
+from db.tags import UNTAGGED_QUEUE
 from db.workers import register_worker, sign_off_worker, touch_worker
 from provisioner.recovery import Recoverer
 from provisioner.terraform.binary import TerraformNotFoundError
@@ -47,8 +49,10 @@ from worker.queuemetrics import QueueCollector
 from worker.runtime import make_runtime
 from worker.services import Services, make_engines, open_services
 from worker.settings import Pool, Settings, SettingsError, load_settings
+from worker.shutdown import Shutdown
 from worker.sweeper import Sweeper
 from worker.telemetry import configure_logging
+from worker.watchdog import EXIT_STATUS, Pulse, Watchdog
 
 log = structlog.get_logger("worker")
 
@@ -59,7 +63,6 @@ STARTUP_ERRORS = (
     SettingsError,
     TerraformNotFoundError,
 )
-DRAIN_TICK_S = 0.2
 
 Answer = TypeVar("Answer")
 
@@ -74,6 +77,7 @@ class Parent:
     worker_id: uuid.UUID
     metrics: Metrics
     flag: DrainFlag
+    pulse: Pulse
     stack: ExitStack
 
     def make_runtime(self, *, slots: int) -> None:
@@ -85,13 +89,17 @@ class Parent:
             metrics=self.metrics,
             ring=ring_with(self.app),
             flag=self.flag,
+            pulse=self.pulse,
             slots=slots,
         )
         runtime.start()
         self.app.runtime = runtime
 
     def start_chores(self) -> None:
-        """Start what a worker does beside running builds."""
+        """Start what a worker does beside running builds, and take the signals."""
+        shutdown = self._shutdown()
+        shutdown.take_signals()
+        watchdog = self._watchdog(shutdown)
         sweeper = Sweeper(
             database=self.services.database,
             metrics=self.metrics,
@@ -101,6 +109,7 @@ class Parent:
                 database=self.services.database,
                 work_root=self.settings.work_root,
                 max_attempts=self.settings.max_attempts,
+                lease=self.settings.lease,
                 grace=timedelta(seconds=self.settings.interrupt_grace_seconds),
             ),
             max_attempts=self.settings.max_attempts,
@@ -108,7 +117,10 @@ class Parent:
         )
         for chore in (
             Chore("heartbeat", self.settings.heartbeat_seconds, self._touch),
+            Chore("recovery", self.settings.sweep_seconds, sweeper.recover_builds),
             Chore("sweeper", self.settings.sweep_seconds, sweeper.sweep),
+            Chore("doorbells", self.settings.sweep_seconds, sweeper.ring_forgotten_queues),
+            Chore("watchdog", self.settings.watchdog_seconds / 6, watchdog.check),
         ):
             chore.start()
             self.stack.callback(chore.stop)
@@ -125,36 +137,61 @@ class Parent:
         self.stack.callback(server.stop)
         log.info("metrics.served", port=server.port)
 
-    def take_signals(self) -> None:
-        """Handle SIGTERM, SIGINT and SIGQUIT alike: drain at the first, hurry at the second."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, self._on_signal)
-
     def close(self) -> None:
         """Stop everything, after the last build has ended."""
         if self.app.runtime is not None:
             self.app.runtime.stop()
-        with self.services.database.begin() as session:
-            sign_off_worker(session, worker_id=self.worker_id)
+        try:
+            with self.services.database.begin() as session:
+                sign_off_worker(session, worker_id=self.worker_id)
+        except SQLAlchemyError as error:
+            # Then the worker's row goes stale by itself.
+            log.warning("worker.not_signed_off", error=str(error))
         self.stack.close()
         log.info("worker.stopped")
 
-    def _on_signal(self, _number: int, _frame: object) -> None:
-        state = self.flag.advance()
-        # Celery's own mark for a warm shutdown: no new message, and the pool is waited for.
-        celery_state.should_stop = 0
-        if state is DrainState.DRAINING:
-            threading.Thread(target=self._end_drain, name="drain", daemon=True).start()
-
-    def _end_drain(self) -> None:
-        log.info("worker.draining", seconds=self.settings.drain_seconds)
-        self._touch()
-        hurried = self.flag.wait_within(
-            DrainState.HURRYING, self.settings.drain_seconds, DRAIN_TICK_S
+    def _shutdown(self) -> Shutdown:
+        return Shutdown(
+            flag=self.flag,
+            drain_seconds=self.settings.drain_seconds,
+            tell=self._touch,
+            running=self._running,
         )
-        if not hurried:
-            self.flag.advance()
-        log.warning("worker.hurrying", reason="signal" if hurried else "drain time is over")
+
+    def _running(self) -> int:
+        if self.app.runtime is not None:
+            return self.app.runtime.keeper.running
+        try:
+            return self._look().held
+        except SQLAlchemyError:
+            # Children of prefork may be building: their leases end if nobody renews them.
+            return 1
+
+    def _watchdog(self, shutdown: Shutdown) -> Watchdog:
+        def bark() -> None:
+            self.metrics.watchdog_restarts.inc()
+            shutdown.end(EXIT_STATUS)
+
+        return Watchdog(
+            limit=timedelta(seconds=self.settings.watchdog_seconds),
+            slots=self.settings.concurrency,
+            look=self._look,
+            last_doorbell=lambda: self.pulse.last,
+            is_draining=lambda: self.flag.state is not DrainState.WORKING,
+            broker_answers=self._broker_answers,
+            bark=bark,
+        )
+
+    def _look(self) -> WaitingWork:
+        with self.services.database.begin() as session:
+            return waiting_work(session, worker_id=self.worker_id)
+
+    def _broker_answers(self) -> bool:
+        try:
+            self._count_messages(UNTAGGED_QUEUE)
+        except (OperationalError, RedisError, OSError):
+            return False
+        return True
 
     def _touch(self) -> None:
         forget_lost_processes()
@@ -191,7 +228,6 @@ def connect(app: App) -> None:
             _explained(lambda: parent.make_runtime(slots=parent.settings.concurrency))
         _explained(parent.serve_metrics)
         parent.start_chores()
-        parent.take_signals()
         log.info(
             "worker.ready",
             name=parent.settings.worker_name,
@@ -243,6 +279,7 @@ def _begin(app: App, worker: Any) -> Parent:
         worker_id=worker_id,
         metrics=Metrics(),
         flag=DrainFlag(),
+        pulse=Pulse(),
         stack=stack,
     )
 

@@ -129,6 +129,11 @@ class Metrics:
             ("decision",),
             registry=registry,
         )
+        self.watchdog_restarts = Counter(
+            "provisionerd_watchdog_restarts_total",
+            "Times that this worker ended itself because no doorbell reached it.",
+            registry=registry,
+        )
         self.leases_lost = Counter(
             "provisionerd_leases_lost_total",
             "Builds that this worker gave up because their lease was lost.",

@@ -17,6 +17,7 @@ from worker.keeper import LeaseKeeper, LeaseTimes
 from worker.metrics import Metrics
 from worker.services import build_settings, make_engines
 from worker.settings import Settings
+from worker.watchdog import Pulse
 
 WATCH_INTERVAL_S = 0.2
 
@@ -59,6 +60,7 @@ def make_runtime(
     metrics: Metrics,
     ring: Ring,
     flag: DrainFlag,
+    pulse: Pulse,
     slots: int,
 ) -> Runtime:
     """Return a runtime, not started yet.
@@ -90,5 +92,6 @@ def make_runtime(
         worker_id=worker_id,
         provisioners=tuple(engines),
         lease=settings.lease,
+        doorbell_came=pulse.beat,
     )
     return Runtime(database=database, keeper=keeper, dispatcher=dispatcher, flag=flag)

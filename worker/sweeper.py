@@ -43,11 +43,13 @@ class Sweeper:
     pending_limit: timedelta
 
     def sweep(self) -> None:
-        """Take jobs from lost workers, fail those that waited too long, ring what is not rung."""
-        self.recover_builds()
+        """Take jobs from lost workers, and fail those that waited too long.
+
+        Recovering and ringing are chores of their own: a full disk or a hung broker must not
+        keep jobs with lost workers.
+        """
         self.reap_lost_jobs()
         self.expire_pending_jobs()
-        self.ring_forgotten_queues()
 
     def recover_builds(self) -> None:
         """Store the states that lost workers left on this host, and close their jobs."""
@@ -88,11 +90,16 @@ class Sweeper:
         rung = 0
         for queue, count in missing:
             # One ring per slot is enough to keep everybody busy; the next sweep rings again.
-            rung += sum(self.ring(queue) for _ in range(count))
+            if count and not self._ring(queue, count):
+                break  # the broker is away; every further ring would wait for its time-out
+            rung += count
         if rung:
             log.info("doorbell.rerung", count=rung)
             self.metrics.rerung_doorbells.inc(rung)
         return rung
+
+    def _ring(self, queue: str, count: int) -> bool:
+        return all(self.ring(queue) for _ in range(count))
 
     def _missing_rings(self, depth: QueueDepth) -> int:
         waiting = min(depth.depth, max(1, depth.slots))
