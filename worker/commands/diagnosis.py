@@ -243,7 +243,7 @@ def _has_terraform(settings: Settings) -> bool:
 
 
 def _said(error: Exception) -> str:
-    return explain(error) or f"{type(error).__name__}: {error}"
+    return explain(error) or str(error).splitlines()[0]
 
 
 def _ok(check: str, found: str) -> Finding:

@@ -25,6 +25,7 @@ JSON = "json"
 # A table that is piped into another program must not be wrapped at anybody's screen.
 PIPE_WIDTH = 10_000
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_USUAL_TAGS = {("scope", "organization"), ("owner", "")}
 _STYLES: Mapping[str, str] = {
     "succeeded": "green",
     "running": "green",
@@ -89,11 +90,8 @@ def plain(text: str) -> str:
 
 def tags_text(tags: Mapping[str, str]) -> str:
     """Return tags as KEY=VALUE, without the scope that everything has."""
-    own = {key: value for key, value in tags.items() if (key, value) not in _USUAL_TAGS}
-    return ",".join(f"{key}={value}" for key, value in own.items())
-
-
-_USUAL_TAGS = {("scope", "organization"), ("owner", "")}
+    own = sorted(set(tags.items()) - _USUAL_TAGS)
+    return ",".join(f"{key}={value}" for key, value in own)
 
 
 def seconds_text(seconds: float | None) -> str:

@@ -1,0 +1,360 @@
+"""Jobs, queues and workers from the command line."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+import pytest
+
+from db.engine import Database
+from db.enums import JobErrorCode, JobStatus, LogLevel, LogSource
+from db.logs import LogRow, append_logs
+from db.results import BuildResult
+from db.transitions import ClaimedJob, complete_job
+from db.workers import sign_off_worker, touch_worker
+from tests.factory import Factory
+from tests.integration.cli.conftest import CommandLine, age_workers, refused, sign_on
+from worker.commands.waiting import watch_job
+
+Unchanged = Callable[[], AbstractContextManager[None]]
+
+
+def say(database: Database, job: ClaimedJob, *outputs: str, stage: str = "Setting up") -> None:
+    rows = [
+        LogRow(
+            created_at=datetime.now(UTC),
+            source=LogSource.PROVISIONER,
+            level=LogLevel.INFO,
+            stage=stage,
+            output=output,
+        )
+        for output in outputs
+    ]
+    with database.begin() as session:
+        append_logs(session, job_id=job.id, lease_token=job.lease_token, rows=rows)
+
+
+def finish(database: Database, job: ClaimedJob) -> None:
+    with database.begin() as session:
+        complete_job(session, job_id=job.id, lease_token=job.lease_token, result=BuildResult())
+
+
+def test_jobs_are_listed_newest_first(run: CommandLine, factory: Factory) -> None:
+    jobs = [factory.finished_build(), factory.finished_build()]
+
+    assert [row["id"] for row in run.json("jobs", "list")] == [str(j.id) for j in reversed(jobs)]
+
+
+def test_jobs_of_several_organizations_are_in_one_order(run: CommandLine, factory: Factory) -> None:
+    first, second = factory.any_workspace(), factory.any_workspace()
+    jobs = [factory.finished_build(w).id for w in (first, second, first, second)]
+
+    rows = run.json("jobs", "list", "--limit", "3")
+
+    assert [row["id"] for row in rows] == [str(job) for job in reversed(jobs)][:3]
+
+
+def test_the_next_page_begins_after_the_last_job(run: CommandLine, factory: Factory) -> None:
+    jobs = [factory.finished_build().id for _ in range(3)]
+
+    rows = run.json("jobs", "list", "--before", str(jobs[2]), "--limit", "1")
+
+    assert [row["id"] for row in rows] == [str(jobs[1])]
+
+
+def test_jobs_are_filtered_by_status(run: CommandLine, factory: Factory) -> None:
+    factory.finished_build(status=JobStatus.FAILED)
+    running = factory.running_build()
+
+    rows = run.json("jobs", "list", "--status", "running", "--status", "pending")
+
+    assert [row["id"] for row in rows] == [str(running.id)]
+
+
+def test_jobs_are_filtered_by_owner(run: CommandLine, factory: Factory) -> None:
+    factory.finished_build()
+    mine = factory.finished_build()
+    owner = run.json("jobs", "show", str(mine.id))["workspace_owner_name"]
+
+    assert [row["id"] for row in run.json("jobs", "list", "--owner", owner)] == [str(mine.id)]
+
+
+def test_a_job_shows_why_it_failed(run: CommandLine, factory: Factory) -> None:
+    job = factory.finished_build(
+        status=JobStatus.FAILED, error="no", error_code=JobErrorCode.INSUFFICIENT_QUOTA
+    )
+
+    shown = run.json("jobs", "show", str(job.id))
+
+    assert (shown["status"], shown["error"], shown["error_code"], shown["failure_reason"]) == (
+        "failed",
+        "no",
+        "INSUFFICIENT_QUOTA",
+        "terraform",
+    )
+
+
+def test_a_pending_job_shows_its_place(run: CommandLine, factory: Factory) -> None:
+    factory.build(factory.any_workspace())
+    second = factory.build(factory.any_workspace())
+
+    shown = run("jobs", "show", str(second.job_id)).stdout
+
+    assert "Place in queue  2 of 2" in shown
+
+
+def test_the_beginning_of_an_id_is_enough(run: CommandLine, factory: Factory) -> None:
+    job = factory.finished_build()
+
+    assert run.json("jobs", "show", str(job.id)[:11].upper())["id"] == str(job.id)
+
+
+def test_an_ambiguous_beginning_is_refused(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    # 17 ids have 16 first digits: two of them agree.
+    jobs = [str(factory.build(factory.any_workspace()).job_id) for _ in range(17)]
+    firsts = [job[0] for job in jobs]
+    shared = next(first for first in firsts if firsts.count(first) > 1)
+
+    refused(run("jobs", "show", shared), f"several jobs begin with {shared}")
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "cancel"])
+@pytest.mark.parametrize(
+    ("job", "sentence"),
+    [
+        pytest.param(str(uuid.UUID(int=0)), "there is no job", id="unknown"),
+        pytest.param("xyz", "'xyz' is no job", id="no id"),
+        pytest.param("0" * 33, "is no job", id="too long"),
+    ],
+)
+def test_a_job_that_is_not_there_is_refused(
+    run: CommandLine, nothing_changes: Unchanged, command: str, job: str, sentence: str
+) -> None:
+    with nothing_changes():
+        refused(run("jobs", command, job), sentence)
+
+
+def test_a_log_is_printed_under_its_stages(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    job = factory.running_build()
+    say(database, job, "one", "two")
+    say(database, job, "three", stage="Planning Infrastructure")
+
+    assert run("jobs", "logs", str(job.id)).stdout == (
+        "==> Setting up\none\ntwo\n==> Planning Infrastructure\nthree\n"
+    )
+
+
+def test_a_long_log_is_printed_whole(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    job = factory.running_build()
+    say(database, job, *(str(number) for number in range(2500)))
+
+    lines = run.json("jobs", "logs", str(job.id))
+
+    assert [line["output"] for line in lines] == [str(number) for number in range(2500)]
+
+
+def test_a_long_line_is_not_wrapped(run: CommandLine, factory: Factory, database: Database) -> None:
+    job = factory.running_build()
+    say(database, job, "x" * 1000)
+
+    assert "x" * 1000 in run("jobs", "logs", str(job.id)).stdout.splitlines()
+
+
+def test_a_log_can_not_drive_the_terminal(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    job = factory.running_build()
+    say(database, job, "\x1b]0;title\x07[bold]kept[/bold]")
+
+    assert "]0;title[bold]kept[/bold]\n" in run("jobs", "logs", str(job.id)).stdout
+
+
+def test_following_a_finished_job_prints_its_log_and_ends(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    job = factory.running_build()
+    say(database, job, "all")
+    finish(database, job)
+
+    result = run("jobs", "logs", str(job.id), "--follow")
+
+    assert (result.exit_code, result.stdout) == (0, "==> Setting up\nall\n")
+
+
+def test_a_watch_ends_with_the_lines_that_came_last(factory: Factory, database: Database) -> None:
+    job = factory.running_build()
+    say(database, job, "first")
+
+    def go_on(_pause_s: float) -> None:
+        say(database, job, "last")
+        finish(database, job)
+
+    news = list(watch_job(database, job.id, sleep=go_on))
+
+    assert [[line.output for line in item.lines] for item in news] == [["first"], ["last"]]
+    assert [item.progress.status for item in news] == [JobStatus.RUNNING, JobStatus.SUCCEEDED]
+
+
+def test_a_watch_looks_less_often_while_nothing_happens(
+    factory: Factory, database: Database
+) -> None:
+    job = factory.running_build()
+    pauses: list[float] = []
+
+    def grow_tired(pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 10:
+            finish(database, job)
+
+    list(watch_job(database, job.id, sleep=grow_tired))
+
+    assert pauses == sorted(pauses)
+    assert (pauses[0] < 0.3, pauses[-1]) == (True, 1.0)
+
+
+def test_following_as_json_is_wrong_usage(run: CommandLine) -> None:
+    assert run("jobs", "logs", "0", "--follow", "--output", "json").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("is_running", "status"),
+    [pytest.param(False, "canceled", id="pending"), pytest.param(True, "canceling", id="running")],
+)
+def test_a_cancel_is_a_request(
+    run: CommandLine, factory: Factory, is_running: bool, status: str
+) -> None:
+    job_id = (
+        factory.running_build().id if is_running else factory.build(factory.any_workspace()).job_id
+    )
+
+    assert run.json("jobs", "cancel", str(job_id)) == {"id": str(job_id), "status": status}
+
+
+def test_a_finished_job_can_not_be_canceled(
+    run: CommandLine, factory: Factory, nothing_changes: Unchanged
+) -> None:
+    job = factory.finished_build()
+
+    with nothing_changes():
+        refused(run("jobs", "cancel", str(job.id)), "Job has already completed!")
+
+
+def test_a_second_cancel_is_refused(
+    run: CommandLine, factory: Factory, nothing_changes: Unchanged
+) -> None:
+    job = factory.running_build()
+    run("jobs", "cancel", str(job.id))
+
+    with nothing_changes():
+        refused(run("jobs", "cancel", str(job.id)), "already been marked as canceled")
+
+
+def test_queues_tell_what_waits_and_for_how_many(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    factory.build(factory.any_workspace())
+    sign_on(database, "worker")
+
+    (row,) = run.json("queue")
+
+    assert (row["queue"], row["depth"], row["workers"], row["slots"]) == ("builds", 1, 1, 4)
+
+
+def test_an_explanation_names_the_missing_tag(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    build = factory.build(factory.any_workspace(tags={"cluster": "gpu", "zone": "a"}))
+    sign_on(database, "west", {"cluster": "cpu", "zone": "a"})
+
+    shown = run.json("queue", "explain", str(build.job_id))
+
+    assert shown["verdict"] == (
+        "0 of 1 workers match: start one with"
+        " `PROVISIONERD_TAGS=cluster=gpu,zone=a provisionerd worker`"
+    )
+    assert shown["workers"] == [
+        {
+            "worker": "west",
+            "status": "idle",
+            "matches": False,
+            "missing_tags": {"cluster": "gpu"},
+            "reason": "lacks cluster=gpu",
+        }
+    ]
+
+
+def test_an_explanation_tells_of_a_worker_that_vanished(
+    run: CommandLine, factory: Factory, database: Database
+) -> None:
+    build = factory.build(factory.any_workspace())
+    sign_on(database, "lost")
+    age_workers(database)
+
+    shown = run("queue", "explain", str(build.job_id)).stdout
+
+    assert "every worker that matches is offline or draining" in shown
+    assert "vanished, last seen 60 min ago" in shown
+
+
+def test_an_explanation_of_a_finished_job_says_so(run: CommandLine, factory: Factory) -> None:
+    job = factory.finished_build()
+
+    assert run.json("queue", "explain", str(job.id))["verdict"] == (
+        "the job does not wait: it is succeeded"
+    )
+
+
+def test_workers_tell_what_they_do(run: CommandLine, database: Database) -> None:
+    for name in ("idle", "draining", "gone"):
+        sign_on(database, name)
+    ids = {row["name"]: uuid.UUID(row["id"]) for row in run.json("workers")}
+    with database.begin() as session:
+        touch_worker(session, worker_id=ids["draining"], draining=True)
+        sign_off_worker(session, worker_id=ids["gone"])
+
+    assert {row["name"]: row["status"] for row in run.json("workers")} == {
+        "idle": "idle",
+        "draining": "draining",
+        "gone": "offline",
+    }
+
+
+def test_a_worker_with_a_job_is_busy(
+    run: CommandLine, database: Database, factory: Factory
+) -> None:
+    sign_on(database, "hand")
+    worker_id = uuid.UUID(run.json("workers")[0]["id"])
+    factory.build(factory.any_workspace())
+    factory.claim(worker_id=worker_id)
+
+    (row,) = run.json("workers")
+
+    assert (row["status"], row["running_jobs"], row["version"]) == ("busy", 1, "1.2.3")
+
+
+def test_the_table_of_workers_shows_tags_without_the_usual_scope(
+    run: CommandLine, database: Database
+) -> None:
+    sign_on(database, "tagged", {"cluster": "gpu"})
+
+    _head, line = run("workers").stdout.splitlines()
+
+    assert line.split()[:4] == ["tagged", "idle", "cluster=gpu", "echo,terraform"]
+
+
+def test_every_time_in_json_has_its_zone(run: CommandLine, factory: Factory) -> None:
+    factory.finished_build()
+
+    (row,) = json.loads(run("jobs", "list", "-o", "json").stdout)
+
+    assert datetime.fromisoformat(row["created_at"]).tzinfo is not None

@@ -1,0 +1,204 @@
+"""Settings and services that are wrong or away: one sentence, and nothing half done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import text
+
+from db.engine import Database
+from db.migrate import head_revision
+from tests.factory import Factory
+from tests.integration.cli.conftest import CommandLine, age_workers, refused, sign_on
+from worker.embedded import Embedded
+
+Unchanged = Callable[[], AbstractContextManager[None]]
+
+NOBODY_LISTENS = "127.0.0.1:1"
+
+
+def empty(database: Database) -> None:
+    with database.begin() as session:
+        session.execute(text("DROP SCHEMA public CASCADE"))
+        session.execute(text("CREATE SCHEMA public"))
+
+
+def findings(run: CommandLine, **settings: str) -> dict[str, dict[str, str]]:
+    result = run("doctor", "--output", "json", **settings)
+    return {finding["check"]: finding for finding in json.loads(result.stdout)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        pytest.param(
+            {"concurency": "4"},
+            "no setting PROVISIONERD_CONCURENCY; did you mean PROVISIONERD_CONCURRENCY?",
+            id="unknown",
+        ),
+        pytest.param({"concurrency": "many"}, "PROVISIONERD_CONCURRENCY", id="not a number"),
+        pytest.param(
+            {"lease_seconds": "5"},
+            "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS",
+            id="contradictory",
+        ),
+        pytest.param(
+            {"database_url": "mysql://127.0.0.1/app"},
+            "the database must be PostgreSQL",
+            id="other database",
+        ),
+        pytest.param(
+            {"database_url": "not a url"}, "the database URL cannot be read", id="no database URL"
+        ),
+        pytest.param(
+            {"database_url": f"postgresql://user@{NOBODY_LISTENS}/app"},
+            "the database cannot be reached",
+            id="database away",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(
+    run: CommandLine, nothing_changes: Unchanged, settings: dict[str, str], sentence: str
+) -> None:
+    with nothing_changes():
+        refused(run("user", "create", "alice", **settings), sentence)
+
+
+def test_a_wrong_password_is_not_shown(run: CommandLine) -> None:
+    url = f"postgresql://user:hunter2@{NOBODY_LISTENS}/app"
+
+    assert "hunter2" not in run("user", "list", database_url=url).output
+
+
+def test_a_database_without_the_schema_is_to_be_migrated(
+    run: CommandLine, database: Database
+) -> None:
+    empty(database)
+
+    refused(run("user", "list"), "run `provisionerd migrate` first")
+
+
+def test_migrate_makes_the_schema(run: CommandLine, database: Database) -> None:
+    empty(database)
+
+    assert run.json("migrate") == {"from": None, "to": head_revision()}
+    assert run.json("user", "list") == []
+
+
+def test_migrating_again_changes_nothing(run: CommandLine, nothing_changes: Unchanged) -> None:
+    with nothing_changes():
+        result = run("migrate")
+
+    assert result.stdout == f"The database is up to date at {head_revision()}.\n"
+
+
+def test_the_data_directory_can_be_given_as_an_option(run: CommandLine, tmp_path: Path) -> None:
+    result = run("--data-dir", str(tmp_path / "other"), "doctor", "--output", "json")
+
+    assert str(tmp_path / "other") in result.stdout
+
+
+def test_a_doctor_without_findings_ends_with_status_0(run: CommandLine, database: Database) -> None:
+    sign_on(database, "worker")
+
+    result = run("doctor")
+
+    assert result.exit_code == 0, result.output
+    assert "problem" not in result.stdout
+
+
+def test_a_doctor_with_a_problem_ends_with_status_1(run: CommandLine) -> None:
+    assert run("doctor", redis_url=f"redis://{NOBODY_LISTENS}/0").exit_code == 1
+
+
+def test_a_doctor_changes_nothing(run: CommandLine, nothing_changes: Unchanged) -> None:
+    with nothing_changes():
+        run("doctor")
+
+
+@pytest.mark.parametrize(
+    ("check", "settings", "found"),
+    [
+        pytest.param("settings", {"tag": "a=b"}, "no setting PROVISIONERD_TAG", id="settings"),
+        pytest.param(
+            "Redis", {"redis_url": f"redis://{NOBODY_LISTENS}/0"}, "cannot be reached", id="Redis"
+        ),
+        pytest.param("Redis", {"redis_url": "http://host"}, "redis://", id="no Redis URL"),
+        pytest.param(
+            "PostgreSQL",
+            {"database_url": f"postgresql://user@{NOBODY_LISTENS}/app"},
+            "cannot be used",
+            id="PostgreSQL",
+        ),
+        pytest.param(
+            "PostgreSQL", {"database_url": "mysql://host/app"}, "must be PostgreSQL", id="MySQL"
+        ),
+        pytest.param(
+            "data directory", {"data_dir": "/dev/null/data"}, "cannot be written", id="data"
+        ),
+        pytest.param(
+            "Terraform",
+            {"terraform_binary": "/nowhere/terraform"},
+            "not an executable file",
+            id="Terraform",
+        ),
+        pytest.param(
+            "Terraform", {"terraform_binary": "/bin/true"}, "did not tell a version", id="true"
+        ),
+    ],
+)
+def test_a_doctor_finds_the_problem_and_says_how_to_fix_it(
+    run: CommandLine, check: str, settings: dict[str, str], found: str
+) -> None:
+    finding = findings(run, **settings)[check]
+
+    assert finding["verdict"] == "problem"
+    assert found in finding["found"]
+    assert finding["fix"].endswith(".")
+
+
+def test_a_doctor_finds_a_missing_migration(run: CommandLine, database: Database) -> None:
+    empty(database)
+
+    finding = findings(run)["migrations"]
+
+    assert (finding["verdict"], finding["fix"]) == ("problem", "Run `provisionerd migrate`.")
+
+
+def test_a_doctor_finds_jobs_that_nobody_will_take(run: CommandLine, factory: Factory) -> None:
+    factory.build(factory.any_workspace())
+
+    finding = findings(run)["queues"]
+
+    assert finding["verdict"] == "problem"
+    assert "1 jobs wait in builds" in finding["found"]
+
+
+def test_a_doctor_finds_workers_that_vanished(run: CommandLine, database: Database) -> None:
+    sign_on(database, "lost")
+    age_workers(database)
+
+    result = run("doctor", "--output", "json")
+
+    (finding,) = [row for row in json.loads(result.stdout) if row["found"].startswith("lost")]
+    assert (finding["check"], finding["verdict"]) == ("workers", "warning")
+    assert "host" in finding["fix"]
+
+
+def test_a_doctor_finds_a_redis_that_throws_away(run: CommandLine, embedded: Embedded) -> None:
+    assert embedded.redis_url is not None
+    client = redis.Redis.from_url(embedded.redis_url)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        finding = findings(run)["Redis eviction"]
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.close()
+
+    assert finding["verdict"] == "problem"
+    assert "allkeys-lru" in finding["found"]

@@ -1,0 +1,395 @@
+"""The command line without any service: help, usage, and how things are said."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import psycopg
+import pytest
+import redis
+import sqlalchemy.exc
+from click.testing import CliRunner
+
+from db.engine import DatabaseError
+from db.enums import JobErrorCode, JobStatus, ProvisionerType, Transition
+from db.errors import BuildActiveError
+from db.listing import JobListing, WorkerListing
+from db.progress import BuildProgress, QueuePlace
+from db.tags import normalize_tags, queue_name, served_queues
+from provisioner.archive import ArchiveError
+from provisioner.terraform.binary import TerraformNotFoundError
+from provisioner.terraform.template import TemplateError
+from worker.cli import COMMANDS, cli
+from worker.commands.building import exit_status
+from worker.commands.failures import explain
+from worker.commands.options import to_mapping
+from worker.commands.printing import plain, seconds_text, tags_text
+from worker.commands.queue import match, verdict
+from worker.embedded import EmbeddedError
+from worker.settings import SettingsError
+
+HEAVY = ("sqlalchemy", "celery", "pydantic", "hcl2", "rich")
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command and group with its whole name."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+        for inner, leaf in getattr(command, "commands", {}).items():
+            yield f"{name} {inner}", leaf
+
+
+def leaves() -> list[str]:
+    return [name for name, command in commands() if not isinstance(command, click.Group)]
+
+
+@pytest.mark.parametrize("name", [name for name, _command in commands()])
+def test_every_command_has_help(name: str) -> None:
+    result = CliRunner().invoke(cli, [*name.split(), "--help"])
+
+    assert result.exit_code == 0
+    assert f"Usage: cli {name}" in result.stdout
+
+
+@pytest.mark.parametrize("name", leaves())
+def test_every_help_teaches_with_an_example(name: str) -> None:
+    text = CliRunner().invoke(cli, [*name.split(), "--help"]).stdout
+
+    example = re.split(r"Examples?:\n", text)[-1].partition("\n\n")[0]
+    # On lines of its own: click would join them with the words before.
+    assert "provisionerd " + name in example
+
+
+def test_help_names_every_command() -> None:
+    text = CliRunner().invoke(cli, ["--help"]).stdout
+
+    assert [name for name in COMMANDS if f"  {name} " not in text] == []
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    code = (
+        "import sys; from worker.cli import cli; cli(['--help'], standalone_mode=False);"
+        f" print([name for name in {HEAVY} if name in sys.modules])"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["wrokspace"], id="unknown command"),
+        pytest.param(["workspace", "create"], id="no name"),
+        pytest.param(["jobs", "list", "--status", "sleeping"], id="unknown status"),
+        pytest.param(["jobs", "list", "--limit", "0"], id="limit too low"),
+        pytest.param(["workers", "--output", "xml"], id="unknown output"),
+    ],
+)
+def test_wrong_usage_ends_with_status_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
+@pytest.fixture
+def extension(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that sees another package's commands."""
+    folder = tmp_path / "extension-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: extension\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        "[provisionerd.commands]\ngreet = extension:greet\nbroken = extension:missing\n"
+    )
+    (tmp_path / "extension.py").write_text(
+        "import click\n\n\n@click.command()\ndef greet():\n"
+        '    """Say hello."""\n    click.echo("hello")\n'
+    )
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+def provisionerd(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli", *arguments],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_commands_of_other_packages_run(extension: dict[str, str]) -> None:
+    assert provisionerd(extension, "greet").stdout == "hello\n"
+
+
+def test_commands_of_other_packages_are_listed_even_when_broken(
+    extension: dict[str, str],
+) -> None:
+    text = provisionerd(extension, "--help").stdout
+
+    assert "See `provisionerd greet --help`." in text
+    assert "See `provisionerd broken --help`." in text
+
+
+def test_a_broken_command_is_refused_in_one_sentence(extension: dict[str, str]) -> None:
+    ran = provisionerd(extension, "broken")
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Error: the command 'broken' of another package")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BuildActiveError(),
+        SettingsError("wrong"),
+        DatabaseError("wrong"),
+        EmbeddedError("wrong"),
+        ArchiveError("wrong"),
+        TemplateError("wrong"),
+        TerraformNotFoundError("wrong"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_for_the_user_is_its_own_sentence(error: Exception) -> None:
+    assert explain(error) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(
+            sqlalchemy.exc.OperationalError("SELECT", {}, psycopg.OperationalError("refused\nx")),
+            "the database cannot be used (refused); check PROVISIONERD_DATABASE_URL and that"
+            " PostgreSQL runs",
+            id="database",
+        ),
+        pytest.param(
+            redis.exceptions.ConnectionError("refused"),
+            "Redis cannot be reached (refused); check PROVISIONERD_REDIS_URL and that Redis runs",
+            id="Redis",
+        ),
+        pytest.param(RuntimeError("a fault of ours"), None, id="fault"),
+        pytest.param(
+            sqlalchemy.exc.ProgrammingError("SELECT", {}, psycopg.ProgrammingError("no column")),
+            None,
+            id="wrong SQL",
+        ),
+    ],
+)
+def test_an_outage_says_what_to_look_at(error: Exception, said: str | None) -> None:
+    assert explain(error) == said
+
+
+@pytest.mark.parametrize(
+    ("pairs", "values"),
+    [
+        pytest.param([], {}, id="none"),
+        pytest.param(["a=1", "b="], {"a": "1", "b": ""}, id="empty value"),
+        pytest.param(["a=b=c"], {"a": "b=c"}, id="equals sign in the value"),
+        pytest.param([" a = 1 "], {"a": " 1 "}, id="spaces stay in the value"),
+    ],
+)
+def test_pairs_are_split_at_the_first_equals_sign(pairs: list[str], values: dict[str, str]) -> None:
+    assert to_mapping(click.Context(cli), click.Option(["--param"]), pairs) == values
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, "never"), (0, "0 s"), (119.9, "119 s"), (120, "2 min"), (7200, "2 h"), (1e6, "11 d")],
+)
+def test_spans_are_said_in_one_unit(seconds: float | None, said: str) -> None:
+    assert seconds_text(seconds) == said
+
+
+def test_text_loses_what_drives_a_terminal() -> None:
+    assert plain("a\x1b[31m\tb\x00\x9b\r\nc") == "a[31m\tbc"
+
+
+def test_the_scope_that_everything_has_is_not_shown() -> None:
+    assert tags_text(normalize_tags({"b": "2", "a": "1"})) == "a=1,b=2"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        pytest.param(JobStatus.SUCCEEDED, None, 0, id="succeeded"),
+        pytest.param(JobStatus.FAILED, None, 1, id="failed"),
+        pytest.param(JobStatus.CANCELED, None, 1, id="canceled"),
+        pytest.param(JobStatus.FAILED, JobErrorCode.MISSING_TEMPLATE_PARAMETER, 1, id="parameter"),
+        pytest.param(JobStatus.FAILED, JobErrorCode.INSUFFICIENT_QUOTA, 3, id="quota"),
+    ],
+)
+def test_the_exit_status_tells_how_a_build_ended(
+    status: JobStatus, code: JobErrorCode | None, expected: int
+) -> None:
+    progress = BuildProgress(
+        status=status,
+        stage=None,
+        queue="builds",
+        error=None,
+        error_code=code,
+        daily_cost=0,
+        quota_budget=None,
+        quota_credits_consumed=None,
+        workers=1,
+    )
+
+    assert exit_status(progress) == expected
+
+
+def pending_job(**tags: str) -> JobListing:
+    return JobListing(
+        id=uuid.uuid4(),
+        status=JobStatus.PENDING,
+        transition=Transition.START,
+        workspace_name="box",
+        workspace_owner_name="alice",
+        template_name="dev",
+        template_version_name="v1",
+        build_number=1,
+        provisioner=ProvisionerType.TERRAFORM,
+        queue=queue_name(tags),
+        tags=normalize_tags(tags),
+        stage=None,
+        attempt=0,
+        worker_name=None,
+        error=None,
+        error_code=None,
+        failure_reason=None,
+        initiator_name="alice",
+        workspace_build_id=uuid.uuid4(),
+        organization_id=uuid.uuid4(),
+        daily_cost=0,
+        quota_budget=None,
+        quota_credits_consumed=None,
+        logs_overflowed=False,
+        created_at=datetime.now(UTC),
+        started_at=None,
+        canceled_at=None,
+        completed_at=None,
+    )
+
+
+def seen_worker(
+    *, status: str = "idle", is_stale: bool = False, engine: str = "terraform", **tags: str
+) -> WorkerListing:
+    return WorkerListing(
+        id=uuid.uuid4(),
+        name="worker",
+        status=status,
+        is_stale=is_stale,
+        tags=normalize_tags(tags),
+        provisioners=[engine],
+        queues=served_queues(tags),
+        slots=1,
+        running_jobs=0,
+        last_seen_at=None,
+        last_seen_s=10,
+        version="",
+        hostname="",
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "worker", "matches", "reason"),
+    [
+        pytest.param(pending_job(), seen_worker(), True, "", id="both untagged"),
+        pytest.param(pending_job(a="1"), seen_worker(a="1", b="2"), True, "", id="superset"),
+        pytest.param(pending_job(a="1"), seen_worker(), False, "lacks a=1", id="missing tag"),
+        pytest.param(pending_job(a="1"), seen_worker(a="2"), False, "lacks a=1", id="other value"),
+        pytest.param(
+            pending_job(),
+            seen_worker(a="1"),
+            False,
+            "has tags, and jobs without tags are for workers without tags",
+            id="untagged job",
+        ),
+        pytest.param(
+            pending_job(),
+            seen_worker(engine="echo"),
+            False,
+            "does not offer the engine terraform",
+            id="engine",
+        ),
+        pytest.param(
+            pending_job(scope="user", owner="u"),
+            seen_worker(),
+            False,
+            "lacks owner=u, scope=user",
+            id="scope",
+        ),
+        pytest.param(
+            pending_job(),
+            seen_worker(status="offline"),
+            True,
+            "signed off, last seen 10 s ago",
+            id="signed off",
+        ),
+        pytest.param(
+            pending_job(),
+            seen_worker(status="offline", is_stale=True),
+            True,
+            "vanished, last seen 10 s ago",
+            id="vanished",
+        ),
+        pytest.param(
+            pending_job(), seen_worker(status="draining"), True, "takes nothing new", id="draining"
+        ),
+    ],
+)
+def test_a_match_says_why_not(
+    job: JobListing, worker: WorkerListing, matches: bool, reason: str
+) -> None:
+    found = match(job, worker)
+
+    assert (found.matches, found.reason) == (matches, reason)
+
+
+@pytest.mark.parametrize(
+    ("job", "workers", "said"),
+    [
+        pytest.param(
+            pending_job(),
+            [seen_worker(), seen_worker(a="1")],
+            "2 jobs are ahead of it for 1 live workers that match",
+            id="alive",
+        ),
+        pytest.param(
+            pending_job(),
+            [seen_worker(status="offline")],
+            "every worker that matches is offline or draining: start one again",
+            id="offline",
+        ),
+        pytest.param(
+            pending_job(a="1"),
+            [seen_worker()],
+            "0 of 1 workers match: start one with `PROVISIONERD_TAGS=a=1 provisionerd worker`",
+            id="none matches",
+        ),
+        pytest.param(
+            pending_job(),
+            [],
+            "0 of 0 workers match: start one with `provisionerd worker`",
+            id="no worker",
+        ),
+    ],
+)
+def test_a_verdict_says_why_a_job_waits(
+    job: JobListing, workers: list[WorkerListing], said: str
+) -> None:
+    matches = [match(job, worker) for worker in workers]
+
+    assert verdict(job, QueuePlace(position=3, size=5), matches) == said
