@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from redis.connection import parse_url
 from sqlalchemy.orm import Session
 
 from db.errors import NotFoundError
 from db.models import Organization
 from db.people import get_organization
 from worker.services import Services, open_services
-from worker.settings import load_settings
+from worker.settings import SettingsError, load_settings
 from worker.telemetry import configure_logging
 
 
@@ -30,6 +31,8 @@ def opened(*, check: bool = True) -> Iterator[Services]:
     settings = load_settings()
     # Only what a person has to see: a command tells the rest in its own words.
     configure_logging(settings.model_copy(update={"log_level": "error"}))
+    if settings.redis_url:
+        _check_redis_url(settings.redis_url.get_secret_value())
     with open_services(settings, check=check) as services:
         yield services
 
@@ -52,3 +55,11 @@ def find_organization(session: Session, name: str | None) -> Organization:
     except NotFoundError as error:
         made_by = f"organization create {name}" if name else "user create NAME"
         raise NotFoundError(f"{error}; `provisionerd {made_by}` makes one") from error
+
+
+def _check_redis_url(url: str) -> None:
+    # Celery would notice only when a doorbell is rung: after the build was accepted.
+    try:
+        parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise SettingsError(f"PROVISIONERD_REDIS_URL: {error}") from error

@@ -56,6 +56,9 @@ def findings(run: CommandLine, **settings: str) -> dict[str, dict[str, str]]:
             {"database_url": "not a url"}, "the database URL cannot be read", id="no database URL"
         ),
         pytest.param(
+            {"redis_url": "http://127.0.0.1"}, "PROVISIONERD_REDIS_URL: ", id="no Redis URL"
+        ),
+        pytest.param(
             {"database_url": f"postgresql://user@{NOBODY_LISTENS}/app"},
             "the database cannot be reached",
             id="database away",
