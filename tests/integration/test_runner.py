@@ -1,0 +1,648 @@
+"""Whole builds: the runner with the echo engine on a real database."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from db.engine import Database
+from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
+from db.models import ProvisionerJob, ProvisionerJobLog, Workspace, WorkspaceBuild
+from db.templates import VariableValue
+from db.transitions import ClaimedJob, cancel_job
+from provisioner.echo import EchoEngine
+from provisioner.engine import Applied, BuildContext, Interrupt, InterruptReason
+from provisioner.runner import Outcome, Runner
+from provisioner.steps import BuildLimits, BuildSettings
+from quota.commit import QuotaDecision
+from tests.factory import Factory, tar_archive
+
+DEADLINE_S = 30
+DISK = {"type": "echo_disk", "name": "home", "daily_cost": 2}
+WAIT = {"wait": True}
+
+
+@dataclass
+class Events:
+    """Takes what the runner reports, and tells when a stage was left or a state stored."""
+
+    stages: list[Stage] = field(default_factory=list)
+    decisions: list[tuple[QuotaDecision, int]] = field(default_factory=list)
+    checkpoints: list[bool] = field(default_factory=list)
+    logs: list[tuple[int, int]] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def stage_finished(self, stage: Stage, seconds: float) -> None:  # noqa: ARG002
+        with self.changed:
+            self.stages.append(stage)
+            self.changed.notify_all()
+
+    def quota_decided(self, decision: QuotaDecision, daily_cost: int) -> None:
+        self.decisions.append((decision, daily_cost))
+
+    def checkpoint_finished(self, *, stored: bool) -> None:
+        with self.changed:
+            self.checkpoints.append(stored)
+            self.changed.notify_all()
+
+    def logs_finished(self, *, stored: int, dropped: int) -> None:
+        self.logs.append((stored, dropped))
+
+
+class Bench:
+    """A runner, and what it left in the database and on disk."""
+
+    def __init__(self, factory: Factory, work_root: Path) -> None:
+        self.factory = factory
+        self.database: Database = factory.database
+        self.work_root = work_root
+        self.events = Events()
+        self.engine: EchoEngine = EchoEngine()
+        self.limits = BuildLimits()
+        self.interrupt = Interrupt()
+
+    def run(self, job: ClaimedJob) -> Outcome:
+        runner = Runner(
+            database=self.database,
+            engines={ProvisionerType.ECHO: self.engine},
+            settings=BuildSettings(
+                work_root=self.work_root, host_environment=dict(os.environ), limits=self.limits
+            ),
+            events=self.events,
+        )
+        return runner.run(job, self.interrupt)
+
+    def play(
+        self,
+        script: Mapping[str, Any] | None = None,
+        transition: Transition = Transition.START,
+        *,
+        allowance: int = 100,
+        **template: Any,
+    ) -> tuple[ClaimedJob, Outcome]:
+        workspace = self.factory.any_workspace(allowance=allowance, script=script, **template)
+        job = self.factory.running_build(workspace, transition)
+        return job, self.run(job)
+
+    def row(self, job: ClaimedJob) -> ProvisionerJob:
+        return self.factory.job(job.id)
+
+    def build(self, job: ClaimedJob) -> WorkspaceBuild:
+        with self.database.begin() as session:
+            return session.scalars(
+                select(WorkspaceBuild).where(WorkspaceBuild.job_id == job.id)
+            ).one()
+
+    def state(self, job: ClaimedJob) -> dict[str, Any] | None:
+        stored = self.build(job).provisioner_state
+        return json.loads(stored) if stored else None
+
+    def lines(self, job: ClaimedJob) -> list[tuple[str, str]]:
+        with self.database.begin() as session:
+            rows = session.scalars(
+                select(ProvisionerJobLog)
+                .where(ProvisionerJobLog.job_id == job.id)
+                .order_by(ProvisionerJobLog.id)
+            )
+            return [(row.stage, row.output) for row in rows]
+
+    def count(self, table: str) -> int:
+        with self.database.begin() as session:
+            return session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+
+
+@pytest.fixture
+def bench(factory: Factory, tmp_path: Path) -> Bench:
+    return Bench(factory, tmp_path / "work")
+
+
+# A build that succeeds.
+
+
+def test_a_build_succeeds(bench: Bench) -> None:
+    job, outcome = bench.play()
+    assert (outcome.status, bench.row(job).job_status) == (
+        JobStatus.SUCCEEDED,
+        JobStatus.SUCCEEDED,
+    )
+
+
+def test_an_outcome_tells_what_the_metrics_need(bench: Bench) -> None:
+    _job, outcome = bench.play(name="images")
+    assert (outcome.transition, outcome.template_name, outcome.failed_stage, outcome.failure) == (
+        Transition.START,
+        "images",
+        None,
+        None,
+    )
+
+
+def test_a_success_stores_the_state(bench: Bench) -> None:
+    job, _outcome = bench.play({"apply": {"resources": [DISK]}})
+    state = bench.state(job)
+    assert state is not None
+    assert [resource["name"] for resource in state["resources"]] == ["home"]
+
+
+def test_a_success_stores_the_resources(bench: Bench) -> None:
+    bench.play({"apply": {"resources": [DISK]}})
+    with bench.database.begin() as session:
+        row = session.execute(text("SELECT * FROM workspace_resources")).one()
+    assert (row.type, row.name, row.daily_cost, row.transition) == ("echo_disk", "home", 2, "start")
+
+
+def test_a_success_commits_the_cost_with_its_figures(bench: Bench) -> None:
+    job, _outcome = bench.play({"apply": {"resources": [DISK]}}, allowance=5)
+    build = bench.build(job)
+    assert (build.daily_cost, build.quota_budget, build.quota_credits_consumed) == (2, 5, 2)
+
+
+def test_every_stage_has_its_lines_in_the_log(bench: Bench) -> None:
+    said = {"logs": [{"output": "said"}]}
+    script = {"init": said, "plan": said, "apply": {**said, "resources": [DISK]}}
+    job, _outcome = bench.play(script, allowance=5)
+    assert bench.lines(job) == [
+        ("Initializing Terraform Directory", "said"),
+        ("Planning Infrastructure", "said"),
+        ("Commit quota", "Build cost       \u2014   2"),
+        ("Commit quota", "Budget           \u2014   5"),
+        ("Commit quota", "Credits consumed \u2014   2"),
+        ("Starting workspace", "said"),
+        ("Cleaning Up", "The build succeeded."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transition", "stage"),
+    [
+        (Transition.START, "Starting workspace"),
+        (Transition.STOP, "Stopping workspace"),
+        (Transition.DELETE, "Destroying workspace"),
+    ],
+)
+def test_the_stage_of_an_apply_is_named_after_the_transition(
+    bench: Bench, transition: Transition, stage: str
+) -> None:
+    job, _outcome = bench.play({"apply": {"logs": [{"output": "said"}]}}, transition)
+    assert (stage, "said") in bench.lines(job)
+
+
+def test_every_step_is_reported(bench: Bench) -> None:
+    bench.play()
+    assert bench.events.stages == [
+        Stage.SET_UP,
+        Stage.INIT,
+        Stage.PLAN,
+        Stage.COMMIT_QUOTA,
+        Stage.APPLY,
+    ]
+
+
+def test_the_second_build_starts_from_the_state_of_the_first(bench: Bench) -> None:
+    workspace = bench.factory.any_workspace()
+    serials = []
+    for transition in (Transition.START, Transition.STOP):
+        job = bench.factory.running_build(workspace, transition)
+        bench.run(job)
+        state = bench.state(job)
+        assert state is not None
+        serials.append((state["lineage"], state["serial"]))
+    assert [serial for _lineage, serial in serials] == [1, 2]
+    assert serials[0][0] == serials[1][0]
+
+
+def test_a_delete_that_succeeds_deletes_the_workspace(bench: Bench) -> None:
+    bench.play(transition=Transition.DELETE)
+    with bench.database.begin() as session:
+        assert session.scalars(select(Workspace)).one().deleted
+
+
+@pytest.mark.parametrize(
+    ("script", "transition"),
+    [({}, Transition.START), ({"plan": {"daily_cost": 9}}, Transition.DELETE)],
+    ids=["free", "delete"],
+)
+def test_what_costs_nothing_and_a_delete_ask_no_quota(
+    bench: Bench, script: dict[str, Any], transition: Transition
+) -> None:
+    job, outcome = bench.play(script, transition, allowance=0)
+    assert outcome.status is JobStatus.SUCCEEDED
+    assert bench.build(job).quota_budget is None
+
+
+@pytest.mark.parametrize(
+    "script",
+    [{}, {"apply": {"error": "it broke"}}, {"plan": {"daily_cost": 9}}],
+    ids=["succeeded", "failed", "refused"],
+)
+def test_no_work_directory_stays(bench: Bench, script: dict[str, Any]) -> None:
+    bench.play(script, allowance=1)
+    assert list(bench.work_root.iterdir()) == []
+
+
+# Quota.
+
+
+@pytest.fixture
+def refused(bench: Bench) -> tuple[ClaimedJob, Outcome]:
+    return bench.play({"apply": {"resources": [DISK]}}, allowance=1)
+
+
+def test_a_quota_refusal_is_told_apart_by_code(bench: Bench, refused) -> None:
+    job, _outcome = refused
+    row = bench.row(job)
+    assert (row.job_status, row.error_code, row.failure_reason) == (
+        JobStatus.FAILED,
+        JobErrorCode.INSUFFICIENT_QUOTA,
+        FailureReason.QUOTA,
+    )
+
+
+def test_a_quota_refusal_says_cost_and_budget(bench: Bench, refused) -> None:
+    job, _outcome = refused
+    assert bench.row(job).error == (
+        "insufficient quota: this build costs 2 credits per day, 0 of the budget of 1 are in use"
+    )
+
+
+def test_a_quota_refusal_keeps_the_figures_on_the_build(bench: Bench, refused) -> None:
+    job, _outcome = refused
+    build = bench.build(job)
+    assert (build.daily_cost, build.quota_budget, build.quota_credits_consumed) == (0, 1, 0)
+
+
+def test_a_quota_refusal_applies_nothing(bench: Bench, refused) -> None:
+    job, _outcome = refused
+    assert (Stage.APPLY in bench.events.stages, bench.state(job)) == (False, None)
+
+
+def test_a_quota_refusal_warns_in_the_log(bench: Bench, refused) -> None:
+    job, _outcome = refused
+    assert ("Commit quota", "This build would exceed your quota. Failing.") in bench.lines(job)
+
+
+def test_a_quota_refusal_is_reported_as_the_failure_of_its_stage(refused) -> None:
+    _job, outcome = refused
+    assert outcome.failed_stage is Stage.COMMIT_QUOTA
+    assert outcome.failure is not None
+    assert outcome.failure.error_code is JobErrorCode.INSUFFICIENT_QUOTA
+
+
+# Builds that fail.
+
+QUOTA_TEXTS = [
+    "insufficient quota in us-east1",
+    "INSUFFICIENT_QUOTA",
+    "insufficient quota: this build costs 2 credits per day, 4 of the budget of 4 are in use",
+]
+
+
+@pytest.mark.parametrize("operation", ["init", "plan", "apply"])
+@pytest.mark.parametrize("message", QUOTA_TEXTS)
+def test_what_the_engine_says_of_quotas_is_no_quota_refusal(
+    bench: Bench, operation: str, message: str
+) -> None:
+    said = {"error": message, "logs": [{"output": message, "level": "error"}]}
+    job, _outcome = bench.play({operation: said})
+    assert (bench.row(job).error, bench.row(job).error_code) == (message, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing:
+    """A template that fails, and how."""
+
+    template: Mapping[str, Any]
+    stage: Stage
+    reason: FailureReason
+    words: str
+    code: JobErrorCode | None = None
+
+
+def failing_script(operation: str, message: str = "it broke") -> dict[str, Any]:
+    return {"script": {operation: {"error": message}}}
+
+
+FAILINGS = {
+    "archive": Failing(
+        template={"archive": tar_archive({"../out": b"x"})},
+        stage=Stage.SET_UP,
+        reason=FailureReason.ARCHIVE,
+        words="",
+    ),
+    "no script": Failing(
+        template={"archive": tar_archive({"main.tf": b""})},
+        stage=Stage.SET_UP,
+        reason=FailureReason.TERRAFORM,
+        words="the template has no echo.json",
+    ),
+    "missing parameter": Failing(
+        template={"script": {"parse": {"parameters": [{"name": "size", "required": True}]}}},
+        stage=Stage.SET_UP,
+        reason=FailureReason.PARAMETERS,
+        words='missing parameter: "size"',
+        code=JobErrorCode.MISSING_TEMPLATE_PARAMETER,
+    ),
+    "required variable": Failing(
+        template={"script": {"parse": {"variables": [{"name": "region", "required": True}]}}},
+        stage=Stage.SET_UP,
+        reason=FailureReason.PARAMETERS,
+        words="required template variables need values: region",
+        code=JobErrorCode.REQUIRED_TEMPLATE_VARIABLES,
+    ),
+    "init": Failing(
+        template=failing_script("init"),
+        stage=Stage.INIT,
+        reason=FailureReason.TERRAFORM,
+        words="it broke",
+    ),
+    "plan": Failing(
+        template=failing_script("plan"),
+        stage=Stage.PLAN,
+        reason=FailureReason.TERRAFORM,
+        words="it broke",
+    ),
+    "apply": Failing(
+        template=failing_script("apply"),
+        stage=Stage.APPLY,
+        reason=FailureReason.TERRAFORM,
+        words="it broke",
+    ),
+    "text that cannot be stored": Failing(
+        template=failing_script("apply", "broken \x00"),
+        stage=Stage.APPLY,
+        reason=FailureReason.TERRAFORM,
+        words="broken \u2400",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILINGS.values(), ids=FAILINGS)
+def test_a_step_that_fails_fails_the_build(bench: Bench, case: Failing) -> None:
+    job, outcome = bench.play(**case.template)
+    row = bench.row(job)
+    assert (row.job_status, row.error_code, row.failure_reason, outcome.failed_stage) == (
+        JobStatus.FAILED,
+        case.code,
+        case.reason,
+        case.stage,
+    )
+    assert case.words in (row.error or "")
+
+
+@pytest.mark.parametrize("operation", ["init", "plan"])
+def test_a_failure_before_apply_leaves_nothing_behind(bench: Bench, operation: str) -> None:
+    job, _outcome = bench.play(**failing_script(operation))
+    assert (bench.state(job), bench.count("workspace_resources")) == (None, 0)
+
+
+def test_a_failed_apply_keeps_the_state_that_it_came_to(bench: Bench) -> None:
+    job, _outcome = bench.play({"apply": {"error": "it broke", "resources": [DISK]}})
+    state = bench.state(job)
+    assert state is not None
+    assert [resource["name"] for resource in state["resources"]] == ["home"]
+
+
+def test_a_failed_apply_keeps_the_cost(bench: Bench) -> None:
+    job, _outcome = bench.play({"apply": {"error": "it broke", "resources": [DISK]}})
+    assert bench.build(job).daily_cost == 2
+
+
+def test_a_failed_delete_deletes_nothing(bench: Bench) -> None:
+    bench.play({"apply": {"error": "it broke"}}, Transition.DELETE)
+    with bench.database.begin() as session:
+        assert not session.scalars(select(Workspace)).one().deleted
+
+
+def test_a_failure_is_the_last_line_of_the_log(bench: Bench) -> None:
+    job, _outcome = bench.play(**failing_script("plan"))
+    assert bench.lines(job)[-1] == ("Cleaning Up", "it broke")
+
+
+def test_a_step_that_takes_too_long_fails_the_build(bench: Bench) -> None:
+    bench.limits = BuildLimits(plan=timedelta(milliseconds=10))
+    job, outcome = bench.play({"plan": WAIT})
+    assert (bench.row(job).job_status, outcome.failed_stage) == (JobStatus.FAILED, Stage.PLAN)
+
+
+def test_an_error_of_ours_fails_the_build_and_says_where(bench: Bench) -> None:
+    class Broken(EchoEngine):
+        def apply(self, context: BuildContext) -> Applied:  # noqa: ARG002
+            raise RuntimeError("insufficient quota")
+
+    bench.engine = Broken()
+    job, _outcome = bench.play()
+    row = bench.row(job)
+    assert (row.failure_reason, row.error_code, row.error) == (
+        FailureReason.INTERNAL,
+        None,
+        "internal error while the build was in apply: RuntimeError('insufficient quota')",
+    )
+
+
+def test_a_work_directory_that_cannot_be_made_fails_the_build(bench: Bench) -> None:
+    bench.work_root.write_text("in the way")
+    job, _outcome = bench.play()
+    assert (bench.row(job).error or "").startswith("the work directory cannot be made: ")
+
+
+def test_a_given_variable_is_no_missing_one(bench: Bench) -> None:
+    script = {"parse": {"variables": [{"name": "region", "required": True}]}}
+    _job, outcome = bench.play(script, variables=[VariableValue(name="region", value="")])
+    assert outcome.status is JobStatus.SUCCEEDED
+
+
+def test_an_unknown_parameter_fails_the_build(bench: Bench) -> None:
+    workspace = bench.factory.any_workspace()
+    bench.factory.build(workspace, parameters={"siez": "2"})
+    job = bench.factory.claim()
+    assert job is not None
+    bench.run(job)
+    assert bench.row(job).error == 'the template has no parameter "siez"; it has none'
+
+
+def test_an_unknown_parameter_of_an_earlier_build_fails_no_later_one(bench: Bench) -> None:
+    workspace = bench.factory.any_workspace()
+    bench.factory.build(workspace, parameters={"siez": "2"})
+    first = bench.factory.claim()
+    assert first is not None
+    bench.run(first)
+    outcome = bench.run(bench.factory.running_build(workspace))
+    assert outcome.status is JobStatus.SUCCEEDED
+
+
+# Logs.
+
+
+def test_a_log_above_the_limit_keeps_its_head_and_tail(bench: Bench) -> None:
+    first = {"logs": [{"output": "first"}]}
+    many = {"logs": [{"output": "x" * 1000}], "repeat_logs": 1500}
+    job, _outcome = bench.play({"init": first, "plan": many})
+    outputs = [output for _stage, output in bench.lines(job)]
+    assert (outputs[0], outputs[-1]) == ("first", "The build succeeded.")
+    assert len([output for output in outputs if "are left out here" in output]) == 1
+
+
+def test_a_log_above_the_limit_is_marked_and_bounded(bench: Bench) -> None:
+    job, _outcome = bench.play({"plan": {"logs": [{"output": "x" * 1000}], "repeat_logs": 1500}})
+    row = bench.row(job)
+    assert row.logs_overflowed
+    assert row.logs_length <= 1_048_576
+
+
+def test_kept_and_left_out_lines_are_reported(bench: Bench) -> None:
+    bench.play({"plan": {"logs": [{"output": "x" * 1000}], "repeat_logs": 1500}})
+    [(stored, dropped)] = bench.events.logs
+    # All lines and the last one are counted; the line that tells of the rest is stored, too.
+    assert stored + dropped == 1500 + 1 + 1
+
+
+# Builds that are told to end.
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(1) as made:
+        yield made
+
+
+def start(
+    bench: Bench, pool: ThreadPoolExecutor, script: Mapping[str, Any], stage: Stage
+) -> tuple[ClaimedJob, Future[Outcome]]:
+    """Start a build, and return once it is in ``stage``, where it waits."""
+    workspace = bench.factory.any_workspace(allowance=100, script=script)
+    job = bench.factory.running_build(workspace)
+    running = pool.submit(bench.run, job)
+    order = list(Stage)
+    before = order[order.index(stage) - 1]
+
+    def is_there() -> bool:
+        done = bool(bench.events.checkpoints) if stage is Stage.APPLY else True
+        return done and before in bench.events.stages
+
+    with bench.events.changed:
+        assert bench.events.changed.wait_for(is_there, DEADLINE_S)
+    return job, running
+
+
+def cancel(bench: Bench, job: ClaimedJob) -> None:
+    with bench.database.begin() as session:
+        cancel_job(session, job_id=job.id)
+
+
+WAITING_PLAN = {"plan": WAIT}
+WAITING_APPLY = {"apply": {**WAIT, "resources": [DISK]}}
+
+
+def test_a_cancel_before_apply_cancels(bench: Bench, pool) -> None:
+    job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
+    cancel(bench, job)
+    bench.interrupt.request(InterruptReason.CANCEL)
+    assert running.result(DEADLINE_S).status is JobStatus.CANCELED
+    assert (bench.row(job).job_status, bench.row(job).error) == (JobStatus.CANCELED, None)
+
+
+def test_a_cancel_between_two_stages_is_found_on_the_row(bench: Bench) -> None:
+    job = bench.factory.running_build()
+    cancel(bench, job)
+    assert bench.run(job).status is JobStatus.CANCELED
+    assert bench.events.stages == [Stage.SET_UP]
+
+
+def test_a_cancel_during_apply_cancels_and_keeps_the_state(bench: Bench, pool) -> None:
+    job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
+    cancel(bench, job)
+    bench.interrupt.request(InterruptReason.CANCEL)
+    assert running.result(DEADLINE_S).status is JobStatus.CANCELED
+    assert bench.row(job).job_status is JobStatus.CANCELED
+    state = bench.state(job)
+    assert state is not None
+    assert [resource["name"] for resource in state["resources"]] == ["home"]
+
+
+def test_a_cancel_that_comes_after_everything_was_applied_is_too_late(bench: Bench) -> None:
+    class CanceledAtTheEnd(EchoEngine):
+        def apply(self, context: BuildContext) -> Applied:
+            applied = super().apply(context)
+            cancel(bench, job)
+            context.interrupt.request(InterruptReason.CANCEL)
+            return applied
+
+    bench.engine = CanceledAtTheEnd()
+    job = bench.factory.running_build()
+    bench.run(job)
+    assert bench.row(job).job_status is JobStatus.SUCCEEDED
+
+
+def test_a_drain_before_apply_puts_the_build_back(bench: Bench, pool) -> None:
+    job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
+    bench.interrupt.request(InterruptReason.DRAIN)
+    assert running.result(DEADLINE_S).status is JobStatus.PENDING
+    assert bench.row(job).job_status is JobStatus.PENDING
+
+
+def test_a_drain_of_a_build_with_a_cancel_request_cancels_it(bench: Bench, pool) -> None:
+    job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
+    cancel(bench, job)
+    bench.interrupt.request(InterruptReason.DRAIN)
+    assert running.result(DEADLINE_S).status is JobStatus.CANCELED
+    assert bench.row(job).job_status is JobStatus.CANCELED
+
+
+def test_a_drain_during_apply_fails_the_build_and_keeps_the_state(bench: Bench, pool) -> None:
+    job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
+    bench.interrupt.request(InterruptReason.DRAIN)
+    running.result(DEADLINE_S)
+    row = bench.row(job)
+    assert (row.job_status, row.failure_reason) == (JobStatus.FAILED, FailureReason.DRAINED)
+    assert bench.state(job) is not None
+
+
+@pytest.mark.parametrize(
+    ("script", "stage"), [(WAITING_PLAN, Stage.PLAN), (WAITING_APPLY, Stage.APPLY)]
+)
+def test_a_build_whose_lease_is_lost_writes_no_ending(
+    bench: Bench, pool, script: dict[str, Any], stage: Stage
+) -> None:
+    job, running = start(bench, pool, script, stage)
+    taken = take_over(bench, job)
+    bench.interrupt.request(InterruptReason.LEASE_LOST)
+    assert running.result(DEADLINE_S).status is JobStatus.UNKNOWN
+    assert (bench.row(job).job_status, bench.row(job).lease_token) == (JobStatus.RUNNING, taken)
+
+
+def test_a_build_that_does_not_know_that_its_lease_is_lost_writes_nothing(bench: Bench) -> None:
+    job = bench.factory.running_build()
+    taken = take_over(bench, job)
+    assert bench.run(job).status is JobStatus.UNKNOWN
+    assert (bench.row(job).job_status, bench.row(job).lease_token) == (JobStatus.RUNNING, taken)
+    assert bench.lines(job) == []
+
+
+def test_a_lease_lost_during_apply_leaves_the_directory_for_recovery(bench: Bench, pool) -> None:
+    job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
+    take_over(bench, job)
+    bench.interrupt.request(InterruptReason.LEASE_LOST)
+    running.result(DEADLINE_S)
+    assert len(list(bench.work_root.iterdir())) == 1
+
+
+def take_over(bench: Bench, job: ClaimedJob) -> uuid.UUID:
+    """Give the job to somebody else."""
+    token = uuid.uuid4()
+    with bench.database.begin() as session:
+        session.execute(
+            text("UPDATE provisioner_jobs SET lease_token = :token WHERE id = :id"),
+            {"token": token, "id": job.id},
+        )
+    return token
