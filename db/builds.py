@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
+from db.engine import Executor
 from db.enums import Transition
 from db.errors import LeaseLostError
 
@@ -38,7 +38,7 @@ class BuildInput:
     sensitive_values: frozenset[str]
 
 
-def load_build(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -> BuildInput:
+def load_build(session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID) -> BuildInput:
     """Read the build of a claimed job.
 
     The workspace row is locked against ``store_recovered_state``, so that the state read here
@@ -95,7 +95,7 @@ def load_build(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -
     )
 
 
-def _lock_workspace(session: Session, job_id: uuid.UUID) -> None:
+def _lock_workspace(session: Executor, job_id: uuid.UUID) -> None:
     # A statement of its own: one that waits for a lock goes on with the snapshot from before the
     # wait, so reading in the same one would miss the state that was just recovered.
     session.execute(
@@ -110,7 +110,7 @@ def _lock_workspace(session: Session, job_id: uuid.UUID) -> None:
     )
 
 
-def _groups(session: Session, user_id: uuid.UUID, organization_id: uuid.UUID) -> list[str]:
+def _groups(session: Executor, user_id: uuid.UUID, organization_id: uuid.UUID) -> list[str]:
     rows = session.execute(
         text("""
             SELECT group_name
@@ -123,7 +123,7 @@ def _groups(session: Session, user_id: uuid.UUID, organization_id: uuid.UUID) ->
     return list(rows.scalars())
 
 
-def _parameters(session: Session, build_id: uuid.UUID) -> tuple[dict[str, str], frozenset[str]]:
+def _parameters(session: Executor, build_id: uuid.UUID) -> tuple[dict[str, str], frozenset[str]]:
     rows = session.execute(
         text("""
             SELECT given.name, given.value, earlier.name IS NOT NULL AS inherited
@@ -143,7 +143,7 @@ def _parameters(session: Session, build_id: uuid.UUID) -> tuple[dict[str, str], 
 
 
 def _variables(
-    session: Session, template_version_id: uuid.UUID
+    session: Executor, template_version_id: uuid.UUID
 ) -> tuple[dict[str, str], frozenset[str]]:
     rows = session.execute(
         text("""

@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.orm import Session
 
+from db.engine import Executor
 from db.enums import FailureReason, JobStatus, Stage
 from db.results import BuildResult
 from db.states import State
@@ -52,7 +52,7 @@ class ReapedJob:
 
 
 def renew_leases(
-    session: Session, *, tokens: Sequence[uuid.UUID], lease: timedelta
+    session: Executor, *, tokens: Sequence[uuid.UUID], lease: timedelta
 ) -> list[RenewedLease]:
     """Extend the leases named by ``tokens``; those that are not returned are lost."""
     rows = session.execute(
@@ -68,7 +68,7 @@ def renew_leases(
     return [RenewedLease(**row._asdict()) for row in rows]
 
 
-def reap_expired_lease(session: Session, *, max_attempts: int) -> ReapedJob | None:
+def reap_expired_lease(session: Executor, *, max_attempts: int) -> ReapedJob | None:
     """Take one job from a worker that did not renew in time; None when there is none.
 
     Before apply nothing has happened outside: the job goes back to the queue, or is canceled if
@@ -82,7 +82,7 @@ def reap_expired_lease(session: Session, *, max_attempts: int) -> ReapedJob | No
 
 
 def reap_lease(
-    session: Session,
+    session: Executor,
     *,
     job_id: uuid.UUID,
     lease_token: uuid.UUID,
@@ -106,7 +106,7 @@ def reap_lease(
 
 
 def _close(
-    session: Session, lost: Row[Any], *, state: State | None, max_attempts: int
+    session: Executor, lost: Row[Any], *, state: State | None, max_attempts: int
 ) -> ReapedJob:
     stage, status = Stage(lost.stage), JobStatus(lost.job_status)
     key = {"job_id": lost.id, "lease_token": _take_over(session, lost.id)}
@@ -131,7 +131,7 @@ def _close(
     )
 
 
-def _take_over(session: Session, job_id: uuid.UUID) -> uuid.UUID:
+def _take_over(session: Executor, job_id: uuid.UUID) -> uuid.UUID:
     """Give the job a token of our own, so that nothing the lost worker still sends fits."""
     token = uuid.uuid4()
     session.execute(

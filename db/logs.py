@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
+from db.engine import Executor
 from db.enums import LogLevel, LogSource
 from db.errors import LeaseLostError
 from db.models import LOG_LIMIT_BYTES
@@ -30,7 +30,7 @@ class LogRow:
 
 
 def append_logs(
-    session: Session,
+    session: Executor,
     *,
     job_id: uuid.UUID,
     lease_token: uuid.UUID,

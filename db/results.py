@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, text
-from sqlalchemy.orm import Session
 
+from db.engine import Executor
 from db.enums import TimingStage, Transition
 from db.models import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
 from db.states import State, replace_state
@@ -52,7 +52,7 @@ class BuildResult:
 
 
 def store_result(
-    session: Session, *, job_id: uuid.UUID, result: BuildResult, succeeded: bool
+    session: Executor, *, job_id: uuid.UUID, result: BuildResult, succeeded: bool
 ) -> None:
     """Write state, resources, timings and the workspace row of a job that is being finished."""
     build = session.execute(
@@ -73,7 +73,7 @@ def store_result(
 
 
 def _insert_resources(
-    session: Session, job_id: uuid.UUID, transition: Transition, resources: Sequence[ResourceRow]
+    session: Executor, job_id: uuid.UUID, transition: Transition, resources: Sequence[ResourceRow]
 ) -> None:
     if not resources:
         return
@@ -115,7 +115,7 @@ def _metadata_items(resource: ResourceRow) -> Iterable[dict[str, object]]:
     return items.values()
 
 
-def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[TimingRow]) -> None:
+def _insert_timings(session: Executor, job_id: uuid.UUID, timings: Sequence[TimingRow]) -> None:
     if timings:
         session.execute(
             insert(ProvisionerJobTiming),

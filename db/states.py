@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
+from db.engine import Executor
 from db.errors import LeaseLostError
 from db.texts import storable
 
@@ -43,8 +43,33 @@ def read_state(data: bytes | None) -> State | None:
     return State(data=data, lineage=lineage, serial=serial)
 
 
+REPLACE_STATE = """
+    UPDATE workspace_builds
+    SET provisioner_state = :data,
+        state_lineage = :lineage,
+        state_serial = :serial,
+        checkpoint_at = now(),
+        updated_at = now()
+    WHERE job_id = :job_id
+      AND (provisioner_state IS NULL OR (state_lineage = :lineage AND state_serial <= :serial))
+"""
+STORE_STATE = text(f"""
+    WITH held AS (
+        -- Nobody takes the job over before this statement has ended.
+        SELECT id
+        FROM provisioner_jobs
+        WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+        FOR SHARE
+    ), replaced AS (
+        {REPLACE_STATE} AND EXISTS (SELECT 1 FROM held)
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM held) AS held, (SELECT count(*) FROM replaced) AS replaced
+""")
+
+
 def store_state(
-    session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID, state: State
+    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, state: State
 ) -> bool:
     """Store a checkpoint of the build's state; return whether it replaced the stored one.
 
@@ -53,27 +78,12 @@ def store_state(
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    hold_lease(session, job_id=job_id, lease_token=lease_token)
-    return replace_state(session, job_id=job_id, state=state)
-
-
-def hold_lease(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -> None:
-    """Make sure that nobody takes the job over before this transaction ends.
-
-    Raises:
-        LeaseLostError: somebody already has, or the job is finished.
-    """
-    held = session.execute(
-        text("""
-            SELECT 1
-            FROM provisioner_jobs
-            WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-            FOR SHARE
-        """),
-        {"job_id": job_id, "lease_token": lease_token},
-    ).first()
-    if held is None:
+    row = session.execute(
+        STORE_STATE, {"job_id": job_id, "lease_token": lease_token, **_columns(state)}
+    ).one()
+    if not row.held:
         raise LeaseLostError(job_id)
+    return bool(row.replaced)
 
 
 class RecoveredState(StrEnum):
@@ -84,7 +94,7 @@ class RecoveredState(StrEnum):
     KEPT = "kept"  #: a later build had begun: it was not stored
 
 
-def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
+def store_recovered_state(session: Executor, *, job_id: uuid.UUID, state: State) -> RecoveredState:
     """Store a state found on disk after its build was closed.
 
     For a worker that was lost or paused during apply. It is also copied into a later build
@@ -123,26 +133,13 @@ def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) 
     return RecoveredState.STORED if stored else RecoveredState.SETTLED
 
 
-def replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
+def replace_state(session: Executor, *, job_id: uuid.UUID, state: State) -> bool:
     """Write the state on the job's build unless it is older. The caller guards who may write."""
-    replaced = session.execute(
-        text("""
-            UPDATE workspace_builds
-            SET provisioner_state = :data,
-                state_lineage = :lineage,
-                state_serial = :serial,
-                checkpoint_at = now(),
-                updated_at = now()
-            WHERE job_id = :job_id
-              AND (provisioner_state IS NULL
-                   OR (state_lineage = :lineage AND state_serial <= :serial))
-            RETURNING 1
-        """),
-        {
-            "job_id": job_id,
-            "data": state.data,
-            "lineage": state.lineage,
-            "serial": state.serial,
-        },
-    ).first()
-    return replaced is not None
+    row = session.execute(
+        text(f"{REPLACE_STATE} RETURNING 1"), {"job_id": job_id, **_columns(state)}
+    )
+    return row.first() is not None
+
+
+def _columns(state: State) -> dict[str, object]:
+    return {"data": state.data, "lineage": state.lineage, "serial": state.serial}

@@ -17,8 +17,8 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
+from db.engine import Executor
 from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage
 from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.results import BuildResult, store_result
@@ -67,7 +67,7 @@ class Failure:
 
 
 def claim_job(
-    session: Session,
+    session: Executor,
     *,
     queue: str,
     worker_id: uuid.UUID,
@@ -128,7 +128,7 @@ def claim_job(
 
 
 def enter_stage(
-    session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID, stage: Stage
+    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, stage: Stage
 ) -> bool:
     """Record how far the running job is; return whether a cancel was requested meanwhile.
 
@@ -149,7 +149,7 @@ def enter_stage(
     return bool(row[0])
 
 
-def requeue_job(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) -> None:
+def requeue_job(session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID) -> None:
     """Put a job back before it had side effects: running -> pending. The attempt still counts.
 
     Raises:
@@ -168,7 +168,7 @@ def requeue_job(session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID) 
     )
 
 
-def cancel_job(session: Session, *, job_id: uuid.UUID) -> JobStatus:
+def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
     """Request the end of a job: pending -> canceled at once, running -> canceling.
 
     Returns:
@@ -202,7 +202,7 @@ def cancel_job(session: Session, *, job_id: uuid.UUID) -> JobStatus:
 
 
 def complete_job(
-    session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID, result: BuildResult
+    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, result: BuildResult
 ) -> None:
     """Finish a job whose work is done, with its result: running or canceling -> succeeded.
 
@@ -227,7 +227,7 @@ def complete_job(
 
 
 def finish_cancel_job(
-    session: Session, *, job_id: uuid.UUID, lease_token: uuid.UUID, result: BuildResult
+    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, result: BuildResult
 ) -> None:
     """Finish a job that ended cleanly on request: canceling -> canceled.
 
@@ -250,7 +250,7 @@ def finish_cancel_job(
 
 
 def fail_job(
-    session: Session,
+    session: Executor,
     *,
     job_id: uuid.UUID,
     lease_token: uuid.UUID,
@@ -282,7 +282,7 @@ def fail_job(
     return finished
 
 
-def expire_job(session: Session, *, job_id: uuid.UUID, failure: Failure) -> bool:
+def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> bool:
     """Fail a job that nobody claimed in time: pending -> failed. Return whether it still waited."""
     expired = session.execute(
         text("""
@@ -298,7 +298,7 @@ def expire_job(session: Session, *, job_id: uuid.UUID, failure: Failure) -> bool
 
 
 def _guarded(
-    session: Session,
+    session: Executor,
     changes: str,
     *,
     job_id: uuid.UUID,
@@ -324,7 +324,7 @@ def _guarded(
     raise LeaseLostError(job_id)
 
 
-def _finished_by(session: Session, key: Mapping[str, object]) -> bool:
+def _finished_by(session: Executor, key: Mapping[str, object]) -> bool:
     query = text("""
         SELECT 1 FROM provisioner_jobs
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NOT NULL

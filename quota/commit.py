@@ -12,22 +12,66 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from db.engine import Database
+from db.errors import LeaseLostError
 from db.faults import fault_point
-from db.states import hold_lease
 from quota.errors import CostError
-from quota.usage import allowance, consumption
+from quota.usage import ALLOWANCE, CONSUMPTION
 
 MAX_COST = 2**31 - 1
-# How long one wait for the account row lasts before `on_wait` is asked whether to go on.
-WAIT_SLICE = timedelta(seconds=1)
+
+# A statement that waits for a lock reads with the snapshot from before the wait, so the lock and
+# the sums are two. What the first one reads does not change while this build is unfinished.
+LOCK_ACCOUNT = text("""
+    SELECT workspace.organization_id,
+           workspace.owner_id,
+           build.id AS build_id,
+           previous.daily_cost AS previous_cost
+    FROM workspace_builds AS build
+    JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+    JOIN quota_accounts AS account
+      ON account.organization_id = workspace.organization_id
+     AND account.owner_id = workspace.owner_id
+    LEFT JOIN workspace_builds AS previous
+      ON previous.workspace_id = build.workspace_id
+     AND previous.build_number = build.build_number - 1
+    WHERE build.job_id = :job_id
+    FOR UPDATE OF account
+""")
+# Of several first commits of an owner one inserts, and the others wait for it here.
+OPEN_ACCOUNT = text("""
+    INSERT INTO quota_accounts (organization_id, owner_id)
+    SELECT workspace.organization_id, workspace.owner_id
+    FROM workspace_builds AS build
+    JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+    WHERE build.job_id = :job_id
+    ON CONFLICT DO NOTHING
+""")
+# The account comes before the job in lock order; nothing else takes both.
+READ_FIGURES = text(f"""
+    WITH held AS (
+        UPDATE provisioner_jobs
+        SET stage = 'commit_quota', updated_at = now()
+        WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+        RETURNING id
+    )
+    SELECT (SELECT count(*) FROM held) AS held,
+           ({ALLOWANCE}) AS budget,
+           ({CONSUMPTION}) AS consumed
+""")
+WRITE_DECISION = text("""
+    UPDATE workspace_builds
+    SET daily_cost = CASE WHEN :ok THEN :daily_cost ELSE 0 END,
+        quota_budget = :budget,
+        quota_credits_consumed = :credits_consumed,
+        updated_at = now()
+    WHERE id = :build_id
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +107,8 @@ def commit_quota(
     refused, not at all.
 
     Args:
-        on_wait: called about every second while another commit of this owner holds the
-            account; what it raises ends the wait.
+        on_wait: called each time that the connection's lock timeout has passed while another
+            commit of this owner holds the account; what it raises ends the wait.
 
     Raises:
         CostError: the cost is not a whole number from 0 to 2**31 - 1.
@@ -74,8 +118,8 @@ def commit_quota(
         raise CostError(f"a daily cost is a whole number from 0 to {MAX_COST}, not {daily_cost!r}")
     while True:
         try:
-            with database.begin() as session:
-                return _decide(session, job_id, daily_cost, lease_token)
+            with database.transact() as connection:
+                return _decide(connection, job_id, daily_cost, lease_token)
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
@@ -83,86 +127,46 @@ def commit_quota(
 
 
 def _decide(
-    session: Session, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
+    connection: Connection, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
 ) -> QuotaDecision:
-    account = _load_account(session, job_id)
-    _lock_account(session, account)
+    account = _lock_account(connection, job_id)
     fault_point("commit_quota.locked")
-    # The account comes before the job in lock order; nothing else takes both.
-    hold_lease(session, job_id=job_id, lease_token=lease_token)
-    scope = {"organization_id": account.organization_id, "owner_id": account.owner_id}
-    budget = allowance(session, **scope)
-    consumed = consumption(session, **scope, without_build=account.build_id)
-    is_cheaper = account.previous_cost is not None and daily_cost < account.previous_cost
-    ok = consumed + daily_cost <= budget or is_cheaper or daily_cost == 0
-    decision = QuotaDecision(
-        ok=ok, budget=budget, credits_consumed=consumed + daily_cost if ok else consumed
-    )
-    _write_decision(session, account.build_id, decision, daily_cost)
-    return decision
-
-
-def _load_account(session: Session, job_id: uuid.UUID) -> _Account:
-    row = session.execute(
-        text("""
-            SELECT workspace.organization_id,
-                   workspace.owner_id,
-                   build.id AS build_id,
-                   previous.daily_cost AS previous_cost
-            FROM workspace_builds AS build
-            JOIN workspaces AS workspace ON workspace.id = build.workspace_id
-            LEFT JOIN workspace_builds AS previous
-                   ON previous.workspace_id = build.workspace_id
-                  AND previous.build_number = build.build_number - 1
-            WHERE build.job_id = :job_id
-        """),
-        {"job_id": job_id},
-    ).one()
-    return _Account(**row._asdict())
-
-
-def _lock_account(session: Session, account: _Account) -> None:
-    key = {"organization_id": account.organization_id, "owner_id": account.owner_id}
-    session.execute(
-        text("SELECT set_config('lock_timeout', :timeout, true)"),
-        {"timeout": f"{int(WAIT_SLICE.total_seconds() * 1000)}ms"},
-    )
-    lock = text("""
-        SELECT 1
-        FROM quota_accounts
-        WHERE organization_id = :organization_id AND owner_id = :owner_id
-        FOR UPDATE
-    """)
-    if session.execute(lock, key).first() is None:
-        # The first commit of this owner; of several, one inserts and the others wait for it here.
-        session.execute(
-            text("""
-                INSERT INTO quota_accounts (organization_id, owner_id)
-                VALUES (:organization_id, :owner_id)
-                ON CONFLICT DO NOTHING
-            """),
-            key,
-        )
-        session.execute(lock, key)
-
-
-def _write_decision(
-    session: Session, build_id: uuid.UUID, decision: QuotaDecision, daily_cost: int
-) -> None:
-    session.execute(
-        text("""
-            UPDATE workspace_builds
-            SET daily_cost = CASE WHEN :ok THEN :daily_cost ELSE 0 END,
-                quota_budget = :budget,
-                quota_credits_consumed = :credits_consumed,
-                updated_at = now()
-            WHERE id = :build_id
-        """),
+    figures = connection.execute(
+        READ_FIGURES,
         {
-            "build_id": build_id,
+            "job_id": job_id,
+            "lease_token": lease_token,
+            "organization_id": account.organization_id,
+            "owner_id": account.owner_id,
+            "without_build": account.build_id,
+        },
+    ).one()
+    if not figures.held:
+        raise LeaseLostError(job_id)
+    is_cheaper = account.previous_cost is not None and daily_cost < account.previous_cost
+    ok = figures.consumed + daily_cost <= figures.budget or is_cheaper or daily_cost == 0
+    decision = QuotaDecision(
+        ok=ok,
+        budget=figures.budget,
+        credits_consumed=figures.consumed + daily_cost if ok else figures.consumed,
+    )
+    connection.execute(
+        WRITE_DECISION,
+        {
+            "build_id": account.build_id,
             "ok": decision.ok,
             "daily_cost": daily_cost,
             "budget": decision.budget,
             "credits_consumed": decision.credits_consumed,
         },
     )
+    return decision
+
+
+def _lock_account(connection: Connection, job_id: uuid.UUID) -> _Account:
+    key = {"job_id": job_id}
+    row = connection.execute(LOCK_ACCOUNT, key).one_or_none()
+    if row is None:
+        connection.execute(OPEN_ACCOUNT, key)
+        row = connection.execute(LOCK_ACCOUNT, key).one()
+    return _Account(**row._asdict())

@@ -9,25 +9,44 @@ from __future__ import annotations
 import uuid
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+
+from db.engine import Executor
+
+ALLOWANCE = """
+    SELECT coalesce(sum(groups.quota_allowance), 0)::bigint
+    FROM group_members_expanded AS member
+    JOIN groups ON groups.id = member.group_id
+    WHERE member.user_id = :owner_id AND groups.organization_id = :organization_id
+"""
+# The lateral query takes one index entry per workspace (build_number with daily_cost), however
+# many builds there are; DISTINCT ON over all builds would read every one of them.
+CONSUMPTION = """
+    SELECT coalesce(sum(latest.daily_cost), 0)::bigint
+    FROM workspaces
+    CROSS JOIN LATERAL (
+        SELECT build.id, build.daily_cost
+        FROM workspace_builds AS build
+        WHERE build.workspace_id = workspaces.id
+        ORDER BY build.build_number DESC
+        LIMIT 1
+    ) AS latest
+    WHERE workspaces.owner_id = :owner_id
+      AND workspaces.organization_id = :organization_id
+      AND NOT workspaces.deleted
+      AND latest.id IS DISTINCT FROM :without_build
+"""
 
 
-def allowance(session: Session, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
+def allowance(session: Executor, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
     """Return the owner's budget in credits per day: the sum over all groups, Everyone included."""
     total = session.execute(
-        text("""
-            SELECT coalesce(sum(groups.quota_allowance), 0)::bigint
-            FROM group_members_expanded AS member
-            JOIN groups ON groups.id = member.group_id
-            WHERE member.user_id = :owner_id AND groups.organization_id = :organization_id
-        """),
-        {"owner_id": owner_id, "organization_id": organization_id},
+        text(ALLOWANCE), {"owner_id": owner_id, "organization_id": organization_id}
     ).scalar_one()
     return int(total)
 
 
 def consumption(
-    session: Session,
+    session: Executor,
     *,
     organization_id: uuid.UUID,
     owner_id: uuid.UUID,
@@ -41,24 +60,8 @@ def consumption(
     Args:
         without_build: a build that counts as 0, so that a re-run is not charged twice.
     """
-    # The lateral query takes one index entry per workspace (build_number with daily_cost), however
-    # many builds there are; DISTINCT ON over all builds would read every one of them.
     total = session.execute(
-        text("""
-            SELECT coalesce(sum(latest.daily_cost), 0)::bigint
-            FROM workspaces
-            CROSS JOIN LATERAL (
-                SELECT build.id, build.daily_cost
-                FROM workspace_builds AS build
-                WHERE build.workspace_id = workspaces.id
-                ORDER BY build.build_number DESC
-                LIMIT 1
-            ) AS latest
-            WHERE workspaces.owner_id = :owner_id
-              AND workspaces.organization_id = :organization_id
-              AND NOT workspaces.deleted
-              AND latest.id IS DISTINCT FROM :without_build
-        """),
+        text(CONSUMPTION),
         {
             "owner_id": owner_id,
             "organization_id": organization_id,
