@@ -14,7 +14,14 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from chattool import CountingAuthorization, ToolContext, ToolSettings
+from chattool import (
+    AuthorizationError,
+    CountingAuthorization,
+    ToolContext,
+    ToolSettings,
+    create_workspace,
+    start_workspace,
+)
 from db.chats import BoundWorkspace, bind_chat, find_bound_workspace, open_chat
 from db.enums import JobStatus, ProvisionerType, Transition, UserStatus
 from db.models import Organization, Template, User, Workspace
@@ -164,3 +171,20 @@ def make_chat(factory: Factory, work_root: Path, *, allowance: int = 40) -> Chat
         template=template,
         work_root=work_root,
     )
+
+
+def call(chat: Chat, tool: str) -> dict[str, Any]:
+    """Call the tool of that short name."""
+    if tool == "create":
+        return create_workspace(chat.context(), template_id="dev")
+    return start_workspace(chat.context())
+
+
+def failing(chat: Chat) -> Chat:
+    """The chat, whose owner nobody can authorize."""
+
+    def fail() -> None:
+        raise AuthorizationError("load user authorization: no answer")
+
+    chat.authorization = CountingAuthorization(before=fail)
+    return chat
