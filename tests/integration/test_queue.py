@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from db.enums import JobStatus, ProvisionerType
+from db.errors import InvalidError
+from db.queue import OverdueJob, overdue_jobs, queue_depths
+from db.tags import queue_name
+from db.workers import register_worker, sign_off_worker, touch_worker
+from tests.factory import Factory
+
+GPU = {"gpu": "yes"}
+
+
+def register(factory: Factory, name: str = "one", **facts) -> uuid.UUID:
+    known = {
+        "tags": {},
+        "provisioners": [ProvisionerType.ECHO],
+        "concurrency": 4,
+        "version": "1",
+        "hostname": "host",
+    }
+    with factory.database.begin() as session:
+        return register_worker(session, name=name, **(known | facts))
+
+
+def depths(factory: Factory) -> dict[str, tuple[int, int, int]]:
+    with factory.database.begin() as session:
+        return {
+            found.queue: (found.depth, found.workers, found.slots)
+            for found in queue_depths(session)
+        }
+
+
+def execute(factory: Factory, statement: str) -> None:
+    with factory.database.begin() as session:
+        session.execute(text(statement))
+
+
+def test_an_idle_system_has_no_queues(factory: Factory) -> None:
+    assert depths(factory) == {}
+
+
+def test_a_queue_counts_what_waits_and_not_what_runs_or_ended(factory: Factory) -> None:
+    factory.finished_build()
+    factory.finished_build(status=JobStatus.FAILED)
+    factory.running_build()
+    for _ in range(2):
+        factory.build(factory.any_workspace())
+    assert depths(factory) == {"builds": (2, 0, 0)}
+
+
+def test_a_queue_knows_the_workers_that_serve_it(factory: Factory) -> None:
+    register(factory, "one")
+    register(factory, "two", concurrency=3)
+    register(factory, "three", tags=GPU)
+    factory.build(factory.any_workspace())
+    assert depths(factory) == {"builds": (1, 2, 7), queue_name(GPU): (0, 1, 4)}
+
+
+def test_a_queue_that_nobody_serves_is_listed(factory: Factory) -> None:
+    register(factory)
+    factory.build(factory.any_workspace(tags=GPU))
+    assert depths(factory)[queue_name(GPU)] == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "last_seen_at = now() - interval '91 seconds'",
+        "last_seen_at = NULL",
+        "stopped_at = now()",
+        "draining = true",
+    ],
+)
+def test_a_worker_that_is_away_serves_nothing(factory: Factory, change: str) -> None:
+    register(factory)
+    execute(factory, f"UPDATE provisioner_daemons SET {change}")
+    assert depths(factory) == {}
+
+
+def test_the_age_of_the_oldest_job_is_told(factory: Factory) -> None:
+    factory.build(factory.any_workspace())
+    execute(
+        factory,
+        "UPDATE provisioner_jobs SET created_at = now() - interval '1 hour'"
+        " WHERE completed_at IS NULL",
+    )
+    with factory.database.begin() as session:
+        assert queue_depths(session)[0].oldest_s >= 3600
+
+
+def test_a_worker_that_starts_again_keeps_its_row(factory: Factory) -> None:
+    first = register(factory, "One")
+    with factory.database.begin() as session:
+        touch_worker(session, worker_id=first, draining=True)
+        sign_off_worker(session, worker_id=first)
+    assert depths(factory) == {}
+    assert register(factory, "one", concurrency=2) == first
+    assert depths(factory) == {"builds": (0, 1, 2)}
+
+
+def test_a_worker_of_a_user_may_have_the_name_of_another(factory: Factory) -> None:
+    mine = {"scope": "user", "owner": "aaa"}
+    assert register(factory) != register(factory, tags=mine)
+
+
+def test_a_sign_of_life_brings_a_worker_back(factory: Factory) -> None:
+    worker_id = register(factory)
+    execute(factory, "UPDATE provisioner_daemons SET last_seen_at = NULL")
+    with factory.database.begin() as session:
+        touch_worker(session, worker_id=worker_id)
+    assert depths(factory) == {"builds": (0, 1, 4)}
+
+
+def test_a_worker_with_tags_that_mean_nothing_is_refused(factory: Factory) -> None:
+    with pytest.raises(InvalidError):
+        register(factory, tags={"scope": "user"})
+
+
+def overdue(factory: Factory, **facts: int) -> list[OverdueJob]:
+    with factory.database.begin() as session:
+        return overdue_jobs(session, limit=timedelta(minutes=30), **facts)
+
+
+AGE = "now() - interval '1 hour'"
+
+
+def test_a_job_that_waits_too_long_is_overdue(factory: Factory) -> None:
+    build = factory.build(factory.any_workspace())
+    assert overdue(factory) == []
+    age(factory, "created_at", "updated_at")
+    assert overdue(factory) == [OverdueJob(job_id=build.job_id, transition="start")]
+
+
+def test_a_job_that_was_put_back_waits_anew(factory: Factory) -> None:
+    factory.build(factory.any_workspace())
+    age(factory, "created_at")
+    assert overdue(factory) == []
+
+
+def test_a_job_that_runs_is_not_overdue(factory: Factory) -> None:
+    factory.running_build()
+    age(factory, "created_at", "updated_at")
+    assert overdue(factory) == []
+
+
+def test_overdue_jobs_come_in_bounded_numbers(factory: Factory) -> None:
+    for _ in range(3):
+        factory.build(factory.any_workspace())
+    age(factory, "created_at", "updated_at")
+    assert len(overdue(factory, count=2)) == 2
+
+
+def age(factory: Factory, *columns: str) -> None:
+    changes = ", ".join(f"{column} = {AGE}" for column in columns)
+    execute(factory, f"UPDATE provisioner_jobs SET {changes} WHERE completed_at IS NULL")
