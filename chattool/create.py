@@ -116,7 +116,7 @@ def _create(
             session, owner_id=context.owner_id, organization_id=context.organization_id
         )
         workspace_name = choose_name(name, seed=template.name)
-        workspace = _insert_workspace(session, owner, template, workspace_name)
+        workspace = _insert_workspace(session, owner, template, workspace_name, bound)
         build = enqueue_build(
             session,
             workspace_id=workspace.id,
@@ -150,14 +150,20 @@ def _choice(session: Session, context: ToolContext) -> str:
 
 
 def _insert_workspace(
-    session: Session, owner: AuthorizedOwner, template: Template, name: str
+    session: Session,
+    owner: AuthorizedOwner,
+    template: Template,
+    name: str,
+    bound: BoundWorkspace | None,
 ) -> Workspace:
     try:
         return workspaces.create_workspace(
             session, owner=session.get_one(User, owner.id), template=template, name=name
         )
     except ConflictError as error:
-        raise ConflictError(f"{error}; choose another name") from error
+        is_own = bound is not None and bound.name.lower() == f"{owner.username}/{name}".lower()
+        instead = "use start_workspace to build it again, or " if is_own else ""
+        raise ConflictError(f"{error}; {instead}choose another name") from error
 
 
 def _created(context: ToolContext, made: BoundWorkspace) -> Answer:

@@ -195,7 +195,7 @@ def _loaded(extension: EntryPoint) -> click.Command:
         raise click.ClickException(
             f"the command {extension.name!r} of another package cannot be loaded: {error}"
         ) from error
-    return command
+    return _with_paragraphs(command)
 
 
 def _summary(name: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from chattool import (
     create_workspace,
 )
+from db.enums import JobStatus
 from db.models import Template, User, WorkspaceBuild
 from tests.factory import Factory
 from tests.integration.chattool.chatting import SHORT, Chat, make_chat
@@ -184,6 +185,15 @@ def test_a_name_that_is_taken_is_refused(chat: Chat) -> None:
     chat.factory.workspace(owner=chat.owner, template=chat.template, name="box")
     answer = create_workspace(chat.context(), template_id="dev", name="box")
     assert answer == {"error": "user 'alice' already has a workspace 'box'; choose another name"}
+
+
+def test_a_retry_by_the_name_of_the_failed_workspace_is_to_be_a_start(chat: Chat) -> None:
+    workspace, _ = chat.ended(status=JobStatus.FAILED)
+    answer = create_workspace(chat.context(), template_id="dev", name=workspace.name)
+    assert answer == {
+        "error": f"user 'alice' already has a workspace {workspace.name!r};"
+        " use start_workspace to build it again, or choose another name"
+    }
 
 
 def test_a_missing_parameter_is_the_builds_own_failure(chat: Chat) -> None:

@@ -11,9 +11,10 @@ from chattool import (
     WorkspaceBuildError,
     wait_for_build,
 )
+from db.engine import open_database
 from db.enums import JobErrorCode, JobStatus
 from db.errors import NotFoundError
-from tests.integration.chattool.chatting import SHORT, Chat
+from tests.integration.chattool.chatting import SHORT, Chat, call
 
 
 def test_waiting_returns_the_build_that_succeeded(chat: Chat) -> None:
@@ -54,3 +55,11 @@ def test_waiting_ends_with_the_time_limit(chat: Chat) -> None:
 def test_there_is_no_waiting_for_a_build_that_does_not_exist(chat: Chat) -> None:
     with pytest.raises(NotFoundError, match="there is no workspace build"):
         wait_for_build(chat.factory.database, uuid.uuid4())
+
+
+@pytest.mark.parametrize("tool", ["create", "start"])
+def test_a_database_that_takes_no_connection_is_answered(chat: Chat, tool: str) -> None:
+    chat.factory.database = open_database("postgresql://nobody@127.0.0.1:1/none")
+    assert call(chat, tool) == {
+        "error": "the database is busy or away; call this tool again in a moment"
+    }
