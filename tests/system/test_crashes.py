@@ -1,0 +1,322 @@
+"""Workers and Terraform killed at every named point of real builds: nothing is lost.
+
+The victims of one table die at the same time, each at its own point, and one more worker on the
+same host (or, where the host is lost, on another) then brings everything to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import text
+
+from db.enums import FailureReason, JobStatus, Transition
+from tests.system.cluster import REPOSITORY, Cluster, Worker, wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+NOT_CLAIMED = ("claim.begin",)
+BEFORE_APPLY = (
+    "claim.committed",
+    "set_up.begin",
+    "set_up.end",
+    "init.begin",
+    "init.end",
+    "plan.begin",
+    "plan.end",
+    "commit_quota.begin",
+    "commit_quota.locked",
+    "commit_quota.end",
+)
+IN_APPLY = (
+    "apply.begin",
+    "checkpoint.begin",
+    "checkpoint.committed",
+    "apply.end",
+    "finish.begin",
+    "finish.written",
+)
+AFTERWARDS = ("finish.committed",)
+MACHINES = {"kind": "machines"}
+WITHOUT_DIRECTORY = ("claim.committed",)
+"""Only the end of the lease tells that the worker is gone."""
+POINTS = (*NOT_CLAIMED, *BEFORE_APPLY, *IN_APPLY, *AFTERWARDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crash:
+    """A build whose worker was killed, after everything has come to its end."""
+
+    row: Mapping[str, Any]
+    made: set[str]  #: machines in the cloud
+    known: set[str]  #: machines in the stored state
+    next: Mapping[str, Any]  #: the delete build after it
+
+
+@pytest.fixture(scope="module")
+def crashes(shared: Cluster) -> Mapping[str, Crash]:
+    """One crash for each point, all at once."""
+    victims = {point: _start_victim(shared, point) for point in POINTS}
+    for victim in victims.values():
+        wait_until(victim.is_ready, f"{victim.name} to become ready")
+    jobs = {
+        # A machine's provider takes seconds to start: only where there is something to lose.
+        **_claimed(shared, [*NOT_CLAIMED, *BEFORE_APPLY], template="plain"),
+        **_claimed(shared, [*IN_APPLY, *AFTERWARDS], template="machine", tags=MACHINES),
+    }
+    for victim in victims.values():
+        wait_until(victim.has_ended, f"the end of {victim.name}")
+    shared.start_worker("rescuer", host="crashes", wait=False)
+    shared.start_worker("rescuer-of-machines", host="crashes", wait=False, tags="kind=machines")
+    shared.finish(*jobs.values(), within_s=90)
+    shared.settle()
+    return _told(shared, jobs)
+
+
+def _start_victim(cluster: Cluster, point: str) -> Worker:
+    needs_lease = point in WITHOUT_DIRECTORY
+    return cluster.start_worker(
+        point,
+        wait=False,
+        concurrency=1,
+        faults=f"{point}=kill",
+        host="crashes",
+        tags="" if point in (*NOT_CLAIMED, *BEFORE_APPLY) else "kind=machines",
+        # They are not to repair what the others leave.
+        lease_seconds=12 if needs_lease else 60,
+        sweep_seconds=6 if needs_lease else 30,
+    )
+
+
+def _claimed(
+    cluster: Cluster,
+    points: Sequence[str],
+    *,
+    template: str,
+    tags: Mapping[str, str] | None = None,
+) -> Mapping[str, uuid.UUID]:
+    """Enqueue a build for each of the points and return whose it was."""
+    jobs = {cluster.enqueue(cluster.workspace(template, tags=tags)) for _ in points}
+    claimed: dict[str, uuid.UUID] = {}
+    late = [point for point in points if point in NOT_CLAIMED]
+
+    def all_claimed() -> bool:
+        with cluster.database.begin() as session:
+            rows = session.execute(
+                text("""
+                    SELECT worker.name, job.id
+                    FROM provisioner_jobs AS job
+                    JOIN provisioner_daemons AS worker ON worker.id = job.worker_id
+                """)
+            )
+            claimed.update({name: job for name, job in rows if job in jobs})
+        return len(claimed) == len(points) - len(late)
+
+    wait_until(all_claimed, "each victim to claim a job")
+    return {**claimed, **dict(zip(late, jobs - set(claimed.values()), strict=True))}
+
+
+def _told(cluster: Cluster, jobs: Mapping[str, uuid.UUID]) -> Mapping[str, Crash]:
+    rows = {point: cluster.row(job) for point, job in jobs.items()}
+    spaces = {point: row["workspace"] for point, row in rows.items()}
+    machines = {
+        point: (cluster.machines(space), cluster.known_machines(space))
+        for point, space in spaces.items()
+    }
+    deletes = {point: cluster.enqueue(space, Transition.DELETE) for point, space in spaces.items()}
+    cluster.finish(*deletes.values(), within_s=90)
+    return {
+        point: Crash(
+            row=row,
+            made=machines[point][0],
+            known=machines[point][1],
+            next=cluster.row(deletes[point]),
+        )
+        for point, row in rows.items()
+    }
+
+
+@pytest.mark.parametrize("point", [*NOT_CLAIMED, *BEFORE_APPLY])
+def test_a_build_whose_worker_died_before_apply_runs_again(
+    crashes: Mapping[str, Crash], point: str
+) -> None:
+    assert crashes[point].row["status"] == JobStatus.SUCCEEDED, crashes[point].row["error"]
+
+
+@pytest.mark.parametrize("point", BEFORE_APPLY)
+def test_running_again_takes_one_more_attempt(crashes: Mapping[str, Crash], point: str) -> None:
+    assert crashes[point].row["attempt"] == 2
+
+
+@pytest.mark.parametrize("point", IN_APPLY)
+def test_a_build_whose_worker_died_in_apply_is_closed_as_failed(
+    crashes: Mapping[str, Crash], point: str
+) -> None:
+    row = crashes[point].row
+    assert (row["status"], row["failure_reason"], row["error_code"]) == (
+        JobStatus.FAILED,
+        FailureReason.WORKER_LOST,
+        None,
+    )
+
+
+def test_a_build_whose_ending_was_committed_stays_as_it_ended(
+    crashes: Mapping[str, Crash],
+) -> None:
+    row = crashes["finish.committed"].row
+    assert (row["status"], row["attempt"]) == (JobStatus.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_every_machine_stands_in_the_stored_state(
+    crashes: Mapping[str, Crash], point: str
+) -> None:
+    assert crashes[point].made == crashes[point].known
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_no_machine_is_made_twice(crashes: Mapping[str, Crash], point: str) -> None:
+    assert len(crashes[point].made) <= 1
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_the_next_build_needs_no_help(crashes: Mapping[str, Crash], point: str) -> None:
+    assert crashes[point].next["status"] == JobStatus.SUCCEEDED, crashes[point].next["error"]
+
+
+@pytest.mark.parametrize("point", [*BEFORE_APPLY, *IN_APPLY])
+def test_a_build_that_was_interrupted_is_charged_once(
+    crashes: Mapping[str, Crash], point: str
+) -> None:
+    assert crashes[point].row["daily_cost"] == 4
+
+
+def test_nothing_is_left_after_all_crashes(
+    crashes: Mapping[str, Crash], shared: Cluster
+) -> None:
+    assert (shared.remains(), shared.machines()) == ({}, set())
+
+
+def test_a_build_whose_caller_died_after_its_commit_runs(
+    crashes: Mapping[str, Crash], shared: Cluster
+) -> None:
+    workspace = shared.workspace()
+    code = (
+        "import os, uuid; from db.engine import open_database;"
+        "from worker.enqueue import enqueue_build; from db.enums import Transition\n"
+        "with open_database(os.environ['URL']).begin() as session:\n"
+        "    enqueue_build(session, workspace_id=uuid.UUID(os.environ['WORKSPACE']),"
+        " transition=Transition.START, ring=lambda queue: True)\n"
+    )
+    caller = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "URL": shared.database_url,
+            "WORKSPACE": str(workspace),
+            "PROVISIONERD_FAULTS": "enqueue.committed=kill",
+        },
+    )
+
+    assert caller.returncode == -signal.SIGKILL
+    wait_until(lambda: shared.machines(workspace), "the build to run")
+
+
+# Kills at places where Terraform is at work: held up there by a program in its place.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A build that Terraform works on."""
+
+    job_id: uuid.UUID
+    workspace_id: uuid.UUID
+    worker: Worker
+
+
+def _hold(cluster: Cluster, command: str, *, host: str) -> Held:
+    """Start a build and return when its Terraform has come to ``command``."""
+    name = f"{host}-{command}"
+    binary = _waiting_terraform(cluster.directory / f"terraform-{name}", command)
+    worker = cluster.start_worker(
+        name, host=host, terraform_binary=binary, concurrency=1, sweep_seconds=3
+    )
+    workspace_id = cluster.workspace("slow", create_seconds=60)
+    job_id = cluster.enqueue(workspace_id)
+    if command == "apply":
+        wait_until(lambda: cluster.known_machines(workspace_id), "a machine in a checkpoint")
+        wait_until(lambda: len(cluster.machines()) >= 5, "all machines to be on their way")
+    else:
+        wait_until(binary.with_name(binary.name + ".reached").exists, f"terraform {command}")
+    return Held(job_id=job_id, workspace_id=workspace_id, worker=worker)
+
+
+def _waiting_terraform(path: Path, command: str) -> Path:
+    """A program that does as Terraform does, but hangs when it comes to ``command``."""
+    hang = f'touch {path}.reached; sleep 600 & wait' if command != "apply" else "true"
+    path.write_text(f'#!/bin/sh\nif [ "$1" = {command} ]; then {hang}; fi\nexec terraform "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def _kill_both(held: Held) -> None:
+    held.worker.kill(with_terraform=True)
+
+
+def _kill_worker(held: Held) -> None:
+    held.worker.kill()
+
+
+def _kill_terraform(held: Held) -> None:
+    for process in held.worker.terraforms():
+        process.kill()
+
+
+Kill = Callable[[Held], None]
+
+RUNS_AGAIN = (JobStatus.SUCCEEDED, None)
+IS_LOST = (JobStatus.FAILED, FailureReason.WORKER_LOST)
+HAS_FAILED = (JobStatus.FAILED, FailureReason.TERRAFORM)
+
+HELD = [
+    pytest.param("init", _kill_both, RUNS_AGAIN, id="worker and Terraform in init"),
+    pytest.param("plan", _kill_both, RUNS_AGAIN, id="worker and Terraform in plan"),
+    pytest.param("plan", _kill_worker, RUNS_AGAIN, id="worker alone in plan"),
+    pytest.param("apply", _kill_both, IS_LOST, id="worker and Terraform in apply"),
+    pytest.param("apply", _kill_worker, IS_LOST, id="worker alone in apply"),
+    pytest.param("init", _kill_terraform, HAS_FAILED, id="Terraform alone in init"),
+    pytest.param("apply", _kill_terraform, HAS_FAILED, id="Terraform alone in apply"),
+]
+
+
+
+
+@pytest.mark.parametrize(("command", "kill", "expected"), HELD)
+def test_a_kill_while_terraform_works_needs_no_help(
+    shared: Cluster,
+    command: str,
+    kill: Kill,
+    expected: tuple[JobStatus, FailureReason | None],
+) -> None:
+    held = _hold(shared, command, host=f"held-{uuid.uuid4().hex[:6]}")
+    kill(held)
+    if kill is not _kill_terraform:
+        shared.start_worker(f"rescuer-{held.worker.name}", host=held.worker.work_dir.name)
+
+    shared.finish(held.job_id)
+
+    row = shared.row(held.job_id)
+    assert (row["status"], row["failure_reason"]) == expected
+
