@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.engine import sql
 from db.workers import STALE_AFTER
 
 FORGOTTEN_AFTER = timedelta(days=7)
@@ -33,7 +33,7 @@ class Fleet:
 def read_fleet(session: Session) -> Fleet:
     """Read the numbers, with one statement each for workers, waiting jobs and leases."""
     leases = session.execute(
-        text("""
+        sql("""
             SELECT count(*) FILTER (WHERE job.canceled_at IS NULL) AS running,
                    count(*) FILTER (WHERE job.canceled_at IS NOT NULL) AS canceling,
                    extract(epoch FROM min(leases.expires_at) - now())::float AS least_s
@@ -42,7 +42,7 @@ def read_fleet(session: Session) -> Fleet:
         """)
     ).one()
     pending = session.execute(
-        text("""
+        sql("""
             SELECT count(*)
             FROM provisioner_jobs
             WHERE started_at IS NULL AND completed_at IS NULL
@@ -60,7 +60,7 @@ def read_fleet(session: Session) -> Fleet:
 
 def _workers(session: Session) -> tuple[dict[str, int], int]:
     rows = session.execute(
-        text("""
+        sql("""
             SELECT status, count(*) AS workers, sum(concurrency) AS slots
             FROM (
                 SELECT concurrency,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
-from db.engine import Executor
+from db.engine import Executor, sql
 from db.enums import FailureReason, JobStatus, Stage
 from db.results import BuildResult
 from db.states import State
@@ -56,7 +56,7 @@ def renew_leases(
 ) -> list[RenewedLease]:
     """Extend the leases named by ``tokens``; those that are not returned are lost."""
     rows = session.execute(
-        text("""
+        sql("""
             UPDATE leases
             SET expires_at = now() + :lease
             FROM provisioner_jobs AS job
@@ -76,7 +76,7 @@ def reap_expired_lease(session: Executor, *, max_attempts: int) -> ReapedJob | N
     the newest state that its worker stored. Sweepers do not wait for each other.
     """
     lost = session.execute(
-        text(f"{LOST_JOB} WHERE leases.expires_at < now() {FIRST_FREE}")
+        sql(f"{LOST_JOB} WHERE leases.expires_at < now() {FIRST_FREE}")
     ).one_or_none()
     return _close(session, lost, state=None, max_attempts=max_attempts) if lost else None
 
@@ -99,7 +99,7 @@ def reap_lease(
     """
     lost = session.execute(
         # Waits for the rows: "locked by somebody" must not look like "not ours any more".
-        text(f"{LOST_JOB} WHERE job.id = :job_id AND leases.token = :token {LOCKED}"),
+        sql(f"{LOST_JOB} WHERE job.id = :job_id AND leases.token = :token {LOCKED}"),
         {"job_id": job_id, "token": lease_token},
     ).one_or_none()
     return _close(session, lost, state=state, max_attempts=max_attempts) if lost else None
@@ -135,7 +135,7 @@ def _take_over(session: Executor, job_id: uuid.UUID) -> uuid.UUID:
     """Give the job a token of our own, so that nothing the lost worker still sends fits."""
     token = uuid.uuid4()
     session.execute(
-        text("UPDATE provisioner_jobs SET lease_token = :token WHERE id = :job_id"),
+        sql("UPDATE provisioner_jobs SET lease_token = :token WHERE id = :job_id"),
         {"token": token, "job_id": job_id},
     )
     return token

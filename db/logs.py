@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
-
-from db.engine import Executor
-from db.enums import LogLevel, LogSource
+from db.engine import Executor, sql
+from db.enums import LogLevel, LogSource, Stage
 from db.errors import LeaseLostError
 from db.models import LOG_LIMIT_BYTES
 
@@ -36,22 +34,27 @@ def append_logs(
     lease_token: uuid.UUID,
     rows: Sequence[LogRow],
     overflowed: bool = False,
+    stage: Stage | None = None,
 ) -> None:
-    """Store lines of a running job, and their size on its row, in one statement.
+    """Store lines of a running job, their size and its stage on its row, in one statement.
 
     Args:
+        stage: how far the job is by now; None leaves what stands.
         overflowed: whether lines were left out for size; the mark stays once set.
 
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
     stored = session.execute(
-        text("""
+        sql("""
             WITH held AS (
                 UPDATE provisioner_jobs
                 -- A batch whose COMMIT lost its answer is stored again: never above the limit.
                 SET logs_length = least(logs_length + :length, :limit),
-                    logs_overflowed = logs_overflowed OR :overflowed
+                    logs_overflowed = logs_overflowed OR :overflowed,
+                    -- Lines come late: they must not take back that the job has come to apply.
+                    stage = CASE WHEN stage = 'apply' THEN stage
+                                 ELSE coalesce(:job_stage, stage) END
                 WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
                 RETURNING id
             ), stored AS (
@@ -74,6 +77,7 @@ def append_logs(
             "length": logs_size(rows),
             "limit": LOG_LIMIT_BYTES,
             "overflowed": overflowed,
+            "job_stage": stage,
             "created_at": [row.created_at for row in rows],
             "source": [row.source.value for row in rows],
             "level": [row.level.value for row in rows],

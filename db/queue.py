@@ -6,9 +6,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.engine import sql
 from db.workers import STALE_AFTER
 
 
@@ -26,7 +26,7 @@ class QueueDepth:
 def queue_depths(session: Session) -> list[QueueDepth]:
     """Return every queue that has waiting jobs or live workers, by name."""
     rows = session.execute(
-        text("""
+        sql("""
             WITH waiting AS (
                 SELECT queue, count(*) AS depth,
                        extract(epoch FROM now() - min(created_at))::float AS oldest_s
@@ -64,7 +64,7 @@ class WaitingWork:
 def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
     """Return what waits for the worker and how many builds it runs."""
     row = session.execute(
-        text("""
+        sql("""
             SELECT
                 (
                     SELECT count(*)
@@ -98,7 +98,7 @@ class OverdueJob:
 def overdue_jobs(session: Session, *, limit: timedelta, count: int = 100) -> list[OverdueJob]:
     """Return jobs that have waited in their queue for longer than ``limit``, oldest first."""
     rows = session.execute(
-        text("""
+        sql("""
             SELECT job.id AS job_id, coalesce(build.transition::text, '') AS transition
             FROM provisioner_jobs AS job
             LEFT JOIN workspace_builds AS build ON build.job_id = job.id

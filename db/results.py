@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 
-from db.engine import Executor
+from db.engine import Executor, sql
 from db.enums import TimingStage, Transition
 from db.models import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
 from db.states import State, replace_state
@@ -51,15 +51,24 @@ class BuildResult:
     timings: Sequence[TimingRow] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class FinishedBuild:
+    """Whose build a finished job was; nobody's when it was no workspace build."""
+
+    workspace_id: uuid.UUID | None
+    transition: str | None
+
+
 def store_result(
-    session: Executor, *, job_id: uuid.UUID, result: BuildResult, succeeded: bool
+    session: Executor,
+    *,
+    job_id: uuid.UUID,
+    build: FinishedBuild,
+    result: BuildResult,
+    succeeded: bool,
 ) -> None:
     """Write state, resources, timings and the workspace row of a job that is being finished."""
-    build = session.execute(
-        text("SELECT workspace_id, transition FROM workspace_builds WHERE job_id = :job_id"),
-        {"job_id": job_id},
-    ).one_or_none()
-    if build is None:
+    if build.transition is None:
         return
     if result.state is not None:
         replace_state(session, job_id=job_id, state=result.state)
@@ -67,7 +76,7 @@ def store_result(
     _insert_timings(session, job_id, result.timings)
     if succeeded and build.transition == Transition.DELETE:
         session.execute(
-            text("UPDATE workspaces SET deleted = true, updated_at = now() WHERE id = :id"),
+            sql("UPDATE workspaces SET deleted = true, updated_at = now() WHERE id = :id"),
             {"id": build.workspace_id},
         )
 

@@ -11,9 +11,7 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import text
-
-from db.engine import Executor
+from db.engine import Executor, sql
 from db.errors import LeaseLostError
 from db.texts import storable
 
@@ -53,7 +51,7 @@ REPLACE_STATE = """
     WHERE job_id = :job_id
       AND (provisioner_state IS NULL OR (state_lineage = :lineage AND state_serial <= :serial))
 """
-STORE_STATE = text(f"""
+STORE_STATE = sql(f"""
     WITH held AS (
         -- Nobody takes the job over before this statement has ended.
         SELECT id
@@ -102,7 +100,7 @@ def store_recovered_state(session: Executor, *, job_id: uuid.UUID, state: State)
     stored state, and its own state is now the truth.
     """
     build = session.execute(
-        text("""
+        sql("""
             SELECT b.workspace_id, b.build_number, b.state_serial, j.completed_at
             FROM workspace_builds b
             JOIN workspaces w ON w.id = b.workspace_id
@@ -117,7 +115,7 @@ def store_recovered_state(session: Executor, *, job_id: uuid.UUID, state: State)
         # Not closed means that another attempt runs it: this one had not come to apply.
         return RecoveredState.SETTLED
     later = session.execute(
-        text("""
+        sql("""
             SELECT b.job_id, j.started_at IS NOT NULL AS begun
             FROM workspace_builds b
             JOIN provisioner_jobs j ON j.id = b.job_id
@@ -136,7 +134,7 @@ def store_recovered_state(session: Executor, *, job_id: uuid.UUID, state: State)
 def replace_state(session: Executor, *, job_id: uuid.UUID, state: State) -> bool:
     """Write the state on the job's build unless it is older. The caller guards who may write."""
     row = session.execute(
-        text(f"{REPLACE_STATE} RETURNING 1"), {"job_id": job_id, **_columns(state)}
+        sql(f"{REPLACE_STATE} RETURNING 1"), {"job_id": job_id, **_columns(state)}
     )
     return row.first() is not None
 

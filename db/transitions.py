@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import text
-
-from db.engine import Executor
+from db.engine import Executor, sql
 from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage
 from db.errors import ConflictError, LeaseLostError, NotFoundError
-from db.results import BuildResult, store_result
+from db.results import BuildResult, FinishedBuild, store_result
 from db.texts import storable
 
 LEGAL_MOVES: Mapping[str, frozenset[tuple[JobStatus, JobStatus]]] = {
@@ -80,7 +78,7 @@ def claim_job(
     not wait for each other.
     """
     row = session.execute(
-        text("""
+        sql("""
             WITH best AS (
                 SELECT id
                 FROM provisioner_jobs
@@ -136,7 +134,7 @@ def enter_stage(
         LeaseLostError: the token is no longer the job's.
     """
     row = session.execute(
-        text("""
+        sql("""
             UPDATE provisioner_jobs
             SET stage = :stage, updated_at = now()
             WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
@@ -155,17 +153,24 @@ def requeue_job(session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID)
     Raises:
         LeaseLostError: the token is no longer the job's, or a cancel was requested.
     """
-    _guarded(
-        session,
-        """
-        SET started_at = NULL, worker_id = NULL, lease_token = NULL, stage = NULL,
-            updated_at = now()
-        WHERE id = :job_id AND lease_token = :lease_token
-          AND completed_at IS NULL AND canceled_at IS NULL
-        """,
-        job_id=job_id,
-        lease_token=lease_token,
-    )
+    requeued = session.execute(
+        sql("""
+            WITH requeued AS (
+                UPDATE provisioner_jobs
+                SET started_at = NULL, worker_id = NULL, lease_token = NULL, stage = NULL,
+                    updated_at = now()
+                WHERE id = :job_id AND lease_token = :lease_token
+                  AND completed_at IS NULL AND canceled_at IS NULL
+                RETURNING id
+            ), released AS (
+                DELETE FROM leases USING requeued WHERE leases.job_id = requeued.id
+            )
+            SELECT 1 FROM requeued
+        """),
+        {"job_id": job_id, "lease_token": lease_token},
+    ).first()
+    if requeued is None:
+        raise LeaseLostError(job_id)
 
 
 def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
@@ -179,7 +184,7 @@ def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
         ConflictError: the job is finished, or a cancel was already requested.
     """
     row = session.execute(
-        text("""
+        sql("""
             UPDATE provisioner_jobs
             SET canceled_at = now(),
                 completed_at = CASE WHEN started_at IS NULL THEN now() END,
@@ -192,7 +197,7 @@ def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
     if row is not None:
         return JobStatus(row[0])
     found = session.execute(
-        text("SELECT completed_at FROM provisioner_jobs WHERE id = :job_id"), {"job_id": job_id}
+        sql("SELECT completed_at FROM provisioner_jobs WHERE id = :job_id"), {"job_id": job_id}
     ).one_or_none()
     if found is None:
         raise NotFoundError(f"there is no job {job_id}")
@@ -212,18 +217,17 @@ def complete_job(
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    finished = _guarded(
+    build = _finish(
         session,
         """
-        SET completed_at = now(), updated_at = now(), canceled_at = NULL
+        , canceled_at = NULL
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
         """,
         job_id=job_id,
         lease_token=lease_token,
-        repeatable=True,
     )
-    if finished:
-        store_result(session, job_id=job_id, result=result, succeeded=True)
+    if build is not None:
+        store_result(session, job_id=job_id, build=build, result=result, succeeded=True)
 
 
 def finish_cancel_job(
@@ -234,19 +238,17 @@ def finish_cancel_job(
     Raises:
         LeaseLostError: the token is no longer the job's, or no cancel was requested.
     """
-    finished = _guarded(
+    build = _finish(
         session,
         """
-        SET completed_at = now(), updated_at = now()
         WHERE id = :job_id AND lease_token = :lease_token
           AND completed_at IS NULL AND canceled_at IS NOT NULL
         """,
         job_id=job_id,
         lease_token=lease_token,
-        repeatable=True,
     )
-    if finished:
-        store_result(session, job_id=job_id, result=result, succeeded=False)
+    if build is not None:
+        store_result(session, job_id=job_id, build=build, result=result, succeeded=False)
 
 
 def fail_job(
@@ -265,27 +267,25 @@ def fail_job(
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    finished = _guarded(
+    build = _finish(
         session,
         """
-        SET completed_at = now(), updated_at = now(),
-            error = :error, error_code = :error_code, failure_reason = :reason
+        , error = :error, error_code = :error_code, failure_reason = :reason
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
         """,
         job_id=job_id,
         lease_token=lease_token,
-        repeatable=True,
         **_failure_columns(failure),
     )
-    if finished:
-        store_result(session, job_id=job_id, result=result, succeeded=False)
-    return finished
+    if build is not None:
+        store_result(session, job_id=job_id, build=build, result=result, succeeded=False)
+    return build is not None
 
 
 def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> bool:
     """Fail a job that nobody claimed in time: pending -> failed. Return whether it still waited."""
     expired = session.execute(
-        text("""
+        sql("""
             UPDATE provisioner_jobs
             SET completed_at = now(), updated_at = now(),
                 error = :error, error_code = :error_code, failure_reason = :reason
@@ -297,35 +297,44 @@ def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> boo
     return expired is not None
 
 
-def _guarded(
+def _finish(
     session: Executor,
     changes: str,
     *,
     job_id: uuid.UUID,
     lease_token: uuid.UUID,
-    repeatable: bool = False,
     **parameters: object,
-) -> bool:
-    """Update the job if the lease is held, and give the lease up.
+) -> FinishedBuild | None:
+    """Finish the job if the lease is held, give the lease up, and return whose build it was.
 
-    Returns False when ``repeatable`` and this very attempt has already finished the job: the
-    answer to its COMMIT was lost.
+    Returns None when this very attempt has already finished the job: the answer to its COMMIT
+    was lost.
     """
     key = {"job_id": job_id, "lease_token": lease_token}
-    updated = session.execute(
-        text(f"UPDATE provisioner_jobs {changes} RETURNING 1"),
+    row = session.execute(
+        sql(f"""
+            WITH finished AS (
+                UPDATE provisioner_jobs
+                SET completed_at = now(), updated_at = now() {changes}
+                RETURNING id
+            ), released AS (
+                DELETE FROM leases USING finished WHERE leases.job_id = finished.id
+            )
+            SELECT build.workspace_id, build.transition::text
+            FROM finished
+            LEFT JOIN workspace_builds AS build ON build.job_id = finished.id
+        """),
         {**key, **parameters},
-    ).first()
-    if updated is not None:
-        session.execute(text("DELETE FROM leases WHERE job_id = :job_id"), {"job_id": job_id})
-        return True
-    if repeatable and _finished_by(session, key):
-        return False
+    ).one_or_none()
+    if row is not None:
+        return FinishedBuild(**row._asdict())
+    if _finished_by(session, key):
+        return None
     raise LeaseLostError(job_id)
 
 
 def _finished_by(session: Executor, key: Mapping[str, object]) -> bool:
-    query = text("""
+    query = sql("""
         SELECT 1 FROM provisioner_jobs
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NOT NULL
     """)

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.engine import sql
 from db.enums import ProvisionerType
 from db.tags import normalize_tags, served_queues
 
@@ -34,7 +34,7 @@ def register_worker(
     """
     normal = normalize_tags(tags)
     worker_id = session.execute(
-        text("""
+        sql("""
             INSERT INTO provisioner_daemons
                 (id, name, tags, queues, provisioners,
                  concurrency, version, hostname, last_seen_at)
@@ -71,7 +71,7 @@ def register_worker(
 def touch_worker(session: Session, *, worker_id: uuid.UUID, draining: bool = False) -> None:
     """Record that the worker is alive."""
     session.execute(
-        text("""
+        sql("""
             UPDATE provisioner_daemons
             SET last_seen_at = now(), draining = :draining
             WHERE id = :id
@@ -83,5 +83,5 @@ def touch_worker(session: Session, *, worker_id: uuid.UUID, draining: bool = Fal
 def sign_off_worker(session: Session, *, worker_id: uuid.UUID) -> None:
     """Record a clean shutdown, so that readers need not wait until the worker counts as stale."""
     session.execute(
-        text("UPDATE provisioner_daemons SET stopped_at = now() WHERE id = :id"), {"id": worker_id}
+        sql("UPDATE provisioner_daemons SET stopped_at = now() WHERE id = :id"), {"id": worker_id}
     )

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from db.engine import sql
 from db.enums import BuildReason, JobPriority, JobStatus, JobType, Transition, UserStatus
 from db.errors import BuildActiveError, ConflictError, NotFoundError
 from db.models import (
@@ -212,7 +213,7 @@ def _build_job(
 def _fair_rank(session: Session, owner_id: uuid.UUID) -> int:
     """Count the owner's unfinished builds: the nth one waits behind everybody's (n-1)th."""
     rank = session.execute(
-        text("""
+        sql("""
             SELECT count(*)
             FROM (
                 SELECT 1 FROM provisioner_jobs

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from db.enums import LogLevel, LogSource
+from db.enums import LogLevel, LogSource, Stage
 from db.errors import LeaseLostError
 from db.logs import LINE_LIMIT, LogRow
 from db.models import LOG_LIMIT_BYTES
@@ -28,14 +28,15 @@ BATCH_LINES = 1000
 RESERVE_BYTES = 16 * 1024
 STAGE_LIMIT = 128
 
-StoreLogs = Callable[[Sequence[LogRow], bool], None]
+StoreLogs = Callable[[Sequence[LogRow], bool, Stage], None]
 
 
 class LogBuffer:
     """Takes lines from any thread and stores them from one of its own.
 
     Args:
-        store: writes one batch (rows, whether lines were left out). It may wait for the database.
+        store: writes one batch (rows, whether lines were left out, how far the job is). It may
+            wait for the database.
         stored_bytes: what an earlier attempt of the job has stored already.
         limit_bytes: what the job may store in all.
     """
@@ -55,6 +56,7 @@ class LogBuffer:
         self._head_is_full = False
         self._lost = False
         self.stored_lines = 0
+        self._job_stage = self._stored_stage = Stage.SET_UP
         self._stage = "Setting up"
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -66,9 +68,14 @@ class LogBuffer:
         """How many lines were left out so far."""
         return self._dropped_lines
 
-    def enter_stage(self, stage: str) -> None:
-        """Let the following lines belong to ``stage``."""
-        self._stage = stage[:STAGE_LIMIT]
+    def enter_stage(self, name: str, stage: Stage | None = None) -> None:
+        """Let the following lines belong to the stage that is shown as ``name``.
+
+        Args:
+            stage: what the job's row is to say with the next lines; None leaves it.
+        """
+        self._stage = name[:STAGE_LIMIT]
+        self._job_stage = stage or self._job_stage
 
     def write(
         self, level: LogLevel, output: str, *, source: LogSource = LogSource.PROVISIONER
@@ -107,6 +114,8 @@ class LogBuffer:
         while not self._closing.wait(FLUSH_INTERVAL_S):
             with self._lock:
                 rows, self._head = self._head, []
+            if not rows and self._job_stage is not self._stored_stage:
+                self._store_batch([])
             self._store_in_batches(rows)
 
     def _rest(self) -> list[LogRow]:
@@ -128,19 +137,23 @@ class LogBuffer:
 
     def _store_in_batches(self, rows: Sequence[LogRow]) -> None:
         for start in range(0, len(rows), BATCH_LINES):
-            batch = rows[start : start + BATCH_LINES]
-            if self._lost:
-                return
-            try:
-                self._store(batch, self._dropped_lines > 0)
-                self.stored_lines += len(batch)
-            except LeaseLostError:
-                # Whoever took the job over writes its log now.
-                self._lost = True
-            except Exception:
-                # A line that cannot be stored is no reason to fail a build.
-                log.exception("logs.store_failed", lines=len(batch))
-                self._dropped_lines += len(batch)
+            self._store_batch(rows[start : start + BATCH_LINES])
+
+    def _store_batch(self, batch: Sequence[LogRow]) -> None:
+        if self._lost:
+            return
+        stage = self._job_stage
+        try:
+            self._store(batch, self._dropped_lines > 0, stage)
+            self.stored_lines += len(batch)
+            self._stored_stage = stage
+        except LeaseLostError:
+            # Whoever took the job over writes its log now.
+            self._lost = True
+        except Exception:
+            # A line that cannot be stored is no reason to fail a build.
+            log.exception("logs.store_failed", lines=len(batch))
+            self._dropped_lines += len(batch)
 
 
 def _size(row: LogRow) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
-from sqlalchemy.orm import Session
 
-from db.engine import Database
+from db.archives import ArchiveCache
+from db.engine import Database, Executor
 from db.enums import FailureReason, JobStatus, LogLevel, ProvisionerType, Stage, Transition
 from db.errors import LeaseLostError
 from db.faults import fault_point
@@ -37,7 +37,7 @@ from provisioner.endings import (
 from provisioner.engine import Engine, Interrupt, InterruptReason
 from provisioner.events import BuildEvents, NoEvents
 from provisioner.failures import FailedJob, failed_workspace_build
-from provisioner.logbuffer import LogBuffer
+from provisioner.logbuffer import LogBuffer, StoreLogs
 from provisioner.steps import STEPS, Build, BuildSettings, Key, Step
 from provisioner.workdir import create_work_directory
 
@@ -84,6 +84,7 @@ class Runner:
         self._engines = engines
         self._settings = settings
         self._events = events or NoEvents()
+        self._archives = ArchiveCache()
 
     def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
         """Run the job's steps and record how it ended; a failed build is an outcome, no error.
@@ -120,6 +121,7 @@ class Runner:
             events=self._events,
             interrupt=interrupt,
             logs=logs,
+            archives=self._archives,
             directory=create_work_directory(
                 self._settings.work_root,
                 job_id=job.id,
@@ -145,15 +147,14 @@ class Runner:
         return Succeeded(result=build.result)
 
     def _take_step(self, build: Build, stage: Stage, step: Step) -> None:
-        # The claim has already written the first stage.
-        if stage is not Stage.SET_UP and self._enter(build, stage):
+        build.logs.enter_stage(_log_stage(build, stage), stage)
+        # The row has to say that side effects may follow, before they do. The other stages are
+        # told by the log, and by the quota commit.
+        if stage.has_side_effects and self._enter(build, stage):
             build.interrupt.request(InterruptReason.CANCEL)
         if build.interrupt.is_set():
             raise BuildInterruptedError
         build.stage = stage
-        build.logs.enter_stage(
-            APPLY_LOG_STAGES[build.loaded.transition] if stage is Stage.APPLY else LOG_STAGES[stage]
-        )
         started = time.monotonic()
         try:
             fault_point(f"{stage}.begin")
@@ -164,8 +165,8 @@ class Runner:
 
     def _enter(self, build: Build, stage: Stage) -> bool:
         def enter() -> bool:
-            with self._database.begin() as session:
-                return enter_stage(session, **build.key, stage=stage)
+            with self._database.autocommit() as connection:
+                return enter_stage(connection, **build.key, stage=stage)
 
         return retry_outage(enter, may_go_on=build.may_go_on)
 
@@ -194,7 +195,7 @@ class Runner:
 
     def _record(self, job: ClaimedJob, ending: Ending) -> Ending:
         key = {"job_id": job.id, "lease_token": job.lease_token}
-        with self._database.begin() as session:
+        with self._database.transact() as session:
             match ending:
                 case Succeeded(result=result):
                     complete_job(session, **key, result=result)
@@ -209,25 +210,26 @@ class Runner:
                     pass
                 case _:
                     assert_never(ending)
+            fault_point("finish.written")
+        fault_point("finish.committed")
         return ending
 
-    def _store_logs(
-        self, job: ClaimedJob, interrupt: Interrupt
-    ) -> Callable[[Sequence[LogRow], bool], None]:
-        def store(rows: Sequence[LogRow], overflowed: bool) -> None:
-            with self._database.begin() as session:
+    def _store_logs(self, job: ClaimedJob, interrupt: Interrupt) -> StoreLogs:
+        def store(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
+            with self._database.autocommit() as connection:
                 append_logs(
-                    session,
+                    connection,
                     job_id=job.id,
                     lease_token=job.lease_token,
                     rows=rows,
                     overflowed=overflowed,
+                    stage=stage,
                 )
 
-        def store_or_give_up(rows: Sequence[LogRow], overflowed: bool) -> None:
+        def store_or_give_up(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
             try:
                 retry_outage(
-                    lambda: store(rows, overflowed),
+                    lambda: store(rows, overflowed, stage),
                     may_go_on=lambda: interrupt.reason is not InterruptReason.LEASE_LOST,
                 )
             except Exception as error:
@@ -238,7 +240,13 @@ class Runner:
         return store_or_give_up
 
 
-def _requeue_or_cancel(session: Session, key: Key) -> Ending:
+def _log_stage(build: Build, stage: Stage) -> str:
+    if stage is Stage.APPLY:
+        return APPLY_LOG_STAGES[build.loaded.transition]
+    return LOG_STAGES[stage]
+
+
+def _requeue_or_cancel(session: Executor, key: Key) -> Ending:
     try:
         requeue_job(session, **key)
     except LeaseLostError:

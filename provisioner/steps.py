@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from db.archives import ArchiveCache
 from db.builds import BuildInput, load_build
 from db.engine import Database
 from db.enums import LogLevel, LogSource, Stage, Transition
@@ -76,6 +77,7 @@ class Build:
     interrupt: Interrupt
     logs: LogBuffer
     directory: WorkDirectory
+    archives: ArchiveCache
     stage: Stage = Stage.SET_UP
     input: BuildInput | None = None
     context: BuildContext | None = None
@@ -114,8 +116,8 @@ def set_up(build: Build) -> None:
     """Read the build, unpack the template, check parameters and variables."""
 
     def read() -> BuildInput:
-        with build.database.begin() as session:
-            return load_build(session, **build.key)
+        with build.database.autocommit() as connection:
+            return load_build(connection, **build.key, archives=build.archives)
 
     build.input = retry_outage(read, may_go_on=build.may_go_on)
     loaded, template_dir = build.input, build.directory.template
@@ -246,8 +248,8 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
         return
     fault_point("checkpoint.begin")
     try:
-        with build.database.begin() as session:
-            stored = store_state(session, **build.key, state=state)
+        with build.database.autocommit() as connection:
+            stored = store_state(connection, **build.key, state=state)
     except LeaseLostError:
         build.interrupt.request(InterruptReason.LEASE_LOST)
         stored = False

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db.engine import Database
+from db.engine import Database, sql
 from db.errors import LeaseLostError
 from db.faults import fault_point
 from quota.errors import CostError
@@ -27,7 +27,7 @@ MAX_COST = 2**31 - 1
 
 # A statement that waits for a lock reads with the snapshot from before the wait, so the lock and
 # the sums are two. What the first one reads does not change while this build is unfinished.
-LOCK_ACCOUNT = text("""
+LOCK_ACCOUNT = sql("""
     SELECT workspace.organization_id,
            workspace.owner_id,
            build.id AS build_id,
@@ -44,7 +44,7 @@ LOCK_ACCOUNT = text("""
     FOR UPDATE OF account
 """)
 # Of several first commits of an owner one inserts, and the others wait for it here.
-OPEN_ACCOUNT = text("""
+OPEN_ACCOUNT = sql("""
     INSERT INTO quota_accounts (organization_id, owner_id)
     SELECT workspace.organization_id, workspace.owner_id
     FROM workspace_builds AS build
@@ -53,7 +53,7 @@ OPEN_ACCOUNT = text("""
     ON CONFLICT DO NOTHING
 """)
 # The account comes before the job in lock order; nothing else takes both.
-READ_FIGURES = text(f"""
+READ_FIGURES = sql(f"""
     WITH held AS (
         UPDATE provisioner_jobs
         SET stage = 'commit_quota', updated_at = now()
@@ -64,7 +64,7 @@ READ_FIGURES = text(f"""
            ({ALLOWANCE}) AS budget,
            ({CONSUMPTION}) AS consumed
 """)
-WRITE_DECISION = text("""
+WRITE_DECISION = sql("""
     UPDATE workspace_builds
     SET daily_cost = CASE WHEN :ok THEN :daily_cost ELSE 0 END,
         quota_budget = :budget,

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import text
-
-from db.engine import Executor
+from db.engine import Executor, sql
 
 ALLOWANCE = """
     SELECT coalesce(sum(groups.quota_allowance), 0)::bigint
@@ -40,7 +38,7 @@ CONSUMPTION = """
 def allowance(session: Executor, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
     """Return the owner's budget in credits per day: the sum over all groups, Everyone included."""
     total = session.execute(
-        text(ALLOWANCE), {"owner_id": owner_id, "organization_id": organization_id}
+        sql(ALLOWANCE), {"owner_id": owner_id, "organization_id": organization_id}
     ).scalar_one()
     return int(total)
 
@@ -61,7 +59,7 @@ def consumption(
         without_build: a build that counts as 0, so that a re-run is not charged twice.
     """
     total = session.execute(
-        text(CONSUMPTION),
+        sql(CONSUMPTION),
         {
             "owner_id": owner_id,
             "organization_id": organization_id,

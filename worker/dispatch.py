@@ -13,6 +13,7 @@ import structlog
 from db.engine import Database
 from db.enums import JobStatus, ProvisionerType
 from db.faults import fault_point
+from db.outage import retry_outage
 from db.transitions import ClaimedJob, claim_job
 from provisioner.engine import Interrupt, InterruptReason
 from provisioner.runner import Outcome, Runner
@@ -48,7 +49,7 @@ class Dispatcher:
         if self.is_draining:
             return None
         asked_at = time.monotonic()
-        job = self._claim(queue)
+        job = retry_outage(lambda: self._claim(queue), may_go_on=lambda: not self.is_draining)
         if job is None:
             self.metrics.empty_doorbells.inc()
             return None
@@ -65,9 +66,9 @@ class Dispatcher:
 
     def _claim(self, queue: str) -> ClaimedJob | None:
         fault_point("claim.begin")
-        with self.database.begin() as session:
+        with self.database.autocommit() as connection:
             job = claim_job(
-                session,
+                connection,
                 queue=queue,
                 worker_id=self.worker_id,
                 lease=self.lease,

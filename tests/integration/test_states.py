@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
+from db.archives import ArchiveCache
 from db.builds import load_build
 from db.enums import JobStatus, Stage
 from db.errors import LeaseLostError
@@ -112,7 +113,9 @@ def test_the_build_that_is_run_reads_its_state(factory: Factory) -> None:
     factory.finished_build(workspace, result=BuildResult(state=state(5)))
     job = factory.running_build(workspace)
     with factory.database.begin() as session:
-        loaded = load_build(session, job_id=job.id, lease_token=job.lease_token)
+        loaded = load_build(
+            session, job_id=job.id, lease_token=job.lease_token, archives=ArchiveCache()
+        )
     assert loaded.state == b"one 5"
 
 
@@ -190,7 +193,12 @@ def test_a_build_that_begins_meanwhile_reads_the_recovered_state(factory: Factor
         with factory.database.begin() as session:
             session.execute(text("SET LOCAL application_name = 'beginner'"))
             begun.set()
-            return load_build(session, job_id=claimed.id, lease_token=claimed.lease_token).state
+            return load_build(
+                session,
+                job_id=claimed.id,
+                lease_token=claimed.lease_token,
+                archives=ArchiveCache(),
+            ).state
 
     with ThreadPoolExecutor(1) as pool:
         with factory.database.begin() as session:
@@ -220,4 +228,4 @@ def wait_until_blocked(factory: Factory, name: str) -> None:
 def test_a_build_is_read_by_whoever_holds_it_alone(factory: Factory) -> None:
     job = factory.running_build(stage=Stage.SET_UP)
     with factory.database.begin() as session, pytest.raises(LeaseLostError):
-        load_build(session, job_id=job.id, lease_token=uuid.uuid4())
+        load_build(session, job_id=job.id, lease_token=uuid.uuid4(), archives=ArchiveCache())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db.enums import LogLevel, LogSource
+from db.enums import LogLevel, LogSource, Stage
 from db.errors import LeaseLostError
 from db.logs import LINE_LIMIT, LogRow, logs_size
 from db.models import LOG_LIMIT_BYTES
@@ -26,7 +26,7 @@ class Stored:
         self.overflowed = False
         self.arrived = threading.Event()
 
-    def __call__(self, rows: Sequence[LogRow], overflowed: bool) -> None:
+    def __call__(self, rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
         self.rows += rows
         self.batches.append(len(rows))
         self.overflowed = overflowed
@@ -152,7 +152,7 @@ def test_nothing_is_stored_above_the_limit(lines: list[str], room: int, before: 
 def test_after_a_lost_lease_nothing_more_is_stored() -> None:
     calls = []
 
-    def lose(rows: Sequence[LogRow], overflowed: bool) -> None:
+    def lose(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
         calls.append(len(rows))
         raise LeaseLostError(uuid.uuid4())
 
@@ -166,7 +166,7 @@ def test_after_a_lost_lease_nothing_more_is_stored() -> None:
 def test_a_batch_that_cannot_be_stored_costs_its_own_lines_alone() -> None:
     stored, refused = Stored(), threading.Event()
 
-    def store(rows: Sequence[LogRow], overflowed: bool) -> None:
+    def store(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
         if not refused.is_set():
             refused.set()
             raise ValueError("not these")
