@@ -19,6 +19,7 @@ from provisioner.engine import Engine
 from provisioner.steps import BuildLimits, BuildSettings
 from provisioner.terraform.binary import RELEASE_URL, Progress, find_terraform
 from provisioner.terraform.engine import TerraformEngine
+from provisioner.terraform.initcache import InitCache
 from worker.embedded import start_embedded
 from worker.settings import Settings
 
@@ -77,6 +78,7 @@ def make_engines(
         engines[ProvisionerType.TERRAFORM] = TerraformEngine(
             locate_terraform(settings, progress=progress),
             grace=timedelta(seconds=settings.interrupt_grace_seconds),
+            cache=_init_cache(settings),
         )
     return engines
 
@@ -111,6 +113,14 @@ def build_settings(settings: Settings) -> BuildSettings:
             plan=timedelta(seconds=settings.plan_timeout_seconds),
             apply=timedelta(seconds=settings.apply_timeout_seconds),
         ),
+    )
+
+
+def _init_cache(settings: Settings) -> InitCache | None:
+    if not settings.init_cache_megabytes:
+        return None
+    return InitCache(
+        settings.data_dir / "cache" / "init", max_bytes=settings.init_cache_megabytes * 1024**2
     )
 
 

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path("~/.local/share/provisionerd"),
-        description="embedded servers, fetched Terraform, work directories",
+        description="embedded servers, fetched Terraform, caches, work directories",
     )
     work_dir: Path | None = Field(
         None, description="work directories of builds; DATA_DIR/work when not set"
@@ -93,7 +93,15 @@ class Settings(BaseSettings):
     terraform_cli_config_file: Path | None = Field(
         None, description="Terraform CLI configuration for all builds, such as for a mirror"
     )
-    plugin_cache_dir: Path | None = Field(None, description="provider cache shared by builds")
+    plugin_cache_dir: Path | None = Field(
+        None,
+        description="a provider cache of your own that Terraform uses as it is, in place of ours",
+    )
+    init_cache_megabytes: int = Field(
+        2048,
+        ge=0,
+        description="disk space for initialised templates and providers; 0 turns the cache off",
+    )
     passed_environment: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="environment names or patterns that templates get, comma-separated"
     )

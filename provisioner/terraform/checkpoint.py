@@ -24,9 +24,10 @@ ERRORED_STATE_FILE = "errored.tfstate"
 class Checkpoints:
     """Watches the state file of a directory from ``with`` to its end.
 
-    ``deliver`` gets each new state, at most one an ``interval``, from the watcher's thread, and
-    at the end the last one once more, from the caller's. If it raises, ``warn`` gets one
-    sentence, the state is offered again at the next interval, and the apply goes on.
+    ``deliver`` gets each new state, at most one an ``interval``, from the watcher's thread. If it
+    raises, ``warn`` gets one sentence, the state is offered again at the next interval, and the
+    apply goes on. The last state is ``newest`` and not delivered: the caller stores it together
+    with the result, and until then it is on disk for whoever recovers builds.
     """
 
     def __init__(
@@ -67,8 +68,6 @@ class Checkpoints:
         self._watcher.join()
         self._take(STATE_FILE)
         self._take(ERRORED_STATE_FILE)  # last, so that it wins over a state file of its serial
-        if self._newest is not None:
-            self._offer(self._newest)
 
     def poll(self) -> None:
         """Read the state file once, and deliver it if it is new, whole and of this history."""

@@ -18,6 +18,8 @@ from db.enums import LogLevel, TimingStage, Transition
 from provisioner.engine import Applied, BuildContext, EngineError, Plan, Template, Timing
 from provisioner.terraform import workdir
 from provisioner.terraform.checkpoint import Checkpoints
+from provisioner.terraform.initcache import InitCache
+from provisioner.terraform.initkey import init_key
 from provisioner.terraform.operation import Outcome, run_command
 from provisioner.terraform.price import price_plan
 from provisioner.terraform.state import parse_state, resources_of
@@ -35,12 +37,14 @@ class TerraformEngine:
     """Executes templates with the binary at ``binary`` (see ``provisioner.engine.Engine``).
 
     ``grace`` is how long an interrupted Terraform may take to end before it is killed. The
-    binary's version is read once, at the first ``init``, and has to be at least 1.1.0.
+    binary's version is read once, at the first ``init``, and has to be at least 1.1.0. With a
+    ``cache`` a template is initialised once, and each of its builds begins with a copy of that.
     """
 
-    def __init__(self, binary: Path, *, grace: timedelta) -> None:
+    def __init__(self, binary: Path, *, grace: timedelta, cache: InitCache | None = None) -> None:
         self._binary = binary
         self._grace = grace
+        self._cache = cache
 
     def parse(self, directory: Path) -> Template:
         """Read which variables and parameters the template declares, without running anything."""
@@ -57,18 +61,14 @@ class TerraformEngine:
         """
         if _is_done(context):
             return ()
-        arguments = ["init", *_QUIET]
-        if self._version >= JSON_INIT:
-            arguments.append("-json")
-        if (context.directory / workdir.LOCK_FILE).exists():
-            arguments.append("-lockfile=readonly")
         try:
+            key = self._init_key(context) if self._cache else ""
             workdir.prepare(context.directory, context.state)
         except OSError as error:
             raise _unwritable("init", error) from error
-        outcome = self._run(context, TimingStage.INIT, *arguments)
-        outcome.check()
-        return outcome.timings
+        if self._cache is None:
+            return self._install(context)
+        return self._cache.initialise(key, context, self._install)
 
     def plan(self, context: BuildContext) -> Plan:
         """Plan the transition from ``context.state`` and price it; a delete costs nothing.
@@ -86,6 +86,8 @@ class TerraformEngine:
             _write_variables(context)
             arguments.append(f"-var-file={workdir.VARIABLES_FILE}")
         outcome = self._run(context, TimingStage.PLAN, *arguments)
+        if self._may_plan_again(context, outcome):
+            outcome = self._run(context, TimingStage.PLAN, *arguments)
         outcome.check()
         return Plan(daily_cost=self._price(context, outcome.timings), timings=outcome.timings)
 
@@ -93,8 +95,8 @@ class TerraformEngine:
         """Apply exactly what ``plan`` planned in the same directory.
 
         ``context.on_state`` gets each new state at most once a second from a thread of the
-        engine's own, and the last one at the end. What it raises is logged as a warning, and
-        the apply goes on: the state comes back with the result or the error in any case.
+        engine's own. What it raises is logged as a warning, and the apply goes on: the last state
+        comes back with the result or the error in any case, and only there.
 
         Raises:
             EngineError: the apply failed or was interrupted; with the newest state.
@@ -123,6 +125,33 @@ class TerraformEngine:
         version = read_version(self._binary)
         check_version(version)
         return version
+
+    def _init_key(self, context: BuildContext) -> str:
+        return init_key(
+            context.directory,
+            context.environment,
+            binary=self._binary,
+            version=str(self._version),
+        )
+
+    def _install(self, context: BuildContext) -> tuple[Timing, ...]:
+        arguments = ["init", *_QUIET]
+        if self._version >= JSON_INIT:
+            arguments.append("-json")
+        if (context.directory / workdir.LOCK_FILE).exists():
+            arguments.append("-lockfile=readonly")
+        outcome = self._run(context, TimingStage.INIT, *arguments)
+        outcome.check()
+        return outcome.timings
+
+    def _may_plan_again(self, context: BuildContext, outcome: Outcome) -> bool:
+        """Return whether the plan failed because of what the cache gave, which is mended now."""
+        if self._cache is None or outcome.ended.returncode == 0:
+            return False
+        try:
+            return self._cache.recover(outcome.explanation, context, self._install)
+        except OSError as error:
+            raise _unwritable("init", error) from error
 
     def _run(self, context: BuildContext, stage: TimingStage, *arguments: str) -> Outcome:
         return run_command(self._binary, arguments, context=context, stage=stage, grace=self._grace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -13,6 +14,8 @@ from provisioner.engine import Resource, ResourceMetadata
 from provisioner.terraform.price import MAX_DAILY_COST, parse_cost
 
 _VERSION = 4
+_BUILT_IN = "terraform.io/builtin/terraform"
+_PROVIDER = re.compile(r'provider\["([^"]+)"\]')  # module.x.provider["HOST/NAMESPACE/TYPE"].alias
 # They describe other resources, or run inside them, and are no resources of their own to a user.
 _UNLISTED = frozenset(
     {"coder_script", "coder_agent", "coder_agent_instance", "coder_app", "coder_metadata"}
@@ -69,6 +72,22 @@ def parse_state(data: bytes) -> StateFile | None:
         serial=serial,
         instances=tuple(_instances(state.get("resources") or [])),
     )
+
+
+def providers_of(data: bytes) -> frozenset[str]:
+    """Return the source addresses of the providers that the resources in a state file need.
+
+    The built-in one is left out, and what is no state file needs none. What is not understood,
+    as in a state of Terraform 0.12, is returned as it stands.
+    """
+    try:
+        resources = json.loads(data).get("resources") or []
+        told = {str(resource["provider"]) for resource in resources}
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return frozenset()
+    found = ((_PROVIDER.search(text), text) for text in told)
+    sources = {match[1] if match else text for match, text in found}
+    return frozenset(sources - {_BUILT_IN})
 
 
 def resources_of(state: StateFile) -> tuple[Resource, ...]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from provisioner.engine import EngineError, Template, TemplateVariable
 from provisioner.terraform.checkpoint import ERRORED_STATE_FILE, STATE_FILE
 
+DATA_DIR = ".terraform"
 LOCK_FILE = ".terraform.lock.hcl"
 PLAN_FILE = "terraform.tfplan"
 VARIABLES_FILE = "provisionerd.tfvars.json"
 
-_PLANTED = (".terraform", f"{STATE_FILE}*", f".{STATE_FILE}*", ERRORED_STATE_FILE, PLAN_FILE)
+_PLANTED = (DATA_DIR, f"{STATE_FILE}*", f".{STATE_FILE}*", ERRORED_STATE_FILE, PLAN_FILE)
 _LOCAL_BACKEND = {"terraform": {"backend": {"local": {"path": STATE_FILE}}}}
 
 
@@ -35,6 +36,17 @@ def prepare(directory: Path, state: bytes | None) -> None:
     _write_new(directory / name, json.dumps(_LOCAL_BACKEND).encode())
     if state:
         _write_new(directory / STATE_FILE, state)
+
+
+def undo_init(directory: Path, *, keep_lock_file: bool) -> None:
+    """Remove what an init made, so that another one starts from the template.
+
+    Raises:
+        OSError: the directory can not be written.
+    """
+    _remove(directory / DATA_DIR)
+    if not keep_lock_file:
+        _remove(directory / LOCK_FILE)
 
 
 def write_variables(directory: Path, template: Template, values: Mapping[str, str]) -> None:

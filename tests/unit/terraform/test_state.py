@@ -7,7 +7,7 @@ import json
 import pytest
 
 from provisioner.engine import Resource, ResourceMetadata
-from provisioner.terraform.state import StateFile, parse_state, resources_of
+from provisioner.terraform.state import StateFile, parse_state, providers_of, resources_of
 
 
 def state(*resources: dict[str, object], **fields: object) -> bytes:
@@ -172,3 +172,28 @@ def test_metadata_of_nothing_changes_nothing(resource_id: str) -> None:
     about = described(resource_id, daily_cost=5)
     (found,) = resources(managed("machine", {"id": "7"}), about)
     assert found.daily_cost == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "sources"),
+    [
+        pytest.param('provider["example.com/demo/fake"]', {"example.com/demo/fake"}, id="plain"),
+        pytest.param(
+            'provider["example.com/demo/fake"].two', {"example.com/demo/fake"}, id="alias"
+        ),
+        pytest.param(
+            'module.x.provider["example.com/demo/fake"]',
+            {"example.com/demo/fake"},
+            id="in a module",
+        ),
+        pytest.param('provider["terraform.io/builtin/terraform"]', set(), id="built in"),
+        pytest.param("provider.aws", {"provider.aws"}, id="Terraform 0.12"),
+    ],
+)
+def test_a_state_tells_which_providers_it_needs(told: str, sources: set[str]) -> None:
+    assert providers_of(json.dumps({"resources": [{"provider": told}]}).encode()) == sources
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"resources": [1]}', b'{"resources": [{}]}'])
+def test_what_is_no_state_needs_no_provider(data: bytes) -> None:
+    assert providers_of(data) == frozenset()

@@ -1,0 +1,45 @@
+"""A worker process that initialises templates, each in a thread of its own.
+
+``initialiser.py CACHE BINARY DIRECTORY...`` with the environment of the builds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+from db.enums import Transition
+from provisioner.engine import BuildContext, Interrupt
+from provisioner.terraform.engine import TerraformEngine
+from provisioner.terraform.initcache import InitCache
+
+
+def main() -> None:
+    cache, binary, *directories = (Path(argument) for argument in sys.argv[1:])
+    engine = TerraformEngine(
+        binary, grace=timedelta(seconds=30), cache=InitCache(cache, max_bytes=10 * 1024**3)
+    )
+
+    def initialise(directory: Path) -> None:
+        engine.init(
+            BuildContext(
+                directory=directory,
+                transition=Transition.START,
+                environment=dict(os.environ),
+                variables={},
+                sensitive=frozenset(),
+                log=lambda _level, _text: None,
+                interrupt=Interrupt(),
+                timeout=timedelta(seconds=300),
+            )
+        )
+
+    with ThreadPoolExecutor(len(directories)) as pool:
+        list(pool.map(initialise, directories))
+
+
+if __name__ == "__main__":
+    main()
