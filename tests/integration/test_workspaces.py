@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from db.enums import JobPriority, JobStatus, Transition, UserStatus
 from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError
-from db.models import User, Workspace, WorkspaceBuild, WorkspaceBuildParameter
+from db.models import User, WorkspaceBuild, WorkspaceBuildParameter
 from db.people import create_user, set_user_status
 from db.transitions import cancel_job
 from db.workspaces import (
