@@ -170,7 +170,7 @@ def test_a_batch_that_cannot_be_stored_costs_its_own_lines_alone() -> None:
         if not refused.is_set():
             refused.set()
             raise ValueError("not these")
-        stored(rows, overflowed)
+        stored(rows, overflowed, stage)
 
     buffer = LogBuffer(store)
     buffer.write(LogLevel.INFO, "bad")
