@@ -23,7 +23,7 @@ import psutil
 from sqlalchemy import text
 
 from db.engine import Database
-from db.enums import JobStatus, ProvisionerType, Transition
+from db.enums import JobStatus, ProvisionerType, Stage, Transition
 from db.errors import ConflictError
 from db.models import Organization, Template, User
 from db.templates import VariableValue
@@ -163,6 +163,55 @@ class Worker:
 
 
 @dataclass(kw_only=True)
+class MoodyTerraform:
+    """Stands in front of Terraform. Its moods are files beside it."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.path.write_text(
+            "#!/bin/sh\n"
+            f'if [ -e {self.path}.hang-"$1" ]; then\n'
+            f"  touch {self.path}.hangs\n"
+            "  sleep 600 & wait\n"
+            "fi\n"
+            f'if [ -e {self.path}.deaf-"$1" ]; then\n'
+            '  trap "" INT\n'
+            '  terraform "$@"\n'
+            "  exit\n"
+            "fi\n"
+            'exec terraform "$@"\n'
+        )
+        self.path.chmod(0o755)
+
+    @contextmanager
+    def hanging(self, command: str) -> Iterator[None]:
+        """Hang when it comes to ``command``; an interrupt ends it."""
+        with self._mood(f"hang-{command}"):
+            yield
+        Path(f"{self.path}.hangs").unlink(missing_ok=True)
+
+    def wait(self) -> None:
+        """Wait until it hangs."""
+        wait_until(Path(f"{self.path}.hangs").exists, "Terraform to hang")
+
+    @contextmanager
+    def deaf(self, command: str) -> Iterator[None]:
+        """Do not hear interrupts while it does ``command``."""
+        with self._mood(f"deaf-{command}"):
+            yield
+
+    @contextmanager
+    def _mood(self, name: str) -> Iterator[None]:
+        mood = Path(f"{self.path}.{name}")
+        mood.touch()
+        try:
+            yield
+        finally:
+            mood.unlink()
+
+
+@dataclass(kw_only=True)
 class Cluster:
     """Everything that a system test needs. ``close`` ends every process."""
 
@@ -171,6 +220,7 @@ class Cluster:
     database_url: str
     redis: RedisServer
     cli_config: Path
+    allowance: int = 100_000  #: of each user
     workers: list[Worker] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
 
@@ -178,7 +228,9 @@ class Cluster:
         self.factory = Factory(database=self.database)
         self.ledger = self.directory / "ledger"
         self.ledger.mkdir(exist_ok=True)
-        self.organization: Organization = self.factory.organization(everyone_allowance=100_000)
+        self.organization: Organization = self.factory.organization(
+            everyone_allowance=self.allowance
+        )
         self.owner: User = self.factory.user(organization=self.organization)
         client = celery.Celery("tests", broker=self.redis.url)
         client.conf.update(
@@ -226,6 +278,10 @@ class Cluster:
         if wait:
             wait_until(worker.is_ready, f"worker {name} to become ready")
         return worker
+
+    def moody_terraform(self, name: str = "terraform") -> MoodyTerraform:
+        """A program that does as Terraform does, until it is told otherwise."""
+        return MoodyTerraform(path=self.directory / name)
 
     def template(
         self, name: str, *, tags: Mapping[str, str] | None = None, **variables: object
@@ -278,13 +334,17 @@ class Cluster:
                 """),
                 {"id": job_id},
             ).one()
-        return found._mapping
+        return dict(found._mapping)
 
     def status(self, job_id: uuid.UUID) -> JobStatus:
         return JobStatus(self.row(job_id)["status"])
 
-    def stage(self, job_id: uuid.UUID) -> str | None:
-        return self.row(job_id)["stage"]
+    def wait_for_stage(self, job_id: uuid.UUID, stage: Stage) -> None:
+        wait_until(lambda: self.row(job_id)["stage"] == stage, f"the stage {stage}")
+
+    def wait_for_machine(self, workspace_id: uuid.UUID) -> None:
+        """Wait until an apply has made something that a checkpoint knows of."""
+        wait_until(lambda: self.known_machines(workspace_id), "a machine in a checkpoint")
 
     def finish(self, *job_ids: uuid.UUID, within_s: float = DEADLINE_S) -> list[JobStatus]:
         """Wait for the ends of the jobs."""
@@ -319,6 +379,15 @@ class Cluster:
                 machine = json.loads(path.read_text())
                 if workspace_id is None or machine["workspace"] == str(workspace_id):
                     found.add(machine["id"])
+        return found
+
+    def machines_by_workspace(self) -> Mapping[str, str]:
+        """What each existing machine says of its workspace: the id or, when slow, the name."""
+        found = {}
+        for path in self.ledger.glob("*.json"):
+            with suppress(OSError, ValueError):
+                machine = json.loads(path.read_text())
+                found[machine["id"]] = machine["workspace"]
         return found
 
     def known_machines(self, workspace_id: uuid.UUID | None = None) -> set[str]:
@@ -429,7 +498,12 @@ def install_ledger(mirror: Path) -> Path:
 
 @contextmanager
 def running_cluster(
-    directory: Path, *, database: Database, database_url: str, cli_config: Path
+    directory: Path,
+    *,
+    database: Database,
+    database_url: str,
+    cli_config: Path,
+    allowance: int = 100_000,
 ) -> Iterator[Cluster]:
     """A cluster without workers yet; all of its processes end with the block."""
     port = int(free_address().rpartition(":")[2])
@@ -441,6 +515,7 @@ def running_cluster(
         database_url=database_url,
         redis=redis,
         cli_config=cli_config,
+        allowance=allowance,
     )
     try:
         yield cluster

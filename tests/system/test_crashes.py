@@ -13,10 +13,8 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from sqlalchemy import text
 
@@ -90,11 +88,11 @@ def _start_victim(cluster: Cluster, point: str) -> Worker:
         wait=False,
         concurrency=1,
         faults=f"{point}=kill",
-        host="crashes",
+        host="alone" if needs_lease else "crashes",
         tags="" if point in (*NOT_CLAIMED, *BEFORE_APPLY) else "kind=machines",
         # They are not to repair what the others leave.
-        lease_seconds=12 if needs_lease else 60,
-        sweep_seconds=6 if needs_lease else 30,
+        lease_seconds=8 if needs_lease else 240,
+        sweep_seconds=4 if needs_lease else 120,
     )
 
 
@@ -178,9 +176,7 @@ def test_a_build_whose_ending_was_committed_stays_as_it_ended(
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_every_machine_stands_in_the_stored_state(
-    crashes: Mapping[str, Crash], point: str
-) -> None:
+def test_every_machine_stands_in_the_stored_state(crashes: Mapping[str, Crash], point: str) -> None:
     assert crashes[point].made == crashes[point].known
 
 
@@ -201,9 +197,7 @@ def test_a_build_that_was_interrupted_is_charged_once(
     assert crashes[point].row["daily_cost"] == 4
 
 
-def test_nothing_is_left_after_all_crashes(
-    crashes: Mapping[str, Crash], shared: Cluster
-) -> None:
+def test_nothing_is_left_after_all_crashes(crashes: Mapping[str, Crash], shared: Cluster) -> None:
     assert (shared.remains(), shared.machines()) == ({}, set())
 
 
@@ -247,28 +241,22 @@ class Held:
 
 
 def _hold(cluster: Cluster, command: str, *, host: str) -> Held:
-    """Start a build and return when its Terraform has come to ``command``."""
-    name = f"{host}-{command}"
-    binary = _waiting_terraform(cluster.directory / f"terraform-{name}", command)
+    """Start a build and return when its Terraform is in the middle of ``command``."""
+    terraform = cluster.moody_terraform(f"terraform-{host}")
     worker = cluster.start_worker(
-        name, host=host, terraform_binary=binary, concurrency=1, sweep_seconds=3
+        host, host=host, terraform_binary=terraform.path, concurrency=1, tags=f"kind={host}"
     )
-    workspace_id = cluster.workspace("slow", create_seconds=60)
-    job_id = cluster.enqueue(workspace_id)
+    tags = {"kind": host}
     if command == "apply":
-        wait_until(lambda: cluster.known_machines(workspace_id), "a machine in a checkpoint")
-        wait_until(lambda: len(cluster.machines()) >= 5, "all machines to be on their way")
-    else:
-        wait_until(binary.with_name(binary.name + ".reached").exists, f"terraform {command}")
+        workspace_id = cluster.workspace("slow", tags=tags, create_seconds=60)
+        job_id = cluster.enqueue(workspace_id)
+        cluster.wait_for_machine(workspace_id)
+        return Held(job_id=job_id, workspace_id=workspace_id, worker=worker)
+    workspace_id = cluster.workspace("plain", tags=tags)
+    with terraform.hanging(command):
+        job_id = cluster.enqueue(workspace_id)
+        terraform.wait()
     return Held(job_id=job_id, workspace_id=workspace_id, worker=worker)
-
-
-def _waiting_terraform(path: Path, command: str) -> Path:
-    """A program that does as Terraform does, but hangs when it comes to ``command``."""
-    hang = f'touch {path}.reached; sleep 600 & wait' if command != "apply" else "true"
-    path.write_text(f'#!/bin/sh\nif [ "$1" = {command} ]; then {hang}; fi\nexec terraform "$@"\n')
-    path.chmod(0o755)
-    return path
 
 
 def _kill_both(held: Held) -> None:
@@ -301,8 +289,6 @@ HELD = [
 ]
 
 
-
-
 @pytest.mark.parametrize(("command", "kill", "expected"), HELD)
 def test_a_kill_while_terraform_works_needs_no_help(
     shared: Cluster,
@@ -313,10 +299,64 @@ def test_a_kill_while_terraform_works_needs_no_help(
     held = _hold(shared, command, host=f"held-{uuid.uuid4().hex[:6]}")
     kill(held)
     if kill is not _kill_terraform:
-        shared.start_worker(f"rescuer-{held.worker.name}", host=held.worker.work_dir.name)
+        shared.start_worker(
+            f"rescuer-{held.worker.name}",
+            host=held.worker.work_dir.name,
+            tags=f"kind={held.worker.name}",
+        )
 
     shared.finish(held.job_id)
 
     row = shared.row(held.job_id)
     assert (row["status"], row["failure_reason"]) == expected
+    shared.settle()
 
+
+def test_what_terraform_made_before_its_end_stands_in_the_stored_state(shared: Cluster) -> None:
+    held = _hold(shared, "apply", host="made")
+    made = shared.machines()
+    held.worker.kill()
+    shared.start_worker("rescuer-of-made", host="made", tags="kind=made")
+
+    shared.finish(held.job_id)
+
+    # Interrupted, Terraform wrote down the machines that were still on their way, too.
+    shared.settle()
+    assert shared.machines() <= shared.known_machines()
+    assert made <= shared.known_machines(held.workspace_id) | shared.known_machines()
+
+
+def test_a_build_that_kills_every_worker_is_given_up(shared: Cluster) -> None:
+    job_id = shared.enqueue(shared.workspace("plain", tags={"kind": "poison"}))
+    for _ in range(3):
+        victim = shared.start_worker(
+            "poisoned", wait=False, host="poison", tags="kind=poison", faults="set_up.end=kill"
+        )
+        wait_until(victim.has_ended, "the end of the worker")
+    shared.start_worker("survivor", host="poison", tags="kind=poison")
+
+    shared.finish(job_id)
+
+    row = shared.row(job_id)
+    assert (row["attempt"], row["failure_reason"]) == (3, FailureReason.POISON)
+
+
+def test_a_build_whose_host_is_lost_in_plan_runs_on_another(shared: Cluster) -> None:
+    held = _hold(shared, "plan", host="lost")
+    held.worker.kill(with_terraform=True)
+    shared.start_worker("elsewhere", host="elsewhere", tags="kind=lost")
+
+    shared.finish(held.job_id)
+
+    assert shared.status(held.job_id) == JobStatus.SUCCEEDED
+
+
+def test_a_build_whose_host_is_lost_in_apply_keeps_its_last_checkpoint(shared: Cluster) -> None:
+    held = _hold(shared, "apply", host="gone")
+    known = shared.known_machines(held.workspace_id)
+    held.worker.kill(with_terraform=True)
+    shared.start_worker("elsewhere-too", host="elsewhere", tags="kind=gone")
+
+    shared.finish(held.job_id)
+
+    assert known <= shared.known_machines(held.workspace_id)
