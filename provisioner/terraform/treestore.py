@@ -51,11 +51,15 @@ class _Manifest:
 
 
 class TreeStore:
-    """Keeps trees of at most ``max_bytes`` together; those unused for longest go first."""
+    """Keeps trees of at most ``max_bytes`` together; those unused for longest go first.
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
+    No more than ``max_trees`` either: each costs a publication 0.1 ms, in which all are looked at.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int, max_trees: int = 500) -> None:
         self._root = root
         self._max_bytes = max_bytes
+        self._max_trees = max_trees
 
     @contextmanager
     def alone(self, interrupt: Interrupt, *, patience: timedelta) -> Iterator[None]:
@@ -150,6 +154,8 @@ class TreeStore:
 
     def drop(self, shelf: Shelf, key: str) -> None:
         """Remove a tree; one that is not there is no error."""
+        if not (self._root / shelf / key).exists():
+            return
         drafts = self._root / _DRAFTS
         with suppress(OSError):
             drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,8 +170,8 @@ class TreeStore:
         sizes = {home: _sizes(home) for home in homes}
         users = Counter(inode for files in sizes.values() for inode in files)
         total = sum(dict(item for files in sizes.values() for item in files.items()).values())
-        for home in homes:
-            if total <= self._max_bytes:
+        for position, home in enumerate(homes):
+            if total <= self._max_bytes and len(homes) - position <= self._max_trees:
                 return
             self.drop(Shelf(home.parent.name), home.name)
             users.subtract(sizes[home].keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -61,6 +62,19 @@ def test_a_large_file_is_shared_and_read_only(store: TreeStore, root: Path, tmp_
     store.fetch(SHELF, "a", tmp_path / "copy")
     kept, copy = (path / "inner" / "large" for path in (root / SHELF / "a/tree", tmp_path / "copy"))
     assert (kept.stat().st_ino, copy.stat().st_mode & 0o222) == (copy.stat().st_ino, 0)
+
+
+def test_on_another_file_system_large_files_are_copied(
+    store: TreeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_paths: object, **_options: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    publish(store, "a")
+    monkeypatch.setattr(os, "link", link)
+    store.fetch(SHELF, "a", tmp_path / "copy")
+    copy = (tmp_path / "copy" / "inner" / "large").stat()
+    assert (copy.st_nlink, copy.st_size) == (1, len(LARGE))
 
 
 def test_a_small_file_of_a_copy_may_be_written_in_place(store: TreeStore, tmp_path: Path) -> None:
@@ -142,6 +156,14 @@ def test_what_was_not_used_for_longest_goes_first(
         store.fetch(SHELF, used_again, tmp_path / "copy")
     publish(store, "c")
     assert keys(store) == left
+
+
+def test_the_number_of_trees_is_bounded(root: Path) -> None:
+    store = TreeStore(root, max_bytes=10**9, max_trees=2)
+    for second, key in enumerate(("a", "b", "c"), start=1):
+        publish(store, key)
+        age(root, key, second)
+    assert keys(store) == {"b", "c"}
 
 
 def test_a_file_that_trees_share_counts_once(root: Path) -> None:
