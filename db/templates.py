@@ -6,11 +6,13 @@ import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from db.engine import sql
 from db.enums import JobStatus, JobType, ProvisionerType
 from db.errors import ConflictError, NotFoundError
 from db.models import (
@@ -138,28 +140,52 @@ def get_usable_version(
         NotFoundError: there is no such version, or the template has none.
         ConflictError: the version is another template's, or its import has not succeeded.
     """
-    wanted = version_id or template.active_version_id
-    version = session.get(TemplateVersion, wanted) if wanted else None
-    if version is None:
-        raise NotFoundError(f"template {template.name!r} has no version that can be built")
-    if version.template_id != template.id:
-        raise ConflictError("template version doesn't match template")
-    job = session.execute(
-        select(ProvisionerJob.job_status, ProvisionerJob.error).where(
-            ProvisionerJob.id == version.job_id
-        )
+    row = session.execute(
+        sql("""
+            SELECT template.id AS template_id,
+                   template.name AS template_name,
+                   version.id AS version_id,
+                   version.name AS version_name,
+                   version.template_id AS version_template_id,
+                   import.job_status::text AS import_status,
+                   import.error AS import_error
+            FROM templates AS template
+            LEFT JOIN template_versions AS version
+                ON version.id = coalesce(CAST(:wanted AS uuid), template.active_version_id)
+            LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
+            WHERE template.id = :template_id
+        """),
+        {"wanted": version_id, "template_id": template.id},
     ).one()
-    status = JobStatus(job.job_status)
+    check_usable_version(row)
+    return session.get_one(TemplateVersion, row.version_id)
+
+
+def check_usable_version(row: Row[Any]) -> None:
+    """Refuse a version that cannot be built from.
+
+    Args:
+        row: template_id, template_name, and of the version, None where there is none:
+            version_id, version_name, version_template_id, import_status, import_error.
+
+    Raises:
+        NotFoundError: there is no such version, or the template has none.
+        ConflictError: the version is another template's, or its import has not succeeded.
+    """
+    if row.version_id is None:
+        raise NotFoundError(f"template {row.template_name!r} has no version that can be built")
+    if row.version_template_id != row.template_id:
+        raise ConflictError("template version doesn't match template")
+    status = JobStatus(row.import_status)
     if status in {JobStatus.PENDING, JobStatus.RUNNING}:
         raise ConflictError(
             f"The provided template version is {status}. Wait for it to complete importing!"
         )
     if status is not JobStatus.SUCCEEDED:
         raise ConflictError(
-            f'The provided template version "{version.name}" has failed to import:'
-            f' "{job.error or ""}". You cannot build workspaces with it!'
+            f'The provided template version "{row.version_name}" has failed to import:'
+            f' "{row.import_error or ""}". You cannot build workspaces with it!'
         )
-    return version
 
 
 def _template_for_push(

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.enums import BuildReason, JobPriority, JobStatus, JobType, Transition, UserStatus
+from db.enums import BuildReason, JobPriority, JobStatus, Transition, UserStatus
 from db.errors import BuildActiveError, ConflictError, NotFoundError
-from db.models import (
-    ProvisionerJob,
-    Template,
-    TemplateVersion,
-    User,
-    Workspace,
-    WorkspaceBuild,
-    WorkspaceBuildParameter,
-)
+from db.models import Template, User, Workspace
 from db.names import check_name
 from db.tags import queue_name
-from db.templates import get_usable_version
+from db.templates import check_usable_version
 from db.texts import check_storable
 
 PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
@@ -33,6 +26,76 @@ PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
 
 FAIR_RANK_LIMIT = 1000
 """Beyond so many unfinished builds one owner's order no longer matters, but counting would."""
+
+
+# The fair rank counts the owner's unfinished builds: the nth one waits behind everybody's (n-1)th.
+READ_SOURCE = """
+    SELECT previous.id AS previous_id,
+           previous.build_number AS previous_number,
+           previous.job_status::text AS previous_status,
+           template.id AS template_id,
+           template.name AS template_name,
+           version.id AS version_id,
+           version.name AS version_name,
+           version.template_id AS version_template_id,
+           import.job_status::text AS import_status,
+           import.error AS import_error,
+           import.file_id,
+           import.provisioner::text,
+           import.tags,
+           (SELECT count(*) FROM (
+                SELECT 1 FROM provisioner_jobs
+                WHERE owner_id = :owner_id AND completed_at IS NULL
+                LIMIT :limit
+            ) AS unfinished) AS fair_rank
+    FROM templates AS template
+    LEFT JOIN LATERAL (
+        SELECT build.id, build.build_number, build.template_version_id, job.job_status
+        FROM workspace_builds AS build
+        JOIN provisioner_jobs AS job ON job.id = build.job_id
+        WHERE build.workspace_id = :workspace_id
+        ORDER BY build.build_number DESC
+        LIMIT 1
+    ) AS previous ON true
+    LEFT JOIN template_versions AS version
+        ON version.id = coalesce(
+            CAST(:wanted AS uuid), previous.template_version_id, template.active_version_id)
+    LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
+    WHERE template.id = :template_id
+"""
+# Job, build and parameters in one round trip; the previous build's state never leaves the server.
+INSERT_BUILD = """
+    WITH job AS (
+        INSERT INTO provisioner_jobs
+            (id, organization_id, initiator_id, provisioner, file_id, type, input, tags,
+             trace_metadata, workspace_id, owner_id, queue, priority, fair_rank)
+        VALUES
+            (:job_id, :organization_id, :initiator_id, CAST(:provisioner AS provisioner_type),
+             :file_id, 'workspace_build', CAST(:input AS jsonb), CAST(:tags AS jsonb),
+             CAST(:trace_metadata AS jsonb), :workspace_id, :owner_id, :queue, :priority,
+             :fair_rank)
+    ), build AS (
+        INSERT INTO workspace_builds
+            (id, workspace_id, template_version_id, build_number, transition, initiator_id,
+             job_id, reason, provisioner_state, state_lineage, state_serial)
+        SELECT :build_id, :workspace_id, :version_id, :build_number,
+               CAST(:transition AS workspace_transition), :initiator_id, :job_id,
+               CAST(:reason AS build_reason), previous.provisioner_state,
+               previous.state_lineage, previous.state_serial
+        FROM (SELECT 1) AS one
+        LEFT JOIN workspace_builds AS previous ON previous.id = :previous_id
+    ), given AS (
+        SELECT name, value
+        FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS given (name, value)
+    )
+    INSERT INTO workspace_build_parameters (workspace_build_id, name, value)
+    SELECT :build_id, name, value FROM given
+    UNION ALL
+    SELECT :build_id, earlier.name, earlier.value
+    FROM workspace_build_parameters AS earlier
+    WHERE earlier.workspace_build_id = :previous_id
+      AND earlier.name NOT IN (SELECT name FROM given)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,44 +178,79 @@ def insert_build(
         InvalidError: a parameter cannot be stored.
     """
     workspace = _lock_workspace(session, workspace_id)
-    previous = _latest_build(session, workspace)
-    template = session.get_one(Template, workspace.template_id)
-    wanted = template_version_id or (previous.template_version_id if previous else None)
-    version = get_usable_version(session, template, wanted)
-    initiator = initiator_id or workspace.owner_id
-    build = WorkspaceBuild(
-        id=uuid.uuid4(),
-        workspace_id=workspace.id,
-        template_version_id=version.id,
-        build_number=previous.build_number + 1 if previous else 1,
-        transition=transition,
-        initiator_id=initiator,
+    source = _read_source(session, workspace, template_version_id)
+    build = EnqueuedBuild(
+        build_id=uuid.uuid4(),
         job_id=uuid.uuid4(),
-        reason=reason,
-        provisioner_state=previous and previous.provisioner_state,
-        state_lineage=previous and previous.state_lineage,
-        state_serial=previous and previous.state_serial,
+        workspace_id=workspace_id,
+        build_number=source.build_number,
+        queue=queue_name(source.tags),
     )
-    job = _build_job(session, build, workspace, version, trace_metadata=trace_metadata)
-    _insert_active_job(session, job)
-    session.add(build)
-    session.flush()
-    _insert_parameters(session, build, previous, parameters or {})
-    return EnqueuedBuild(
-        build_id=build.id,
-        job_id=job.id,
-        workspace_id=workspace.id,
-        build_number=build.build_number,
-        queue=job.queue,
-    )
+    initiator = initiator_id or workspace.owner_id
+    is_prebuild = initiator == PREBUILDS_USER_ID
+    given = {
+        check_storable("name of a parameter", name): check_storable(
+            f"value of parameter {name!r}", value
+        )
+        for name, value in (parameters or {}).items()
+    }
+    try:
+        session.execute(
+            sql(INSERT_BUILD),
+            {
+                "build_id": build.build_id,
+                "job_id": build.job_id,
+                "workspace_id": workspace_id,
+                "build_number": build.build_number,
+                "queue": build.queue,
+                "owner_id": workspace.owner_id,
+                "organization_id": workspace.organization_id,
+                "initiator_id": initiator,
+                "priority": JobPriority.PREBUILD if is_prebuild else JobPriority.HUMAN,
+                "fair_rank": source.fair_rank,
+                "transition": transition.value,
+                "reason": reason.value,
+                "version_id": source.version_id,
+                "previous_id": source.previous_id,
+                "file_id": source.file_id,
+                "provisioner": source.provisioner,
+                "tags": json.dumps(source.tags),
+                "input": json.dumps({"workspace_build_id": str(build.build_id)}),
+                "trace_metadata": json.dumps(trace_metadata) if trace_metadata else None,
+                "names": list(given),
+                "values": list(given.values()),
+            },
+        )
+    except IntegrityError as error:
+        # The row lock makes this impossible for callers of ours; the index has the last word.
+        if "uq_provisioner_jobs_active_workspace" in str(error.orig):
+            raise BuildActiveError from error
+        raise
+    return build
 
 
-def _lock_workspace(session: Session, workspace_id: uuid.UUID) -> Workspace:
-    workspace = session.scalars(
-        select(Workspace)
-        .where(Workspace.id == workspace_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What the new build comes from."""
+
+    previous_id: uuid.UUID | None
+    build_number: int
+    version_id: uuid.UUID
+    file_id: uuid.UUID
+    provisioner: str
+    tags: dict[str, str]
+    fair_rank: int
+
+
+def _lock_workspace(session: Session, workspace_id: uuid.UUID) -> Row[Any]:
+    workspace = session.execute(
+        sql("""
+            SELECT id, owner_id, organization_id, template_id, name, deleted
+            FROM workspaces
+            WHERE id = :id
+            FOR UPDATE
+        """),
+        {"id": workspace_id},
     ).one_or_none()
     if workspace is None:
         raise NotFoundError(f"there is no workspace {workspace_id}")
@@ -161,104 +259,29 @@ def _lock_workspace(session: Session, workspace_id: uuid.UUID) -> Workspace:
     return workspace
 
 
-def _latest_build(session: Session, workspace: Workspace) -> WorkspaceBuild | None:
+def _read_source(
+    session: Session, workspace: Row[Any], template_version_id: uuid.UUID | None
+) -> _Source:
+    """Read the previous build and the version to build from, and check that both allow it."""
     row = session.execute(
-        select(WorkspaceBuild, ProvisionerJob.job_status)
-        .join(ProvisionerJob, ProvisionerJob.id == WorkspaceBuild.job_id)
-        .where(WorkspaceBuild.workspace_id == workspace.id)
-        .order_by(WorkspaceBuild.build_number.desc())
-        .limit(1)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    if row is None:
-        return None
-    if JobStatus(row.job_status).is_active:
-        raise BuildActiveError
-    build: WorkspaceBuild = row.WorkspaceBuild
-    return build
-
-
-def _build_job(
-    session: Session,
-    build: WorkspaceBuild,
-    workspace: Workspace,
-    version: TemplateVersion,
-    *,
-    trace_metadata: dict[str, Any] | None,
-) -> ProvisionerJob:
-    source = session.execute(
-        select(ProvisionerJob.file_id, ProvisionerJob.provisioner, ProvisionerJob.tags).where(
-            ProvisionerJob.id == version.job_id
-        )
+        sql(READ_SOURCE),
+        {
+            "workspace_id": workspace.id,
+            "template_id": workspace.template_id,
+            "owner_id": workspace.owner_id,
+            "wanted": template_version_id,
+            "limit": FAIR_RANK_LIMIT,
+        },
     ).one()
-    is_prebuild = build.initiator_id == PREBUILDS_USER_ID
-    return ProvisionerJob(
-        id=build.job_id,
-        organization_id=workspace.organization_id,
-        initiator_id=build.initiator_id,
-        provisioner=source.provisioner,
-        file_id=source.file_id,
-        type=JobType.WORKSPACE_BUILD,
-        input={"workspace_build_id": str(build.id)},
-        tags=source.tags,
-        trace_metadata=trace_metadata,
-        workspace_id=workspace.id,
-        owner_id=workspace.owner_id,
-        queue=queue_name(source.tags),
-        priority=JobPriority.PREBUILD if is_prebuild else JobPriority.HUMAN,
-        fair_rank=_fair_rank(session, workspace.owner_id),
+    if row.previous_status is not None and JobStatus(row.previous_status).is_active:
+        raise BuildActiveError
+    check_usable_version(row)
+    return _Source(
+        previous_id=row.previous_id,
+        build_number=(row.previous_number or 0) + 1,
+        version_id=row.version_id,
+        file_id=row.file_id,
+        provisioner=row.provisioner,
+        tags=row.tags,
+        fair_rank=row.fair_rank,
     )
-
-
-def _fair_rank(session: Session, owner_id: uuid.UUID) -> int:
-    """Count the owner's unfinished builds: the nth one waits behind everybody's (n-1)th."""
-    rank = session.execute(
-        sql("""
-            SELECT count(*)
-            FROM (
-                SELECT 1 FROM provisioner_jobs
-                WHERE owner_id = :owner_id AND completed_at IS NULL
-                LIMIT :limit
-            ) AS unfinished
-        """),
-        {"owner_id": owner_id, "limit": FAIR_RANK_LIMIT},
-    ).scalar_one()
-    return int(rank)
-
-
-def _insert_active_job(session: Session, job: ProvisionerJob) -> None:
-    """Insert the job; the index of one active build per workspace has the last word."""
-    try:
-        with session.begin_nested():
-            session.add(job)
-    except IntegrityError as error:
-        if "uq_provisioner_jobs_active_workspace" in str(error.orig):
-            raise BuildActiveError from error
-        raise
-
-
-def _insert_parameters(
-    session: Session,
-    build: WorkspaceBuild,
-    previous: WorkspaceBuild | None,
-    given: Mapping[str, str],
-) -> None:
-    values = {**(_parameters_of(session, previous) if previous else {}), **given}
-    session.add_all(
-        WorkspaceBuildParameter(
-            workspace_build_id=build.id,
-            name=check_storable("name of a parameter", name),
-            value=check_storable(f"value of parameter {name!r}", value),
-        )
-        for name, value in values.items()
-    )
-    session.flush()
-
-
-def _parameters_of(session: Session, build: WorkspaceBuild) -> dict[str, str]:
-    rows = session.execute(
-        select(WorkspaceBuildParameter.name, WorkspaceBuildParameter.value).where(
-            WorkspaceBuildParameter.workspace_build_id == build.id
-        )
-    )
-    return {row.name: row.value for row in rows}
