@@ -323,7 +323,7 @@ def _finish(
             SELECT build.workspace_id, build.transition::text
             FROM finished
             LEFT JOIN workspace_builds AS build ON build.job_id = finished.id
-        """),
+        """),  # noqa: S608 - made of constants
         {**key, **parameters},
     ).one_or_none()
     if row is not None:

@@ -63,7 +63,7 @@ READ_FIGURES = sql(f"""
     SELECT (SELECT count(*) FROM held) AS held,
            ({ALLOWANCE}) AS budget,
            ({CONSUMPTION}) AS consumed
-""")
+""")  # noqa: S608 - made of constants
 WRITE_DECISION = sql("""
     UPDATE workspace_builds
     SET daily_cost = CASE WHEN :ok THEN :daily_cost ELSE 0 END,

@@ -26,7 +26,7 @@ class Stored:
         self.overflowed = False
         self.arrived = threading.Event()
 
-    def __call__(self, rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
+    def __call__(self, rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:  # noqa: ARG002
         self.rows += rows
         self.batches.append(len(rows))
         self.overflowed = overflowed
