@@ -15,7 +15,7 @@ from db.enums import JobStatus, ProvisionerType
 from db.faults import fault_point
 from db.outage import retry_outage
 from db.transitions import ClaimedJob, claim_job
-from provisioner.engine import Interrupt, InterruptReason
+from provisioner.engine import Interrupt
 from provisioner.runner import Outcome, Runner
 from worker.doorbell import Ring
 from worker.keeper import LeaseKeeper
@@ -37,7 +37,7 @@ class Dispatcher:
     provisioners: Sequence[ProvisionerType]
     lease: timedelta
     doorbell_came: Callable[[], None] = lambda: None
-    is_draining: bool = False
+    is_draining: Callable[[], bool] = lambda: False
 
     def run_next_build(self, queue: str) -> JobStatus | None:
         """Claim and run the best job of ``queue``; None when there is nothing to claim.
@@ -46,26 +46,23 @@ class Dispatcher:
         worker rings for it.
         """
         self.doorbell_came()
-        if self.is_draining:
+        if self.is_draining():
             return None
-        asked_at = time.monotonic()
-        job = retry_outage(lambda: self._claim(queue), may_go_on=lambda: not self.is_draining)
+        asked_at, job = retry_outage(
+            lambda: self._claim(queue), may_go_on=lambda: not self.is_draining()
+        )
         if job is None:
             self.metrics.empty_doorbells.inc()
             return None
         return self._run(job, asked_at).status
 
-    def drain(self) -> None:
-        """Claim nothing more; builds that run go on."""
-        self.is_draining = True
+    def _claim(self, queue: str) -> tuple[float, ClaimedJob | None]:
+        """Return when the lease was asked for, by ``time.monotonic``, and the job if there is one.
 
-    def hurry(self) -> None:
-        """End the builds that run: before apply they go back, in apply they are interrupted."""
-        self.is_draining = True
-        self.keeper.interrupt_all(InterruptReason.DRAIN)
-
-    def _claim(self, queue: str) -> ClaimedJob | None:
+        Each try has a time of its own: the lease is no older than the claim that was answered.
+        """
         fault_point("claim.begin")
+        asked_at = time.monotonic()
         with self.database.autocommit() as connection:
             job = claim_job(
                 connection,
@@ -75,7 +72,7 @@ class Dispatcher:
                 provisioners=self.provisioners,
             )
         fault_point("claim.committed")
-        return job
+        return asked_at, job
 
     def _run(self, job: ClaimedJob, asked_at: float) -> Outcome:
         facts = {"job_id": str(job.id), "attempt": job.attempt}

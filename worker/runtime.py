@@ -42,9 +42,7 @@ class Runtime:
         self.database.dispose()
 
     def _watch(self) -> None:
-        """Do what the flag says. The parent of a prefork child has no other way to tell it."""
-        self.flag.wait_for(DrainState.DRAINING, WATCH_INTERVAL_S)
-        self.dispatcher.drain()
+        """End the builds when the flag says so: the parent has no other way to tell a child."""
         self.flag.wait_for(DrainState.HURRYING, WATCH_INTERVAL_S)
         # Builds that were claimed just before the drain may still begin.
         while True:
@@ -93,5 +91,7 @@ def make_runtime(
         provisioners=tuple(engines),
         lease=settings.lease,
         doorbell_came=pulse.beat,
+        # Asked at each doorbell: one that is on its way when the signal comes claims nothing.
+        is_draining=lambda: flag.state is not DrainState.WORKING,
     )
     return Runtime(database=database, keeper=keeper, dispatcher=dispatcher, flag=flag)

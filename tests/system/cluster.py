@@ -26,6 +26,7 @@ from db.engine import Database
 from db.enums import JobStatus, ProvisionerType, Stage, Transition
 from db.errors import ConflictError
 from db.models import Organization, Template, User
+from db.tags import normalize_tags, queue_name
 from db.templates import VariableValue
 from db.transitions import cancel_job
 from provisioner.archive import pack_template
@@ -306,6 +307,9 @@ class Cluster:
             owner=owner or self.owner, template=self.template(template, tags=tags, **variables)
         )
         return made.id
+
+    def queue_of(self, tags: Mapping[str, str]) -> str:
+        return queue_name(normalize_tags(tags))
 
     def enqueue(
         self, workspace_id: uuid.UUID, transition: Transition = Transition.START

@@ -1,0 +1,61 @@
+"""Nothing takes for ever: stages, waiting in a queue, and a consumer that has stalled."""
+
+from __future__ import annotations
+
+import celery
+import pytest
+
+from db.enums import FailureReason, JobStatus
+from tests.system.cluster import Cluster, MoodyTerraform, wait_until
+from worker.watchdog import EXIT_STATUS
+
+NOBODY = {"served": "by-nobody"}
+
+
+@pytest.fixture(scope="module")
+def terraform(shared: Cluster) -> MoodyTerraform:
+    """What the module's worker takes for Terraform; it has little patience."""
+    made = shared.moody_terraform()
+    shared.start_worker(
+        terraform_binary=made.path,
+        init_timeout_seconds=4,
+        plan_timeout_seconds=4,
+        apply_timeout_seconds=4,
+        interrupt_grace_seconds=3,
+        pending_limit_seconds=8,
+    )
+    return made
+
+
+@pytest.mark.parametrize("command", ["init", "plan", "apply"])
+def test_a_stage_that_takes_too_long_fails_the_build(
+    shared: Cluster, terraform: MoodyTerraform, command: str
+) -> None:
+    with terraform.hanging(command):
+        row = shared.build(shared.workspace("plain"))
+
+    assert (row["status"], row["failure_reason"]) == (JobStatus.FAILED, FailureReason.DEADLINE)
+    assert f"terraform {command} was stopped because it took longer than" in row["error"]
+
+
+def test_a_build_that_nobody_may_claim_fails_after_the_pending_limit(
+    shared: Cluster, terraform: MoodyTerraform
+) -> None:
+    row = shared.build(shared.workspace("plain", tags=NOBODY))
+
+    assert row["failure_reason"] == FailureReason.PENDING_LIMIT
+    assert "queue explain" in row["error"]
+
+
+def test_a_worker_whose_consumer_has_stalled_ends_for_its_supervisor(shared: Cluster) -> None:
+    worker = shared.start_worker("stalled", tags="kind=stalled", watchdog_seconds=3)
+    workspace_id = shared.workspace("plain", tags={"kind": "stalled"})
+    queue = shared.queue_of({"kind": "stalled"})
+    client = celery.Celery("tests", broker=shared.redis.url)
+    client.conf.broker_transport_options = {"global_keyprefix": "provisionerd:"}
+    client.control.cancel_consumer(queue, reply=True, timeout=5)
+
+    job_id = shared.enqueue(workspace_id)
+
+    wait_until(worker.has_ended, "the worker's end")
+    assert (worker.process.returncode, shared.status(job_id)) == (EXIT_STATUS, JobStatus.PENDING)

@@ -1,0 +1,93 @@
+"""A worker that sleeps past its lease and wakes up: it changes nothing that is not its own."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from db.enums import JobStatus, Transition
+from tests.system.cluster import Cluster, wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_a_build_that_was_taken_over_before_apply_is_not_touched_again(shared: Cluster) -> None:
+    terraform = shared.moody_terraform()
+    tags = {"kind": "plan"}
+    sleeper = shared.start_worker(
+        "plan-sleeper", terraform_binary=terraform.path, tags="kind=plan", host="first"
+    )
+    with terraform.hanging("plan"):
+        job_id = shared.enqueue(shared.workspace("plain", tags=tags))
+        terraform.wait()
+        sleeper.send(signal.SIGSTOP)
+    shared.start_worker("plan-second", tags="kind=plan", host="second")
+    shared.finish(job_id)
+    before = shared.row(job_id)
+
+    sleeper.send(signal.SIGCONT)
+
+    wait_until(lambda: not shared.directories(), "the sleeper to give its build up")
+    assert (before["status"], shared.row(job_id)) == (JobStatus.SUCCEEDED, before)
+
+
+def test_the_log_of_a_build_that_was_taken_over_stays_as_it_was(shared: Cluster) -> None:
+    terraform = shared.moody_terraform("terraform-log")
+    tags = {"kind": "log"}
+    sleeper = shared.start_worker(
+        "log-sleeper", terraform_binary=terraform.path, tags="kind=log", host="first"
+    )
+    with terraform.hanging("plan"):
+        job_id = shared.enqueue(shared.workspace("plain", tags=tags))
+        terraform.wait()
+        sleeper.send(signal.SIGSTOP)
+    shared.start_worker("log-second", tags="kind=log", host="second")
+    shared.finish(job_id)
+    before = shared.log_of(job_id)
+
+    sleeper.send(signal.SIGCONT)
+
+    wait_until(lambda: not shared.directories(), "the sleeper to give its build up")
+    assert shared.log_of(job_id) == before
+
+
+def test_the_newer_state_of_a_sleeper_is_stored_when_no_later_build_has_begun(
+    shared: Cluster,
+) -> None:
+    sleeper = shared.start_worker("state-sleeper", tags="kind=state", host="first")
+    workspace_id = shared.workspace("slow", tags={"kind": "state"}, create_seconds=3)
+    job_id = shared.enqueue(workspace_id)
+    shared.wait_for_machine(workspace_id)
+    sleeper.send(signal.SIGSTOP)
+    shared.start_worker("state-second", tags="kind=state", host="second")
+    # Terraform goes on by itself and makes what the last checkpoint does not know.
+    assert shared.finish(job_id) == [JobStatus.FAILED]
+    wait_until(lambda: not sleeper.terraforms(), "Terraform to finish")
+
+    sleeper.send(signal.SIGCONT)
+
+    shared.settle()
+    assert len(shared.known_machines(workspace_id)) == 5
+    assert shared.machines() == shared.known_machines()
+    assert shared.build(workspace_id, Transition.DELETE)["status"] == JobStatus.SUCCEEDED
+
+
+def test_the_state_of_a_sleeper_is_put_aside_when_a_later_build_has_begun(
+    shared: Cluster,
+) -> None:
+    sleeper = shared.start_worker("late-sleeper", tags="kind=late", host="first")
+    workspace_id = shared.workspace("slow", tags={"kind": "late"}, create_seconds=3)
+    job_id = shared.enqueue(workspace_id)
+    shared.wait_for_machine(workspace_id)
+    sleeper.send(signal.SIGSTOP)
+    shared.start_worker("late-second", tags="kind=late", host="second")
+    shared.finish(job_id)
+    later = shared.build(workspace_id, Transition.STOP)
+
+    sleeper.send(signal.SIGCONT)
+
+    shared.settle()
+    (aside,) = sleeper.work_dir.glob("orphaned-states/*")
+    assert aside.name == f"{job_id}.tfstate"
+    assert shared.row(later["id"])["provisioner_state"] == later["provisioner_state"]
