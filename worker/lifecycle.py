@@ -38,6 +38,7 @@ from worker.doorbell import ring_with
 from worker.drain import DrainFlag, DrainState
 from worker.embedded import EmbeddedError
 from worker.exposition import serve_metrics
+from worker.hardening import hide_from_siblings
 from worker.metrics import Metrics
 from worker.multiprocess import (
     forget_lost_processes,
@@ -250,6 +251,7 @@ def connect(app: App) -> None:
 
 
 def _begin(app: App, worker: Any) -> Parent:
+    hide_from_siblings()
     settings = load_settings(
         concurrency=worker.concurrency,
         pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,

@@ -1,0 +1,102 @@
+"""``enqueue_build`` calls, against the plain INSERTs of the same rows and a ``send_task``."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+
+from sqlalchemy import text
+
+from bench.benches.throughput import SCRIPT
+from bench.measure import Result, pair
+from bench.place import Place
+from db.enums import Transition
+from db.workspaces import create_workspace
+from worker.app import app, configure_broker
+from worker.enqueue import enqueue_build
+
+CALLS = 150
+
+
+def run(place: Place, rounds: int = 5) -> list[Result]:
+    configure_broker(app, place.redis_url)
+    factory = place.factory
+    organization = factory.organization()
+    owner = factory.user(organization=organization)
+    template = factory.template(organization=organization, created_by=owner, script=SCRIPT)
+    number = iter(range(10**6))
+
+    def workspaces() -> list[uuid.UUID]:
+        with place.database.begin() as session:
+            return [
+                create_workspace(
+                    session, owner=owner, template=template, name=f"w{next(number)}"
+                ).id
+                for _ in range(CALLS)
+            ]
+
+    def ours() -> float:
+        made = workspaces()
+        started = time.perf_counter()
+        for workspace_id in made:
+            with place.database.begin() as session:
+                enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
+        return CALLS / (time.perf_counter() - started)
+
+    def theirs() -> float:
+        made = workspaces()
+        rows = [_rows(place, template, owner, workspace_id) for workspace_id in made]
+        started = time.perf_counter()
+        for row in rows:
+            with place.database.transact() as connection:
+                connection.execute(INSERT_JOB, row)
+                connection.execute(INSERT_BUILD, row)
+            app.send_task("run_next_build", args=("other",), queue="other", ignore_result=True)
+        return CALLS / (time.perf_counter() - started)
+
+    mine, other, ratio = pair(ours, theirs, rounds=rounds)
+    return [
+        Result(
+            bench="enqueue",
+            what="enqueue_build, against INSERT of job and build and send_task",
+            unit="1/s",
+            ours=mine,
+            theirs=other,
+            ratio=ratio,
+            reach=">= 0.5",
+            aim=">= 0.8",
+            rounds=rounds,
+        )
+    ]
+
+
+INSERT_JOB = text("""
+    INSERT INTO provisioner_jobs
+        (id, organization_id, initiator_id, provisioner, file_id, type, input, tags,
+         workspace_id, owner_id, queue)
+    VALUES (:job_id, :organization_id, :owner_id, 'echo', :file_id, 'workspace_build',
+            CAST(:input AS jsonb), CAST(:tags AS jsonb), :workspace_id, :owner_id, 'other')
+""")
+INSERT_BUILD = text("""
+    INSERT INTO workspace_builds
+        (id, workspace_id, template_version_id, build_number, transition, initiator_id, job_id)
+    VALUES (:build_id, :workspace_id, :version_id, 1, 'start', :owner_id, :job_id)
+""")
+
+
+def _rows(place: Place, template, owner, workspace_id: uuid.UUID) -> dict[str, object]:
+    build_id = uuid.uuid4()
+    with place.database.begin() as session:
+        file_id = session.execute(text("SELECT id FROM files LIMIT 1")).scalar_one()
+    return {
+        "job_id": uuid.uuid4(),
+        "build_id": build_id,
+        "organization_id": template.organization_id,
+        "owner_id": owner.id,
+        "file_id": file_id,
+        "input": json.dumps({"workspace_build_id": str(build_id)}),
+        "tags": json.dumps({"scope": "organization", "owner": ""}),
+        "workspace_id": workspace_id,
+        "version_id": template.active_version_id,
+    }

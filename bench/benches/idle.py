@@ -1,0 +1,56 @@
+"""What an idle worker costs PostgreSQL and the processor."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+from sqlalchemy import text
+
+from bench.measure import Result
+from bench.place import Place, wait_until
+
+SECONDS = 30
+
+
+def run(place: Place, rounds: int = 1) -> list[Result]:
+    with place.worker(concurrency=4) as process:
+        wait_until(lambda: _seen(place) > 0)
+        time.sleep(10)  # let the start be over: this is about the time after it
+        worker = psutil.Process(process.pid)
+        before, cpu = _statements(place), worker.cpu_times()
+        time.sleep(SECONDS)
+        after, used = _statements(place), worker.cpu_times()
+    spent = used.user + used.system - cpu.user - cpu.system
+    return [
+        Result(
+            bench="idle",
+            what="transactions of an idle worker per minute (most are one statement)",
+            unit="1/min",
+            ours=(after - before) / SECONDS * 60,
+            reach="<= 60",
+            aim="<= 15",
+        ),
+        Result(
+            bench="idle",
+            what="processor time of an idle worker per minute",
+            unit="s",
+            ours=spent / SECONDS * 60,
+        ),
+    ]
+
+
+def _seen(place: Place) -> int:
+    with place.database.begin() as session:
+        return session.execute(text("SELECT count(*) FROM provisioner_daemons")).scalar_one()
+
+
+def _statements(place: Place) -> int:
+    """Count the transactions of the database, less those of this count itself."""
+    with place.database.autocommit() as connection:
+        connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    with place.database.autocommit() as connection:
+        return connection.execute(
+            text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        ).scalar_one()

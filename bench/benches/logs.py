@@ -1,0 +1,148 @@
+"""A build that prints a million lines: lines stored, memory, and how much it slows the build."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import psutil
+from sqlalchemy import text
+
+from bench.measure import Result, pair
+from bench.place import Place, wait_until
+from db.enums import JobStatus, LogLevel, LogSource, Transition
+from db.logs import LogRow, append_logs
+from worker.app import app, configure_broker
+from worker.enqueue import enqueue_build
+
+LINES = 1_000_000
+BATCH = 1000
+STORED = 6_000  # lines of 80 characters that fit below the limit of a job
+LINE = "x" * 80
+
+
+def run(place: Place, rounds: int = 3) -> list[Result]:
+    return [_stored(place, rounds), *_flood(place)]
+
+
+def _stored(place: Place, rounds: int) -> Result:
+    """Lines per second into the table, fenced and counted, against COPY of the same rows."""
+    now = datetime.now(UTC)
+
+    def ours() -> float:
+        job = place.factory.running_build()
+        row = LogRow(
+            created_at=now,
+            source=LogSource.PROVISIONER,
+            level=LogLevel.INFO,
+            stage="Starting workspace",
+            output=LINE,
+        )
+        started = time.perf_counter()
+        for _ in range(STORED // BATCH):
+            with place.database.autocommit() as connection:
+                append_logs(
+                    connection, job_id=job.id, lease_token=job.lease_token, rows=[row] * BATCH
+                )
+        return STORED / (time.perf_counter() - started)
+
+    def theirs() -> float:
+        job = place.factory.running_build()
+        started = time.perf_counter()
+        with place.database.transact() as connection:
+            cursor = connection.connection.cursor()
+            statement = (
+                "COPY provisioner_job_logs (job_id, created_at, source, level, stage, output)"
+                " FROM STDIN"
+            )
+            with cursor.copy(statement) as copy:
+                for _ in range(STORED):
+                    copy.write_row(
+                        (job.id, now, "provisioner", "info", "Starting workspace", LINE)
+                    )
+        return STORED / (time.perf_counter() - started)
+
+    mine, other, ratio = pair(ours, theirs, rounds=rounds)
+    return Result(
+        bench="logs",
+        what="lines stored in batches, against one COPY of the same rows",
+        unit="1/s",
+        ours=mine,
+        theirs=other,
+        ratio=ratio,
+        reach=">= 0.3",
+        aim=">= 0.7",
+        rounds=rounds,
+    )
+
+
+def _flood(place: Place) -> list[Result]:
+    """A million lines through the log buffer of a real worker."""
+    configure_broker(app, place.redis_url)
+    script = {"apply": {"logs": [{"output": LINE}], "repeat_logs": LINES}}
+    quiet = {"apply": {"logs": [{"output": LINE}], "repeat_logs": 1}}
+    flood = place.factory.any_workspace(script=script)
+    calm = place.factory.any_workspace(script=quiet)
+    with place.worker(concurrency=2) as process:
+        worker = psutil.Process(process.pid)
+        _build(place, calm.id)
+        before = worker.memory_info().rss
+        took, peak, job_id = _build_watched(place, flood.id, worker)
+        to_file = _write_to_file(place)
+    with place.database.begin() as session:
+        row = session.execute(
+            text("SELECT logs_length, logs_overflowed FROM provisioner_jobs WHERE id = :id"),
+            {"id": job_id},
+        ).one()
+    note = f"kept {row.logs_length} bytes, overflowed {row.logs_overflowed}"
+    return [
+        Result(
+            bench="logs",
+            what="growth of the worker's memory by a build that prints 1M lines",
+            unit="MB",
+            ours=(peak - before) / 1e6,
+            reach="<= 32",
+            note=note,
+        ),
+        Result(
+            bench="logs",
+            what="1M lines through the log, against writing them to a file, per line",
+            unit="us",
+            ours=took / LINES * 1e6,
+            theirs=to_file / LINES * 1e6,
+            note="an echo build produces lines as fast as Python can; Terraform does not",
+        ),
+    ]
+
+
+def _build(place: Place, workspace_id) -> None:
+    with place.database.begin() as session:
+        build = enqueue_build(
+            session, workspace_id=workspace_id, transition=Transition.START
+        )
+    wait_until(lambda: not place.factory.status(build.job_id).is_active)
+    assert place.factory.status(build.job_id) is JobStatus.SUCCEEDED
+
+
+def _build_watched(place: Place, workspace_id, worker: psutil.Process):
+    with place.database.begin() as session:
+        build = enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
+    started = time.perf_counter()
+    peak = 0
+
+    def is_done() -> bool:
+        nonlocal peak
+        peak = max(peak, worker.memory_info().rss)
+        return not place.factory.status(build.job_id).is_active
+
+    wait_until(is_done, tick_s=0.05)
+    assert place.factory.status(build.job_id) is JobStatus.SUCCEEDED
+    return time.perf_counter() - started, peak, build.job_id
+
+
+def _write_to_file(place: Place) -> float:
+    started = time.perf_counter()
+    with (place.data_dir / "lines").open("w") as output:
+        for _ in range(LINES):
+            output.write(f"{datetime.now(UTC).isoformat()} {LINE}\n")
+    return time.perf_counter() - started

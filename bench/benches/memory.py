@@ -1,0 +1,107 @@
+"""Memory of an idle worker, of a running build, and after two thousand builds."""
+
+from __future__ import annotations
+
+import psutil
+
+from bench.benches.throughput import SCRIPT, _unfinished
+from bench.measure import Result
+from bench.place import Place, wait_until
+from db.enums import Transition
+from db.workspaces import create_workspace, insert_build
+from worker.app import app, configure_broker
+from worker.doorbell import ring_with
+
+BUILDS = 2_000
+AT_ONCE = 100
+MB = 1e6
+
+
+def run(place: Place, rounds: int = 1) -> list[Result]:
+    configure_broker(app, place.redis_url)
+    ring = ring_with(app)
+    factory = place.factory
+    organization = factory.organization(everyone_allowance=10_000)
+    owner = factory.user(organization=organization)
+    template = factory.template(organization=organization, created_by=owner, script=SCRIPT)
+    waiting = factory.template(
+        organization=organization, created_by=owner, script={"apply": {"wait": True}}
+    )
+    with place.database.begin() as session:
+        workspaces = [
+            create_workspace(session, owner=owner, template=template, name=f"w{index}").id
+            for index in range(AT_ONCE)
+        ]
+        blocked = [
+            create_workspace(session, owner=owner, template=waiting, name=f"b{index}").id
+            for index in range(8)
+        ]
+
+    def play(ids, transition: Transition) -> None:
+        with place.database.begin() as session:
+            queued = [insert_build(session, workspace_id=i, transition=transition) for i in ids]
+        for build in queued:
+            ring(build.queue)
+
+    with place.celery("bench.noop", concurrency=8) as bare:
+        wait_until(lambda: _rss(bare.pid) > 0 and bool(psutil.Process(bare.pid).threads()))
+        wait_until(lambda: _is_steady(bare.pid))
+        empty = _rss(bare.pid)
+    with place.worker(concurrency=8) as process:
+        wait_until(lambda: _is_steady(process.pid))
+        idle = _rss(process.pid)
+        for index in range(4):  # let every thread and every cache be there
+            play(workspaces, list(Transition)[index % 2])
+            wait_until(lambda: _unfinished(place) == 0)
+        warm = _rss(process.pid)
+        for index in range(BUILDS // AT_ONCE):
+            play(workspaces, list(Transition)[index % 2])
+            wait_until(lambda: _unfinished(place) == 0)
+        after = _rss(process.pid)
+        play(blocked, Transition.START)
+        running = "SELECT count(*) FROM provisioner_jobs WHERE stage = 'apply' AND completed_at IS NULL"
+        wait_until(lambda: _count(place, running) == 8)
+        busy = _rss(process.pid)
+        process.send_signal(15), process.send_signal(15)
+    return [
+        Result(
+            bench="memory",
+            what="idle worker, against a Celery worker with an empty app",
+            unit="MB",
+            ours=idle / MB,
+            theirs=empty / MB,
+            ratio=idle / empty,
+            reach="<= 2",
+            aim="<= 1.5",
+        ),
+        Result(
+            bench="memory",
+            what=f"growth by {BUILDS} echo builds",
+            unit="MB",
+            ours=(after - warm) / MB,
+            reach="<= 8",
+        ),
+        Result(
+            bench="memory",
+            what="each build that runs (without its Terraform)",
+            unit="MB",
+            ours=(busy - after) / 8 / MB,
+        ),
+    ]
+
+
+def _rss(pid: int) -> int:
+    return psutil.Process(pid).memory_info().rss
+
+
+def _is_steady(pid: int, *, seen: dict[int, list[int]] = {}) -> bool:  # noqa: B006 - one run
+    history = seen.setdefault(pid, [])
+    history.append(_rss(pid))
+    return len(history) > 600 and history[-1] - history[-300] < 100_000
+
+
+def _count(place: Place, query: str) -> int:
+    from sqlalchemy import text
+
+    with place.database.begin() as session:
+        return session.execute(text(query)).scalar_one()

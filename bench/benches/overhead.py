@@ -1,0 +1,128 @@
+"""One real Terraform build through everything, against the bare command line."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.measure import Result, pair, timed
+from bench.place import Place, wait_until
+from db.enums import JobStatus, ProvisionerType, Transition
+from db.workspaces import create_workspace
+from tests.factory import tar_archive
+from worker.app import app, configure_broker
+from worker.enqueue import enqueue_build
+
+MAIN = b"""
+variable "workspace_transition" { default = "start" }
+resource "terraform_data" "dev" {
+  input = { daily_cost = 1, at = var.workspace_transition }
+}
+"""
+BARE = """
+set -e
+terraform init -no-color -input=false -json > init.log
+terraform plan -no-color -input=false -json -out=plan $1 > plan.log
+terraform show -json plan > plan.json
+terraform apply -no-color -input=false -json plan > apply.log
+"""
+
+
+def run(place: Place, rounds: int = 9) -> list[Result]:
+    configure_broker(app, place.redis_url)
+    factory = place.factory
+    organization = factory.organization(everyone_allowance=1000)
+    owner = factory.user(organization=organization)
+    numbers = itertools.count()
+    transitions = itertools.cycle([Transition.STOP, Transition.START])
+
+    def template():
+        # A comment makes each content, and so each template version, another one.
+        main = MAIN + f"# {next(numbers)}\n".encode()
+        return factory.template(
+            organization=organization,
+            created_by=owner,
+            archive=tar_archive({"main.tf": main}),
+            provisioner=ProvisionerType.TERRAFORM,
+        )
+
+    def workspace(of):
+        with place.database.begin() as session:
+            return create_workspace(session, owner=owner, template=of, name=f"w{next(numbers)}")
+
+    def build(on, transition: Transition) -> None:
+        with place.database.begin() as session:
+            queued = enqueue_build(session, workspace_id=on.id, transition=transition)
+        wait_until(lambda: not factory.status(queued.job_id).is_active, tick_s=0.002)
+        status = factory.status(queued.job_id)
+        assert status is JobStatus.SUCCEEDED, factory.job(queued.job_id).error
+
+    bare = _Bare(place.data_dir / "bare")
+    with place.worker(concurrency=2):
+        warm = workspace(template())
+        build(warm, Transition.START)
+        bare.run("start")
+        state = bare.state
+        ours, theirs, ratio = pair(
+            lambda: timed(lambda: build(warm, next(transitions))),
+            lambda: timed(lambda: bare.run("stop", state=state)),
+            rounds=rounds,
+        )
+        cold = pair(
+            lambda: timed(lambda: build(workspace(template()), Transition.START)),
+            lambda: timed(lambda: bare.run("start")),
+            rounds=rounds,
+        )
+    return [
+        Result(
+            bench="overhead",
+            what="warm build of a workspace with a state, against init, plan, show, apply",
+            unit="s",
+            ours=ours,
+            theirs=theirs,
+            ratio=ratio,
+            reach="<= 1.15",
+            aim="<= 0.9",
+            rounds=rounds,
+        ),
+        Result(
+            bench="cold",
+            what="first build of a template version, against the same",
+            unit="s",
+            ours=cold[0],
+            theirs=cold[1],
+            ratio=cold[2],
+            reach="<= 1.3",
+            aim="<= 1.05",
+            rounds=rounds,
+        ),
+    ]
+
+
+class _Bare:
+    """The same four commands by a shell script in a fresh directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._numbers = itertools.count()
+        self.state = b""
+
+    def run(self, transition: str, state: bytes | None = None) -> None:
+        directory = self._root / str(next(self._numbers))
+        directory.mkdir(parents=True)
+        (directory / "main.tf").write_bytes(MAIN)
+        if state:
+            (directory / "terraform.tfstate").write_bytes(state)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._root),
+            "CHECKPOINT_DISABLE": "1",
+            "TF_IN_AUTOMATION": "1",
+            "TF_VAR_workspace_transition": transition,
+        }
+        subprocess.run(["/bin/sh", "-c", BARE], cwd=directory, env=environment, check=True)
+        self.state = (directory / "terraform.tfstate").read_bytes()
+        shutil.rmtree(directory)

@@ -1,0 +1,75 @@
+"""From the commit of an enqueue to the claim, against Celery's publish to start."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import text
+
+from bench.benches.throughput import SCRIPT
+from bench.measure import Result, quantile
+from bench.place import Place, wait_until
+from db.enums import Transition
+from worker.app import app, configure_broker
+from worker.enqueue import enqueue_build
+
+BUILDS = 60
+
+
+def run(place: Place, rounds: int = 3) -> list[Result]:
+    configure_broker(app, place.redis_url)
+    workspace = place.factory.any_workspace(allowance=100, script=SCRIPT)
+    ours: list[float] = []
+    theirs: list[float] = []
+    with place.worker(concurrency=4), place.celery("bench.noop", concurrency=4):
+        from bench.noop import stamp  # its broker is known only now
+
+        for index in range(rounds * BUILDS // 2):
+            ours += [_build(place, workspace.id, transition) for transition in _both()]
+            theirs += [_task(place, stamp) for _ in range(2)]
+            if index == 0:
+                ours.clear(), theirs.clear()  # warm now
+    results = []
+    for share, name, reach, aim in ((0.5, "p50", "<= 3", "<= 1.5"), (0.99, "p99", "", "")):
+        mine, other = quantile(ours, share), quantile(theirs, share)
+        results.append(
+            Result(
+                bench="pickup",
+                what=f"enqueue's commit to claim, {name}, against publish to start of a task",
+                unit="ms",
+                ours=mine * 1000,
+                theirs=other * 1000,
+                ratio=mine / other,
+                reach=reach,
+                aim=aim,
+                rounds=len(ours),
+            )
+        )
+    return results
+
+
+def _both() -> tuple[Transition, Transition]:
+    return Transition.START, Transition.STOP
+
+
+def _build(place: Place, workspace_id, transition: Transition) -> float:
+    with place.database.begin() as session:
+        build = enqueue_build(session, workspace_id=workspace_id, transition=transition)
+        # The commit is the next thing that happens.
+        committed = session.execute(
+            text("SELECT extract(epoch FROM clock_timestamp())::float")
+        ).scalar_one()
+    wait_until(lambda: not place.factory.status(build.job_id).is_active, tick_s=0.002)
+    with place.database.begin() as session:
+        started = session.execute(
+            text("SELECT extract(epoch FROM started_at)::float FROM provisioner_jobs WHERE id=:id"),
+            {"id": build.job_id},
+        ).scalar_one()
+    return started - committed
+
+
+def _task(place: Place, stamp) -> float:
+    published = time.time()
+    stamp.delay()
+    _key, started = place.redis.blpop(["noop.stamp"], timeout=30)
+    return float(started) - published

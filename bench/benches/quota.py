@@ -1,0 +1,202 @@
+"""Quota commits under concurrency, against the reference's SERIALIZABLE transaction."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from bench.measure import Result, pair, quantile
+from bench.place import Place
+from bench.rows import analyze, fill_jobs
+from db.enums import Transition
+from db.transitions import claim_job
+from db.workspaces import create_workspace, insert_build
+from quota.commit import commit_quota
+from quota.usage import ALLOWANCE
+
+THREADS = 32
+COMMITS = 8  # by each thread
+# As the reference sums: over all builds of the owner's workspaces.
+REFERENCE_CONSUMPTION = """
+    SELECT coalesce(sum(daily_cost), 0)::bigint FROM (
+        SELECT DISTINCT ON (build.workspace_id) build.daily_cost
+        FROM workspace_builds AS build
+        JOIN workspaces ON workspaces.id = build.workspace_id
+        WHERE NOT workspaces.deleted AND workspaces.owner_id = :owner_id
+          AND workspaces.organization_id = :organization_id
+        ORDER BY build.workspace_id, build.build_number DESC
+    ) AS latest
+"""
+
+
+def run(place: Place, rounds: int = 3) -> list[Result]:
+    results = []
+    for owners, name, reach, aim in ((1, "one owner", ">= 5", ">= 20"), (32, "32 owners", "", "")):
+        scene = _Scene(place, owners)
+        failures = {"ours": 0, "theirs": 0}
+
+        def ours(scene=scene, failures=failures) -> float:
+            rate, failed = scene.commit(scene.ours)
+            failures["ours"] += failed
+            return rate
+
+        def theirs(scene=scene, failures=failures) -> float:
+            rate, failed = scene.commit(scene.theirs)
+            failures["theirs"] += failed
+            return rate
+
+        mine, other, ratio = pair(ours, theirs, rounds=rounds)
+        results.append(
+            Result(
+                bench="quota",
+                what=f"commits that were answered, 32 threads on {name}, against SERIALIZABLE",
+                unit="1/s",
+                ours=mine,
+                theirs=other,
+                ratio=ratio,
+                reach=reach,
+                aim=aim,
+                rounds=rounds,
+                note=f"spurious failures: ours {failures['ours']},"
+                f" theirs {failures['theirs']} of {THREADS * COMMITS * rounds}",
+            )
+        )
+    results.append(_overspend(place))
+    results.append(_growth(place))
+    return results
+
+
+class _Scene:
+    """Running builds that may commit again and again: a re-run is charged once."""
+
+    def __init__(self, place: Place, owners: int, allowance: int = 10_000) -> None:
+        self.place = place
+        factory = place.factory
+        organization = factory.organization(everyone_allowance=allowance)
+        self.organization_id = organization.id
+        self.people = [factory.user(organization=organization) for _ in range(owners)]
+        template = factory.template(organization=organization, created_by=self.people[0])
+        self.builds = []
+        for index in range(THREADS):
+            owner = self.people[index % owners]
+            with place.database.begin() as session:
+                workspace = create_workspace(
+                    session, owner=owner, template=template, name=f"w{index}"
+                )
+                insert_build(session, workspace_id=workspace.id, transition=Transition.START)
+            with place.database.autocommit() as connection:
+                job = claim_job(
+                    connection,
+                    queue="builds",
+                    worker_id=uuid.uuid4(),
+                    lease=timedelta(hours=1),
+                )
+            assert job is not None
+            self.builds.append((job, owner.id))
+
+    def ours(self, index: int) -> bool:
+        job, _owner = self.builds[index]
+        return commit_quota(
+            self.place.database, job_id=job.id, lease_token=job.lease_token, daily_cost=1
+        ).ok
+
+    def theirs(self, index: int) -> bool:
+        job, owner_id = self.builds[index]
+        scope = {"owner_id": owner_id, "organization_id": self.organization_id}
+        last: DBAPIError | None = None
+        for _ in range(3):
+            try:
+                with self.place.database.engine.connect().execution_options(
+                    isolation_level="SERIALIZABLE"
+                ) as connection, connection.begin():
+                    consumed = connection.execute(text(REFERENCE_CONSUMPTION), scope).scalar_one()
+                    budget = connection.execute(text(ALLOWANCE), scope).scalar_one()
+                    if consumed + 1 > budget:
+                        return False
+                    connection.execute(
+                        text("UPDATE workspace_builds SET daily_cost = 1 WHERE job_id = :id"),
+                        {"id": job.id},
+                    )
+                    return True
+            except DBAPIError as error:
+                last = error
+        assert last is not None
+        raise last
+
+    def commit(self, action: Callable[[int], bool]) -> tuple[float, int]:
+        """Return answered commits per second, and how many failed without an answer."""
+        failed = [0] * THREADS
+
+        def repeat(index: int) -> None:
+            for _ in range(COMMITS):
+                try:
+                    action(index)
+                except DBAPIError:
+                    failed[index] += 1
+
+        threads = [threading.Thread(target=repeat, args=(index,)) for index in range(THREADS)]
+        started = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        answered = THREADS * COMMITS - sum(failed)
+        return answered / (time.perf_counter() - started), sum(failed)
+
+
+def _overspend(place: Place) -> Result:
+    scene = _Scene(place, 1, allowance=10)
+    scene.commit(scene.ours)
+    with place.database.begin() as session:
+        charged = session.execute(
+            text("""
+                SELECT sum(daily_cost) FROM workspace_builds
+                JOIN workspaces ON workspaces.id = workspace_id WHERE owner_id = :id
+            """),
+            {"id": scene.people[0].id},
+        ).scalar_one()
+    return Result(
+        bench="quota",
+        what="charged of a budget of 10 by 32 threads that each want 1",
+        unit="credits",
+        ours=charged,
+        reach="<= 10",
+        aim="<= 10",
+    )
+
+
+def _growth(place: Place) -> Result:
+    scene = _Scene(place, 1)
+    factory = place.factory
+    few = _times(scene)
+    other = factory.organization()
+    noise = factory.user(organization=other)
+    template = factory.template(organization=other, created_by=noise)
+    fill_jobs(place, 1_000_000, owner=noise, template=template, pending=False)
+    analyze(place)
+    many = _times(scene)
+    return Result(
+        bench="quota",
+        what="p50 of a commit at 1M builds in the table, against itself at 100",
+        unit="ms",
+        ours=many * 1000,
+        theirs=few * 1000,
+        ratio=many / few,
+        reach="<= 1.5",
+        aim="<= 1.1",
+    )
+
+
+def _times(scene: _Scene) -> float:
+    times = []
+    for index in range(150):
+        started = time.perf_counter()
+        scene.ours(index % THREADS)
+        times.append(time.perf_counter() - started)
+    return quantile(times, 0.5)

@@ -1,0 +1,96 @@
+"""Echo builds per second through everything, against no-op tasks of bare Celery."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import text
+
+from bench.measure import Result, pair
+from bench.place import Place, wait_until
+from db.enums import Transition
+from db.workspaces import create_workspace, insert_build
+from worker.app import app, configure_broker
+from worker.doorbell import ring_with
+
+BUILDS = 400
+SLOTS = 8
+SCRIPT = {
+    "plan": {"daily_cost": 1, "logs": [{"output": "planned"}]},
+    "apply": {
+        "logs": [{"output": "made"}],
+        "resources": [{"type": "echo_disk", "name": "home", "daily_cost": 1}],
+    },
+}
+
+
+def run(place: Place, rounds: int = 5) -> list[Result]:
+    configure_broker(app, place.redis_url)
+    ring = ring_with(app)
+    workspaces = _workspaces(place)
+    transitions = [Transition.START, Transition.STOP]
+
+    def builds() -> float:
+        transitions.reverse()
+        with place.database.begin() as session:
+            queued = [
+                insert_build(session, workspace_id=workspace, transition=transitions[0])
+                for workspace in workspaces
+            ]
+        started = time.perf_counter()
+        for build in queued:
+            ring(build.queue)
+        wait_until(lambda: _unfinished(place) == 0)
+        return BUILDS / (time.perf_counter() - started)
+
+    with place.worker(concurrency=SLOTS), place.celery("bench.noop", concurrency=SLOTS):
+        from bench.noop import noop  # its broker is known only now
+
+        def tasks() -> float:
+            started = time.perf_counter()
+            for _ in range(BUILDS):
+                noop.delay(BUILDS)
+            assert place.redis.blpop(["noop.done"], timeout=120)
+            return BUILDS / (time.perf_counter() - started)
+
+        builds(), tasks()  # warm both
+        ours, theirs, ratio = pair(builds, tasks, rounds=rounds)
+    failed = _failed(place)
+    return [
+        Result(
+            bench="throughput",
+            what="echo builds against no-op Celery tasks",
+            unit="1/s",
+            ours=ours,
+            theirs=theirs,
+            ratio=ratio,
+            reach=">= 0.30",
+            aim=">= 0.60",
+            rounds=rounds,
+            note=f"{failed} builds failed" if failed else "",
+        )
+    ]
+
+
+def _workspaces(place: Place) -> list:
+    factory = place.factory
+    organization = factory.organization(everyone_allowance=10_000)
+    owner = factory.user(organization=organization)
+    template = factory.template(organization=organization, created_by=owner, script=SCRIPT)
+    with place.database.begin() as session:
+        return [
+            create_workspace(session, owner=owner, template=template, name=f"w{index}").id
+            for index in range(BUILDS)
+        ]
+
+
+def _unfinished(place: Place) -> int:
+    query = text("SELECT count(*) FROM provisioner_jobs WHERE completed_at IS NULL")
+    with place.database.begin() as session:
+        return session.execute(query).scalar_one()
+
+
+def _failed(place: Place) -> int:
+    query = text("SELECT count(*) FROM provisioner_jobs WHERE error IS NOT NULL")
+    with place.database.begin() as session:
+        return session.execute(query).scalar_one()

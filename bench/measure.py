@@ -1,0 +1,74 @@
+"""Paired rounds: both sides alternate, and the ratio of each pair is what counts."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One line of the report. ``ratio`` is ours by theirs, the median over the rounds."""
+
+    bench: str
+    what: str
+    unit: str
+    ours: float
+    theirs: float | None = None
+    ratio: float | None = None
+    reach: str = ""  #: what is to be reached at least, as a test on the ratio or on ours
+    aim: str = ""
+    rounds: int = 1
+    note: str = ""
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether ``reach`` holds; None when nothing is asked for."""
+        return _holds(self.reach, self.ours if self.ratio is None else self.ratio)
+
+    @property
+    def aimed(self) -> bool | None:
+        """Whether ``aim`` holds."""
+        return _holds(self.aim, self.ours if self.ratio is None else self.ratio)
+
+
+def pair(
+    ours: Callable[[], float], theirs: Callable[[], float], *, rounds: int
+) -> tuple[float, float, float]:
+    """Measure A B, B A, A B, ...; return the medians of ours, of theirs and of the ratios."""
+    pairs = []
+    for index in range(rounds):
+        if index % 2:
+            other = theirs()
+            mine = ours()
+        else:
+            mine = ours()
+            other = theirs()
+        pairs.append((mine, other))
+    return (
+        statistics.median(mine for mine, _ in pairs),
+        statistics.median(other for _, other in pairs),
+        statistics.median(mine / other for mine, other in pairs),
+    )
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return how long ``action`` takes, in seconds."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value below which ``share`` of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _holds(test: str, value: float) -> bool | None:
+    if not test:
+        return None
+    operator, _, limit = test.partition(" ")
+    return value <= float(limit) if operator in {"<=", "<"} else value >= float(limit)

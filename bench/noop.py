@@ -1,0 +1,37 @@
+"""A bare Celery application to compare with: the same worker settings, a task that does nothing."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+
+from celery import Celery
+from redis import Redis
+
+app = Celery("noop", broker=os.environ["BENCH_BROKER_URL"])
+app.conf.update(
+    task_acks_late=True,
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=True,
+    worker_hijack_root_logger=False,
+    task_default_queue="noop",
+    broker_transport_options={"priority_steps": [0]},
+    broker_connection_retry_on_startup=True,
+)
+done = itertools.count(1)
+redis = Redis.from_url(os.environ["BENCH_REDIS_URL"])
+
+
+@app.task(name="noop")
+def noop(total: int) -> None:
+    """Count; the last one of ``total`` says so."""
+    if next(done) % total == 0:
+        redis.rpush("noop.done", "1")
+
+
+@app.task(name="stamp")
+def stamp() -> None:
+    """Say when it started."""
+    redis.rpush("noop.stamp", repr(time.time()))

@@ -1,0 +1,110 @@
+"""Where benches run: embedded services in a temporary directory, and real worker processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+
+from db.engine import Database, open_database
+from db.migrate import migrate
+from tests.factory import Factory
+from worker.children import free_address, running_worker
+from worker.embedded import broker_url, start_embedded
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Services of a bench run."""
+
+    data_dir: Path
+    database: Database
+    database_url: str
+    redis_url: str
+    factory: Factory
+
+    @property
+    def redis(self) -> Redis:
+        return Redis.from_url(self.redis_url, socket_timeout=None)
+
+    def environment(self, **settings: object) -> dict[str, str]:
+        """The environment of a worker process, settings by field name."""
+        host = {name: value for name, value in os.environ.items() if "PROVISIONERD_" not in name}
+        given = {
+            "data_dir": self.data_dir,
+            "metrics_address": free_address(),
+            "engines": "echo,terraform",
+            "log_level": "warning",
+            "worker_name": "bench",
+            **settings,
+        }
+        variables = {f"PROVISIONERD_{name.upper()}": str(value) for name, value in given.items()}
+        return {**host, **variables}
+
+    @contextmanager
+    def worker(self, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
+        """A real worker process."""
+        log = self.data_dir / "worker.log"
+        with running_worker(self.environment(**settings), name="bench", log=log) as process:
+            yield process
+
+    @contextmanager
+    def celery(self, module: str, *, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process of a bare Celery application in ``module``."""
+        command = [
+            *(sys.executable, "-m", "celery", f"--app={module}", "--quiet", "worker"),
+            *("--without-gossip", "--without-mingle", "--loglevel=ERROR", "--pool=threads"),
+            f"--concurrency={concurrency}",
+        ]
+        os.environ["BENCH_BROKER_URL"] = broker_url(self.redis_url)
+        os.environ["BENCH_REDIS_URL"] = self.redis_url
+        process = subprocess.Popen(command, cwd=REPOSITORY)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@contextmanager
+def open_place() -> Iterator[Place]:
+    """Start the services; remove everything at the end."""
+    data_dir = Path(tempfile.mkdtemp(prefix="pbench-"))
+    data_dir.chmod(0o711)
+    try:
+        with start_embedded(data_dir) as embedded:
+            assert embedded.database_url is not None
+            assert embedded.redis_url is not None
+            database = open_database(embedded.database_url, pool_size=40)
+            migrate(database.engine)
+            os.environ["PROVISIONERD_DATA_DIR"] = str(data_dir)
+            yield Place(
+                data_dir=data_dir,
+                database=database,
+                database_url=embedded.database_url,
+                redis_url=embedded.redis_url,
+                factory=Factory(database=database),
+            )
+            database.dispose()
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def wait_until(condition: Callable[[], bool], *, within_s: float = 300, tick_s: float = 0.005) -> None:
+    """Return when the condition holds; a bench that hangs ends with an error."""
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("the bench waited too long")
+        time.sleep(tick_s)

@@ -1,0 +1,79 @@
+"""Many rows, made by the database itself: what would take builds months to make."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from bench.place import Place
+
+FINISHED = """
+    , started_at = created_at, completed_at = created_at
+"""
+
+
+def fill_workspaces(place: Place, count: int, *, owner, template) -> None:
+    """Make ``count`` workspaces of the owner, without builds."""
+    _run(
+        place,
+        """
+        INSERT INTO workspaces (owner_id, organization_id, template_id, name)
+        SELECT :owner_id, :organization_id, :template_id, 'filled-' || gen_random_uuid()
+        FROM generate_series(1, :count)
+        """,
+        owner_id=owner.id,
+        organization_id=template.organization_id,
+        template_id=template.id,
+        count=count,
+    )
+
+
+def fill_jobs(place: Place, count: int, *, owner, template, pending: bool) -> None:
+    """Make ``count`` builds with their jobs, one for each of as many new workspaces."""
+    state = (
+        "NULL, NULL" if pending else "now() - number * interval '1 second', now() - number * interval '1 second'"
+    )
+    _run(
+        place,
+        f"""
+        WITH new AS (
+            SELECT number, gen_random_uuid() AS workspace_id, gen_random_uuid() AS job_id
+            FROM generate_series(1, :count) AS number
+        ), made AS (
+            INSERT INTO workspaces (id, owner_id, organization_id, template_id, name, deleted)
+            SELECT workspace_id, :owner_id, :organization_id, :template_id,
+                   'filled-' || workspace_id, false
+            FROM new
+        ), jobs AS (
+            INSERT INTO provisioner_jobs
+                (id, organization_id, initiator_id, provisioner, file_id, type, input,
+                 workspace_id, owner_id, queue, fair_rank, created_at, started_at, completed_at)
+            SELECT job_id, :organization_id, :owner_id, 'echo', (SELECT id FROM files LIMIT 1),
+                   'workspace_build', '{{}}', workspace_id, :owner_id, 'builds', number % 1000,
+                   now() - number * interval '1 second', {state}
+            FROM new
+        )
+        INSERT INTO workspace_builds
+            (workspace_id, template_version_id, build_number, transition, initiator_id, job_id)
+        SELECT workspace_id, :version_id, 1, 'start', :owner_id, job_id FROM new
+        """,
+        owner_id=owner.id,
+        organization_id=template.organization_id,
+        template_id=template.id,
+        version_id=template.active_version_id,
+        count=count,
+    )
+
+
+def analyze(place: Place) -> None:
+    """Let the planner know what is there, as autovacuum does by and by."""
+    with place.database.autocommit() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def _run(place: Place, statement: str, **parameters: object) -> None:
+    with place.database.transact() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        # Foreign keys and triggers of a million rows take minutes; the rows are known to fit.
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text(statement), parameters)

@@ -1,0 +1,89 @@
+"""``make bench``: measure what the program exists for, beside what it is compared to.
+
+    make bench                     everything (some 20 minutes on two cores)
+    make bench BENCH=quota         one of them
+    python -m bench.run --output json overhead pickup
+
+Both sides of each comparison alternate within one run; a ratio is the median over the pairs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bench.measure import Result
+from bench.place import open_place
+
+BENCHES = (
+    "overhead",
+    "throughput",
+    "pickup",
+    "enqueue",
+    "claim",
+    "quota",
+    "logs",
+    "memory",
+    "reads",
+    "idle",
+    "scrape",
+    "rivals",
+)
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(BENCHES))
+@click.option("--rounds", type=int, help="Pairs to measure, where the bench works in pairs.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table")
+def main(names: tuple[str, ...], rounds: int | None, output: str) -> None:
+    """Run the benches NAMES, or all."""
+    chosen = names or tuple(filter(None, os.environ.get("BENCH", "").split())) or BENCHES
+    console = Console(stderr=True, highlight=False)
+    results: list[Result] = []
+    for name in chosen:
+        started = time.perf_counter()
+        console.print(f"{name} ...", end=" ")
+        module = importlib.import_module(f"bench.benches.{name}")
+        # Services of its own for each: no bench is measured on another's rows.
+        with open_place() as place:
+            results += module.run(place, **({"rounds": rounds} if rounds else {}))
+        console.print(f"{time.perf_counter() - started:.0f} s")
+    if output == "json":
+        click.echo(json.dumps([asdict(result) for result in results], indent=2))
+    else:
+        Console(width=160).print(_table(results))
+    sys.exit(0 if all(result.reached is not False for result in results) else 1)
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table(show_edge=False)
+    for column in ("bench", "what", "ours", "theirs", "ratio", "reach", "aim", "note"):
+        table.add_column(column, overflow="fold")
+    for result in results:
+        table.add_row(
+            result.bench,
+            result.what,
+            f"{result.ours:,.3g} {result.unit}",
+            "" if result.theirs is None else f"{result.theirs:,.3g} {result.unit}",
+            "" if result.ratio is None else f"{result.ratio:.2f}",
+            _verdict(result.reach, result.reached),
+            _verdict(result.aim, result.aimed),
+            result.note,
+        )
+    return table
+
+
+def _verdict(test: str, holds: bool | None) -> str:
+    return "" if holds is None else f"{test} {'yes' if holds else 'NO'}"
+
+
+if __name__ == "__main__":
+    main()
