@@ -101,7 +101,9 @@ def open_place() -> Iterator[Place]:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def wait_until(condition: Callable[[], bool], *, within_s: float = 300, tick_s: float = 0.005) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, within_s: float = 300, tick_s: float = 0.005
+) -> None:
     """Return when the condition holds; a bench that hangs ends with an error."""
     end = time.monotonic() + within_s
     while not condition():

@@ -30,7 +30,9 @@ def fill_workspaces(place: Place, count: int, *, owner, template) -> None:
 def fill_jobs(place: Place, count: int, *, owner, template, pending: bool) -> None:
     """Make ``count`` builds with their jobs, one for each of as many new workspaces."""
     state = (
-        "NULL, NULL" if pending else "now() - number * interval '1 second', now() - number * interval '1 second'"
+        "NULL, NULL"
+        if pending
+        else "now() - number * interval '1 second', now() - number * interval '1 second'"
     )
     _run(
         place,

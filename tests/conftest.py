@@ -1,4 +1,4 @@
-"""Real services for all tests: one PostgreSQL and one Redis, a database of its own for each test."""
+"""Real services for all tests: a PostgreSQL and a Redis, a database of its own for each test."""
 
 from __future__ import annotations
 

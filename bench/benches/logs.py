@@ -57,9 +57,7 @@ def _stored(place: Place, rounds: int) -> Result:
             )
             with cursor.copy(statement) as copy:
                 for _ in range(STORED):
-                    copy.write_row(
-                        (job.id, now, "provisioner", "info", "Starting workspace", LINE)
-                    )
+                    copy.write_row((job.id, now, "provisioner", "info", "Starting workspace", LINE))
         return STORED / (time.perf_counter() - started)
 
     mine, other, ratio = pair(ours, theirs, rounds=rounds)
@@ -117,9 +115,7 @@ def _flood(place: Place) -> list[Result]:
 
 def _build(place: Place, workspace_id) -> None:
     with place.database.begin() as session:
-        build = enqueue_build(
-            session, workspace_id=workspace_id, transition=Transition.START
-        )
+        build = enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
     wait_until(lambda: not place.factory.status(build.job_id).is_active)
     assert place.factory.status(build.job_id) is JobStatus.SUCCEEDED
 

@@ -59,7 +59,9 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
             wait_until(lambda: _unfinished(place) == 0)
         after = _rss(process.pid)
         play(blocked, Transition.START)
-        running = "SELECT count(*) FROM provisioner_jobs WHERE stage = 'apply' AND completed_at IS NULL"
+        running = (
+            "SELECT count(*) FROM provisioner_jobs WHERE stage = 'apply' AND completed_at IS NULL"
+        )
         wait_until(lambda: _count(place, running) == 8)
         busy = _rss(process.pid)
         process.send_signal(15), process.send_signal(15)

@@ -112,9 +112,12 @@ class _Scene:
         last: DBAPIError | None = None
         for _ in range(3):
             try:
-                with self.place.database.engine.connect().execution_options(
-                    isolation_level="SERIALIZABLE"
-                ) as connection, connection.begin():
+                with (
+                    self.place.database.engine.connect().execution_options(
+                        isolation_level="SERIALIZABLE"
+                    ) as connection,
+                    connection.begin(),
+                ):
                     consumed = connection.execute(text(REFERENCE_CONSUMPTION), scope).scalar_one()
                     budget = connection.execute(text(ALLOWANCE), scope).scalar_one()
                     if consumed + 1 > budget:
