@@ -91,6 +91,11 @@ lock: setup ## Lock the newest packages that pyproject.toml allows, build backen
 	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--all-extras --group dev --generate-hashes --no-header --no-emit-index-url \
 		--output-file requirements.lock pyproject.toml build/backend.in
+	@echo "Locking what the image runs"
+	@rm -f deploy/docker/requirements.lock
+	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+		--constraint requirements.lock --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--output-file deploy/docker/requirements.lock pyproject.toml build/backend.in
 
 clean: ## Remove the virtualenv and everything that tools have left
 	@echo "Removing $(VENV), caches and build products"

@@ -34,8 +34,6 @@ BENCHES = (
     "memory",
     "reads",
     "idle",
-    "scrape",
-    "rivals",
 )
 
 
