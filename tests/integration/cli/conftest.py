@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from provisioner.steps import BuildSettings
 from tests.factory import Factory
 from worker.cli import cli
 from worker.embedded import Embedded
+from worker.keeper import LeaseKeeper, LeaseTimes
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,32 @@ def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iter
     )
     sign_on(database, "echo-worker")
     stopped = threading.Event()
+    keeper = LeaseKeeper(
+        database,
+        LeaseTimes(
+            lease=timedelta(minutes=5),
+            renew=timedelta(milliseconds=50),
+            fence=timedelta(minutes=2),
+            fence_grace=timedelta(seconds=5),
+        ),
+    )
+    keeper.start()
 
     def serve() -> None:
         while not stopped.wait(0.02):
+            asked_at = time.monotonic()
             if job := factory.claim():
-                runner.run(job, Interrupt())
+                interrupt = Interrupt()
+                # The keeper is what brings a cancel to a build that waits.
+                with keeper.keep(job.lease_token, interrupt, asked_at=asked_at):
+                    runner.run(job, interrupt)
 
     thread = threading.Thread(target=serve)
     thread.start()
     yield
     stopped.set()
     thread.join()
+    keeper.stop()
 
 
 def sign_on(database: Database, name: str, tags: Mapping[str, str] | None = None) -> None:
