@@ -20,7 +20,7 @@ CHAOS := bench/chaos.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench chaos generate lock clean
+.PHONY: help setup demo test faults check bench chaos generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -53,9 +53,13 @@ demo: setup ## Set up, then start a workspace and be refused by quota
 	@echo "Running provisionerd demo"
 	@$(VENV)/bin/provisionerd demo
 
-test: setup ## Set up, then run all tests
-	@echo "Running all tests"
-	@$(PY) -m pytest
+test: setup ## Set up, then run the unit and integration tests
+	@echo "Running the unit and integration tests"
+	@$(PY) -m pytest tests/unit tests/integration
+
+faults: setup ## Kill, cut, pause and drain real workers (minutes; some of it is not settled yet)
+	@echo "Running the system tests"
+	@$(PY) -m pytest tests/system
 
 check: setup ## Check format, lint, types, import directions and generated files
 	@echo "Checking the format"
