@@ -52,7 +52,10 @@ def _configuration() -> dict[str, Any]:
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
         "result_backend": None,
-        "task_acks_late": True,
+        # Acknowledged at once: a doorbell that is lost with its worker is rung again by a sweeper.
+        # With late acknowledgement Celery 5.7 dies when Redis does: it tries to put the
+        # messages of running builds back by a connection that it has already forgotten.
+        "task_acks_late": False,
         "task_reject_on_worker_lost": False,
         "task_track_started": False,
         "task_default_queue": UNTAGGED_QUEUE,
