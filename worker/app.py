@@ -38,6 +38,9 @@ def _configuration() -> dict[str, Any]:
         "broker_url": broker_url(app.redis_url or _redis_url()),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A Redis that has become a read-only replica answers with errors; it may become a
+        # master again.
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             # One list per queue: order is decided by SQL, not by the broker.
