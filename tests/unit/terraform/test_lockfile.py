@@ -9,7 +9,7 @@ from provisioner.terraform.lockfile import LockedProvider, package_hash, read_lo
 LOCK = """\
 # This file is maintained automatically by "terraform init".
 
-provider "registry.terraform.io/hashicorp/aws" {
+provider "example.com/demo/cloud" {
   version     = "5.1.0"
   constraints = "~> 5.0"
   hashes = [
@@ -27,7 +27,7 @@ provider "example.com/demo/fake" {
 def test_the_providers_of_a_lock_file_are_read(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text(LOCK)
     assert read_lock_file(tmp_path / "lock") == {
-        "registry.terraform.io/hashicorp/aws": LockedProvider(
+        "example.com/demo/cloud": LockedProvider(
             version="5.1.0", hashes=frozenset({"h1:one=", "zh:two"})
         ),
         "example.com/demo/fake": LockedProvider(version="1.0.0", hashes=frozenset()),
