@@ -151,7 +151,8 @@ def _failure_of_lost(stage: Stage, attempt: int, max_attempts: int) -> Failure |
     if attempt >= max_attempts:
         return Failure(
             reason=FailureReason.POISON,
-            message=f"the worker was lost in each of {attempt} attempts to run this build;"
-            " it will not be tried again",
+            # Not each of them by the loss of its worker: those that were drained count, too.
+            message=f"the worker was lost, and so was the last of {attempt} attempts to run this"
+            " build; it will not be tried again",
         )
     return None

@@ -376,23 +376,33 @@ class Cluster:
             return "\n".join(lines)
 
     def machines(self, workspace_id: uuid.UUID | None = None) -> set[str]:
-        """Ids of the machines that exist in the cloud."""
-        found = set()
-        for path in self.ledger.glob("*.json"):
-            with suppress(OSError, ValueError):
-                machine = json.loads(path.read_text())
-                if workspace_id is None or machine["workspace"] == str(workspace_id):
-                    found.add(machine["id"])
+        """Ids of the machines that exist in the cloud, of one workspace or of all."""
+        found = self.machine_names(workspace_id)
+        return set(found)
+
+    def machine_names(self, workspace_id: uuid.UUID | None = None) -> Mapping[str, str]:
+        """Names of the machines that exist, by id."""
+        owners = self._owners_of(workspace_id) if workspace_id else None
+        found = {}
+        for machine in self._ledger():
+            if owners is None or machine["workspace"] in owners:
+                found[machine["id"]] = machine["name"]
         return found
 
     def machines_by_workspace(self) -> Mapping[str, str]:
         """What each existing machine says of its workspace: the id or, when slow, the name."""
-        found = {}
+        return {machine["id"]: machine["workspace"] for machine in self._ledger()}
+
+    def _ledger(self) -> Iterator[Mapping[str, str]]:
         for path in self.ledger.glob("*.json"):
             with suppress(OSError, ValueError):
-                machine = json.loads(path.read_text())
-                found[machine["id"]] = machine["workspace"]
-        return found
+                yield json.loads(path.read_text())
+
+    def _owners_of(self, workspace_id: uuid.UUID) -> set[str]:
+        with self.database.begin() as session:
+            query = text("SELECT name FROM workspaces WHERE id = :id")
+            name = session.execute(query, {"id": workspace_id}).scalar_one()
+        return {str(workspace_id), name}
 
     def known_machines(self, workspace_id: uuid.UUID | None = None) -> set[str]:
         """Ids of the machines in the stored states of the workspaces' newest builds."""
@@ -529,6 +539,8 @@ def running_cluster(
 
 def _leads_session(process: psutil.Process) -> bool:
     try:
-        return os.getsid(process.pid) == process.pid
-    except ProcessLookupError:
+        # Of a stopped worker, a Terraform that has ended stays there as a zombie.
+        is_alive = process.status() != psutil.STATUS_ZOMBIE
+        return is_alive and os.getsid(process.pid) == process.pid
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False
