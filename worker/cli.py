@@ -60,6 +60,11 @@ COMMANDS: Mapping[str, Lazy] = {
             summary="Check settings, services and workers, and say how to fix them.",
         ),
         Lazy(
+            module="worker.commands.prune",
+            name="prune",
+            summary="Delete old logs, states and jobs.",
+        ),
+        Lazy(
             module="worker.commands.template",
             name="template",
             summary="Push and list templates.",

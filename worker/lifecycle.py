@@ -46,6 +46,7 @@ from worker.multiprocess import (
     is_multiprocess,
     worker_registry,
 )
+from worker.pruner import Pruner
 from worker.queuemetrics import QueueCollector
 from worker.runtime import make_runtime
 from worker.services import Services, make_engines, open_services
@@ -122,6 +123,7 @@ class Parent:
             Chore("sweeper", self.settings.sweep_seconds, sweeper.sweep),
             Chore("doorbells", self.settings.sweep_seconds, sweeper.ring_forgotten_queues),
             Chore("watchdog", self.settings.watchdog_seconds / 6, watchdog.check),
+            *self._pruning(),
         ):
             chore.start()
             self.stack.callback(chore.stop)
@@ -150,6 +152,17 @@ class Parent:
             log.warning("worker.not_signed_off", error=str(error))
         self.stack.close()
         log.info("worker.stopped")
+
+    def _pruning(self) -> list[Chore]:
+        if not self.settings.prune_hours:
+            return []
+        pruner = Pruner(
+            database=self.services.database,
+            worker_id=self.worker_id,
+            retention=self.settings.retention,
+            may_go_on=lambda: self.flag.state is DrainState.WORKING,
+        )
+        return [Chore("pruner", self.settings.prune_hours * 3600, pruner.prune)]
 
     def _shutdown(self) -> Shutdown:
         return Shutdown(

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.enums import ProvisionerType
 from db.errors import InvalidError
+from db.retention import Retention
 from db.tags import normalize_tags, served_queues
 from provisioner.environment import BuildEnvironmentError, check_passed_names
 
@@ -134,6 +135,19 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(3, ge=1, le=100, description="tries of a job whose worker is lost")
 
+    retain_logs_days: float = Field(
+        30, gt=0, le=36500, description="days that the log of a finished job is kept"
+    )
+    retain_states_days: float = Field(
+        30, gt=0, le=36500, description="days that the state of a superseded build is kept"
+    )
+    retain_jobs_days: float = Field(
+        90, gt=0, le=36500, description="days that a finished job and a superseded build are kept"
+    )
+    prune_hours: float = Field(
+        6, ge=0, le=8760, description="hours between deletions of what is not kept; 0 turns it off"
+    )
+
     faults: str = Field("", description="fault points for tests; leave empty (see db.faults)")
 
     tool_poll_seconds: Seconds = Field(
@@ -194,6 +208,7 @@ class Settings(BaseSettings):
             normalize_tags(self.tags)
             served_queues(self.tags)
             check_passed_names(self.passed_environment)
+            _ = self.retention
         except (InvalidError, BuildEnvironmentError) as error:
             raise ValueError(str(error)) from error
         return self
@@ -202,6 +217,15 @@ class Settings(BaseSettings):
     def work_root(self) -> Path:
         """Where builds have their work directories."""
         return self.work_dir or self.data_dir / "work"
+
+    @property
+    def retention(self) -> Retention:
+        """How long what is finished is kept."""
+        return Retention(
+            logs=timedelta(days=self.retain_logs_days),
+            states=timedelta(days=self.retain_states_days),
+            jobs=timedelta(days=self.retain_jobs_days),
+        )
 
     @property
     def lease(self) -> timedelta:
