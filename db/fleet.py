@@ -27,6 +27,7 @@ class Fleet:
     jobs: Mapping[str, int]  #: unfinished ones by status: pending, running, canceling
     slots: int  #: builds that all live workers can run at once
     slots_used: int
+    slots_free: int  #: of live workers that take builds
     least_lease_s: float | None  #: time left on the lease that runs out first; None without any
 
 
@@ -48,30 +49,35 @@ def read_fleet(session: Session) -> Fleet:
             WHERE started_at IS NULL AND completed_at IS NULL
         """)
     ).scalar_one()
-    workers, slots = _workers(session)
+    workers, slots, free = _workers(session)
     return Fleet(
         workers=workers,
         jobs={"pending": pending, "running": leases.running, "canceling": leases.canceling},
         slots=slots,
         slots_used=leases.running + leases.canceling,
+        slots_free=free,
         least_lease_s=leases.least_s,
     )
 
 
-def _workers(session: Session) -> tuple[dict[str, int], int]:
+def _workers(session: Session) -> tuple[dict[str, int], int, int]:
     rows = session.execute(
         sql("""
-            SELECT status, count(*) AS workers, sum(concurrency) AS slots
+            SELECT status, count(*) AS workers, sum(concurrency)::int AS slots,
+                   sum(greatest(concurrency - held, 0))::int AS free
             FROM (
-                SELECT concurrency,
+                SELECT concurrency, held,
                        CASE
                            WHEN last_seen_at < now() - :stale THEN 'offline'
                            WHEN draining THEN 'draining'
-                           WHEN EXISTS (SELECT 1 FROM leases WHERE leases.worker_id = daemon.id)
-                               THEN 'busy'
+                           WHEN held > 0 THEN 'busy'
                            ELSE 'idle'
                        END AS status
                 FROM provisioner_daemons AS daemon
+                LEFT JOIN (
+                    SELECT worker_id, count(*) AS leased FROM leases GROUP BY worker_id
+                ) AS running ON running.worker_id = daemon.id
+                CROSS JOIN LATERAL coalesce(leased, 0) AS held
                 WHERE stopped_at IS NULL AND last_seen_at > now() - :forgotten
             ) AS daemons
             GROUP BY status
@@ -80,4 +86,5 @@ def _workers(session: Session) -> tuple[dict[str, int], int]:
     ).all()
     counts = dict.fromkeys(("busy", "idle", "draining", "offline"), 0)
     counts |= {row.status: row.workers for row in rows}
-    return counts, sum(row.slots for row in rows if row.status in {"busy", "idle"})
+    taking = [row for row in rows if row.status in {"busy", "idle"}]
+    return counts, sum(row.slots for row in taking), sum(row.free for row in taking)

@@ -38,6 +38,7 @@ from provisioner.engine import (
     BuildContext,
     EngineError,
     EngineInterruptedError,
+    InterruptReason,
     Plan,
     Resource,
     Template,
@@ -193,7 +194,10 @@ def _play(
         timeout_s = context.timeout.total_seconds()
         if context.interrupt.wait(timeout_s):
             raise _interrupted(context, stage, state)
-        raise EngineError(f"{stage} took longer than {timeout_s:g} seconds", state=state)
+        context.interrupt.request(InterruptReason.DEADLINE)
+        raise EngineInterruptedError(
+            f"{stage} took longer than {timeout_s:g} seconds", clean=True, state=state
+        )
     if operation.error is not None:
         raise EngineError(operation.error, state=state)
 

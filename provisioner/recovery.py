@@ -20,7 +20,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import structlog
+from sqlalchemy.orm import Session
 
+from db.endings import Ending, read_ending
 from db.engine import Database
 from db.leases import ReapedJob, reap_lease, renew_leases
 from db.outage import is_outage
@@ -49,6 +51,7 @@ class Recovery:
     directory: Path
     outcome: Recovered
     reaped: ReapedJob | None = None
+    ending: Ending | None = None  #: how the job ended, if it was finished here
 
 
 @dataclass(kw_only=True)
@@ -66,6 +69,7 @@ class Recoverer:
     lease: timedelta
     grace: timedelta
     _first_seen: dict[Path, float] = field(default_factory=dict)
+    _written: dict[Path, Ending] = field(default_factory=dict)
 
     def recover(self) -> list[Recovery]:
         """Recover every directory that nobody works in any more.
@@ -111,6 +115,7 @@ class Recoverer:
                 state=state,
                 max_attempts=self.max_attempts,
             )
+            ending = self._own_ending(session, directory, is_new=reaped is not None)
             if reaped is not None:
                 outcome = Recovered.CLOSED
             elif state is None:
@@ -118,9 +123,19 @@ class Recoverer:
             else:
                 answer = store_recovered_state(session, job_id=directory.job_id, state=state)
                 outcome = Recovered(answer.value)
+        self._written.pop(directory.path, None)
         if outcome is Recovered.KEPT:
             self._put_aside(directory)
-        return Recovery(directory=directory.path, outcome=outcome, reaped=reaped)
+        return Recovery(directory=directory.path, outcome=outcome, reaped=reaped, ending=ending)
+
+    def _own_ending(
+        self, session: Session, directory: WorkDirectory, *, is_new: bool
+    ) -> Ending | None:
+        """Return how the job ended if this was done here: now, or before a COMMIT's lost answer."""
+        ending = read_ending(session, job_id=directory.job_id)
+        if ending and is_new:
+            self._written[directory.path] = ending
+        return ending if ending and ending == self._written.get(directory.path) else None
 
     def _put_aside(self, directory: WorkDirectory) -> None:
         aside = self.work_root / "orphaned-states"

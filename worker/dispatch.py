@@ -10,10 +10,11 @@ from datetime import timedelta
 
 import structlog
 
+from db.endings import EndedJob, read_ending
 from db.engine import Database
 from db.enums import JobStatus, ProvisionerType
 from db.faults import fault_point
-from db.outage import retry_outage
+from db.outage import is_outage, retry_outage
 from db.transitions import ClaimedJob, claim_job
 from provisioner.engine import Interrupt
 from provisioner.runner import Outcome, Runner
@@ -76,12 +77,15 @@ class Dispatcher:
 
     def _run(self, job: ClaimedJob, asked_at: float) -> Outcome:
         facts = {"job_id": str(job.id), "attempt": job.attempt}
-        self.metrics.job_claimed(job.provisioner, job.queue_wait_s)
+        self.metrics.job_claimed(job.queue_wait_s)
         log.info("job.claimed", queue=job.queue, wait_s=round(job.queue_wait_s, 3), **facts)
         interrupt = Interrupt()
-        with self.keeper.keep(job.lease_token, interrupt, asked_at=asked_at):
+        with (
+            self.metrics.running(job.provisioner),
+            self.keeper.keep(job.lease_token, interrupt, asked_at=asked_at),
+        ):
             outcome = self.runner.run(job, interrupt)
-        self.metrics.job_ended(job.provisioner, outcome)
+        self._count(job, outcome)
         log.info(
             "job.ended",
             status=outcome.status.value,
@@ -93,3 +97,29 @@ class Dispatcher:
         if outcome.status is JobStatus.PENDING:
             self.ring(job.queue)
         return outcome
+
+    def _count(self, job: ClaimedJob, outcome: Outcome) -> None:
+        ended = self._ended_unanswered(job) if outcome.status is JobStatus.UNKNOWN else None
+        if ended is None:
+            self.metrics.job_ended(job.provisioner, outcome)
+        else:
+            self.metrics.job_finished(ended)
+
+    def _ended_unanswered(self, job: ClaimedJob) -> EndedJob | None:
+        """Return how this attempt finished a job whose lease seemed lost; None if it did not.
+
+        The answer to its COMMIT can be lost together with the database. Until that is back,
+        this slot has nothing to do anyway.
+        """
+
+        def read() -> EndedJob | None:
+            with self.database.autocommit() as connection:
+                ending = read_ending(connection, job_id=job.id)
+            return ending.job if ending and ending.lease_token == job.lease_token else None
+
+        try:
+            return retry_outage(read, may_go_on=lambda: not self.is_draining())
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            return None

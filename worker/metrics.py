@@ -5,11 +5,12 @@ No label carries a user, workspace or job name: such series never end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from db.endings import EndedJob
 from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
 from provisioner.runner import Outcome
 from quota.commit import QuotaDecision
@@ -20,14 +21,26 @@ STAGE_BUCKETS = (0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)
 QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FailureLabels:
-    """What a failed job is counted by."""
-
-    error_code: JobErrorCode | None
-    transition: str
-    stage: str
-    reason: FailureReason
+USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
+    (JobErrorCode.MISSING_TEMPLATE_PARAMETER, Stage.SET_UP, FailureReason.PARAMETERS),
+    (JobErrorCode.REQUIRED_TEMPLATE_VARIABLES, Stage.SET_UP, FailureReason.PARAMETERS),
+    (JobErrorCode.INSUFFICIENT_QUOTA, Stage.COMMIT_QUOTA, FailureReason.QUOTA),
+    (UNTAGGED, Stage.SET_UP, FailureReason.ARCHIVE),
+    (UNTAGGED, Stage.APPLY, FailureReason.CANCELED),
+    (UNTAGGED, Stage.PLAN, FailureReason.COST),
+    (UNTAGGED, Stage.APPLY, FailureReason.DEADLINE),
+    (UNTAGGED, Stage.APPLY, FailureReason.DRAINED),
+    (UNTAGGED, Stage.SET_UP, FailureReason.INTERNAL),
+    (UNTAGGED, Stage.SET_UP, FailureReason.PARAMETERS),
+    (UNTAGGED, "pending", FailureReason.PENDING_LIMIT),
+    (UNTAGGED, Stage.PLAN, FailureReason.POISON),
+    (UNTAGGED, Stage.SET_UP, FailureReason.TEMPLATE),
+    (UNTAGGED, Stage.INIT, FailureReason.TERRAFORM),
+    (UNTAGGED, Stage.PLAN, FailureReason.TERRAFORM),
+    (UNTAGGED, Stage.APPLY, FailureReason.TERRAFORM),
+    (UNTAGGED, Stage.APPLY, FailureReason.WORKER_LOST),
+)
+"""Error code, stage and reason of the series that stand at 0 from the first scrape."""
 
 
 class Metrics:
@@ -36,7 +49,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.failures = Counter(
             "provisionerd_job_failures_total",
-            "Failed jobs by the error code of the contract (none: untagged) and where they failed.",
+            "Failed jobs by the error code of the contract (none: untagged), where and why.",
             ("error_code", "transition", "stage", "reason"),
             registry=registry,
         )
@@ -141,41 +154,52 @@ class Metrics:
         )
         self._show_known_labels()
 
-    def job_claimed(self, provisioner: ProvisionerType, queue_wait_s: float) -> None:
+    def job_claimed(self, queue_wait_s: float) -> None:
         """Count a claim and how long the job had waited."""
         self.claims.inc()
         self.queue_wait.observe(queue_wait_s)
+
+    @contextmanager
+    def running(self, provisioner: ProvisionerType) -> Iterator[None]:
+        """Count a job as one that runs now, however the block ends."""
         self.jobs_current.labels(provisioner).inc()
+        try:
+            yield
+        finally:
+            self.jobs_current.labels(provisioner).dec()
 
     def job_ended(self, provisioner: ProvisionerType, outcome: Outcome) -> None:
         """Count what became of a claimed job."""
-        self.jobs_current.labels(provisioner).dec()
         if outcome.status is JobStatus.UNKNOWN:
             self.leases_lost.inc()
             return
         if outcome.status is JobStatus.PENDING:
             self.requeues.labels("drain").inc()
             return
-        status = "success" if outcome.status is JobStatus.SUCCEEDED else "failed"
-        self.job_timings.labels(provisioner, status).observe(outcome.seconds)
-        transition = outcome.transition or ""
-        self.builds.labels(transition, outcome.status, outcome.template_name or "").inc()
-        self.build_seconds.labels(transition, outcome.status).observe(outcome.seconds)
-        if outcome.failure and outcome.failed_stage:
-            self.job_failed(
-                FailureLabels(
-                    error_code=outcome.failure.error_code,
-                    transition=transition,
-                    stage=outcome.failed_stage,
-                    reason=outcome.failure.reason,
-                )
+        failure = outcome.failure
+        self.job_finished(
+            EndedJob(
+                provisioner=provisioner,
+                status=outcome.status,
+                transition=outcome.transition or "",
+                template_name=outcome.template_name or "",
+                seconds=outcome.seconds,
+                stage=outcome.failed_stage or "",
+                error_code=failure.error_code if failure else None,
+                reason=failure.reason if failure else None,
             )
+        )
 
-    def job_failed(self, labels: FailureLabels) -> None:
-        """Count a failed job, whoever wrote its row."""
-        self.failures.labels(
-            labels.error_code or UNTAGGED, labels.transition, labels.stage, labels.reason
-        ).inc()
+    def job_finished(self, job: EndedJob) -> None:
+        """Count a job that is finished for good: to be called by whoever wrote its row, once."""
+        self.builds.labels(job.transition, job.status, job.template_name).inc()
+        if job.seconds is not None:
+            status = "success" if job.status is JobStatus.SUCCEEDED else "failed"
+            self.job_timings.labels(job.provisioner, status).observe(job.seconds)
+            self.build_seconds.labels(job.transition, job.status).observe(job.seconds)
+        if job.reason is not None:
+            code = job.error_code or UNTAGGED
+            self.failures.labels(code, job.transition, job.stage, job.reason).inc()
 
     def stage_finished(self, stage: Stage, seconds: float) -> None:
         """Measure a step."""
@@ -197,9 +221,10 @@ class Metrics:
         self.log_lines.labels("dropped").inc(dropped)
 
     def _show_known_labels(self) -> None:
-        """Let every known error code stand in the first scrape, with 0: rates need a start."""
-        for code in (*JobErrorCode, UNTAGGED):
-            self.failures.labels(code, Transition.START, _usual_stage(code), _usual_reason(code))
+        """Let what is known to happen stand in the first scrape, with 0: rates need a start."""
+        for transition in Transition:
+            for code, stage, reason in USUAL_FAILURES:
+                self.failures.labels(code, transition, stage, reason)
         for answer in ("allowed", "refused"):
             self.quota_decisions.labels(answer)
             self.quota_credits.labels(answer)
@@ -214,15 +239,3 @@ class Metrics:
 def _touch(counter: Counter, values: Iterable[str]) -> None:
     for value in values:
         counter.labels(value)
-
-
-def _usual_stage(code: str) -> Stage:
-    if code == JobErrorCode.INSUFFICIENT_QUOTA:
-        return Stage.COMMIT_QUOTA
-    return Stage.APPLY if code == UNTAGGED else Stage.SET_UP
-
-
-def _usual_reason(code: str) -> FailureReason:
-    if code == JobErrorCode.INSUFFICIENT_QUOTA:
-        return FailureReason.QUOTA
-    return FailureReason.TERRAFORM if code == UNTAGGED else FailureReason.PARAMETERS

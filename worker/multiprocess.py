@@ -6,7 +6,9 @@ therefore has to stand before the process starts: ``provisionerd worker`` sees t
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,10 +19,40 @@ DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def make_metrics_directory(data_dir: Path) -> Path:
-    """Make a new, empty directory: files of an earlier worker would be counted again."""
+    """Make a new, empty directory: files of an earlier worker would be counted again.
+
+    It is this process's, and that of the program which it becomes by ``exec``, until that and
+    all of its children have ended. Directories of workers that are gone are removed.
+    """
     root = data_dir / "metrics"
     root.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="worker-", dir=root))
+    starting = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # One at a time: a directory that is not locked yet would look like a dead worker's.
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        for abandoned in root.glob("worker-*"):
+            _remove_unless_locked(abandoned)
+        made = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
+        # Stays open on purpose: the lock goes with the process, however that ends. A process id
+        # would not do: it is 1 in every container.
+        lock = os.open(made, os.O_RDONLY)
+        os.set_inheritable(lock, True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    finally:
+        os.close(starting)
+    return made
+
+
+def _remove_unless_locked(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def is_multiprocess() -> bool:
@@ -43,9 +75,7 @@ def forget_lost_processes() -> None:
         return
     for path in Path(os.environ[DIRECTORY_VARIABLE]).glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if not _is_ours(pid):
             forget_process(pid)
 
 
@@ -53,3 +83,15 @@ def forget_process(pid: int) -> None:
     """Take the gauges of a process that has ended out of the sum; its counts stay."""
     if is_multiprocess():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _is_ours(pid: int) -> bool:
+    """Return whether the process is this one or a child of it that has not ended."""
+    if pid == os.getpid():
+        return True
+    try:
+        # Looks without taking the child's status, which its pool waits for.
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # it is gone, or its number is somebody else's by now
+        return False
+    return ended is None

@@ -132,6 +132,9 @@ def _fleet_families(fleet: Fleet | None, lease_s: float) -> list[Metric]:
         "provisionerd_slots_live", "Builds that all live workers can run at once."
     )
     used = GaugeMetricFamily("provisionerd_slots_used", "Builds that run.")
+    free = GaugeMetricFamily(
+        "provisionerd_slots_free", "Builds that live workers could take at once, beside theirs."
+    )
     age = GaugeMetricFamily(
         "provisionerd_lease_age_seconds", "Time since the renewal of the lease that is oldest."
     )
@@ -142,5 +145,6 @@ def _fleet_families(fleet: Fleet | None, lease_s: float) -> list[Metric]:
             jobs.add_metric((status,), count)
         slots.add_metric((), fleet.slots)
         used.add_metric((), fleet.slots_used)
+        free.add_metric((), fleet.slots_free)
         age.add_metric((), 0 if fleet.least_lease_s is None else lease_s - fleet.least_lease_s)
-    return [workers, jobs, slots, used, age]
+    return [workers, jobs, slots, used, free, age]

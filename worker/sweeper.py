@@ -7,22 +7,26 @@ share the work. Nothing here is needed while all is well.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
 
+from db.endings import Ending, read_ending
 from db.engine import Database
 from db.enums import FailureReason, JobStatus
 from db.leases import ReapedJob, reap_expired_lease
+from db.outage import is_outage, retry_outage
 from db.queue import QueueDepth, overdue_jobs, queue_depths
 from db.transitions import Failure, expire_job
 from provisioner.recovery import Recoverer
 from worker.doorbell import Ring
-from worker.metrics import FailureLabels, Metrics
+from worker.metrics import Metrics
 
 log = structlog.get_logger("worker")
 
@@ -54,6 +58,8 @@ class Sweeper:
     def recover_builds(self) -> None:
         """Store the states that lost workers left on this host, and close their jobs."""
         for recovery in self.recoverer.recover():
+            if recovery.ending:
+                self.metrics.job_finished(recovery.ending.job)
             if recovery.reaped:
                 self._tell_reaped(recovery.reaped)
 
@@ -72,15 +78,17 @@ class Sweeper:
             message=f"no worker claimed this build within {_minutes(self.pending_limit)};"
             " `provisionerd queue explain JOB` tells which workers could",
         )
-        with self.database.begin() as session:
+        with self._counted() as (session, ended):
             overdue = overdue_jobs(session, limit=self.pending_limit)
             expired = [
-                job for job in overdue if expire_job(session, job_id=job.job_id, failure=failure)
+                job.job_id
+                for job in overdue
+                if expire_job(session, job_id=job.job_id, failure=failure)
             ]
-        for job in expired:
-            log.warning("job.expired", job_id=str(job.job_id))
-            self._count_failure(job.transition, "pending", failure.reason)
-        return [job.job_id for job in expired]
+            ended.extend(expired)
+        for job_id in expired:
+            log.warning("job.expired", job_id=str(job_id))
+        return expired
 
     def ring_forgotten_queues(self) -> int:
         """Ring for waiting jobs that no doorbell announces; return how many rings it took."""
@@ -111,8 +119,11 @@ class Sweeper:
             return 0
 
     def _reap_one(self) -> ReapedJob | None:
-        with self.database.begin() as session:
-            return reap_expired_lease(session, max_attempts=self.max_attempts)
+        with self._counted() as (session, ended):
+            job = reap_expired_lease(session, max_attempts=self.max_attempts)
+            if job:
+                ended.append(job.job_id)
+        return job
 
     def _tell_reaped(self, job: ReapedJob) -> None:
         log.warning("job.reaped", job_id=str(job.job_id), stage=job.stage, status=job.status.value)
@@ -120,13 +131,43 @@ class Sweeper:
         if job.status is JobStatus.PENDING:
             self.metrics.requeues.labels("lost").inc()
             self.ring(job.queue)
-        if job.reason:
-            self._count_failure(job.transition, job.stage, job.reason)
 
-    def _count_failure(self, transition: str, stage: str, reason: FailureReason) -> None:
-        self.metrics.job_failed(
-            FailureLabels(error_code=None, transition=transition, stage=stage, reason=reason)
-        )
+    @contextmanager
+    def _counted(self) -> Iterator[tuple[Session, list[uuid.UUID]]]:
+        """Run a transaction, and count those of the jobs put on the list that it finished.
+
+        If the answer to its COMMIT is lost, the rows tell whether it took effect: a job is
+        finished once, and no other transaction has the same time.
+        """
+        jobs: list[uuid.UUID] = []
+        endings: list[Ending] = []
+        try:
+            with self.database.begin() as session:
+                yield session, jobs
+                endings = _read_endings(session, jobs)
+        except Exception as error:
+            if is_outage(error) and endings:
+                self._count(self._those_that_stand(endings))
+            raise
+        self._count(endings)
+
+    def _those_that_stand(self, endings: list[Ending]) -> list[Ending]:
+        def read() -> list[Ending]:
+            with self.database.begin() as session:
+                return _read_endings(session, [ending.job_id for ending in endings])
+
+        # Without the database there is nothing to sweep either.
+        found = retry_outage(read, may_go_on=lambda: True)
+        return [ending for ending in endings if ending in found]
+
+    def _count(self, endings: list[Ending]) -> None:
+        for ending in endings:
+            self.metrics.job_finished(ending.job)
+
+
+def _read_endings(session: Session, jobs: list[uuid.UUID]) -> list[Ending]:
+    found = (read_ending(session, job_id=job_id) for job_id in jobs)
+    return [ending for ending in found if ending is not None]
 
 
 def _minutes(limit: timedelta) -> str:

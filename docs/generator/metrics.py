@@ -2,35 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 from db.engine import open_database
+from db.enums import FailureReason
 from worker.doorbell import PUBLISH_FAILURES
 from worker.metrics import Metrics
-from worker.queuemetrics import QueueCollector
+from worker.queuemetrics import FleetCollector, QueueCollector
 
 INTRODUCTION = """\
 # Metrics
 
-What a worker shows at `/metrics`. Made from the collectors in `worker/` by `make generate`. No
-label carries a user, workspace or job name: such series never end. Beside these stand those that
-the Prometheus client brings along (`process_*`, `python_*`).
+Made from the collectors in `worker/` by `make generate`. No label carries a user, workspace or job
+name: such series never end.
 
+A failed job is counted once, by the process that wrote its row: the worker that ran it, or the one
+that took it from a lost worker or failed it for waiting too long. Canceled jobs are no failures.
+Counts are of one process and begin at 0 with it, so ask for `increase` and `rate`, summed over all
+workers. With the prefork pool, the counts of all of a worker's processes are added up, those of
+children that died included; gauges hold what lives.
+"""
+
+WORKER = """\
+## Of a worker
+
+At `/metrics` of each worker. Beside these stand those that the Prometheus client brings along in
+the threads pool (`process_*`, `python_*`). The queues' series come from SQL, and every worker
+serves the same.
+"""
+
+EXPORTER = """\
+## Of the exporter
+
+At `/metrics` of `provisionerd exporter`, once for each deployment, all from SQL: the queues' series
+again, and these. The cost of a scrape does not grow with the jobs that were ever run, and scrapes
+that come within two seconds share one reading.
+"""
+
+REASONS = """\
+## Reasons
+
+The label `reason` of `provisionerd_job_failures_total`, and the column `failure_reason` of
+`provisioner_jobs`. It is for operators, and apart from the contract: callers see `error_code`,
+which is `INSUFFICIENT_QUOTA`, `MISSING_TEMPLATE_PARAMETER`, `REQUIRED_TEMPLATE_VARIABLES` or
+nothing (`none` in the label).
+
+| reason | meaning |
+| --- | --- |
+"""
+
+TABLE = """
 | name | type | labels | meaning |
 | --- | --- | --- | --- |
 """
 
+MEMBER = re.compile(r'^\s+\w+ = "(\w+)"  #: (.+)$', re.MULTILINE)
+
 
 def page() -> str:
     """Return the page."""
-    rows = [*_own(), *_of_queues()]
-    return INTRODUCTION + "".join(sorted(rows))
+    # Describing does not connect.
+    database = open_database("postgresql://")
+    queues = list(QueueCollector(database).describe())
+    fleet = FleetCollector(database, lease_s=0).describe()
+    parts = (
+        INTRODUCTION,
+        WORKER + TABLE + _table([*_counted(), *map(_queried, queues)]),
+        EXPORTER + TABLE + _table(map(_queried, fleet)),
+        REASONS + "".join(f"| `{reason}` | {text} |\n" for reason, text in reasons()),
+    )
+    return "\n".join(parts)
 
 
-def _own() -> Iterator[str]:
+def reasons() -> list[tuple[str, str]]:
+    """Return every reason with what its comment says."""
+    return MEMBER.findall(inspect.getsource(FailureReason))
+
+
+def _table(rows: Iterable[str]) -> str:
+    return "".join(sorted(rows))
+
+
+def _counted() -> Iterator[str]:
     made = vars(Metrics(CollectorRegistry())).values()
     for metric in (*made, PUBLISH_FAILURES):
         if isinstance(metric, MetricWrapperBase):
@@ -40,14 +99,12 @@ def _own() -> Iterator[str]:
             yield _row(family.name, family.type, labels, family.documentation)
 
 
-def _of_queues() -> Iterator[str]:
-    # Describing does not connect.
-    for family in QueueCollector(open_database("postgresql://")).describe():
-        labels = tuple(family.samples[0].labels)
-        yield _row(family.name, family.type, labels, family.documentation)
+def _queried(family: Metric) -> str:
+    labels: tuple[str, ...] = getattr(family, "_labelnames", ())
+    return _row(family.name, family.type, labels, family.documentation)
 
 
-def _row(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> str:
+def _row(name: str, kind: str, labels: Iterable[str], meaning: str) -> str:
     # The client shows a counter as NAME_total, whatever it was called.
     shown = f"{name}_total" if kind == "counter" else name
     return f"| `{shown}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {meaning} |\n"

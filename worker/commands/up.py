@@ -10,12 +10,14 @@ import threading
 import click
 from rich.console import Console
 
-from worker.children import stop_worker, worker_command
+from worker.children import stop_worker
 from worker.services import locate_terraform, open_services
 from worker.settings import Settings, load_settings
 
 FIRST_RESTART_S = 1.0
 LAST_RESTART_S = 30.0
+WORKER = (sys.executable, "-m", "worker.cli", "worker")
+"""It becomes Celery's worker after it has prepared what that needs: one process, one id."""
 
 
 @click.command()
@@ -59,7 +61,7 @@ def _supervise(settings: Settings, console: Console, stopping: threading.Event) 
     """Keep one worker running; return the exit status for the whole."""
     pause_s = FIRST_RESTART_S
     while not stopping.is_set():
-        process = subprocess.Popen(worker_command(settings.worker_name), start_new_session=True)
+        process = subprocess.Popen(WORKER, start_new_session=True)
         console.print(f"Worker      {settings.worker_name}, {settings.concurrency} builds at once")
         while process.poll() is None and not stopping.wait(0.2):
             pass
