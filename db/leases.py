@@ -152,7 +152,7 @@ def _failure_of_lost(stage: Stage, attempt: int, max_attempts: int) -> Failure |
         return Failure(
             reason=FailureReason.POISON,
             # Not each of them by the loss of its worker: those that were drained count, too.
-            message=f"the worker was lost, and so was the last of {attempt} attempts to run this"
-            " build; it will not be tried again",
+            message=f"the worker was lost in the last of {attempt} attempts to run this build;"
+            " it will not be tried again",
         )
     return None
