@@ -39,6 +39,7 @@ from provisioner.events import BuildEvents, NoEvents
 from provisioner.failures import FailedJob, failed_workspace_build
 from provisioner.logbuffer import LogBuffer, StoreLogs
 from provisioner.steps import STEPS, Build, BuildSettings, Key, Step
+from provisioner.tracing import AttemptTrace, NoTrace, Tracer
 from provisioner.workdir import create_work_directory
 
 log = structlog.get_logger("provisioner")
@@ -79,11 +80,13 @@ class Runner:
         engines: Mapping[ProvisionerType, Engine],
         settings: BuildSettings,
         events: BuildEvents | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._database = database
         self._engines = engines
         self._settings = settings
         self._events = events or NoEvents()
+        self._tracer = tracer or NoTrace()
         self._archives = ArchiveCache()
 
     def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
@@ -92,11 +95,17 @@ class Runner:
         Args:
             interrupt: asks the build to end; ``LEASE_LOST`` also ends every attempt to write.
         """
+        with self._tracer.attempt(job) as trace:
+            outcome = self._run(job, interrupt, trace)
+            trace.tell(outcome.status, outcome.failure)
+        return outcome
+
+    def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Outcome:
         started = time.monotonic()
         logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
         build, ending = None, None
         try:
-            build = self._build(job, interrupt, logs)
+            build = self._build(job, interrupt, logs, trace)
             ending = self._walk(build)
         except OSError as error:
             ending = failed_workspace_build(f"the work directory cannot be made: {error}")
@@ -104,7 +113,8 @@ class Runner:
             if ending is None:
                 logs.close()
         stage = build.stage if build else Stage.SET_UP
-        ending = self._finish(job, interrupt, logs, ending)
+        with trace.step(Stage.COMPLETE):
+            ending = self._finish(job, interrupt, logs, ending)
         if build and isinstance(ending, Lost) and stage.has_side_effects:
             # Its state may be newer than the stored one: provisioner.recovery sees to it.
             build.directory.release()
@@ -112,7 +122,9 @@ class Runner:
             build.directory.remove()
         return _outcome(ending, build, stage, time.monotonic() - started)
 
-    def _build(self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer) -> Build:
+    def _build(
+        self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, trace: AttemptTrace
+    ) -> Build:
         return Build(
             job=job,
             database=self._database,
@@ -121,6 +133,7 @@ class Runner:
             events=self._events,
             interrupt=interrupt,
             logs=logs,
+            trace=trace,
             archives=self._archives,
             directory=create_work_directory(
                 self._settings.work_root,
@@ -157,9 +170,10 @@ class Runner:
         build.stage = stage
         started = time.monotonic()
         try:
-            fault_point(f"{stage}.begin")
-            step(build)
-            fault_point(f"{stage}.end")
+            with build.trace.step(stage):
+                fault_point(f"{stage}.begin")
+                step(build)
+                fault_point(f"{stage}.end")
         finally:
             self._events.stage_finished(stage, time.monotonic() - started)
 

@@ -36,6 +36,7 @@ from provisioner.environment import WorkspaceFacts, build_environment
 from provisioner.events import BuildEvents
 from provisioner.logbuffer import LogBuffer
 from provisioner.parameters import check_known, check_parameters, check_variables, values_for
+from provisioner.tracing import AttemptTrace
 from provisioner.workdir import WorkDirectory
 from quota.commit import commit_quota
 
@@ -76,6 +77,7 @@ class Build:
     events: BuildEvents
     interrupt: Interrupt
     logs: LogBuffer
+    trace: AttemptTrace
     directory: WorkDirectory
     archives: ArchiveCache
     stage: Stage = Stage.SET_UP
@@ -98,7 +100,8 @@ class Build:
     def context_for(self, timeout: timedelta) -> BuildContext:
         """Return what an operation of the engine works with, and how long it may take."""
         assert self.context is not None
-        return replace(self.context, timeout=timeout)
+        environment = {**self.context.environment, **self.trace.environment()}
+        return replace(self.context, timeout=timeout, environment=environment)
 
     def may_go_on(self) -> bool:
         """Return whether the lease may still be held, so that writes are worth trying again."""

@@ -14,6 +14,7 @@ from db.faults import fault_point
 from db.workspaces import EnqueuedBuild, insert_build
 from worker.app import app
 from worker.doorbell import Ring, ring_with
+from worker.traces import BuildTracer, process_tracer
 
 DOORBELLS = "provisionerd.doorbells"
 
@@ -29,6 +30,7 @@ def enqueue_build(
     reason: BuildReason = BuildReason.INITIATOR,
     trace_metadata: dict[str, Any] | None = None,
     ring: Ring | None = None,
+    tracer: BuildTracer | None = None,
 ) -> EnqueuedBuild:
     """Enqueue a build of the workspace in the caller's transaction.
 
@@ -40,23 +42,28 @@ def enqueue_build(
         initiator_id: who asked for it; the workspace's owner when None.
         template_version_id: what to build from; the previous build's version when None.
         parameters: values for this build; those of the previous build stand where none is given.
+        trace_metadata: the W3C trace context that the build belongs to, when not the caller's
+            current span (see ``worker.traces``).
         ring: how to ring, when not through this project's Celery application.
+        tracer: of the enqueueing, when not this process's own.
 
     Raises:
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the template version cannot be built from.
     """
-    build = insert_build(
-        session,
-        workspace_id=workspace_id,
-        transition=Transition(transition),
-        initiator_id=initiator_id,
-        template_version_id=template_version_id,
-        parameters=parameters,
-        reason=reason,
-        trace_metadata=trace_metadata,
-    )
+    wanted = Transition(transition)
+    with (tracer or process_tracer()).enqueue(wanted) as carrier:
+        build = insert_build(
+            session,
+            workspace_id=workspace_id,
+            transition=wanted,
+            initiator_id=initiator_id,
+            template_version_id=template_version_id,
+            parameters=parameters,
+            reason=reason,
+            trace_metadata=trace_metadata or dict(carrier) or None,
+        )
     _ring_after_commit(session, build.queue, ring or ring_with(app))
     return build
 

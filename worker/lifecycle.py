@@ -9,6 +9,7 @@ worker_shutdown       stop all that, sign off                                 pa
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import uuid
@@ -54,6 +55,7 @@ from worker.settings import Pool, Settings, SettingsError, load_settings
 from worker.shutdown import Shutdown
 from worker.sweeper import Sweeper
 from worker.telemetry import configure_logging
+from worker.traces import process_tracer, tracer_maker
 from worker.watchdog import EXIT_STATUS, Pulse, Watchdog
 
 log = structlog.get_logger("worker")
@@ -235,6 +237,7 @@ def connect(app: App) -> None:
 
     def end_child(pid: int = 0, **_: object) -> None:
         forget_process(pid)
+        process_tracer().close()
 
     def ready(**_: object) -> None:
         parent = parents[0]
@@ -270,6 +273,7 @@ def _begin(app: App, worker: Any) -> Parent:
         pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
     )
     make_engines(settings)
+    tracer_maker(os.environ)
     stack = ExitStack()
     services = stack.enter_context(open_services(settings))
     app.redis_url = services.redis_url

@@ -17,6 +17,7 @@ from worker.keeper import LeaseKeeper, LeaseTimes
 from worker.metrics import Metrics
 from worker.services import build_settings, make_engines
 from worker.settings import Settings
+from worker.traces import BuildTracer, process_tracer
 from worker.watchdog import Pulse
 
 WATCH_INTERVAL_S = 0.2
@@ -30,6 +31,7 @@ class Runtime:
     keeper: LeaseKeeper
     dispatcher: Dispatcher
     flag: DrainFlag
+    tracer: BuildTracer
 
     def start(self) -> None:
         """Begin to renew leases, and to listen for the drain."""
@@ -40,6 +42,7 @@ class Runtime:
         """Release what ``start`` took. To be called when no build runs any more."""
         self.keeper.stop()
         self.database.dispose()
+        self.tracer.close()
 
     def _watch(self) -> None:
         """End the builds when the flag says so: the parent has no other way to tell a child."""
@@ -78,8 +81,13 @@ def make_runtime(
         ),
     )
     engines = make_engines(settings)
+    tracer = process_tracer()
     runner = Runner(
-        database=database, engines=engines, settings=build_settings(settings), events=metrics
+        database=database,
+        engines=engines,
+        settings=build_settings(settings),
+        events=metrics,
+        tracer=tracer,
     )
     dispatcher = Dispatcher(
         database=database,
@@ -94,4 +102,6 @@ def make_runtime(
         # Asked at each doorbell: one that is on its way when the signal comes claims nothing.
         is_draining=lambda: flag.state is not DrainState.WORKING,
     )
-    return Runtime(database=database, keeper=keeper, dispatcher=dispatcher, flag=flag)
+    return Runtime(
+        database=database, keeper=keeper, dispatcher=dispatcher, flag=flag, tracer=tracer
+    )

@@ -160,6 +160,12 @@ class Settings(BaseSettings):
         2, description="how long an agent's tool may look for quota figures to show"
     )
 
+    traces: bool | None = Field(
+        None,
+        description="traces of builds by OTLP, needs the extra otel; when not set they are on if"
+        " OTEL_EXPORTER_OTLP_ENDPOINT is",
+    )
+
     log_format: LogFormat = Field(LogFormat.CONSOLE, description="console or json")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 

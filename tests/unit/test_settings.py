@@ -111,6 +111,8 @@ def test_a_value_that_is_not_allowed_is_refused_by_name(name: str, text: str) ->
         ({"RENEW_SECONDS": "7"}, "RENEW_SECONDS must be at most half of FENCE_SECONDS"),
         ({"LEASE_SECONDS": "16"}, "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most"),
         ({"FENCE_GRACE_SECONDS": "9"}, "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most"),
+        ({"RETAIN_LOGS_DAYS": "91"}, "cannot be kept for longer than the jobs"),
+        ({"RETAIN_STATES_DAYS": "91"}, "cannot be kept for longer than the jobs"),
         ({"ENGINES": ","}, "ENGINES must name at least one engine"),
         ({"TAGS": "scope=site"}, 'the tag "scope" must be'),
         ({"TAGS": "a=,b=,c=,d=,e=,f=,g="}, "at most 6 tags, not 7"),
