@@ -1,0 +1,370 @@
+"""What is counted, under which labels, and which processes' files it comes from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Metric
+
+from db.endings import EndedJob
+from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
+from provisioner.failures import (
+    FailedJob,
+    failed_workspace_build,
+    failed_workspace_build_code,
+)
+from provisioner.runner import Outcome
+from quota.commit import QuotaDecision
+from worker.metrics import USUAL_FAILURES, Metrics
+from worker.multiprocess import DIRECTORY_VARIABLE, forget_lost_processes
+
+FAILURES = "provisionerd_job_failures_total"
+BUILDS = "provisionerd_workspace_builds_total"
+NAMING_LABELS = {"user", "username", "owner", "workspace", "workspace_name", "job", "job_id", "id"}
+
+Labels = dict[str, str]
+MAKE_DIRECTORY = (
+    "import os, sys; from pathlib import Path; from worker.multiprocess import"
+    " make_metrics_directory as make; print(make(Path(sys.argv[1])).name, flush=True);"
+    " os.execvp('cat', ['cat'])"
+)
+
+
+@dataclass(kw_only=True)
+class Scrape:
+    """The series of one process, at any moment."""
+
+    registry: CollectorRegistry
+    metrics: Metrics
+
+    def families(self) -> list[Metric]:
+        return list(self.registry.collect())
+
+    def values(self, name: str) -> list[tuple[Labels, float]]:
+        return [
+            (sample.labels, sample.value)
+            for family in self.families()
+            for sample in family.samples
+            if sample.name == name
+        ]
+
+    def counted(self, name: str) -> list[tuple[Labels, float]]:
+        """The series that do not stand at 0."""
+        return [(labels, value) for labels, value in self.values(name) if value]
+
+
+@pytest.fixture
+def scrape() -> Scrape:
+    registry = CollectorRegistry()
+    return Scrape(registry=registry, metrics=Metrics(registry))
+
+
+def outcome(status: JobStatus, failure: FailedJob | None = None, **facts: Any) -> Outcome:
+    return Outcome(
+        status=status,
+        transition=Transition.START,
+        template_name="machine",
+        seconds=2.0,
+        failure=failure,
+        **facts,
+    )
+
+
+def ended(**facts: Any) -> EndedJob:
+    given = {
+        "provisioner": ProvisionerType.ECHO,
+        "status": JobStatus.FAILED,
+        "transition": "stop",
+        "template_name": "machine",
+        "seconds": 3.0,
+        "stage": "apply",
+        "reason": FailureReason.WORKER_LOST,
+        **facts,
+    }
+    return EndedJob(**given)
+
+
+@pytest.mark.parametrize("transition", Transition)
+@pytest.mark.parametrize("code", [*JobErrorCode, "none"])
+def test_every_error_code_stands_at_0_in_the_first_scrape(
+    scrape: Scrape, code: str, transition: Transition
+):
+    values = [
+        value
+        for labels, value in scrape.values(FAILURES)
+        if (labels["error_code"], labels["transition"]) == (code, transition)
+    ]
+
+    assert set(values) == {0.0}
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_every_reason_stands_at_0_in_the_first_scrape(scrape: Scrape, reason: FailureReason):
+    values = [value for labels, value in scrape.values(FAILURES) if labels["reason"] == reason]
+
+    assert set(values) == {0.0}
+
+
+def test_the_first_scrape_counts_nothing(scrape: Scrape):
+    assert [
+        sample.name
+        for family in scrape.families()
+        for sample in family.samples
+        if sample.value and not sample.name.endswith("_created")
+    ] == []
+
+
+def test_the_usual_failures_are_each_named_once():
+    assert len(set(USUAL_FAILURES)) == len(USUAL_FAILURES)
+
+
+def test_no_label_names_a_user_a_workspace_or_a_job(scrape: Scrape):
+    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(JobStatus.SUCCEEDED))
+    scrape.metrics.job_finished(ended())
+
+    used = {
+        label
+        for family in scrape.families()
+        for sample in family.samples
+        for label in sample.labels
+    }
+
+    assert used & NAMING_LABELS == set()
+
+
+QUOTA = failed_workspace_build_code(
+    JobErrorCode.INSUFFICIENT_QUOTA, "no credits left", reason=FailureReason.QUOTA
+)
+PARAMETER = failed_workspace_build("missing parameter: size", reason=FailureReason.PARAMETERS)
+VARIABLES = failed_workspace_build("required template variables", reason=FailureReason.PARAMETERS)
+CLOUD = failed_workspace_build("insufficient quota in us-east1", reason=FailureReason.TERRAFORM)
+
+
+@pytest.mark.parametrize(
+    ("failure", "stage", "code", "reason"),
+    [
+        pytest.param(QUOTA, Stage.COMMIT_QUOTA, "INSUFFICIENT_QUOTA", "quota", id="quota"),
+        pytest.param(
+            PARAMETER, Stage.SET_UP, "MISSING_TEMPLATE_PARAMETER", "parameters", id="parameter"
+        ),
+        pytest.param(
+            VARIABLES, Stage.SET_UP, "REQUIRED_TEMPLATE_VARIABLES", "parameters", id="variables"
+        ),
+        pytest.param(CLOUD, Stage.APPLY, "none", "terraform", id="a cloud that speaks of quota"),
+    ],
+)
+def test_a_failed_build_is_counted_once_by_code_and_reason(
+    scrape: Scrape, failure: FailedJob, stage: Stage, code: str, reason: str
+):
+    failed = outcome(JobStatus.FAILED, failure, failed_stage=stage)
+
+    scrape.metrics.job_ended(ProvisionerType.ECHO, failed)
+
+    labels = {"error_code": code, "transition": "start", "stage": stage.value, "reason": reason}
+    assert scrape.counted(FAILURES) == [(labels, 1.0)]
+
+
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.CANCELED])
+def test_what_did_not_fail_is_no_failure(scrape: Scrape, status: JobStatus):
+    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(status))
+
+    assert scrape.counted(FAILURES) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [
+        pytest.param(JobStatus.SUCCEEDED, None, id="succeeded"),
+        pytest.param(JobStatus.CANCELED, None, id="canceled"),
+        pytest.param(JobStatus.FAILED, CLOUD, id="failed"),
+    ],
+)
+def test_a_finished_build_is_counted_once_by_status(
+    scrape: Scrape, status: JobStatus, failure: FailedJob | None
+):
+    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(status, failure))
+
+    labels = {"transition": "start", "status": status.value, "template_name": "machine"}
+    assert scrape.counted(BUILDS) == [(labels, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        pytest.param(JobStatus.SUCCEEDED, "success", id="succeeded"),
+        pytest.param(JobStatus.CANCELED, "failed", id="canceled"),
+    ],
+)
+def test_the_time_of_a_finished_build_is_measured(scrape: Scrape, status: JobStatus, shown: str):
+    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(status))
+
+    labels = {"provisioner": "echo", "status": shown}
+    assert scrape.counted("provisionerd_job_timings_seconds_sum") == [(labels, 2.0)]
+
+
+def test_a_build_whose_end_is_somebody_elses_is_counted_as_lost_alone(scrape: Scrape):
+    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(JobStatus.UNKNOWN))
+
+    assert scrape.counted("provisionerd_leases_lost_total") == [({}, 1.0)]
+    assert scrape.counted(BUILDS) == []
+
+
+def test_a_build_that_was_put_back_is_no_finished_build(scrape: Scrape):
+    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(JobStatus.PENDING))
+
+    assert scrape.counted("provisionerd_requeues_total") == [({"reason": "drain"}, 1.0)]
+    assert scrape.counted(BUILDS) == []
+
+
+def test_a_job_that_was_read_from_its_row_is_counted_by_what_that_says(scrape: Scrape):
+    scrape.metrics.job_finished(ended())
+
+    labels = {
+        "error_code": "none",
+        "transition": "stop",
+        "stage": "apply",
+        "reason": "worker_lost",
+    }
+    assert scrape.counted(FAILURES) == [(labels, 1.0)]
+
+
+def test_a_job_that_nobody_claimed_has_no_time_but_is_counted(scrape: Scrape):
+    expired = ended(seconds=None, stage="pending", reason=FailureReason.PENDING_LIMIT)
+
+    scrape.metrics.job_finished(expired)
+
+    assert scrape.counted("provisionerd_job_timings_seconds_count") == []
+    assert [labels["stage"] for labels, _ in scrape.counted(FAILURES)] == ["pending"]
+
+
+def test_a_job_runs_until_its_block_ends_with_an_error(scrape: Scrape):
+    running = []
+
+    def run() -> None:
+        with scrape.metrics.running(ProvisionerType.ECHO):
+            running.extend(scrape.counted("provisionerd_jobs_current"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run()
+
+    assert running == [({"provisioner": "echo"}, 1.0)]
+    assert scrape.counted("provisionerd_jobs_current") == []
+
+
+@pytest.mark.parametrize(
+    ("ok", "answer"),
+    [pytest.param(True, "allowed", id="yes"), pytest.param(False, "refused", id="no")],
+)
+def test_an_answer_of_the_quota_commit_is_counted_with_its_credits(
+    scrape: Scrape, ok: bool, answer: str
+):
+    scrape.metrics.quota_decided(QuotaDecision(ok=ok, budget=9, credits_consumed=3), 7)
+
+    labels = {"decision": answer}
+    assert scrape.counted("provisionerd_quota_decisions_total") == [(labels, 1.0)]
+    assert scrape.counted("provisionerd_quota_credits_total") == [(labels, 7.0)]
+
+
+@dataclass(kw_only=True)
+class PreforkWorker:
+    """A process that has made its metrics directory and has become another program since."""
+
+    process: subprocess.Popen[str]
+    directory: Path
+
+    def end(self) -> None:
+        self.process.communicate()
+
+
+def start_prefork_worker(data_dir: Path) -> PreforkWorker:
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKE_DIRECTORY, str(data_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    name = process.stdout.readline().strip()
+    return PreforkWorker(process=process, directory=data_dir / "metrics" / name)
+
+
+def test_the_metrics_of_a_worker_that_has_ended_are_removed(tmp_path: Path):
+    earlier = start_prefork_worker(tmp_path)
+    earlier.end()
+
+    later = start_prefork_worker(tmp_path)
+    later.end()
+
+    assert list((tmp_path / "metrics").iterdir()) == [later.directory]
+
+
+def test_the_metrics_of_a_worker_that_lives_stay(tmp_path: Path):
+    living = start_prefork_worker(tmp_path)
+    later = start_prefork_worker(tmp_path)
+
+    found = set((tmp_path / "metrics").iterdir())
+
+    living.end()
+    later.end()
+    assert found == {living.directory, later.directory}
+
+
+@pytest.fixture
+def metrics_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives until its input ends."""
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    yield process
+    process.communicate()
+
+
+def test_gauges_of_processes_that_live_stay(
+    metrics_directory: Path, child: subprocess.Popen[bytes]
+):
+    living = {f"gauge_livesum_{pid}.db" for pid in (os.getpid(), child.pid)}
+    for name in living:
+        (metrics_directory / name).touch()
+
+    forget_lost_processes()
+
+    assert {path.name for path in metrics_directory.iterdir()} == living
+
+
+def test_of_a_process_that_was_killed_the_counts_stay_and_the_gauges_go(
+    metrics_directory: Path, child: subprocess.Popen[bytes]
+):
+    for kind in ("gauge_livesum", "counter", "histogram"):
+        (metrics_directory / f"{kind}_{child.pid}.db").touch()
+    child.kill()
+    child.wait()
+
+    forget_lost_processes()
+
+    found = {path.name for path in metrics_directory.iterdir()}
+    assert found == {f"counter_{child.pid}.db", f"histogram_{child.pid}.db"}
+
+
+def test_gauges_of_a_process_that_its_pool_has_not_buried_yet_go(
+    metrics_directory: Path, child: subprocess.Popen[bytes]
+):
+    gauge = metrics_directory / f"gauge_livesum_{child.pid}.db"
+    gauge.touch()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    forget_lost_processes()
+
+    assert not gauge.exists()
