@@ -1,7 +1,9 @@
 """Run one child process under watch. The only module that starts processes.
 
 The child leads a process group of its own, so that a Ctrl+C in the operator's
-terminal does not reach it, and nothing of that group outlives the call.
+terminal does not reach it, and nothing of that group outlives the call. On Linux
+the group's leader is a fork of this process that watches the program, so that
+it ends in order if this process dies (see ``provisioner.watcher``).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from provisioner.engine import Interrupt, InterruptReason
+from provisioner.watcher import HEARD, watch
 
 PIECE = 64 * 1024
 """A longer line is handed over in pieces of this many characters."""
@@ -251,29 +254,53 @@ def _serve(orders: queue.SimpleQueue[_Order]) -> None:
 def _popen(
     command: list[str], cwd: Path, environment: dict[str, str], parent: int
 ) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-        # Python code between fork and exec is a risk where there are threads; this takes no lock.
-        preexec_fn=functools.partial(_before_exec, parent),  # noqa: PLW1509
-    )
+    (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout_end,
+            stderr=stderr_end,
+            start_new_session=True,
+            # Python code between fork and exec is a risk where there are threads; this takes no
+            # lock.
+            preexec_fn=functools.partial(_before_exec, parent, (stdout, stderr)),  # noqa: PLW1509
+        )
+    except BaseException:
+        os.close(stdout)
+        os.close(stderr)
+        raise
+    finally:
+        os.close(stdout_end)
+        os.close(stderr_end)
+    process.stdout = os.fdopen(stdout, "rb", buffering=0)
+    process.stderr = os.fdopen(stderr, "rb", buffering=0)
+    return process
 
 
-def _before_exec(parent: int) -> None:
-    """Ask for SIGINT when the parent dies, and make sure that SIGINT is heard at all."""
+def _before_exec(parent: int, outputs: tuple[int, int]) -> None:
+    """Make sure that the program hears SIGINT, and outlives the parent until it has ended."""
     # A daemon started with "&" by a script ignores SIGINT, and children inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, int(signal.SIGINT))
-        if os.getppid() != parent:  # it died before the kernel knew of the wish
-            os._exit(1)
+    if _PRCTL is None:
+        return
+    _interrupt_at_death_of(parent)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    watcher, child = os.getpid(), os.fork()
+    if child:
+        watch(child, parent=parent, outputs=outputs)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+    _interrupt_at_death_of(watcher)
+
+
+def _interrupt_at_death_of(parent: int) -> None:
+    assert _PRCTL is not None
+    _PRCTL(_PR_SET_PDEATHSIG, int(signal.SIGINT))
+    if os.getppid() != parent:  # it died before the kernel knew of the wish
+        os._exit(1)
 
 
 _SPAWNER = _Spawner()

@@ -146,7 +146,8 @@ class Worker:
         """The Terraform processes under this worker, without the providers under them."""
         with suppress(psutil.NoSuchProcess):
             below = psutil.Process(self.process.pid).children(recursive=True)
-            return [child for child in below if _leads_session(child)]
+            leaders = [child for child in below if _leads_session(child)]
+            return [child for leader in leaders for child in leader.children()]
         return []
 
     def kill(self, *, with_terraform: bool = False) -> None:
