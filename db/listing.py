@@ -29,6 +29,7 @@ from db.models import (
 from db.workers import STALE_AFTER
 
 LIMIT = 200
+UNTAGGED = "none"  #: the error code of failures that have none, as in the metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,9 @@ def list_jobs(
     *,
     statuses: Sequence[JobStatus] = (),
     owner_id: uuid.UUID | None = None,
+    workspace_name: str | None = None,
+    queue: str | None = None,
+    error_code: str | None = None,
     before: uuid.UUID | None = None,
     limit: int = LIMIT,
 ) -> list[JobListing]:
@@ -78,6 +82,9 @@ def list_jobs(
     Args:
         statuses: only jobs with one of these; all when empty.
         owner_id: only builds of this user's workspaces.
+        workspace_name: only builds of workspaces of this name, deleted ones included.
+        queue: only jobs of this queue.
+        error_code: only jobs that failed with this code; without one when ``UNTAGGED``.
         before: only jobs older than this one, the last of the page before.
     """
     newest = session.execute(
@@ -93,6 +100,12 @@ def list_jobs(
                   AND type = 'workspace_build'
                   AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = :owner_id)
                   AND (:any_status OR job_status = ANY(CAST(:statuses AS provisioner_job_status[])))
+                  AND (CAST(:workspace_name AS text) IS NULL OR workspace_id IN (
+                      SELECT id FROM workspaces WHERE lower(name) = lower(:workspace_name)
+                  ))
+                  AND (CAST(:queue AS text) IS NULL OR queue = :queue)
+                  AND (CAST(:error_code AS text) IS NULL
+                       OR error <> '' AND coalesce(error_code, :untagged) = :error_code)
                   AND (CAST(:before AS uuid) IS NULL OR (created_at, id) < (
                       SELECT created_at, id FROM provisioner_jobs WHERE id = :before
                   ))
@@ -106,6 +119,10 @@ def list_jobs(
             "statuses": [status.value for status in statuses],
             "any_status": not statuses,
             "owner_id": owner_id,
+            "workspace_name": workspace_name,
+            "queue": queue,
+            "error_code": error_code,
+            "untagged": UNTAGGED,
             "before": before,
             "limit": limit,
         },
@@ -228,6 +245,7 @@ class WorkerListing:
     queues: Sequence[str]
     slots: int
     running_jobs: int
+    free_slots: int  #: 0 of a worker that takes nothing
     last_seen_at: datetime | None
     last_seen_s: float | None  #: how long ago
     version: str
@@ -242,6 +260,9 @@ def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]
                    last_seen_at, version, hostname,
                    extract(epoch FROM now() - last_seen_at)::float AS last_seen_s,
                    running.jobs AS running_jobs,
+                   CASE WHEN stopped_at IS NULL AND NOT is_stale AND NOT draining
+                       THEN greatest(0, concurrency - running.jobs) ELSE 0
+                   END AS free_slots,
                    is_stale,
                    CASE
                        WHEN stopped_at IS NOT NULL OR is_stale THEN 'offline'

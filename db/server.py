@@ -26,3 +26,25 @@ def server_facts(session: Session) -> ServerFacts:
         """)
     ).one()
     return ServerFacts(**row._asdict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionFacts:
+    """How many connections the server has and allows."""
+
+    used: int
+    allowed: int
+    reserved: int  #: of those, for superusers
+
+
+def connection_facts(session: Session) -> ConnectionFacts:
+    """Return how many connections the server has and allows."""
+    row = session.execute(
+        text("""
+            SELECT (SELECT count(*) FROM pg_stat_activity
+                    WHERE backend_type = 'client backend') AS used,
+                   current_setting('max_connections')::int AS allowed,
+                   current_setting('superuser_reserved_connections')::int AS reserved
+        """)
+    ).one()
+    return ConnectionFacts(**row._asdict())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 ENTRY_POINTS = "provisionerd.commands"
 TRANSLATOR = "worker.commands.failures", "explain"
@@ -58,6 +59,11 @@ COMMANDS: Mapping[str, Lazy] = {
             module="worker.commands.doctor",
             name="doctor",
             summary="Check settings, services and workers, and say how to fix them.",
+        ),
+        Lazy(
+            module="worker.commands.completion",
+            name="completion",
+            summary="Print the script that lets a shell complete commands.",
         ),
         Lazy(
             module="worker.commands.prune",
@@ -123,6 +129,12 @@ class LazyGroup(click.Group):
             return _with_paragraphs(command)
         extension = _extensions().get(cmd_name)
         return _loaded(extension) if extension else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names and options without importing any command."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=_summary(name)) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""

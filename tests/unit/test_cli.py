@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import io
 import os
 import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,12 +20,14 @@ import pytest
 import redis
 import sqlalchemy.exc
 from click.testing import CliRunner
+from rich.console import Console
 
 from db.engine import DatabaseError
 from db.enums import JobErrorCode, JobStatus, ProvisionerType, Transition
 from db.errors import BuildActiveError
 from db.listing import JobListing, WorkerListing
 from db.progress import BuildProgress, QueuePlace
+from db.server import ConnectionFacts
 from db.tags import normalize_tags, queue_name, served_queues
 from provisioner.archive import ArchiveError
 from provisioner.terraform.binary import TerraformNotFoundError
@@ -30,9 +35,12 @@ from provisioner.terraform.template import TemplateError
 from worker.cli import COMMANDS, cli
 from worker.commands.building import exit_status
 from worker.commands.failures import explain
+from worker.commands.finding import Verdict
+from worker.commands.live import watch
 from worker.commands.options import to_mapping
-from worker.commands.printing import plain, seconds_text, tags_text
+from worker.commands.printing import plain, print_bars, seconds_text, tags_text
 from worker.commands.queue import match, verdict
+from worker.commands.rounds import check_workers, connections_finding
 from worker.embedded import EmbeddedError
 from worker.settings import SettingsError
 
@@ -88,9 +96,63 @@ def test_help_imports_nothing_that_takes_long() -> None:
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+def completed(*words: str) -> list[str]:
+    """What bash is offered for the last of the words."""
+    ran = subprocess.run(
+        [sys.executable, "-c", "from worker.cli import main; main()"],
+        env={
+            **os.environ,
+            "_PROVISIONERD_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(["provisionerd", *words]),
+            "COMP_CWORD": str(len(words)),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.removeprefix("plain,") for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        pytest.param(["wor"], ["worker", "workspace", "workers"], id="command"),
+        pytest.param(["--da"], ["--data-dir"], id="option"),
+        pytest.param(["jobs", "li"], ["list"], id="command of a group"),
+        pytest.param(["jobs", "list", "--wa"], ["--watch"], id="option of a command"),
+        pytest.param(["jobs", "list", "--status", "pen"], ["pending"], id="value"),
+    ],
+)
+def test_a_shell_completes_words(words: list[str], offered: list[str]) -> None:
+    assert completed(*words) == offered
+
+
+def test_completing_a_command_imports_nothing_that_takes_long() -> None:
+    code = (
+        "import sys, click; from worker.cli import cli; context = click.Context(cli);"
+        " assert cli.shell_complete(context, 'wo');"
+        f" print([name for name in {HEAVY} if name in sys.modules])"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_a_shell_asks_provisionerd(shell: str) -> None:
+    result = CliRunner().invoke(cli, ["completion", shell], prog_name="provisionerd")
+
+    assert result.exit_code == 0
+    assert f"_PROVISIONERD_COMPLETE={shell}_complete" in result.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        pytest.param(["completion", "tcsh"], id="unknown shell"),
+        pytest.param(["jobs", "list", "--watch", "--output", "json"], id="watch in JSON"),
+        pytest.param(["jobs", "list", "--error-code", "OOPS"], id="unknown code"),
         pytest.param(["wrokspace"], id="unknown command"),
         pytest.param(["workspace", "create"], id="no name"),
         pytest.param(["jobs", "list", "--status", "sleeping"], id="unknown status"),
@@ -296,6 +358,7 @@ def seen_worker(
         queues=served_queues(tags),
         slots=1,
         running_jobs=0,
+        free_slots=1,
         last_seen_at=None,
         last_seen_s=10,
         version="",
@@ -393,3 +456,110 @@ def test_a_verdict_says_why_a_job_waits(
     matches = [match(job, worker) for worker in workers]
 
     assert verdict(job, QueuePlace(position=3, size=5), matches) == said
+
+
+def live_worker(*, slots: int, version: str | None = None) -> WorkerListing:
+    return replace(
+        seen_worker(), slots=slots, version=version or importlib.metadata.version("provisionerd")
+    )
+
+
+@pytest.mark.parametrize(
+    ("slots", "allowed", "verdict_of_it"),
+    [
+        pytest.param([4, 4], 100, Verdict.OK, id="enough"),
+        pytest.param([44], 97, Verdict.OK, id="just enough"),
+        pytest.param([45], 97, Verdict.WARNING, id="one too many"),
+        pytest.param([16] * 10, 100, Verdict.WARNING, id="many workers"),
+        pytest.param([], 5, Verdict.OK, id="no workers"),
+    ],
+)
+def test_pools_of_workers_are_compared_with_what_postgresql_allows(
+    slots: list[int], allowed: int, verdict_of_it: Verdict
+) -> None:
+    workers = [live_worker(slots=count) for count in slots]
+
+    finding = connections_finding(workers, ConnectionFacts(used=1, allowed=allowed, reserved=3))
+
+    assert finding.verdict is verdict_of_it
+    assert bool(finding.fix) is (verdict_of_it is Verdict.WARNING)
+
+
+def test_workers_of_another_version_are_told() -> None:
+    findings = {row.check: row for row in check_workers([live_worker(slots=1, version="0.0.1")])}
+
+    assert findings["versions"].verdict is Verdict.WARNING
+    assert "0.0.1" in findings["versions"].found
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=80)
+
+
+def shown_on(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def interrupted_after(pauses: int) -> Callable[[float], None]:
+    """Return a sleep that is interrupted by Ctrl+C when it is called for the last time."""
+    left = iter(range(pauses))
+
+    def sleep(_seconds: float) -> None:
+        if next(left) == pauses - 1:
+            raise KeyboardInterrupt
+
+    return sleep
+
+
+def test_a_watch_draws_anew_until_it_is_interrupted() -> None:
+    console, drawings = terminal(), iter(["first", "second", "third"])
+
+    watch(lambda: next(drawings), console, sleep=interrupted_after(2))
+
+    assert "first" in shown_on(console)
+    assert "second" in shown_on(console)
+    assert "third" not in shown_on(console)
+
+
+def test_a_watch_gives_the_cursor_back() -> None:
+    console = terminal()
+
+    watch(lambda: "rows", console, sleep=interrupted_after(1))
+
+    assert shown_on(console).rindex("\x1b[?25h") > shown_on(console).rindex("\x1b[?25l")
+
+
+def test_a_watch_outlives_a_database_that_restarts() -> None:
+    answers = iter(
+        [sqlalchemy.exc.OperationalError("", {}, psycopg.OperationalError("gone")), "up"]
+    )
+
+    def draw() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    console = terminal()
+    watch(draw, console, sleep=interrupted_after(2))
+
+    assert "up" in shown_on(console)
+
+
+def test_a_watch_needs_a_terminal() -> None:
+    with pytest.raises(click.ClickException, match="--watch needs a terminal"):
+        watch(lambda: "rows", Console(file=io.StringIO()))
+
+
+def test_the_longest_bar_fills_the_width(capsys: pytest.CaptureFixture[str]) -> None:
+    print_bars([("queue", 4.0), ("plan", 1.0), ("apply", 0.0)], unit="s")
+
+    bars = [line.count("█") for line in capsys.readouterr().out.splitlines()]
+    assert bars == [40, 10, 0]
+
+
+def test_bars_of_nothing_are_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    print_bars([("queue", 0.0)], unit="s")
+
+    assert capsys.readouterr().out.split() == ["queue", "0.00", "s"]

@@ -11,13 +11,12 @@ import click
 from pydantic import SecretStr
 
 from worker.commands.diagnosis import (
-    Finding,
-    Verdict,
     check_data_dir,
     check_database,
     check_redis,
     check_terraform,
 )
+from worker.commands.finding import Finding, Verdict
 from worker.commands.options import output_option
 from worker.commands.printing import JSON, Columns, print_json, print_rows
 from worker.embedded import Embedded, EmbeddedError, start_embedded
@@ -74,7 +73,10 @@ def _examine() -> Iterator[Finding]:
                 _url(settings.database_url, servers.database_url),
                 is_embedded=settings.database_url is None,
             )
-            yield from check_redis(_url(settings.redis_url, servers.redis_url))
+            yield from check_redis(
+                _url(settings.redis_url, servers.redis_url),
+                is_embedded=settings.redis_url is None,
+            )
     except EmbeddedError as error:
         yield Finding(
             check="embedded services",

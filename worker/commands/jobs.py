@@ -6,24 +6,32 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from typing import TypedDict, Unpack
 
 import click
+from rich.table import Table
+from sqlalchemy.orm import Session
 
+from db.durations import job_durations
 from db.engine import Database
-from db.enums import JobStatus
-from db.listing import JobListing, get_job, list_jobs
+from db.enums import JobErrorCode, JobStatus
+from db.listing import UNTAGGED, JobListing, get_job, list_jobs
 from db.people import get_user
 from db.progress import LOG_PAGE, LogLine, QueuePlace, find_job, job_logs, queue_place
 from db.transitions import cancel_job
 from worker.commands.building import INTERRUPTED
+from worker.commands.live import watch as watch_on
 from worker.commands.opening import opened, transaction
 from worker.commands.options import output_option
 from worker.commands.printing import (
     JSON,
     Columns,
+    print_bars,
     print_facts,
     print_json,
     print_rows,
+    rows_table,
     screen,
     tags_text,
 )
@@ -40,6 +48,18 @@ COLUMNS: Columns[JobListing] = {
     "WORKER": lambda row: row.worker_name,
     "CREATED": lambda row: row.created_at,
 }
+
+
+class Filters(TypedDict):
+    """What ``jobs list`` is asked for, by the names of its options."""
+
+    statuses: tuple[str, ...]
+    owner: str | None
+    workspace: str | None
+    queue: str | None
+    error_code: str | None
+    before: str | None
+    limit: int
 
 
 @click.group()
@@ -59,6 +79,13 @@ def jobs() -> None:
     help="Only jobs with this status. Repeatable.",
 )
 @click.option("--owner", metavar="USER", help="Only builds of this user's workspaces.")
+@click.option("--workspace", metavar="NAME", help="Only builds of workspaces of this name.")
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option(
+    "--error-code",
+    type=click.Choice([*(code.value for code in JobErrorCode), UNTAGGED]),
+    help="Only jobs that failed with this code; none: without a code.",
+)
 @click.option("--before", metavar="JOB", help="Only jobs older than this one: the next page.")
 @click.option(
     "--limit",
@@ -67,25 +94,26 @@ def jobs() -> None:
     show_default=True,
     help="At most so many.",
 )
+@click.option("--watch", is_flag=True, help="Draw the list anew every second, until Ctrl+C.")
 @output_option
-def list_(
-    statuses: tuple[str, ...], owner: str | None, before: str | None, limit: int, output: str
-) -> None:
+def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
     r"""List jobs, the newest first.
 
     \b
     Example:
-        provisionerd jobs list --status pending --status running
+        provisionerd jobs list --status pending --status running --watch
         provisionerd jobs list --owner alice --output json
+        provisionerd jobs list --error-code INSUFFICIENT_QUOTA
     """
-    with transaction() as session:
-        rows = list_jobs(
-            session,
-            statuses=[JobStatus(status) for status in statuses],
-            owner_id=get_user(session, owner).id if owner else None,
-            before=find_job(session, before) if before else None,
-            limit=limit,
-        )
+    if watch and output == JSON:
+        raise click.UsageError("--watch goes with the table output only")
+    with opened() as services:
+        if watch:
+            draw = partial(_draw, services.database, filters)
+            watch_on(draw, screen())
+            return
+        with services.database.begin() as session:
+            rows = _find(session, filters)
     print_rows(rows, COLUMNS, output=output, kind="jobs")
 
 
@@ -102,16 +130,20 @@ def show(job: str, output: str) -> None:
     with transaction() as session:
         found = get_job(session, find_job(session, job))
         place = queue_place(session, found.id)
+        durations = job_durations(session, found.id)
     if output == JSON:
         print_json(
             {
                 **asdict(found),
                 "queue_position": place.position if place else 0,
                 "queue_size": place.size if place else 0,
+                "durations": [asdict(duration) for duration in durations],
             }
         )
-    else:
-        _print(found, place)
+        return
+    _print(found, place)
+    click.echo()
+    print_bars([(duration.stage, duration.seconds) for duration in durations], unit="s")
 
 
 @jobs.command()
@@ -162,6 +194,25 @@ def cancel(job: str, output: str) -> None:
         print_json({"id": job_id, "status": status})
     else:
         click.echo(f"Job {job_id} is {status}.")
+
+
+def _find(session: Session, filters: Filters) -> list[JobListing]:
+    owner, before = filters["owner"], filters["before"]
+    return list_jobs(
+        session,
+        statuses=[JobStatus(status) for status in filters["statuses"]],
+        owner_id=get_user(session, owner).id if owner else None,
+        workspace_name=filters["workspace"],
+        queue=filters["queue"],
+        error_code=filters["error_code"],
+        before=find_job(session, before) if before else None,
+        limit=filters["limit"],
+    )
+
+
+def _draw(database: Database, filters: Filters) -> Table:
+    with database.begin() as session:
+        return rows_table(_find(session, filters), COLUMNS)
 
 
 def _follow(database: Database, job_id: uuid.UUID) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +25,7 @@ Columns = Mapping[str, Callable[[Row], object]]
 JSON = "json"
 # A table that is piped into another program must not be wrapped at anybody's screen.
 PIPE_WIDTH = 10_000
+BAR_WIDTH = 40
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _USUAL_TAGS = {("scope", "organization"), ("owner", "")}
 _STYLES: Mapping[str, str] = {
@@ -51,11 +53,30 @@ def print_rows(rows: Sequence[Row], columns: Columns[Row], *, output: str, kind:
     if not rows:
         click.echo(f"There are no {kind}.", err=True)
         return
+    screen().print(rows_table(rows, columns))
+
+
+def rows_table(rows: Sequence[Row], columns: Columns[Row]) -> Table:
+    """Return rows as a table."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in columns:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(cell(row)) for cell in columns.values()))
+    return table
+
+
+def print_bars(lengths: Sequence[tuple[str, float]], *, unit: str) -> None:
+    """Print named lengths as bars, the longest one over the whole width."""
+    longest = max((length for _name, length in lengths), default=0.0)
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(width=BAR_WIDTH)
+    for name, length in lengths:
+        # A bar of nothing has no end that it could be drawn to.
+        bar = Bar(longest or 1.0, 0, length, width=BAR_WIDTH)
+        table.add_row(_cell(name), _cell(f"{length:.2f} {unit}"), bar)
     screen().print(table)
 
 

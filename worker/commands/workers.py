@@ -15,7 +15,8 @@ COLUMNS: Columns[WorkerListing] = {
     "TAGS": lambda row: tags_text(row.tags),
     "ENGINES": lambda row: ",".join(row.provisioners),
     "SLOTS": lambda row: row.slots,
-    "RUNNING": lambda row: row.running_jobs,
+    "USED": lambda row: row.running_jobs,
+    "FREE": lambda row: row.free_slots,
     "LAST SEEN": lambda row: seconds_text(row.last_seen_s),
     "VERSION": lambda row: row.version,
 }

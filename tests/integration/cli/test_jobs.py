@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from db.engine import Database
-from db.enums import JobErrorCode, JobStatus, LogLevel, LogSource
+from db.enums import JobErrorCode, JobStatus, LogLevel, LogSource, TimingStage
 from db.logs import LogRow, append_logs
-from db.results import BuildResult
+from db.results import BuildResult, TimingRow
 from db.transitions import ClaimedJob, complete_job
 from db.workers import sign_off_worker, touch_worker
 from tests.factory import Factory
 from tests.integration.cli.conftest import CommandLine, age_workers, refused, sign_on
 from worker.commands.waiting import watch_job
 
+DEADLINE_S = 30
 Unchanged = Callable[[], AbstractContextManager[None]]
 
 
@@ -81,6 +89,132 @@ def test_jobs_are_filtered_by_owner(run: CommandLine, factory: Factory) -> None:
     owner = run.json("jobs", "show", str(mine.id))["workspace_owner_name"]
 
     assert [row["id"] for row in run.json("jobs", "list", "--owner", owner)] == [str(mine.id)]
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        pytest.param("INSUFFICIENT_QUOTA", "refused", id="code"),
+        pytest.param("none", "broken", id="without a code"),
+    ],
+)
+def test_jobs_are_filtered_by_error_code(
+    run: CommandLine, factory: Factory, code: str, found: str
+) -> None:
+    factory.finished_build()
+    factory.build(factory.any_workspace())
+    factory.claim()
+    jobs = {
+        "broken": factory.finished_build(status=JobStatus.FAILED),
+        "refused": factory.finished_build(
+            status=JobStatus.FAILED, error_code=JobErrorCode.INSUFFICIENT_QUOTA
+        ),
+    }
+
+    rows = run.json("jobs", "list", "--error-code", code)
+
+    assert [row["id"] for row in rows] == [str(jobs[found].id)]
+
+
+def test_jobs_are_filtered_by_the_name_of_the_workspace(run: CommandLine, factory: Factory) -> None:
+    workspace = factory.any_workspace()
+    mine = factory.finished_build(workspace)
+    factory.finished_build()
+
+    rows = run.json("jobs", "list", "--workspace", workspace.name.upper())
+
+    assert [row["id"] for row in rows] == [str(mine.id)]
+
+
+def test_jobs_are_filtered_by_queue(run: CommandLine, factory: Factory) -> None:
+    factory.finished_build()
+    tagged = factory.build(factory.any_workspace(tags={"gpu": "a100"}))
+
+    rows = run.json("jobs", "list", "--queue", tagged.queue)
+
+    assert [row["id"] for row in rows] == [str(tagged.job_id)]
+
+
+def test_a_list_cannot_be_watched_without_a_terminal(run: CommandLine) -> None:
+    refused(run("jobs", "list", "--watch"), "--watch needs a terminal")
+
+
+def test_a_watched_list_ends_cleanly_with_ctrl_c(
+    environment: Mapping[str, str | None], factory: Factory
+) -> None:
+    job = factory.running_build()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker.cli", "jobs", "list", "--watch"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**{n: v for n, v in {**os.environ, **environment}.items() if v}, "COLUMNS": "200"},
+        cwd=Path(__file__).parents[3],
+    )
+    os.close(theirs)
+    seen = read_until(ours, str(job.id))
+    process.send_signal(signal.SIGINT)
+    seen += read_until(ours, None)
+
+    assert process.wait(DEADLINE_S) == 0
+    assert "Traceback" not in seen
+    os.close(ours)
+
+
+def read_until(terminal: int, word: str | None) -> str:
+    """Return what comes on the terminal up to a word, or until nobody writes any more."""
+    came = ""
+    while word is None or word not in came:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # how Linux tells that the other side is closed
+            break
+        if not chunk:
+            break
+        came += chunk.decode(errors="replace")
+    return came
+
+
+def timed(stage: TimingStage, seconds: float) -> TimingRow:
+    started_at = datetime.now(UTC)
+    return TimingRow(
+        stage=stage,
+        source="provisionerd",
+        action="terraform",
+        resource=f"coder_stage_{stage}",
+        started_at=started_at,
+        ended_at=started_at + timedelta(seconds=seconds),
+    )
+
+
+def timed_build(factory: Factory) -> ClaimedJob:
+    resource = replace(timed(TimingStage.PLAN, 9.0), resource="terraform_data.box")
+    rows = [timed(TimingStage.INIT, 1.0), timed(TimingStage.PLAN, 2.0), resource]
+    return factory.finished_build(result=BuildResult(timings=rows))
+
+
+def test_a_job_shows_how_long_each_stage_took(run: CommandLine, factory: Factory) -> None:
+    shown = run.json("jobs", "show", str(timed_build(factory).id))
+
+    assert [row["stage"] for row in shown["durations"]] == ["queue", "init", "plan"]
+    assert [row["seconds"] for row in shown["durations"]][1:] == [1.0, 2.0]
+
+
+def test_a_job_shows_its_stages_as_bars(run: CommandLine, factory: Factory) -> None:
+    lines = run("jobs", "show", str(timed_build(factory).id)).stdout.splitlines()
+
+    bars = {line.split()[0]: line.count("█") for line in lines[-3:]}
+    assert (bars["plan"], bars["init"]) == (40, 20)
+
+
+def test_a_pending_job_shows_how_long_it_waits(run: CommandLine, factory: Factory) -> None:
+    build = factory.build(factory.any_workspace())
+
+    (wait,) = run.json("jobs", "show", str(build.job_id))["durations"]
+
+    assert wait["stage"] == "queue"
+    assert wait["seconds"] > 0
 
 
 def test_a_job_shows_why_it_failed(run: CommandLine, factory: Factory) -> None:
@@ -340,6 +474,7 @@ def test_a_worker_with_a_job_is_busy(
     (row,) = run.json("workers")
 
     assert (row["status"], row["running_jobs"], row["version"]) == ("busy", 1, "1.2.3")
+    assert (row["slots"], row["free_slots"]) == (4, 3)
 
 
 def test_the_table_of_workers_shows_tags_without_the_usual_scope(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,38 @@ def test_a_doctor_finds_a_redis_that_throws_away(run: CommandLine, embedded: Emb
 
     assert finding["verdict"] == "problem"
     assert "allkeys-lru" in finding["found"]
+
+
+def test_a_doctor_finds_a_redis_that_forgets(run: CommandLine, embedded: Embedded) -> None:
+    assert embedded.redis_url is not None
+    client = redis.Redis.from_url(embedded.redis_url)
+    client.config_set("appendonly", "no")
+    try:
+        finding = findings(run)["Redis persistence"]
+    finally:
+        client.config_set("appendonly", "yes")
+        client.close()
+
+    assert finding["verdict"] == "warning"
+    assert "appendonly yes" in finding["fix"]
+
+
+def test_a_doctor_finds_a_lost_build_that_nobody_takes_back(
+    run: CommandLine, factory: Factory
+) -> None:
+    factory.running_build(lease=timedelta(minutes=-10))
+
+    finding = findings(run)["leases"]
+
+    assert finding["verdict"] == "problem"
+    assert "ran out 10 min ago" in finding["found"]
+
+
+@pytest.mark.parametrize("check", ["leases", "connections"])
+def test_a_doctor_has_nothing_against_a_deployment_in_order(
+    run: CommandLine, database: Database, factory: Factory, check: str
+) -> None:
+    sign_on(database, "worker")
+    factory.running_build()
+
+    assert findings(run)[check]["verdict"] == "ok"

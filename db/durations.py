@@ -1,0 +1,49 @@
+"""How long a job waited, and how long each stage of Terraform took."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+WAIT = "queue"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDuration:
+    """A stretch of a job's time."""
+
+    stage: str  #: ``queue``, then stages of Terraform
+    started_at: datetime
+    seconds: float
+
+
+def job_durations(session: Session, job_id: uuid.UUID) -> list[StageDuration]:
+    """Return the wait in the queue and the stages of the last attempt, in their order.
+
+    The wait goes on for a job that is pending. Stages are known when the build has ended.
+    """
+    rows = session.execute(
+        text("""
+            SELECT stage, started_at, seconds
+            FROM (
+                SELECT CAST(:wait AS text) AS stage, created_at AS started_at,
+                       extract(epoch FROM
+                           coalesce(started_at, completed_at, now()) - created_at
+                       )::float AS seconds
+                FROM provisioner_jobs
+                WHERE id = :job_id
+                UNION ALL
+                SELECT stage::text, started_at, extract(epoch FROM ended_at - started_at)::float
+                FROM provisioner_job_timings
+                WHERE job_id = :job_id AND resource = 'coder_stage_' || stage
+            ) AS durations
+            -- The times of stages are of a worker's clock, the wait is of the database's.
+            ORDER BY stage <> :wait, started_at
+        """),
+        {"job_id": job_id, "wait": WAIT},
+    )
+    return [StageDuration(**row._asdict()) for row in rows]
