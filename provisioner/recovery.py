@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -71,13 +72,15 @@ class Recoverer:
     _first_seen: dict[Path, float] = field(default_factory=dict)
     _written: dict[Path, Ending] = field(default_factory=dict)
 
-    def recover(self) -> list[Recovery]:
-        """Recover every directory that nobody works in any more.
+    def recover(self) -> Iterator[Recovery]:
+        """Recover every directory that nobody works in any more, one at each step.
 
-        One that makes trouble does not keep the others from it.
+        One that makes trouble does not keep the others from it. What was recovered before an
+        outage has been told by then.
         """
         remove_remnants(self.work_root)
-        return [self._recover(found) for found in find_work_directories(self.work_root)]
+        for found in find_work_directories(self.work_root):
+            yield self._recover(found)
 
     def _recover(self, directory: WorkDirectory) -> Recovery:
         try:
