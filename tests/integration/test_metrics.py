@@ -1,0 +1,515 @@
+"""Every failed job is counted once, by whoever wrote its row; a scrape reads what is unfinished."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from db.engine import Database, open_database
+from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
+from db.leases import reap_expired_lease
+from db.outage import is_outage
+from db.results import BuildResult
+from db.transitions import ClaimedJob, Failure, cancel_job, fail_job
+from db.workers import register_worker
+from provisioner.engine import Interrupt
+from provisioner.recovery import Recoverer
+from provisioner.runner import Outcome
+from provisioner.workdir import create_work_directory
+from tests.conftest import _run_admin, _url
+from tests.factory import LEASE, Factory
+from tests.integration.test_query_plans import describe, explain, rows_read, walk
+from tests.proxy import Proxy
+from worker.dispatch import Dispatcher
+from worker.embedded import Embedded
+from worker.keeper import LeaseKeeper, LeaseTimes
+from worker.metrics import Metrics
+from worker.queuemetrics import FleetCollector, QueueCollector
+from worker.sweeper import Sweeper
+
+OVER = timedelta(seconds=-1)
+PENDING_LIMIT = timedelta(minutes=30)
+FINISH = b"completed_at = now()"  # in the statements that finish a job, and in no other
+OUTAGE = OperationalError("COMMIT", {}, psycopg.OperationalError("the connection was cut"))
+
+Failures = dict[tuple[str, str, str], float]
+WORKER_LOST = ("none", "apply", "worker_lost")
+POISON = ("none", "init", "poison")
+EXPIRED = ("none", "pending", "pending_limit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutageDatabase(Database):
+    """A database that is away for the Nth transaction, before its COMMIT."""
+
+    away_at: int
+    begun: list[None] = field(default_factory=list)
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        self.begun.append(None)
+        with super().begin() as session:
+            yield session
+            if len(self.begun) == self.away_at:
+                raise OUTAGE
+
+
+@dataclass(kw_only=True)
+class Counting:
+    """A worker's sweeper and what it has counted."""
+
+    database: Database
+    work_root: Path
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.registry)
+        self.rung: list[str] = []
+        recoverer = Recoverer(
+            database=self.database,
+            work_root=self.work_root,
+            max_attempts=3,
+            lease=LEASE,
+            grace=timedelta(minutes=5),
+        )
+        self.sweeper = Sweeper(
+            database=self.database,
+            metrics=self.metrics,
+            ring=self._ring,
+            count_messages=lambda _queue: 0,
+            recoverer=recoverer,
+            max_attempts=3,
+            pending_limit=PENDING_LIMIT,
+        )
+
+    def _ring(self, queue: str) -> bool:
+        self.rung.append(queue)
+        return True
+
+    def sweep(self) -> None:
+        self.sweeper.sweep()
+        self.sweeper.recover_builds()
+
+    def failures(self) -> Failures:
+        """How many failed, by error code, stage and reason."""
+        return {
+            (labels["error_code"], labels["stage"], labels["reason"]): value
+            for labels, value in self.counted("provisionerd_job_failures_total")
+        }
+
+    def builds(self) -> dict[str, float]:
+        """How many ended, by status."""
+        found = self.counted("provisionerd_workspace_builds_total")
+        return {labels["status"]: value for labels, value in found}
+
+    def counted(self, name: str) -> list[tuple[dict[str, str], float]]:
+        return [
+            (sample.labels, sample.value)
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name == name and sample.value
+        ]
+
+
+@pytest.fixture
+def counting(database: Database, tmp_path: Path) -> Counting:
+    return Counting(database=database, work_root=tmp_path)
+
+
+def overdue_build(factory: Factory) -> uuid.UUID:
+    """A build that waits for longer than it may."""
+    job_id = factory.build(factory.any_workspace()).job_id
+    set_columns(factory, job_id, created_at="2020-01-01", updated_at="2020-01-01")
+    return job_id
+
+
+def lost_build(factory: Factory, *, stage: Stage, attempt: int = 1) -> ClaimedJob:
+    """A build whose worker has not renewed its lease in time."""
+    job = factory.running_build(stage=stage, lease=OVER)
+    set_columns(factory, job.id, attempt=attempt)
+    return job
+
+
+def left_build(factory: Factory, work_root: Path) -> ClaimedJob:
+    """A build in apply whose worker on this host has died a moment ago."""
+    job = factory.running_build(stage=Stage.APPLY)
+    directory = create_work_directory(
+        work_root, job_id=job.id, attempt=job.attempt, lease_token=job.lease_token
+    )
+    directory.release()
+    return job
+
+
+def set_columns(factory: Factory, job_id: uuid.UUID, **values: object) -> None:
+    changes = ", ".join(f"{column} = :{column}" for column in values)
+    with factory.database.begin() as session:
+        session.execute(
+            text(f"UPDATE provisioner_jobs SET {changes} WHERE id = :id"),
+            {"id": job_id, **values},
+        )
+
+
+def test_jobs_that_nobody_claimed_in_time_are_counted_once_each(
+    factory: Factory, counting: Counting
+):
+    overdue_build(factory)
+    overdue_build(factory)
+
+    counting.sweep()
+    counting.sweep()
+
+    assert counting.failures() == {EXPIRED: 2.0}
+
+
+def test_a_job_whose_worker_was_lost_in_apply_is_counted_once(factory: Factory, counting: Counting):
+    lost_build(factory, stage=Stage.APPLY)
+
+    counting.sweep()
+    counting.sweep()
+
+    assert counting.failures() == {WORKER_LOST: 1.0}
+
+
+def test_a_job_whose_worker_was_lost_in_its_last_attempt_is_counted_as_poison(
+    factory: Factory, counting: Counting
+):
+    lost_build(factory, stage=Stage.INIT, attempt=3)
+
+    counting.sweep()
+
+    assert counting.failures() == {POISON: 1.0}
+
+
+def test_a_job_that_was_put_back_is_no_failure(factory: Factory, counting: Counting):
+    lost_build(factory, stage=Stage.INIT)
+
+    counting.sweep()
+
+    assert counting.failures() == {}
+    assert counting.counted("provisionerd_requeues_total") == [({"reason": "lost"}, 1.0)]
+
+
+def test_a_job_that_was_canceled_for_its_lost_worker_is_no_failure(
+    factory: Factory, counting: Counting
+):
+    job = lost_build(factory, stage=Stage.INIT)
+    with factory.database.begin() as session:
+        cancel_job(session, job_id=job.id)
+
+    counting.sweep()
+
+    assert counting.failures() == {}
+    assert counting.builds() == {"canceled": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("stage", "attempt", "status"),
+    [
+        pytest.param(Stage.APPLY, 1, "failed", id="failed"),
+        pytest.param(Stage.INIT, 1, "pending", id="put back"),
+    ],
+)
+def test_what_became_of_a_reaped_job_is_counted(
+    factory: Factory, counting: Counting, stage: Stage, attempt: int, status: str
+):
+    lost_build(factory, stage=stage, attempt=attempt)
+
+    counting.sweep()
+
+    assert counting.counted("provisionerd_reaped_jobs_total") == [({"status": status}, 1.0)]
+
+
+def test_a_job_that_is_closed_from_its_directory_is_counted_once(
+    factory: Factory, counting: Counting
+):
+    left_build(factory, counting.work_root)
+
+    counting.sweep()
+    counting.sweep()
+
+    assert counting.failures() == {WORKER_LOST: 1.0}
+
+
+def test_a_job_that_another_has_closed_is_not_counted_from_its_directory(
+    factory: Factory, counting: Counting
+):
+    job = left_build(factory, counting.work_root)
+    with factory.database.begin() as session:
+        session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
+        reap_expired_lease(session, max_attempts=3)
+
+    counting.sweep()
+
+    assert factory.status(job.id) is JobStatus.FAILED
+    assert counting.failures() == {}
+
+
+def test_a_recovery_before_an_outage_is_counted(factory: Factory, tmp_path: Path):
+    left_build(factory, tmp_path)
+    left_build(factory, tmp_path)
+    counting = Counting(database=away(factory.database, at=2), work_root=tmp_path)
+
+    with pytest.raises(OperationalError):
+        counting.sweeper.recover_builds()
+
+    assert counting.failures() == {WORKER_LOST: 1.0}
+
+
+CASES = {
+    "expired": (lambda factory, _root: overdue_build(factory), EXPIRED),
+    "reaped": (lambda factory, _root: lost_build(factory, stage=Stage.APPLY), WORKER_LOST),
+    "poison": (lambda factory, _root: lost_build(factory, stage=Stage.INIT, attempt=3), POISON),
+    "recovered": (left_build, WORKER_LOST),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_job_is_counted_once_although_the_answer_to_its_commit_was_lost(
+    embedded: Embedded, factory: Factory, tmp_path: Path, case: str
+):
+    make, failure = CASES[case]
+    make(factory, tmp_path)
+    with through_proxy(embedded, factory.database) as (proxy, database):
+        counting = Counting(database=database, work_root=tmp_path)
+        proxy.lose_answer(FINISH)
+
+        with pytest.raises(OperationalError):
+            counting.sweep()
+        counting.sweep()
+
+    assert proxy.lost_answers == 1
+    assert counting.failures() == {failure: 1.0}
+
+
+@pytest.mark.parametrize(("case", "transaction"), [("reaped", 1), ("recovered", 3)])
+def test_a_job_whose_end_was_rolled_back_is_counted_when_it_has_ended(
+    factory: Factory, tmp_path: Path, case: str, transaction: int
+):
+    make, failure = CASES[case]
+    make(factory, tmp_path)
+    counting = Counting(database=away(factory.database, at=transaction), work_root=tmp_path)
+    with pytest.raises(OperationalError):
+        counting.sweep()
+    too_early = counting.failures()
+
+    counting.sweep()
+
+    assert too_early == {}
+    assert counting.failures() == {failure: 1.0}
+
+
+def test_the_outage_of_these_tests_is_one():
+    assert is_outage(OUTAGE)
+
+
+def away(database: Database, *, at: int) -> OutageDatabase:
+    return OutageDatabase(
+        engine=database.engine,
+        autocommit_engine=database.autocommit_engine,
+        sessions=database.sessions,
+        away_at=at,
+    )
+
+
+@contextmanager
+def through_proxy(embedded: Embedded, database: Database) -> Iterator[tuple[Proxy, Database]]:
+    """The same database, through a proxy that can lose an answer."""
+    assert embedded.postgres_port is not None
+    with Proxy(target=("127.0.0.1", embedded.postgres_port)) as proxy:
+        url = make_url("postgresql+psycopg://postgres@127.0.0.1").set(
+            port=proxy.port, database=database.engine.url.database
+        )
+        harmed = open_database(url.render_as_string(hide_password=False))
+        try:
+            yield proxy, harmed
+        finally:
+            harmed.dispose()
+
+
+@dataclass(kw_only=True)
+class LostRunner:
+    """Stands for a runner that could not learn whether its last write took effect."""
+
+    factory: Factory
+    has_written: bool
+
+    def run(self, job: ClaimedJob, _interrupt: Interrupt) -> Outcome:
+        if self.has_written:
+            refused = Failure(
+                message="no credits left",
+                reason=FailureReason.QUOTA,
+                code=JobErrorCode.INSUFFICIENT_QUOTA,
+            )
+            key = {"job_id": job.id, "lease_token": job.lease_token}
+            with self.factory.database.begin() as session:
+                fail_job(session, **key, failure=refused, result=BuildResult())
+        return Outcome(
+            status=JobStatus.UNKNOWN, transition=Transition.START, template_name=None, seconds=1.0
+        )
+
+
+def dispatch(factory: Factory, metrics: Metrics, *, has_written: bool) -> None:
+    runner: Any = LostRunner(factory=factory, has_written=has_written)
+    second = timedelta(seconds=1)
+    times = LeaseTimes(lease=LEASE, renew=second, fence=LEASE / 2, fence_grace=second)
+    Dispatcher(
+        database=factory.database,
+        runner=runner,
+        keeper=LeaseKeeper(factory.database, times),
+        metrics=metrics,
+        ring=lambda _queue: True,
+        worker_id=uuid.uuid4(),
+        provisioners=tuple(ProvisionerType),
+        lease=LEASE,
+    ).run_next_build("builds")
+
+
+def test_a_worker_counts_the_end_that_it_wrote_without_an_answer(
+    factory: Factory, counting: Counting
+):
+    factory.build(factory.any_workspace())
+
+    dispatch(factory, counting.metrics, has_written=True)
+
+    assert counting.failures() == {("INSUFFICIENT_QUOTA", "set_up", "quota"): 1.0}
+    assert counting.counted("provisionerd_leases_lost_total") == []
+
+
+def test_a_worker_counts_no_end_that_it_did_not_write(factory: Factory, counting: Counting):
+    factory.build(factory.any_workspace())
+
+    dispatch(factory, counting.metrics, has_written=False)
+
+    assert counting.builds() == {}
+    assert counting.counted("provisionerd_leases_lost_total") == [({}, 1.0)]
+
+
+FINISHED = 50_000
+PENDING = 60
+RUNNING = 20
+FILL = """
+INSERT INTO provisioner_jobs
+    (organization_id, initiator_id, provisioner, file_id, type, input, workspace_id,
+     owner_id, queue, created_at, started_at, completed_at)
+SELECT gen_random_uuid(), gen_random_uuid(), 'echo', gen_random_uuid(), 'workspace_build', '{}',
+       gen_random_uuid(), gen_random_uuid(), 'builds', now() - n * interval '1 second', now(), now()
+FROM generate_series(1, :finished) AS n;
+
+INSERT INTO provisioner_jobs
+    (organization_id, initiator_id, provisioner, file_id, type, input, workspace_id,
+     owner_id, queue)
+SELECT gen_random_uuid(), gen_random_uuid(), 'echo', gen_random_uuid(), 'workspace_build', '{}',
+       gen_random_uuid(), gen_random_uuid(), 'builds'
+FROM generate_series(1, :pending + :running);
+
+WITH chosen AS (
+    SELECT id FROM provisioner_jobs WHERE started_at IS NULL LIMIT :running
+), started AS (
+    UPDATE provisioner_jobs AS job
+    SET started_at = now(), worker_id = :worker_id, lease_token = gen_random_uuid(), attempt = 1
+    FROM chosen
+    WHERE job.id = chosen.id
+    RETURNING job.id, lease_token
+)
+INSERT INTO leases (job_id, token, worker_id, expires_at)
+SELECT id, lease_token, :worker_id, now() + interval '1 minute' FROM started;
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(embedded: Embedded, template_database: str) -> Iterator[Database]:
+    """A database with 50,000 finished jobs, 60 that wait and 20 that run."""
+    name = f"test_{uuid.uuid4().hex}"
+    _run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    database = open_database(_url(embedded, name))
+    fill(database)
+    yield database
+    database.dispose()
+    _run_admin(embedded, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_scrape_scans_no_finished_jobs(filled: Database):
+    nodes = [node for plan in plans_of_scrape(filled) for node in walk(plan)]
+
+    jobs = [node for node in nodes if node.get("Relation Name") == "provisioner_jobs"]
+    assert jobs
+    assert [describe(node) for node in jobs if node["Node Type"] == "Seq Scan"] == []
+
+
+def test_a_scrape_reads_as_many_jobs_as_are_unfinished(filled: Database):
+    read = [sum(map(rows_read, walk(plan))) for plan in plans_of_scrape(filled)]
+
+    # The queues' statement and the fleet's read what waits; another of the fleet's, what runs.
+    assert sorted(filter(None, read)) == [RUNNING, PENDING, PENDING]
+
+
+def test_a_scrape_shows_what_is_unfinished(filled: Database):
+    shown = scrape(filled)
+
+    assert shown["provisionerd_queue_depth", "builds"] == PENDING
+    assert shown["provisionerd_jobs", "pending"] == PENDING
+    assert shown["provisionerd_jobs", "running"] == RUNNING
+    assert shown["provisionerd_jobs", "canceling"] == 0
+
+
+def fill(database: Database) -> None:
+    with database.begin() as session:
+        worker_id = register_worker(
+            session,
+            name="worker",
+            tags={},
+            provisioners=tuple(ProvisionerType),
+            concurrency=RUNNING,
+            version="1",
+            hostname="host",
+        )
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        values = {
+            "finished": FINISHED,
+            "pending": PENDING,
+            "running": RUNNING,
+            "worker_id": worker_id,
+        }
+        for statement in filter(str.strip, FILL.split(";\n")):
+            session.execute(text(statement), values)
+    with database.autocommit() as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def scrape(database: Database) -> dict[tuple[str, str], float]:
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(database))
+    registry.register(FleetCollector(database, lease_s=20))
+    return {
+        (sample.name, "".join(sample.labels.values())): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+    }
+
+
+def plans_of_scrape(database: Database) -> list[dict[str, Any]]:
+    """The plans, with real row counts, of all statements that a scrape sends."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        scrape(database)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    with database.engine.connect() as connection:
+        return [explain(connection, *statement) for statement in statements]
