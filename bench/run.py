@@ -33,6 +33,7 @@ BENCHES = (
     "logs",
     "memory",
     "reads",
+    "scrape",
     "idle",
 )
 
