@@ -450,8 +450,10 @@ class Chaos:
                 self.problems.append(f"job {row.id} failed by a fault of ours: {row.error}")
 
     def _check_aside(self) -> None:
-        if aside := list(self.cluster.directory.glob("*/orphaned-states/*")):
-            self.problems.append(f"{len(aside)} states were put aside")
+        for path in self.cluster.directory.glob("*/orphaned-states/*"):
+            job_id = uuid.UUID(path.stem)
+            faults = [f"{s.fault} in {s.stage}" for s in self.strikes if job_id in s.hit]
+            self.problems.append(f"the state of job {job_id} was put aside after {faults}")
 
     def _remains(self) -> bool:
         return bool(self.cluster.remains())

@@ -35,6 +35,7 @@ from provisioner.recovery import Recoverer
 from provisioner.terraform.binary import TerraformNotFoundError
 from worker.application import App
 from worker.chores import Chore
+from worker.contact import Contact
 from worker.doorbell import ring_with
 from worker.drain import DrainFlag, DrainState
 from worker.embedded import EmbeddedError
@@ -118,6 +119,7 @@ class Parent:
             ),
             max_attempts=self.settings.max_attempts,
             pending_limit=timedelta(seconds=self.settings.pending_limit_seconds),
+            contact=Contact(settle=self.settings.lease),
         )
         for chore in (
             Chore("heartbeat", self.settings.heartbeat_seconds, self._touch),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -25,6 +25,7 @@ from db.outage import is_outage, retry_outage
 from db.queue import QueueDepth, overdue_jobs, queue_depths
 from db.transitions import Failure, expire_job
 from provisioner.recovery import Recoverer
+from worker.contact import Contact
 from worker.doorbell import Ring
 from worker.metrics import Metrics
 
@@ -45,6 +46,7 @@ class Sweeper:
     recoverer: Recoverer
     max_attempts: int
     pending_limit: timedelta
+    contact: Contact = field(default_factory=lambda: Contact(settle=timedelta()))
 
     def sweep(self) -> None:
         """Take jobs from lost workers, and fail those that waited too long.
@@ -52,8 +54,10 @@ class Sweeper:
         Recovering and ringing are chores of their own: a full disk or a hung broker must not
         keep jobs with lost workers.
         """
-        self.reap_lost_jobs()
-        self.expire_pending_jobs()
+        with self.contact.watch():
+            self.expire_pending_jobs()
+        if self.contact.is_settled():
+            self.reap_lost_jobs()
 
     def recover_builds(self) -> None:
         """Store the states that lost workers left on this host, and close their jobs."""
