@@ -15,6 +15,7 @@ from kombu.entity import Queue
 from db.tags import UNTAGGED_QUEUE, served_queues
 from worker import lifecycle
 from worker.application import App
+from worker.consumer import ForgetLostMessages
 from worker.doorbell import TASK
 from worker.embedded import broker_url, start_embedded
 from worker.settings import load_settings
@@ -55,10 +56,8 @@ def _configuration() -> dict[str, Any]:
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
         "result_backend": None,
-        # Acknowledged at once: a doorbell that is lost with its worker is rung again by a sweeper.
-        # With late acknowledgement Celery 5.7 dies when Redis does: it tries to put the
-        # messages of running builds back by a connection that it has already forgotten.
-        "task_acks_late": False,
+        # Not at once: Celery then does not notice for up to a second that a slot is free again.
+        "task_acks_late": True,
         "task_reject_on_worker_lost": False,
         "task_track_started": False,
         "task_default_queue": UNTAGGED_QUEUE,
@@ -93,6 +92,7 @@ def _redis_url() -> str:
 
 app = App("provisionerd")
 app.add_defaults(_configuration)
+app.steps["consumer"].add(ForgetLostMessages)
 lifecycle.connect(app)
 
 
