@@ -18,6 +18,9 @@ IMPORT_TEST := tests/unit/test_imports.py
 BENCH := bench/run.py
 CHAOS := bench/chaos.py
 
+# Tests mostly wait for PostgreSQL's disk and for Terraform; each process has servers of its own.
+TEST_PROCESSES ?= 4
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test faults check bench chaos generate lock clean
@@ -55,7 +58,7 @@ demo: setup ## Set up, then start a workspace and be refused by quota
 
 test: setup ## Set up, then run the unit and integration tests
 	@echo "Running the unit and integration tests"
-	@$(PY) -m pytest tests/unit tests/integration
+	@$(PY) -m pytest --quiet -n $(TEST_PROCESSES) tests/unit tests/integration
 
 faults: setup ## Kill, cut, pause and drain real workers (minutes; some of it is not settled yet)
 	@echo "Running the system tests"
