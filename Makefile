@@ -60,7 +60,7 @@ test: setup ## Set up, then run the unit and integration tests
 	@echo "Running the unit and integration tests"
 	@$(PY) -m pytest --quiet -n $(TEST_PROCESSES) tests/unit tests/integration
 
-faults: setup ## Kill, cut, pause and drain real workers (minutes; some of it is not settled yet)
+faults: setup ## Kill, cut, pause and drain real workers (some nine minutes)
 	@echo "Running the system tests"
 	@$(PY) -m pytest tests/system
 
