@@ -56,13 +56,15 @@ demo: setup ## Set up, then start a workspace and be refused by quota
 	@echo "Running provisionerd demo"
 	@$(VENV)/bin/provisionerd demo
 
-test: setup ## Set up, then run the unit and integration tests
+test: setup ## Set up, then run the unit and integration tests and a short chaos
 	@echo "Running the unit and integration tests"
 	@$(PY) -m pytest --quiet -n $(TEST_PROCESSES) tests/unit tests/integration
+	@echo "Running twenty rounds of chaos"
+	@$(PY) -m pytest --quiet tests/system/test_chaos.py
 
-faults: setup ## Kill, cut, pause and drain real workers (some nine minutes)
+faults: setup ## Kill, cut, pause and drain real workers (some five minutes)
 	@echo "Running the system tests"
-	@$(PY) -m pytest tests/system
+	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system
 
 check: setup ## Check format, lint, types, import directions and generated files
 	@echo "Checking the format"
