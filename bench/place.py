@@ -69,7 +69,9 @@ class Place:
         ]
         os.environ["BENCH_BROKER_URL"] = broker_url(self.redis_url)
         os.environ["BENCH_REDIS_URL"] = self.redis_url
-        process = subprocess.Popen(command, cwd=REPOSITORY)
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             yield process
         finally:
