@@ -34,6 +34,7 @@ BENCHES = (
     "memory",
     "reads",
     "scrape",
+    "sizing",
     "idle",
 )
 

@@ -1,0 +1,81 @@
+"""What a slot needs: memory and processor time of builds with real Terraform, and their disk."""
+
+from __future__ import annotations
+
+import psutil
+from sqlalchemy import text
+
+from bench.measure import Result
+from bench.place import Place, wait_until
+from db.enums import ProvisionerType, Transition
+from db.workspaces import create_workspace
+from tests.factory import tar_archive
+from worker.app import app, configure_broker
+from worker.enqueue import enqueue_build
+
+SLOTS = 8
+MAIN = b"""
+resource "terraform_data" "dev" {
+  input = { daily_cost = 1 }
+  provisioner "local-exec" { command = "sleep 6" }
+}
+"""
+MB = 1e6
+
+
+def run(place: Place, rounds: int = 1) -> list[Result]:
+    configure_broker(app, place.redis_url)
+    factory = place.factory
+    organization = factory.organization(everyone_allowance=1000)
+    owner = factory.user(organization=organization)
+    template = factory.template(
+        organization=organization,
+        created_by=owner,
+        archive=tar_archive({"main.tf": MAIN}),
+        provisioner=ProvisionerType.TERRAFORM,
+    )
+    with place.worker(concurrency=SLOTS) as process:
+        worker = psutil.Process(process.pid)
+        before = _stored(place)
+        started = _cpu(worker)
+        jobs = []
+        for index in range(SLOTS):
+            with place.database.begin() as session:
+                workspace = create_workspace(
+                    session, owner=owner, template=template, name=f"w{index}"
+                )
+                jobs.append(
+                    enqueue_build(
+                        session, workspace_id=workspace.id, transition=Transition.START
+                    ).job_id
+                )
+        wait_until(lambda: all(factory.job(job).stage == "apply" for job in jobs), tick_s=0.2)
+        wait_until(lambda: len(_terraforms(worker)) >= SLOTS, tick_s=0.2)
+        memory = sum(_pss(child) for child in worker.children(recursive=True)) / SLOTS
+        wait_until(lambda: not any(factory.status(job).is_active for job in jobs), tick_s=0.2)
+        cpu = (_cpu(worker) - started) / SLOTS
+        stored = (_stored(place) - before) / SLOTS
+    return [
+        Result(bench="sizing", what="memory of a slot in apply (PSS)", unit="MB", ours=memory / MB),
+        Result(bench="sizing", what="processor time of a whole build", unit="s", ours=cpu),
+        Result(bench="sizing", what="stored by a build", unit="kB", ours=stored / 1000),
+    ]
+
+
+def _terraforms(worker: psutil.Process) -> list[psutil.Process]:
+    return [p for p in worker.children(recursive=True) if "terraform" in p.name()]
+
+
+def _pss(process: psutil.Process) -> int:
+    return process.memory_full_info().pss
+
+
+def _cpu(worker: psutil.Process) -> float:
+    times = worker.cpu_times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _stored(place: Place) -> int:
+    query = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r'"
+    with place.database.begin() as session:
+        return int(session.execute(text(query)).scalar_one())
