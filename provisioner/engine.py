@@ -51,6 +51,10 @@ class Interrupt:
         self._look_at_fence()
         return self._reason
 
+    def may_write(self) -> bool:
+        """Return whether the lease may still be held, so that writes are worth trying again."""
+        return self.reason is not InterruptReason.LEASE_LOST
+
     @property
     def kill_at(self) -> float | None:
         """When a process that has not ended is to be killed, by ``time.monotonic``.

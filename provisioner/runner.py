@@ -149,7 +149,7 @@ class Runner:
                 self._take_step(build, stage, step)
         except Exception as error:
             # Every error is an ending: see ending_of for which.
-            if is_outage(error) and not build.may_go_on():
+            if is_outage(error) and not build.interrupt.may_write():
                 return Lost()
             ending = ending_of(
                 error, stage=build.stage, result=build.result, reason=build.interrupt.reason
@@ -182,7 +182,7 @@ class Runner:
             with self._database.autocommit() as connection:
                 return enter_stage(connection, **build.key, stage=stage)
 
-        return retry_outage(enter, may_go_on=build.may_go_on)
+        return retry_outage(enter, may_go_on=build.interrupt.may_write)
 
     def _finish(
         self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, ending: Ending
@@ -196,7 +196,7 @@ class Runner:
             logs.close()
             return retry_outage(
                 lambda: self._record(job, ending),
-                may_go_on=lambda: interrupt.reason is not InterruptReason.LEASE_LOST,
+                may_go_on=interrupt.may_write,
             )
         except LeaseLostError:
             return Lost()
@@ -244,7 +244,7 @@ class Runner:
             try:
                 retry_outage(
                     lambda: store(rows, overflowed, stage),
-                    may_go_on=lambda: interrupt.reason is not InterruptReason.LEASE_LOST,
+                    may_go_on=interrupt.may_write,
                 )
             except Exception as error:
                 if is_outage(error):

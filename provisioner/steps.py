@@ -103,10 +103,6 @@ class Build:
         environment = {**self.context.environment, **self.trace.environment()}
         return replace(self.context, timeout=timeout, environment=environment)
 
-    def may_go_on(self) -> bool:
-        """Return whether the lease may still be held, so that writes are worth trying again."""
-        return self.interrupt.reason is not InterruptReason.LEASE_LOST
-
     def say(self, level: LogLevel, output: str) -> None:
         """Write a line of the daemon's own into the job's log."""
         self.logs.write(level, output, source=LogSource.PROVISIONER_DAEMON)
@@ -122,7 +118,7 @@ def set_up(build: Build) -> None:
         with build.database.autocommit() as connection:
             return load_build(connection, **build.key, archives=build.archives)
 
-    build.input = retry_outage(read, may_go_on=build.may_go_on)
+    build.input = retry_outage(read, may_go_on=build.interrupt.may_write)
     loaded, template_dir = build.input, build.directory.template
     unpack_template(loaded.archive, template_dir)
     template = build.engine.parse(template_dir)
@@ -184,7 +180,7 @@ def commit(build: Build) -> None:
         lambda: commit_quota(
             build.database, **build.key, daily_cost=build.daily_cost, on_wait=look_up
         ),
-        may_go_on=build.may_go_on,
+        may_go_on=build.interrupt.may_write,
     )
     build.events.quota_decided(decision, build.daily_cost)
     for name, amount in (
