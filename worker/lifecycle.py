@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,10 +27,12 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import DatabaseError
+from db.enums import ProvisionerType
 from db.errors import InvalidError
 from db.queue import WaitingWork, waiting_work
 from db.tags import UNTAGGED_QUEUE
 from db.workers import register_worker, sign_off_worker, touch_worker
+from provisioner.engine import Engine
 from provisioner.recovery import Recoverer
 from provisioner.terraform.binary import TerraformNotFoundError
 from worker.application import App
@@ -79,6 +81,7 @@ class Parent:
     app: App
     settings: Settings
     services: Services
+    engines: Mapping[ProvisionerType, Engine]  #: made once; children of prefork inherit them
     worker_id: uuid.UUID
     metrics: Metrics
     flag: DrainFlag
@@ -95,6 +98,7 @@ class Parent:
             ring=ring_with(self.app),
             flag=self.flag,
             pulse=self.pulse,
+            engines=self.engines,
             slots=slots,
         )
         runtime.start()
@@ -274,7 +278,7 @@ def _begin(app: App, worker: Any) -> Parent:
         concurrency=worker.concurrency,
         pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
     )
-    make_engines(settings)
+    engines = make_engines(settings)
     tracer_maker(os.environ)
     stack = ExitStack()
     services = stack.enter_context(open_services(settings))
@@ -297,6 +301,7 @@ def _begin(app: App, worker: Any) -> Parent:
         app=app,
         settings=settings,
         services=services,
+        engines=engines,
         worker_id=worker_id,
         metrics=Metrics(),
         flag=DrainFlag(),

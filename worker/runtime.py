@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from db.engine import Database, open_database
-from provisioner.engine import InterruptReason
+from db.enums import ProvisionerType
+from provisioner.engine import Engine, InterruptReason
 from provisioner.runner import Runner
 from worker.dispatch import Dispatcher
 from worker.doorbell import Ring
 from worker.drain import DrainFlag, DrainState
 from worker.keeper import LeaseKeeper, LeaseTimes
 from worker.metrics import Metrics
-from worker.services import build_settings, make_engines
+from worker.services import build_settings
 from worker.settings import Settings
 from worker.traces import BuildTracer, process_tracer
 from worker.watchdog import Pulse
@@ -62,6 +64,7 @@ def make_runtime(
     ring: Ring,
     flag: DrainFlag,
     pulse: Pulse,
+    engines: Mapping[ProvisionerType, Engine],
     slots: int,
 ) -> Runtime:
     """Return a runtime, not started yet.
@@ -80,7 +83,6 @@ def make_runtime(
             fence_grace=timedelta(seconds=settings.fence_grace_seconds),
         ),
     )
-    engines = make_engines(settings)
     tracer = process_tracer()
     runner = Runner(
         database=database,
