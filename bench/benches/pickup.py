@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 
 from sqlalchemy import text
 
@@ -53,6 +54,17 @@ def _both() -> tuple[Transition, Transition]:
 
 
 def _build(place: Place, workspace_id, transition: Transition) -> float:
+    job_id, committed = run_build(place, workspace_id, transition)
+    with place.database.begin() as session:
+        started = session.execute(
+            text("SELECT extract(epoch FROM started_at)::float FROM provisioner_jobs WHERE id=:id"),
+            {"id": job_id},
+        ).scalar_one()
+    return started - committed
+
+
+def run_build(place: Place, workspace_id, transition: Transition) -> tuple[uuid.UUID, float]:
+    """Enqueue a build and await its end; return its job, and when the enqueue was committed."""
     with place.database.begin() as session:
         build = enqueue_build(session, workspace_id=workspace_id, transition=transition)
         # The commit is the next thing that happens.
@@ -60,12 +72,7 @@ def _build(place: Place, workspace_id, transition: Transition) -> float:
             text("SELECT extract(epoch FROM clock_timestamp())::float")
         ).scalar_one()
     wait_until(lambda: not place.factory.status(build.job_id).is_active, tick_s=0.002)
-    with place.database.begin() as session:
-        started = session.execute(
-            text("SELECT extract(epoch FROM started_at)::float FROM provisioner_jobs WHERE id=:id"),
-            {"id": build.job_id},
-        ).scalar_one()
-    return started - committed
+    return build.job_id, committed
 
 
 def _task(place: Place, stamp) -> float:

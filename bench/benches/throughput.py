@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import text
 
@@ -26,22 +29,11 @@ SCRIPT = {
 
 def run(place: Place, rounds: int = 5) -> list[Result]:
     configure_broker(app, place.redis_url)
-    ring = ring_with(app)
-    workspaces = _workspaces(place)
-    transitions = [Transition.START, Transition.STOP]
+    workspaces = make_workspaces(place, BUILDS)
+    transitions = itertools.cycle((Transition.START, Transition.STOP))
 
     def builds() -> float:
-        transitions.reverse()
-        with place.database.begin() as session:
-            queued = [
-                insert_build(session, workspace_id=workspace, transition=transitions[0])
-                for workspace in workspaces
-            ]
-        started = time.perf_counter()
-        for build in queued:
-            ring(build.queue)
-        wait_until(lambda: _unfinished(place) == 0)
-        return BUILDS / (time.perf_counter() - started)
+        return run_builds(place, workspaces, next(transitions))
 
     with place.worker(concurrency=SLOTS), place.celery("bench.noop", concurrency=SLOTS):
         from bench.noop import noop  # its broker is known only now
@@ -55,7 +47,7 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
 
         builds(), tasks()  # warm both
         ours, theirs, ratio = pair(builds, tasks, rounds=rounds)
-    failed = _failed(place)
+    wrong = failed(place)
     return [
         Result(
             bench="throughput",
@@ -67,12 +59,13 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
             reach=">= 0.30",
             aim=">= 0.60",
             rounds=rounds,
-            note=f"{failed} builds failed" if failed else "",
+            note=f"{wrong} builds failed" if wrong else "",
         )
     ]
 
 
-def _workspaces(place: Place) -> list:
+def make_workspaces(place: Place, count: int) -> list[uuid.UUID]:
+    """Make workspaces whose builds cost something, in an organization of their own."""
     factory = place.factory
     organization = factory.organization(everyone_allowance=10_000)
     owner = factory.user(organization=organization)
@@ -80,17 +73,32 @@ def _workspaces(place: Place) -> list:
     with place.database.begin() as session:
         return [
             create_workspace(session, owner=owner, template=template, name=f"w{index}").id
-            for index in range(BUILDS)
+            for index in range(count)
         ]
 
 
-def _unfinished(place: Place) -> int:
+def run_builds(place: Place, workspaces: Sequence[uuid.UUID], transition: Transition) -> float:
+    """Queue a build of each, ring for each, and return how many were finished in a second."""
+    ring = ring_with(app)
+    with place.database.begin() as session:
+        queued = [
+            insert_build(session, workspace_id=workspace, transition=transition)
+            for workspace in workspaces
+        ]
+    started = time.perf_counter()
+    for build in queued:
+        ring(build.queue)
+    wait_until(lambda: unfinished(place) == 0)
+    return len(queued) / (time.perf_counter() - started)
+
+
+def unfinished(place: Place) -> int:
     query = text("SELECT count(*) FROM provisioner_jobs WHERE completed_at IS NULL")
     with place.database.begin() as session:
         return session.execute(query).scalar_one()
 
 
-def _failed(place: Place) -> int:
+def failed(place: Place) -> int:
     query = text("SELECT count(*) FROM provisioner_jobs WHERE error IS NOT NULL")
     with place.database.begin() as session:
         return session.execute(query).scalar_one()
