@@ -1,57 +1,47 @@
-"""Run one child process under watch. The only module that starts processes.
+"""Run one program to its end. The only module that starts processes, by way of the launcher.
 
-The child leads a process group of its own, so that a Ctrl+C in the operator's
-terminal does not reach it, and nothing of that group outlives the call. On Linux
-the group's leader is a fork of this process that watches the program, so that
-it ends in order if this process dies (see ``provisioner.watcher``).
+The program leads a process group of its own, so that a Ctrl+C in the operator's terminal does
+not reach it, and nothing of that group outlives the call. Its parent is the launcher, which
+lets it end in order if this process dies (see ``provisioner.launcher``).
 """
 
 from __future__ import annotations
 
-import codecs
-import ctypes
-import functools
+import errno
 import os
-import queue
+import select
 import selectors
 import signal
-import subprocess
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from provisioner import launcher
 from provisioner.engine import Interrupt, InterruptReason
-from provisioner.watcher import HEARD, watch
-
-PIECE = 64 * 1024
-"""A longer line is handed over in pieces of this many characters."""
+from provisioner.lines import PIECE, Lines, TakeText
 
 _TICK_S = 0.1  # how late an interrupt may be noticed
-_SHORT_TICK_S = 0.002  # between the end of the output and that of the process
 _DRAIN_S = 1.0  # what is in the pipes when the leader ends is read within milliseconds
-_PR_SET_PDEATHSIG = 1
-_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-
-TakeText = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exit:
-    """How a process ended."""
+    """How a program ended."""
 
     returncode: int  #: negative: the signal that ended it
     signals: tuple[signal.Signals, ...] = ()  #: what ``run`` sent before the end, in order
     interrupted: InterruptReason | None = None  #: why SIGINT was sent, None if it was not
+    is_lost: bool = False  #: the launcher was killed: the program was ended, ``returncode`` is 1
 
     @property
     def killed(self) -> bool:
-        """Whether the process did not end by itself within its grace."""
+        """Whether the program did not end by itself within its grace."""
         return signal.SIGKILL in self.signals
 
 
@@ -69,60 +59,139 @@ def run(
     r"""Run ``command`` to its end and hand over its output in the calling thread.
 
     ``on_stdout`` and ``on_stderr`` get one line with ``"\n"`` at its end, or, of a line longer
-    than ``PIECE``, pieces without one before the last. Invalid UTF-8 is replaced, a carriage
+    than ``lines.PIECE``, pieces without one before the last. Invalid UTF-8 is replaced, a carriage
     return before the line end dropped.
 
     An interrupt, or ``timeout`` (which requests ``InterruptReason.DEADLINE`` on ``interrupt``),
     sends SIGINT to the leader alone and only once: to Terraform a second one means to drop
-    everything. After ``grace`` the whole group is killed. If this process dies, the child gets
-    SIGINT from the kernel (Linux).
+    everything. After ``grace`` the whole group is killed. If this process dies, or the launcher,
+    the program gets SIGINT too, unless it had it before.
 
     Raises:
         OSError: the command can not be started.
     """
-    with _started(command, cwd, environment) as process:
-        stop = _Stop(process.pid, interrupt, timeout, grace)
-        _pump(process, on_stdout, on_stderr, stop)
+    with _started(command, cwd, environment) as program:
+        stop = _Stop(program, interrupt, timeout, grace)
+        _pump(program, on_stdout, on_stderr, stop)
     return Exit(
-        returncode=process.returncode,
+        returncode=1 if program.returncode is None else program.returncode,
         signals=tuple(stop.signals),
         interrupted=interrupt.reason if stop.signals else None,
+        is_lost=program.returncode is None,
     )
 
 
 @contextmanager
 def _started(
     command: Sequence[str], cwd: Path, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    process = _SPAWNER.start(command, cwd, environment)
-    try:
-        yield process
-    finally:
-        # The leader is not reaped yet, so its id, which names the group, can not be taken over.
-        _kill_group(process.pid)
-        process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+) -> Iterator[_Program]:
+    order = launcher.pack_order(command, str(cwd), environment)
+    with ExitStack() as kept:
+        with ExitStack() as handed:
+            conversation, theirs = socket.socketpair()
+            kept.enter_context(conversation)
+            handed.enter_context(theirs)
+            stdout, stdout_end = _pipe(kept, handed)
+            stderr, stderr_end = _pipe(kept, handed)
+            ends = (theirs.fileno(), stdout_end, stderr_end, stdout, stderr)
+            _LAUNCHER.send(launcher.HEAD.pack(len(order)), ends)
+        pid = _order(conversation, order, command[0])
+        program = _Program(pid, conversation, (stdout, stderr), kept)
+        kept.callback(program.release)
+        yield program
 
 
-def _kill_group(leader: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM when only zombies are left
-        os.killpg(leader, signal.SIGKILL)
+def _pipe(kept: ExitStack, handed: ExitStack) -> tuple[int, int]:
+    reading, writing = os.pipe()
+    kept.callback(os.close, reading)
+    handed.callback(os.close, writing)
+    return reading, writing
 
 
-def _pump(
-    process: subprocess.Popen[bytes], on_stdout: TakeText, on_stderr: TakeText, stop: _Stop
-) -> None:
+def _order(conversation: socket.socket, order: bytes, name: str) -> int:
+    reply = b""
+    with suppress(ConnectionError):
+        conversation.sendall(order)
+        reply = conversation.recv(launcher.REPLY.size)
+    if not reply:
+        raise OSError(errno.ECONNRESET, "the launcher, which starts it, was killed; try again")
+    what, number = launcher.REPLY.unpack(reply)
+    if what == launcher.REFUSED:
+        raise OSError(number, os.strerror(number), name)
+    return int(number)
+
+
+class _Program:
+    """A program that was started, and the conversation with the launcher about it."""
+
+    def __init__(
+        self, pid: int, conversation: socket.socket, outputs: tuple[int, int], kept: ExitStack
+    ) -> None:
+        self.conversation = conversation
+        self.outputs = outputs
+        self.returncode: int | None = None
+        self.is_lost = False  # the launcher is gone: the program is now on its own
+        self._pid = pid
+        # While the launcher lives, the id cannot be another's; this is for afterwards.
+        self._handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        if self._handle is not None:
+            kept.callback(os.close, self._handle)
+
+    def hear(self) -> None:
+        """Take what the launcher has to say: how the program ended, unless it was killed itself."""
+        reply = b""
+        with suppress(ConnectionError):
+            reply = self.conversation.recv(launcher.REPLY.size)
+        if reply:
+            self.returncode = launcher.REPLY.unpack(reply)[1]
+        else:
+            self.is_lost = True
+
+    def has_ended(self) -> bool:
+        return self.returncode is not None or (self.is_lost and self._is_gone())
+
+    def send(self, number: signal.Signals) -> None:
+        """Send SIGKILL to the whole group, anything else to the leader."""
+        if not self.is_lost:
+            with suppress(ConnectionError):
+                self.conversation.sendall(bytes([number]))
+                return
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(self._pid, number)
+            elif self._handle is None:
+                os.kill(self._pid, number)
+            else:
+                signal.pidfd_send_signal(self._handle, number)
+
+    def release(self) -> None:
+        """Kill what is left of the group; return when the launcher has done so."""
+        if self.is_lost:
+            self.send(signal.SIGKILL)
+        with suppress(ConnectionError):
+            self.conversation.sendall(bytes([launcher.RELEASE]))
+            while self.conversation.recv(launcher.REPLY.size):
+                pass  # it had more to say
+
+    def _is_gone(self) -> bool:
+        if self._handle is not None:
+            return bool(select.select([self._handle], [], [], 0)[0])
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, 0)
+            return False
+        return True
+
+
+def _pump(program: _Program, on_stdout: TakeText, on_stderr: TakeText, stop: _Stop) -> None:
     """Read both pipes until they end, or until ``_DRAIN_S`` after the leader did."""
     drained_at: float | None = None
     with selectors.DefaultSelector() as selector:
-        for pipe, take in ((process.stdout, on_stdout), (process.stderr, on_stderr)):
-            assert pipe is not None
-            selector.register(pipe, selectors.EVENT_READ, _Lines(take))
+        for output, take in zip(program.outputs, (on_stdout, on_stderr), strict=True):
+            selector.register(output, selectors.EVENT_READ, Lines(take))
+        selector.register(program.conversation, selectors.EVENT_READ)
         while drained_at is None or (selector.get_map() and time.monotonic() < drained_at):
-            _read_ready(selector)
-            if drained_at is None and _has_ended(process):
+            _read_ready(selector, program)
+            if drained_at is None and program.has_ended():
                 drained_at = time.monotonic() + _DRAIN_S
             if drained_at is None:
                 stop.act()
@@ -130,31 +199,25 @@ def _pump(
             key.data.end()
 
 
-def _read_ready(selector: selectors.BaseSelector) -> None:
-    for key, _events in selector.select(_TICK_S if selector.get_map() else _SHORT_TICK_S):
-        data = os.read(key.fd, PIECE)
-        if data:
+def _read_ready(selector: selectors.BaseSelector, program: _Program) -> None:
+    for key, _events in selector.select(_TICK_S):
+        if key.fileobj is program.conversation:
+            selector.unregister(key.fileobj)
+            program.hear()
+        elif data := os.read(key.fd, PIECE):
             key.data.feed(data)
         else:
             selector.unregister(key.fileobj)
             key.data.end()
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Look without reaping where the system allows it (see ``_started``)."""
-    if not hasattr(os, "waitid"):
-        return process.poll() is not None
-    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    return os.waitid(os.P_PID, process.pid, options) is not None
-
-
 class _Stop:
-    """Sends what is due to a running process: SIGINT once, SIGKILL to its group after the grace."""
+    """Sends what is due to a running program: SIGINT once, SIGKILL to its group after the grace."""
 
     def __init__(
-        self, leader: int, interrupt: Interrupt, timeout: timedelta, grace: timedelta
+        self, program: _Program, interrupt: Interrupt, timeout: timedelta, grace: timedelta
     ) -> None:
-        self._leader = leader
+        self._program = program
         self._interrupt = interrupt
         self._deadline = time.monotonic() + timeout.total_seconds()
         self._grace_s = grace.total_seconds()
@@ -165,13 +228,15 @@ class _Stop:
         if not self.signals:
             if is_due:
                 self._interrupt.request(InterruptReason.DEADLINE)
-            if self._interrupt.is_set():
-                self.signals.append(signal.SIGINT)
-                os.kill(self._leader, signal.SIGINT)
+            if self._interrupt.is_set() or self._program.is_lost:
+                self._send(signal.SIGINT)
                 self._deadline = time.monotonic() + self._grace_s
         elif (is_due or self._is_overdue()) and signal.SIGKILL not in self.signals:
-            self.signals.append(signal.SIGKILL)
-            _kill_group(self._leader)
+            self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        self._program.send(number)
 
     def _is_overdue(self) -> bool:
         """Whether the interrupt itself leaves less time than the grace."""
@@ -179,128 +244,58 @@ class _Stop:
         return kill_at is not None and time.monotonic() >= kill_at
 
 
-class _Lines:
-    """Cuts a stream of bytes into lines, holding at most ``PIECE`` characters between calls."""
-
-    def __init__(self, take: TakeText) -> None:
-        self._take = take
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._rest = ""
-
-    def feed(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
-        for line in lines:
-            self._take(self._without_head(line).rstrip("\r") + "\n")
-        self._rest = self._without_head(self._rest)
-
-    def end(self) -> None:
-        self._rest += self._decoder.decode(b"", final=True)
-        if self._rest:
-            self._take(self._rest.rstrip("\r") + "\n")
-
-    def _without_head(self, line: str) -> str:
-        """Hand over whole pieces of ``line``; return what is left, at most one piece."""
-        while len(line) > PIECE:
-            self._take(line[:PIECE])
-            line = line[PIECE:]
-        return line
-
-
-_Order = tuple[Callable[[], subprocess.Popen[bytes]], "Future[subprocess.Popen[bytes]]"]
-
-
-class _Spawner:
-    """The one thread of this process that forks.
-
-    Linux sends the parent-death signal when the *thread* that forked ends, so a pool's thread
-    that comes and goes would interrupt a healthy apply. Made anew after a fork (prefork pools).
-    """
+class _Launcher:
+    """The launcher of this process, started when it is needed; made anew after a fork (prefork)."""
 
     def __init__(self) -> None:
-        self._forget()
-        os.register_at_fork(after_in_child=self._forget)
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._pid = 0
+        # A copy of our end would let the launcher think that its worker lives on. The lock keeps
+        # one from being made by a fork in the middle of a start.
+        os.register_at_fork(
+            before=self._lock.acquire,
+            after_in_parent=self._lock.release,
+            after_in_child=self._forget,
+        )
+
+    def send(self, head: bytes, descriptors: Sequence[int]) -> None:
+        """Hand over the beginning of an order."""
+        with self._lock:
+            if self._socket is not None:
+                with suppress(ConnectionError):
+                    socket.send_fds(self._socket, [head], descriptors)
+                    return
+                self._bury(self._socket)
+            self._socket = self._start()
+            socket.send_fds(self._socket, [head], descriptors)
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # No environment: the templates' programs could read the worker's secrets there.
+            self._pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", "-B", launcher.__file__],
+                {},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                ],
+                setsid=True,  # an operator's Ctrl+C is not for it
+            )
+        return ours
+
+    def _bury(self, ours: socket.socket) -> None:
+        ours.close()
+        with suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._orders: queue.SimpleQueue[_Order] | None = None
-
-    def start(
-        self, command: Sequence[str], cwd: Path, environment: Mapping[str, str]
-    ) -> subprocess.Popen[bytes]:
-        popen = functools.partial(_popen, list(command), cwd, dict(environment), os.getpid())
-        made: Future[subprocess.Popen[bytes]] = Future()
-        self._running().put((popen, made))
-        return made.result()
-
-    def _running(self) -> queue.SimpleQueue[_Order]:
-        with self._lock:
-            if self._orders is None:
-                self._orders = queue.SimpleQueue()
-                threading.Thread(
-                    target=_serve, args=(self._orders,), name="spawner", daemon=True
-                ).start()
-            return self._orders
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._lock.release()
 
 
-def _serve(orders: queue.SimpleQueue[_Order]) -> None:
-    while True:
-        popen, made = orders.get()
-        try:
-            made.set_result(popen())
-        except BaseException as error:  # noqa: BLE001 -- raised again where the order came from
-            made.set_exception(error)
-
-
-def _popen(
-    command: list[str], cwd: Path, environment: dict[str, str], parent: int
-) -> subprocess.Popen[bytes]:
-    (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout_end,
-            stderr=stderr_end,
-            start_new_session=True,
-            # Python code between fork and exec is a risk where there are threads; this takes no
-            # lock.
-            preexec_fn=functools.partial(_before_exec, parent, (stdout, stderr)),  # noqa: PLW1509
-        )
-    except BaseException:
-        os.close(stdout)
-        os.close(stderr)
-        raise
-    finally:
-        os.close(stdout_end)
-        os.close(stderr_end)
-    process.stdout = os.fdopen(stdout, "rb", buffering=0)
-    process.stderr = os.fdopen(stderr, "rb", buffering=0)
-    return process
-
-
-def _before_exec(parent: int, outputs: tuple[int, int]) -> None:
-    """Make sure that the program hears SIGINT, and outlives the parent until it has ended."""
-    # A daemon started with "&" by a script ignores SIGINT, and children inherit that.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    if _PRCTL is None:
-        return
-    _interrupt_at_death_of(parent)
-    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
-    watcher, child = os.getpid(), os.fork()
-    if child:
-        watch(child, parent=parent, outputs=outputs)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
-    _interrupt_at_death_of(watcher)
-
-
-def _interrupt_at_death_of(parent: int) -> None:
-    assert _PRCTL is not None
-    _PRCTL(_PR_SET_PDEATHSIG, int(signal.SIGINT))
-    if os.getppid() != parent:  # it died before the kernel knew of the wish
-        os._exit(1)
-
-
-_SPAWNER = _Spawner()
+_LAUNCHER = _Launcher()

@@ -30,6 +30,10 @@ MAX_LOGGED = 16 * 1024
 
 _TAIL_LINES = 20
 _FRAME = " \t│╷╵"  # what Terraform draws around an error on a terminal
+_LOST = (
+    "the process that watches over it was killed, so it was stopped; see whether the worker's host"
+    " runs out of memory, then start the build again"
+)
 _INTERRUPTED = {
     InterruptReason.CANCEL: "was canceled",
     InterruptReason.DRAIN: "was stopped because the worker shuts down",
@@ -109,7 +113,7 @@ def run_command(
     return Outcome(
         command=command,
         ended=ended,
-        explanation=output.explanation(ended.returncode),
+        explanation=_LOST if ended.is_lost else output.explanation(ended.returncode),
         timeout=context.timeout,
         timings=output.timings.finished(started_at, datetime.now(UTC)),
     )

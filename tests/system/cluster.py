@@ -29,6 +29,7 @@ from db.models import Organization, Template, User
 from db.tags import normalize_tags, queue_name
 from db.templates import VariableValue
 from db.transitions import cancel_job
+from provisioner import launcher
 from provisioner.archive import pack_template
 from provisioner.recovery import processes_in
 from provisioner.terraform.template import read_template
@@ -145,9 +146,15 @@ class Worker:
     def terraforms(self) -> list[psutil.Process]:
         """The Terraform processes under this worker, without the providers under them."""
         with suppress(psutil.NoSuchProcess):
+            started = [child for launcher in self.launchers() for child in launcher.children()]
+            return [child for child in started if _is_running(child)]
+        return []
+
+    def launchers(self) -> list[psutil.Process]:
+        """What starts the Terraforms: one of the worker, in prefork one of each child too."""
+        with suppress(psutil.NoSuchProcess):
             below = psutil.Process(self.process.pid).children(recursive=True)
-            leaders = [child for child in below if _leads_session(child)]
-            return [child for leader in leaders for child in leader.children()]
+            return [child for child in below if child.cmdline()[-1:] == [launcher.__file__]]
         return []
 
     def kill(self, *, with_terraform: bool = False) -> None:
@@ -538,10 +545,9 @@ def running_cluster(
         cluster.close()
 
 
-def _leads_session(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     try:
         # Of a stopped worker, a Terraform that has ended stays there as a zombie.
-        is_alive = process.status() != psutil.STATUS_ZOMBIE
-        return is_alive and os.getsid(process.pid) == process.pid
-    except (ProcessLookupError, psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False

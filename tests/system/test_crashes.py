@@ -283,6 +283,11 @@ def _kill_terraform(held: Held) -> None:
         process.kill()
 
 
+def _kill_launcher(held: Held) -> None:
+    (process,) = held.worker.launchers()
+    process.kill()
+
+
 Kill = Callable[[Held], None]
 
 RUNS_AGAIN = (JobStatus.SUCCEEDED, None)
@@ -297,6 +302,8 @@ HELD = [
     pytest.param("apply", _kill_worker, IS_LOST, id="worker alone in apply"),
     pytest.param("init", _kill_terraform, HAS_FAILED, id="Terraform alone in init"),
     pytest.param("apply", _kill_terraform, HAS_FAILED, id="Terraform alone in apply"),
+    pytest.param("init", _kill_launcher, HAS_FAILED, id="launcher alone in init"),
+    pytest.param("apply", _kill_launcher, HAS_FAILED, id="launcher alone in apply"),
 ]
 
 
@@ -309,7 +316,7 @@ def test_a_kill_while_terraform_works_needs_no_help(
 ) -> None:
     held = _hold(shared, command, host=f"held-{uuid.uuid4().hex[:6]}")
     kill(held)
-    if kill is not _kill_terraform:
+    if expected != HAS_FAILED:  # else the worker lives
         shared.start_worker(
             f"rescuer-{held.worker.name}",
             host=held.worker.work_dir.name,

@@ -46,7 +46,7 @@ def test_a_build_whose_child_was_killed_runs_again(
     with terraform.hanging("plan"):
         job_id = shared.enqueue(shared.workspace("plain"))
         terraform.wait()
-    # Its watcher stands between the two.
+    # Its launcher stands between the two.
     (child,) = {process.parents()[1] for process in worker.terraforms()}
 
     child.kill()

@@ -16,7 +16,8 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "worker": frozenset({"db", "quota", "provisioner", "worker"}),
     "chattool": frozenset({"db", "quota", "provisioner", "worker", "chattool"}),
 }
-STARTS_PROCESSES = {"provisioner/process.py"}
+# The first starts the second, which is a process of its own and starts all others in its place.
+STARTS_PROCESSES = {"provisioner/process.py", "provisioner/launcher.py"}
 INSUFFICIENT_QUOTA = "INSUFFICIENT_QUOTA"
 NAMES_INSUFFICIENT_QUOTA = {
     "db/enums.py",  # defines it, and the predicate that callers ask

@@ -19,6 +19,7 @@ import pytest
 
 from provisioner import process
 from provisioner.engine import Interrupt, InterruptReason
+from provisioner.lines import PIECE
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux only")
@@ -104,12 +105,12 @@ def test_a_character_split_between_two_reads_is_whole(child: Child) -> None:
 
 
 def test_a_long_line_comes_in_pieces_and_only_the_last_one_ends_it(child: Child) -> None:
-    length = 3 * process.PIECE + 5
+    length = 3 * PIECE + 5
     child.sh(f"head -c {length} /dev/zero | tr '\\0' x; echo; echo next")
     *pieces, last, following = child.out
     assert "".join([*pieces, last]) == "x" * length + "\n"
     assert not any(piece.endswith("\n") for piece in pieces)
-    assert max(map(len, pieces)) <= process.PIECE
+    assert max(map(len, pieces)) <= PIECE
     assert following == "next\n"
 
 
