@@ -78,9 +78,8 @@ class Program:
         self.is_interrupted = False
         self.is_orphan = False  # the worker is gone
         self.is_released = False  # nobody wants to know of its end
-        self.has_ended = (
-            False  # but it is not reaped: no other can get its id, nor that of its group
-        )
+        # Not reaped yet, so that no other can get its id, nor its group's, before that is killed.
+        self.has_ended = False
 
 
 class Launcher:
@@ -112,8 +111,9 @@ class Launcher:
         if not head:
             self._lose_worker()
         elif len(descriptors) == _HANDED:
-            self._start(HEAD.unpack(head)[0], *descriptors)
-        else:  # this process has too many; the worker hears that its order is closed
+            conversation, stdout, stderr, *outputs = descriptors
+            self._start(HEAD.unpack(head)[0], conversation, (stdout, stderr), outputs)
+        else:  # this process has too many; the worker finds its conversation closed
             _close(*descriptors)
 
     def _lose_worker(self) -> None:
@@ -126,10 +126,10 @@ class Launcher:
             self._orphan(program)
 
     def _start(
-        self, length: int, conversation: int, stdout: int, stderr: int, *outputs: int
+        self, length: int, conversation: int, ends: tuple[int, int], outputs: Sequence[int]
     ) -> None:
         try:
-            pid = _spawn(_read(conversation, length), stdout, stderr)
+            pid = _spawn(_read(conversation, length), ends)
         except OSError as error:
             _reply(conversation, REFUSED, error.errno or errno.EIO)
             _close(conversation, *outputs)
@@ -139,10 +139,12 @@ class Launcher:
             self._watch(conversation, functools.partial(self._take_signals, program))
             _reply(conversation, STARTED, pid)
         finally:
-            _close(stdout, stderr)
+            _close(*ends)
 
     def _take_signals(self, program: Program, conversation: int) -> None:
-        numbers = os.read(conversation, _PIECE)
+        numbers = b""
+        with suppress(ConnectionResetError):  # the worker died before it heard all
+            numbers = os.read(conversation, _PIECE)
         if not numbers:
             self._orphan(program)
         for number in numbers:
@@ -223,51 +225,29 @@ def _read(descriptor: int, length: int) -> bytes:
     return bytes(order)
 
 
-def _spawn(order: bytes, stdout: int, stderr: int) -> int:
+def _spawn(order: bytes, ends: tuple[int, int]) -> int:
     command, cwd, environment = marshal.loads(order)  # noqa: S302 -- the worker's own words
-    refusal = OSError(errno.ENOENT, "")
-    os.chdir(cwd)
     try:
-        for executable in _candidates(command[0], environment):
-            try:
-                return _exec(executable, command, environment, stdout, stderr)
-            except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-                refusal = error
+        os.environb[b"PATH"] = environment.get(b"PATH", os.fsencode(os.defpath))  # looked through
+        os.chdir(cwd)
+        # The C library suspends this process until the program has begun, instead of copying it.
+        return os.posix_spawnp(
+            command[0],
+            command,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, ends[0], 1),
+                (os.POSIX_SPAWN_DUP2, ends[1], 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_TO_DEFAULT,
+        )
     except ValueError as error:  # a NUL, or "=" in a name
         raise OSError(errno.EINVAL, "") from error
     finally:
         os.chdir("/")  # who looks for the processes of a work directory is not to find this one
-    raise refusal
-
-
-def _candidates(name: bytes, environment: Mapping[bytes, bytes]) -> list[bytes]:
-    if b"/" in name:
-        return [name]
-    path = environment.get(b"PATH", os.fsencode(os.defpath))
-    return [(directory or b".") + b"/" + name for directory in path.split(b":")]
-
-
-def _exec(
-    executable: bytes,
-    command: list[bytes],
-    environment: Mapping[bytes, bytes],
-    stdout: int,
-    stderr: int,
-) -> int:
-    # The C library suspends this process instead of copying it, until the program has begun.
-    return os.posix_spawn(
-        executable,
-        command,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, stdout, 1),
-            (os.POSIX_SPAWN_DUP2, stderr, 2),
-        ],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_TO_DEFAULT,
-    )
 
 
 def _status(pid: int) -> int | None:

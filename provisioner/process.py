@@ -132,9 +132,10 @@ class _Program:
         self.returncode: int | None = None
         self.is_lost = False  # the launcher is gone: the program is now on its own
         self._pid = pid
-        # While the launcher lives, the id cannot be another's; this is for afterwards.
-        self._handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
-        if self._handle is not None:
+        # While the launcher lives, the id cannot become another's; this is for afterwards.
+        self._handle: int | None = None
+        with suppress(AttributeError, OSError):  # Linux has it, if its version or sandbox lets us
+            self._handle = os.pidfd_open(pid)
             kept.callback(os.close, self._handle)
 
     def hear(self) -> None:

@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,9 +19,10 @@ import pytest
 from provisioner import process
 from provisioner.engine import Interrupt, InterruptReason
 from provisioner.lines import PIECE
+from tests.unit.processes import is_gone, wait_until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux only")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
 
 class Child:
@@ -30,6 +30,7 @@ class Child:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.environment = ENVIRONMENT
         self.out: list[str] = []
         self.err: list[str] = []
         self.interrupt = Interrupt()
@@ -39,7 +40,7 @@ class Child:
         return process.run(
             command,
             cwd=self.directory,
-            environment=ENVIRONMENT,
+            environment=self.environment,
             on_stdout=self._take,
             on_stderr=self.err.append,
             interrupt=self.interrupt,
@@ -65,17 +66,6 @@ class Child:
 @pytest.fixture
 def child(tmp_path: Path) -> Child:
     return Child(tmp_path)
-
-
-def wait_until(condition: Callable[[], bool], deadline_s: float = 20) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        threading.Event().wait(0.01)
-
-
-def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_output_comes_line_by_line_from_both_pipes(child: Child) -> None:
@@ -144,9 +134,67 @@ def test_the_child_sees_only_the_environment_that_it_is_given(
     assert not [line for line in child.out if "PROVISIONERD" in line]
 
 
-def test_a_binary_that_is_missing_is_an_os_error(child: Child) -> None:
-    with pytest.raises(FileNotFoundError):
-        child.run("/nowhere/terraform")
+def test_a_large_environment_arrives_whole(child: Child) -> None:
+    child.environment = {f"LARGE_{index}": "x" * 100_000 for index in range(6)}
+    child.run("/usr/bin/env")
+    expected = {f"{name}={value}" for name, value in child.environment.items()}
+    assert set("".join(child.out).split()) == expected
+
+
+def test_bytes_that_are_no_text_arrive_as_they_are(child: Child) -> None:
+    child.environment |= {"ODD": os.fsdecode(b"\xff")}
+    child.sh('printf %s "$ODD" | od -An -tx1')
+    assert child.out == [" ff\n"]
+
+
+def test_a_program_is_looked_for_in_the_path_of_its_own_environment(child: Child) -> None:
+    tool = child.directory / "tool"
+    tool.write_text("#!/bin/sh\necho found\n")
+    tool.chmod(0o755)
+    child.environment = {"PATH": f"/nowhere:{child.directory}"}
+    child.run("tool")
+    assert child.out == ["found\n"]
+
+
+def test_a_program_works_in_the_directory_that_it_is_given(child: Child) -> None:
+    child.run("pwd")
+    assert child.out == [f"{child.directory.resolve()}\n"]
+
+
+def refused(child: Child, *command: str) -> type[OSError]:
+    with pytest.raises(OSError) as refusal:  # noqa: PT011 -- its type is what is tested
+        child.run(*command)
+    assert refusal.value.strerror
+    return refusal.type
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        pytest.param(["/nowhere/terraform"], FileNotFoundError, id="a binary that is missing"),
+        pytest.param(["nowhere"], FileNotFoundError, id="a name that is not in the path"),
+        pytest.param(["/dev/null"], PermissionError, id="a file that is no program"),
+        pytest.param(["true", "\0"], OSError, id="a NUL in an argument"),
+        pytest.param(["true", "x" * 1_000_000], OSError, id="a word that is too long"),
+    ],
+)
+def test_a_command_that_can_not_be_started_is_an_os_error(
+    child: Child, command: list[str], expected: type[OSError]
+) -> None:
+    assert refused(child, *command) is expected
+
+
+def test_a_directory_that_is_missing_is_an_os_error(child: Child) -> None:
+    child.directory /= "missing"
+    assert refused(child, "true") is FileNotFoundError
+
+
+def test_programs_of_many_threads_run_at_the_same_time(child: Child) -> None:
+    """Each of them waits for all others."""
+    script = "touch $0; until [ $(ls | wc -l) = 12 ]; do sleep 0.01; done"
+    with ThreadPoolExecutor(12) as pool:
+        ended = list(pool.map(lambda index: child.run("sh", "-c", script, str(index)), range(12)))
+    assert {exit_.returncode for exit_ in ended} == {0}
 
 
 def test_an_interrupt_sends_sigint_once_and_lets_the_child_finish(child: Child) -> None:
@@ -196,16 +244,6 @@ def test_a_child_that_floods_its_output_is_still_interrupted(child: Child) -> No
     assert ended.returncode == -signal.SIGINT
 
 
-def test_a_child_hears_sigint_even_where_its_parent_ignores_it(child: Child) -> None:
-    child.cancel_on("ready")
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        ended = child.sh("echo ready; exec sleep 600", grace_s=30)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert ended.returncode == -signal.SIGINT
-
-
 def test_a_grandchild_that_keeps_the_output_open_is_killed_and_not_waited_for(
     child: Child,
 ) -> None:
@@ -232,7 +270,6 @@ def test_a_child_does_not_survive_an_error_of_the_caller(child: Child) -> None:
     child.on_line = fail
     with pytest.raises(KeyError):
         child.sh("echo $$; exec sleep 600")
-    # Whoever inherits it may leave it as a zombie for a moment.
     wait_until(lambda: is_gone(int(child.out[0])))
 
 
@@ -241,21 +278,6 @@ def test_a_run_that_is_over_leaves_no_descriptor_open(child: Child) -> None:
     before = psutil.Process().num_fds()
     child.sh("echo one; echo two >&2")
     assert psutil.Process().num_fds() == before
-
-
-@LINUX
-def test_the_end_of_the_thread_that_called_does_not_interrupt_anothers_child(child: Child) -> None:
-    """The kernel ties the parent-death signal to the thread that forked."""
-    started, ended = threading.Event(), []
-    child.on_line = lambda _line: started.set()
-    longer = threading.Thread(target=lambda: ended.append(child.sh("echo a; sleep 0.5; echo b")))
-    longer.start()
-    assert started.wait(20)
-    shorter = threading.Thread(target=Child(child.directory).sh, args=("true",))
-    shorter.start()
-    shorter.join()
-    longer.join()
-    assert [exit_.returncode for exit_ in ended] == [0]
 
 
 HELPER = """
@@ -282,19 +304,36 @@ def helper(tmp_path: Path, code: str) -> subprocess.Popen[str]:
 
 
 @LINUX
-def test_a_child_gets_sigint_when_its_daemon_is_killed(tmp_path: Path) -> None:
+def test_a_child_hears_the_signals_that_its_daemon_ignores_or_blocks(tmp_path: Path) -> None:
+    """A daemon that a script started with "&" ignores SIGINT."""
     daemon = helper(
         tmp_path,
         """
-        run("trap 'echo heard > heard; exit' INT; echo $$; while :; do sleep 0.05; done")
+        import signal
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        run("exec grep -E 'Sig(Blk|Ign)' /proc/self/status")
         """,
     )
-    with daemon:
-        assert daemon.stdout is not None
-        pid = int(daemon.stdout.readline())
-        daemon.kill()
-    wait_until(lambda: is_gone(pid))
-    assert (tmp_path / "heard").read_text() == "heard\n"
+    output, _ = daemon.communicate(timeout=30)
+    unheard = [int(line.split()[1], base=16) for line in output.splitlines()]
+    of_interest = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+    mask = sum(1 << (number - 1) for number in of_interest)
+    assert [bits & mask for bits in unheard] == [0, 0]
+
+
+@LINUX
+def test_a_child_inherits_no_descriptor_that_the_daemon_has_from_its_parent(tmp_path: Path) -> None:
+    daemon = helper(
+        tmp_path,
+        """
+        os.set_inheritable(os.open("/dev/null", os.O_RDONLY), True)
+        run("ls /proc/$$/fd; exit")
+        """,
+    )
+    output, _ = daemon.communicate(timeout=30)
+    assert output.split() == ["0", "1", "2"]
 
 
 def test_a_process_forked_after_a_run_can_run_children_too(tmp_path: Path) -> None:
