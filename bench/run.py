@@ -26,6 +26,7 @@ from bench.place import open_place
 BENCHES = (
     "overhead",
     "throughput",
+    "rivals",
     "pickup",
     "enqueue",
     "claim",

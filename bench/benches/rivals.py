@@ -1,0 +1,245 @@
+"""Beside a rival: Procrastinate's queue in a database of its own on the same PostgreSQL server.
+
+What each side takes for it stands in the notes: transactions that write, bytes of WAL, processor
+time of the process that is measured and of the server.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import psycopg
+from sqlalchemy import make_url, text
+
+from bench.benches.pickup import run_build
+from bench.benches.throughput import (
+    BUILDS,
+    SLOTS,
+    failed,
+    make_workspaces,
+    run_builds,
+    unfinished,
+)
+from bench.measure import Result, pair, quantile, timed
+from bench.meter import Meter
+from bench.place import Place, running, wait_until
+from db.enums import Transition
+from worker.app import app, configure_broker
+from worker.enqueue import enqueue_build
+
+Workers = tuple[int, int]
+"""Process ids of our worker and of theirs."""
+
+CALLS = 150
+PICKUPS = 60
+RIVAL = "rival"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """Procrastinate's application in this process, and a connection to its database."""
+
+    module: Any
+    connection: psycopg.Connection
+
+    def value(self, query: str, *arguments: object) -> Any:
+        with self.connection.transaction():
+            return self.connection.execute(query, arguments).fetchone()[0]
+
+    def is_idle(self) -> bool:
+        # Two questions, for each has an index of theirs; a count of both would read all jobs.
+        return not self.value("""
+            SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'todo')
+                OR EXISTS (SELECT FROM procrastinate_jobs
+                           WHERE status = 'doing' AND worker_id IS NOT NULL)
+        """)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pickup:
+    """From the commit of an enqueue."""
+
+    claim_s: float  #: by the clock of the database on both sides
+    work_s: float  #: by the clock of the worker
+
+
+def run(place: Place, rounds: int = 5) -> list[Result]:
+    configure_broker(app, place.redis_url)
+    os.environ["BENCH_DATABASE_URL"] = place.database_url
+    with _rival(place) as rival:
+        results = [_enqueue(place, rival, rounds)]
+        with place.worker(concurrency=SLOTS) as ours, _rival_worker() as theirs:
+            # What was enqueued until now warms both.
+            wait_until(lambda: unfinished(place) == 0 and rival.is_idle())
+            results += _pickup(place, rival, rounds)
+            workers = (ours.pid, theirs.pid)
+            results.append(_throughput(place, rival, rounds, workers, "whole echo builds"))
+        with (
+            place.celery("bench.nobuild", concurrency=SLOTS) as ours,
+            _rival_worker() as theirs,
+        ):
+            workers = (ours.pid, theirs.pid)
+            results.append(_throughput(place, rival, rounds, workers, "jobs without a build"))
+    return results
+
+
+@contextmanager
+def _rival(place: Place) -> Iterator[Rival]:
+    with place.database.autocommit() as connection:
+        connection.execute(text(f"CREATE DATABASE {RIVAL}"))
+    url = make_url(place.database_url).set(drivername="postgresql", database=RIVAL)
+    os.environ["BENCH_RIVAL_URL"] = url.render_as_string(hide_password=False)
+    os.environ["BENCH_REDIS_URL"] = place.redis_url
+    from bench import rival  # its database is known only now
+
+    with rival.app.open(), psycopg.connect(os.environ["BENCH_RIVAL_URL"]) as connection:
+        rival.app.schema_manager.apply_schema()
+        yield Rival(module=rival, connection=connection)
+
+
+@contextmanager
+def _rival_worker() -> Iterator[subprocess.Popen[bytes]]:
+    command = [
+        *(sys.executable, "-m", "procrastinate", "--app=bench.rival.app", "--log-level=error"),
+        *("worker", f"--concurrency={SLOTS}"),
+    ]
+    with running(command) as process:
+        yield process
+
+
+def _enqueue(place: Place, rival: Rival, rounds: int) -> Result:
+    here = psutil.Process()
+    ours, theirs = Meter(place=place, process=here), Meter(place=place, process=here)
+    workspaces = [make_workspaces(place, CALLS) for _ in range(rounds + 1)]
+
+    def enqueue_builds() -> None:
+        for workspace_id in workspaces.pop():
+            with place.database.begin() as session:
+                enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
+
+    def defer_tasks() -> None:
+        for _ in range(CALLS):
+            rival.module.noop.defer()
+
+    enqueue_builds(), defer_tasks()  # warm both
+    mine, other, ratio = pair(
+        lambda: ours.measure(CALLS, lambda: CALLS / timed(enqueue_builds)),
+        lambda: theirs.measure(CALLS, lambda: CALLS / timed(defer_tasks)),
+        rounds=rounds,
+    )
+    return Result(
+        bench="rivals",
+        what="enqueue_build with its doorbell, against defer: more is better",
+        unit="1/s",
+        ours=mine,
+        theirs=other,
+        ratio=ratio,
+        rounds=rounds,
+        note=f"a call takes {ours}; theirs {theirs}",
+    )
+
+
+def _pickup(place: Place, rival: Rival, rounds: int) -> list[Result]:
+    (workspace,) = make_workspaces(place, 1)
+    ours: list[Pickup] = []
+    theirs: list[Pickup] = []
+    for index in range(1 + rounds * PICKUPS // 2):
+        for transition in (Transition.START, Transition.STOP):
+            ours.append(_build_pickup(place, workspace, transition))
+            theirs.append(_task_pickup(place, rival))
+        if index == 0:
+            ours.clear(), theirs.clear()  # warm now
+    return [
+        _pickup_result(what, share, [pick(one) for one in ours], [pick(one) for one in theirs])
+        for what, pick in (
+            ("commit to claim, against defer's commit to fetch", lambda one: one.claim_s),
+            ("commit to the plan's first line, against start of the task", lambda one: one.work_s),
+        )
+        for share in (0.5, 0.99)
+    ]
+
+
+def _pickup_result(
+    what: str, share: float, ours: Sequence[float], theirs: Sequence[float]
+) -> Result:
+    mine, other = quantile(ours, share), quantile(theirs, share)
+    return Result(
+        bench="rivals",
+        what=f"{what}, p{share * 100:.0f}: less is better",
+        unit="ms",
+        ours=mine * 1000,
+        theirs=other * 1000,
+        ratio=mine / other,
+        rounds=len(ours),
+    )
+
+
+def _build_pickup(place: Place, workspace_id: uuid.UUID, transition: Transition) -> Pickup:
+    job_id, committed = run_build(place, workspace_id, transition)
+    query = text("""
+        SELECT extract(epoch FROM started_at)::float,
+               (SELECT extract(epoch FROM min(created_at))::float
+                FROM provisioner_job_logs WHERE job_id = :id)
+        FROM provisioner_jobs WHERE id = :id
+    """)
+    with place.database.begin() as session:
+        claimed, worked = session.execute(query, {"id": job_id}).one()
+    return Pickup(claim_s=claimed - committed, work_s=worked - committed)
+
+
+def _task_pickup(place: Place, rival: Rival) -> Pickup:
+    with rival.connection.transaction():
+        job_id = rival.module.stamp.configure(connection=rival.connection).defer()
+        # The commit is the next thing that happens.
+        clock = rival.connection.execute("SELECT extract(epoch FROM clock_timestamp())::float")
+        committed = clock.fetchone()[0]
+    _key, started = place.redis.blpop(["rival.stamp"], timeout=30)
+    wait_until(rival.is_idle, tick_s=0.002)
+    claimed = rival.value(
+        "SELECT extract(epoch FROM at)::float FROM procrastinate_events "
+        "WHERE job_id = %s AND type = 'started'",
+        job_id,
+    )
+    return Pickup(claim_s=claimed - committed, work_s=float(started) - committed)
+
+
+def _throughput(place: Place, rival: Rival, rounds: int, workers: Workers, what: str) -> Result:
+    workspaces = make_workspaces(place, BUILDS)
+    transitions = itertools.cycle((Transition.START, Transition.STOP))
+    ours, theirs = (Meter(place=place, process=psutil.Process(pid)) for pid in workers)
+
+    def builds() -> float:
+        return run_builds(place, workspaces, next(transitions))
+
+    def tasks() -> float:
+        with rival.connection.transaction():
+            noop = rival.module.noop.configure(connection=rival.connection)
+            noop.batch_defer(*({} for _ in range(BUILDS)))
+            started = time.perf_counter()
+        wait_until(rival.is_idle)
+        return BUILDS / (time.perf_counter() - started)
+
+    builds(), tasks()  # warm both
+    mine, other, ratio = pair(
+        lambda: ours.measure(BUILDS, builds), lambda: theirs.measure(BUILDS, tasks), rounds=rounds
+    )
+    return Result(
+        bench="rivals",
+        what=f"{what}, against no-op tasks: more is better",
+        unit="1/s",
+        ours=mine,
+        theirs=other,
+        ratio=ratio,
+        rounds=rounds,
+        note=f"one takes {ours}; theirs {theirs}; {failed(place)} failed",
+    )
