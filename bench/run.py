@@ -36,6 +36,7 @@ BENCHES = (
     "reads",
     "scrape",
     "sizing",
+    "scale",
     "idle",
 )
 

@@ -1,0 +1,263 @@
+"""What 10, 100 and 1,000 workers need, computed from what one build and one worker cost.
+
+    python -m bench.run --output json scale > build/scale.json
+    python -m bench.growth build/scale.json
+
+The first command measures (see ``bench.benches.scale``), the second one prints the tables of
+``docs/scale.md``. Nothing is measured here: every figure is a product of costs and of a load.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.costs import Costs, described, read_costs
+
+SIZES = (10, 100, 1_000)
+DAY_S = 86_400
+SCRAPES_PER_MIN = 4
+BACKLOG = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What the workers do. Not measured: put yours in its place."""
+
+    name: str
+    slots: int = 8
+    build_s: float = 90  #: from claim to end
+    lines: int = 500  #: of log in a build
+    batches: int = 45  #: writes of log in a build, four a second at most
+    resources: int = 10
+    state_mb: float = 0.1
+    checkpoints: int = 10  #: of a build's state while it is applied
+    looks_per_s: float = 0.5  #: at each running build: one watcher every two seconds
+    day_share: float = 0.25  #: builds of a day by those of a day at the peak
+    logs_days: float = 30
+    jobs_days: float = 90
+    states_days: float = 30
+    renew_s: float = 3
+
+
+USUAL = Load(name="usual")
+HEAVY = Load(name="heavy", lines=2_000, batches=180, resources=100, state_mb=1, checkpoints=20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What so many workers need of the servers, at the peak unless it says a day."""
+
+    builds: float  #: per second
+    running: int
+    transactions: float  #: per second
+    cores: Mapping[str, float]  #: of PostgreSQL by what for
+    backlog_cores: float  #: more of them while 10,000 jobs wait
+    wal: Mapping[str, float]  #: MB/s by what for
+    dead: float  #: row versions left to vacuum, per second
+    vacuums: float  #: autovacuum workers that this keeps busy
+    connections: float
+    connections_idle: float
+    connections_gb: float  #: of memory, all slots in use
+    freezes_day: float  #: how often 200 M transactions have written
+    lines_day: float
+    prune_hours: float  #: of each day, by the one worker that prunes
+    logs_gb: float
+    jobs_gb: float
+    states_gb: float
+    wal_gb_day: float
+    redis_connections: float
+    redis_commands: float  #: per second
+    redis_cores: float
+    redis_mb: float
+
+
+def need(costs: Costs, load: Load, workers: int) -> Need:
+    """Return what ``workers`` need, all of their slots in use."""
+    running = workers * load.slots
+    builds = running / load.build_s
+    day = builds * load.day_share * DAY_S
+    lines = day * load.lines
+    wal = _wal(costs, load, workers)
+    idle = workers / 60
+    build_kb = costs.build_stored_kb + load.resources * costs.resource_stored_kb
+    written = costs.build_transactions + load.batches + load.checkpoints
+    rows, chunks = _dead(costs, load, workers)
+    return Need(
+        builds=builds,
+        running=running,
+        transactions=idle * (costs.idle_transactions + SCRAPES_PER_MIN)
+        + builds * written
+        + workers / load.renew_s
+        + running * load.looks_per_s,
+        cores=_cores(costs, load, workers),
+        backlog_cores=idle * costs.idle_backlog_ms * BACKLOG / 1000 / 1000,
+        wal=wal,
+        dead=rows + chunks,
+        vacuums=rows / costs.vacuum_rows + chunks / costs.vacuum_lines,
+        connections=workers * costs.busy_connections,
+        connections_idle=workers * costs.idle_connections,
+        connections_gb=workers * costs.busy_connections * costs.connection_mb / 1000,
+        freezes_day=(day * written + workers * DAY_S * load.day_share / load.renew_s) / 200e6,
+        lines_day=lines,
+        prune_hours=lines / 1000 * costs.prune_ms / 1000 / 3600,
+        logs_gb=load.logs_days * lines / 1000 * costs.line_stored_kb / 1e6,
+        jobs_gb=day * load.jobs_days * build_kb / 1e6,
+        states_gb=day * load.states_days * load.state_mb * costs.state_stored_kb / 1e6,
+        wal_gb_day=_wal_of_a_day(costs, load, wal, lines),
+        redis_connections=workers * costs.redis_connections,
+        redis_commands=idle * costs.redis_commands + builds * costs.redis_build_commands,
+        redis_cores=(idle * costs.redis_ms + builds * costs.redis_build_ms) / 1000,
+        redis_mb=workers * costs.redis_connections * costs.redis_client_kb / 1000,
+    )
+
+
+def _cores(costs: Costs, load: Load, workers: int) -> dict[str, float]:
+    running = workers * load.slots
+    builds = running / load.build_s
+    # Each worker asks for the queues, and the answer counts all workers: hence the square.
+    idle_ms = costs.idle_ms + costs.idle_growth_ms * workers / 1000
+    spent_ms = {
+        "chores of workers": workers / 60 * idle_ms,
+        "leases": workers / load.renew_s * costs.renewal_ms,
+        "builds": builds * (costs.build_ms + load.resources * costs.resource_ms),
+        "logs": builds * (load.batches * costs.batch_ms + load.lines / 1000 * costs.line_ms),
+        "states": builds * load.checkpoints * load.state_mb * costs.state_ms,
+        "watchers": running * load.looks_per_s * costs.look_ms,
+    }
+    return {part: spent / 1000 for part, spent in spent_ms.items()}
+
+
+def _wal(costs: Costs, load: Load, workers: int) -> dict[str, float]:
+    builds = workers * load.slots / load.build_s
+    chores_kb = workers / 60 * costs.idle_wal_kb + workers / load.renew_s * costs.renewal_wal_kb
+    logs_kb = load.batches * costs.batch_wal_kb + load.lines / 1000 * costs.line_wal_kb
+    spent_kb = {
+        "chores and leases": chores_kb,
+        # At worst: ids are random, so in a large table each build touches pages of its own, and
+        # the first change of a page after a checkpoint writes all of it.
+        "builds": builds * (costs.build_cold_wal_kb + load.resources * costs.resource_wal_kb),
+        "logs": builds * logs_kb,
+        "states": builds * load.checkpoints * load.state_mb * costs.state_wal_kb,
+    }
+    return {part: spent / 1000 for part, spent in spent_kb.items()}
+
+
+def _wal_of_a_day(costs: Costs, load: Load, wal: Mapping[str, float], lines: float) -> float:
+    """Return GB: what the builds write, and what deleting as many lines as they wrote does."""
+    written = sum(wal.values()) * load.day_share * DAY_S / 1000
+    return written + lines / 1000 * costs.prune_wal_kb / 1e6
+
+
+def _dead(costs: Costs, load: Load, workers: int) -> tuple[float, float]:
+    """Return what is left to vacuum each second: rows, and small things like lines of a log."""
+    builds = workers * load.slots / load.build_s
+    rows = builds * costs.build_dead + workers / load.renew_s * costs.renewal_dead
+    # States are stored in chunks. Lines are deleted as fast as they were written, by the day.
+    chunks = builds * load.checkpoints * load.state_mb * costs.state_dead
+    return rows, chunks + builds * load.day_share * load.lines
+
+
+Show = Callable[[Need], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of the table. Above ``limit`` one ordinary server no longer does."""
+
+    what: str
+    unit: str
+    show: Show
+    limit: float = float("inf")
+
+
+LINES: Sequence[Line] = (
+    Line(what="builds at once", unit="", show=lambda n: n.running),
+    Line(what="builds, and claims", unit="1/s", show=lambda n: n.builds, limit=1_000),
+    Line(what="transactions", unit="1/s", show=lambda n: n.transactions, limit=20_000),
+    Line(what="connections, all slots in use", unit="", show=lambda n: n.connections, limit=500),
+    Line(what="connections, idle", unit="", show=lambda n: n.connections_idle, limit=500),
+    Line(what="memory of connections", unit="GB", show=lambda n: n.connections_gb, limit=16),
+    Line(what="PostgreSQL", unit="cores", show=lambda n: sum(n.cores.values()), limit=8),
+    Line(
+        what=f"PostgreSQL, more while {BACKLOG:,} jobs wait",
+        unit="cores",
+        show=lambda n: n.backlog_cores,
+        limit=4,
+    ),
+    Line(what="WAL", unit="MB/s", show=lambda n: sum(n.wal.values()), limit=50),
+    Line(what="WAL of a day", unit="GB", show=lambda n: n.wal_gb_day, limit=1_000),
+    Line(what="log lines of a day", unit="M", show=lambda n: n.lines_day / 1e6),
+    Line(what="logs, 30 days", unit="GB", show=lambda n: n.logs_gb, limit=500),
+    Line(what="builds, 90 days", unit="GB", show=lambda n: n.jobs_gb, limit=500),
+    Line(what="states, 30 days", unit="GB", show=lambda n: n.states_gb, limit=500),
+    Line(what="pruning, hours of each day", unit="h", show=lambda n: n.prune_hours, limit=12),
+    Line(what="left to vacuum", unit="1/s", show=lambda n: n.dead),
+    Line(what="autovacuum workers busy", unit="", show=lambda n: n.vacuums, limit=2),
+    Line(
+        what="forced vacuums a day (200 M transactions)",
+        unit="",
+        show=lambda n: n.freezes_day,
+        limit=2,
+    ),
+    Line(what="Redis connections", unit="", show=lambda n: n.redis_connections, limit=8_000),
+    Line(what="Redis commands", unit="1/s", show=lambda n: n.redis_commands, limit=30_000),
+    Line(what="Redis", unit="cores", show=lambda n: n.redis_cores, limit=0.5),
+    Line(what="Redis, memory of connections", unit="MB", show=lambda n: n.redis_mb),
+)
+
+
+def report(costs: Costs, loads: Sequence[Load] = (USUAL, HEAVY)) -> Iterator[str]:
+    """Yield the lines of Markdown that ``docs/scale.md`` shows."""
+    yield from ("| cost | figure |", "| --- | ---: |")
+    for name, (what, unit) in described().items():
+        yield f"| {what} | {figure(getattr(costs, name))} {unit} |".replace("  |", " |")
+    for load in loads:
+        needs = [need(costs, load, size) for size in SIZES]
+        yield from ("", f"Load *{load.name}*:", "")
+        yield f"| needed by | {' | '.join(f'{size:,} workers' for size in SIZES)} |"
+        yield "| --- |" + " ---: |" * len(SIZES)
+        for line in LINES:
+            yield _row(line, needs)
+        yield from _parts("PostgreSQL, cores for", [n.cores for n in needs])
+        yield from _parts("WAL, MB/s of", [n.wal for n in needs])
+
+
+def figure(value: float) -> str:
+    """Return a figure for people: two digits that count, thousands apart."""
+    if value >= 10:
+        return f"{round(value, 2 - len(str(int(value)))):,.0f}"
+    return f"{value:.2g}" if value >= 0.01 or value == 0 else "< 0.01"
+
+
+def _row(line: Line, needs: Sequence[Need]) -> str:
+    shown = []
+    for entry in needs:
+        value = line.show(entry)
+        shown.append(f"**{figure(value)}**" if value > line.limit else figure(value))
+    unit = f", {line.unit}" if line.unit else ""
+    return f"| {line.what}{unit} | {' | '.join(shown)} |"
+
+
+def _parts(title: str, parts: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    for name in parts[0]:
+        yield f"| {title} {name} | {' | '.join(figure(part[name]) for part in parts)} |"
+
+
+def main() -> None:
+    """Print the tables for the costs in the file that is named."""
+    if len(sys.argv) != 2:
+        sys.exit("Usage: python -m bench.growth FILE, as `bench.run --output json scale` wrote it")
+    results = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        costs = read_costs(results)
+    except ValueError as error:
+        sys.exit(str(error))
+    print("\n".join(report(costs)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What PostgreSQL and Redis have spent so far, so that two readings tell what something costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import psutil
+from sqlalchemy import text
+
+from bench.place import Place
+
+FLUSH_S = 11.0
+"""An idle server process tells its counts within ten seconds."""
+
+COUNTS = text("""
+    SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float AS wal_bytes,
+           (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database())
+               AS transactions,
+           sum(n_tup_upd)::float AS updates,
+           sum(n_tup_hot_upd)::float AS hot_updates,
+           sum(n_tup_del)::float AS deletes
+    FROM pg_stat_all_tables
+    WHERE schemaname IN ('public', 'pg_toast')
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Sums since the servers started, or what lies between two readings."""
+
+    processor_s: float  #: of PostgreSQL, all of its processes
+    wal_bytes: float
+    transactions: float
+    updates: float
+    hot_updates: float  #: those that left no work for vacuum in any index
+    deletes: float  #: chunks of replaced states included
+    redis_processor_s: float
+    redis_commands: float
+
+    def __sub__(self, other: Self) -> Usage:
+        """Return what was spent between the reading ``other`` and this one."""
+        return Usage(
+            **{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(Usage)}
+        )
+
+    @property
+    def dead(self) -> float:
+        """Row versions that only vacuum removes."""
+        return self.updates - self.hot_updates + self.deletes
+
+
+def read_usage(place: Place) -> Usage:
+    """Read all counters. What other connections did lately may be missing: see ``FLUSH_S``."""
+    with place.database.autocommit() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        row = connection.execute(COUNTS).one()
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    redis = place.redis.info("cpu")
+    commands = place.redis.info("stats")["total_commands_processed"]
+    return Usage(
+        **row._asdict(),
+        processor_s=_processor_s(psutil.Process(pid).parent()),
+        redis_processor_s=redis["used_cpu_user"] + redis["used_cpu_sys"],
+        redis_commands=commands,
+    )
+
+
+def connections(place: Place) -> int:
+    """Return how many connections PostgreSQL has, less those of this process."""
+    pool = place.database.engine.pool
+    with place.database.autocommit() as connection:
+        count = connection.execute(
+            text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+        ).scalar_one()
+        return count - pool.checkedin() - pool.checkedout()
+
+
+def private_mb(place: Place) -> float:
+    """Return the memory that a connection of a worker has for itself, the mean of all."""
+    with place.database.autocommit() as connection:
+        pids = connection.execute(
+            text("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
+        ).scalars()
+        sizes = [psutil.Process(pid).memory_full_info().uss for pid in pids]
+    return sum(sizes) / len(sizes) / 1e6
+
+
+def _processor_s(server: psutil.Process) -> float:
+    """Return the processor time of a process, of its children, and of those that have ended."""
+    own = server.cpu_times()
+    children = [child.cpu_times() for child in server.children()]
+    return (
+        own.user
+        + own.system
+        + own.children_user
+        + own.children_system
+        + sum(times.user + times.system for times in children)
+    )

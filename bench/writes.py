@@ -1,0 +1,273 @@
+"""What single kinds of writes cost PostgreSQL: log lines, states, leases, deletions, vacuum."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from bench.place import Place
+from bench.server import Usage, read_usage
+from db.enums import LogLevel, LogSource, Stage, TimingStage
+from db.leases import renew_leases
+from db.logs import LogRow, append_logs
+from db.results import BuildResult, ResourceRow, TimingRow
+from db.retention import Retention, prune
+from db.states import read_state, store_state
+from db.transitions import ClaimedJob, complete_job
+
+SLOTS = 8
+BATCHES = 150  # on each of the jobs
+FEW, MANY = 6, 1_000  # lines in a batch
+CHECKPOINTS = 20
+RENEWALS = 2_000
+RESOURCES = 100  # of a build
+TIMINGS = 3  # of a resource: refresh, plan, apply
+LEASE = timedelta(hours=2)
+MB = 1_000_000
+ROW = LogRow(
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    source=LogSource.PROVISIONER,
+    level=LogLevel.INFO,
+    stage="Starting workspace",
+    output="x" * 80,
+)
+
+Costs = dict[str, float]
+"""By the names of ``bench.costs.Costs``."""
+
+
+def running_jobs(place: Place) -> list[ClaimedJob]:
+    """Return as many running builds as a worker has slots."""
+    return [place.factory.running_build(stage=Stage.APPLY, lease=LEASE) for _ in range(SLOTS)]
+
+
+def logs(place: Place, jobs: list[ClaimedJob]) -> Costs:
+    """Small batches tell what a batch costs, large ones what a line does."""
+    table = "provisioner_job_logs"
+    with place.database.transact() as connection:
+        # What is deleted later stands in front, as in a table in use.
+        connection.execute(text(f"TRUNCATE {table}"))
+    few = _batches(place, jobs, lines=FEW, count=BATCHES)
+    many = _batches(place, jobs, lines=MANY, count=5)
+    lines = len(jobs) * (BATCHES * FEW + 5 * MANY)
+    batch_ms, line_ms = _solved(few.processor_s, many.processor_s, len(jobs))
+    batch_wal, line_wal = _solved(few.wal_bytes, many.wal_bytes, len(jobs))
+    return {
+        "batch_ms": batch_ms * 1000,
+        "line_ms": line_ms * 1000 * 1000,
+        "batch_wal_kb": batch_wal / 1000,
+        "line_wal_kb": line_wal,
+        "line_stored_kb": _size(place, table) / lines,
+    }
+
+
+def _batches(place: Place, jobs: list[ClaimedJob], *, lines: int, count: int) -> Usage:
+    def write(connection: Connection) -> None:
+        for _ in range(count):
+            for job in jobs:
+                append_logs(
+                    connection, job_id=job.id, lease_token=job.lease_token, rows=[ROW] * lines
+                )
+
+    return _spent(place, write)
+
+
+def _solved(few: float, many: float, jobs: int) -> tuple[float, float]:
+    """Return what a batch and what a line costs: two equations."""
+    of_few, of_many = few / (jobs * BATCHES), many / (jobs * 5)
+    line = (of_many - of_few) / (MANY - FEW)
+    return max(0.0, of_few - FEW * line), line
+
+
+def states(place: Place, jobs: list[ClaimedJob]) -> Costs:
+    """Checkpoints of states of 1 MB that grow by a resource each."""
+    spent = _checkpoints(place, jobs)
+    megabytes = len(jobs) * CHECKPOINTS * len(_state(0)) / 1e6
+    with place.database.begin() as session:
+        stored = session.execute(
+            text(
+                "SELECT avg(pg_column_size(provisioner_state)) FROM workspace_builds"
+                " WHERE state_lineage = 'bench'"
+            )
+        ).scalar_one()
+    return {
+        "state_ms": spent.processor_s * 1000 / megabytes,
+        "state_wal_kb": spent.wal_bytes / 1000 / megabytes,
+        "state_stored_kb": float(stored) / 1000 / (len(_state(CHECKPOINTS)) / 1e6),
+        "state_dead": spent.dead / megabytes,
+    }
+
+
+def _checkpoints(place: Place, jobs: list[ClaimedJob]) -> Usage:
+    def write(connection: Connection) -> None:
+        for serial in range(CHECKPOINTS):
+            for job in jobs:
+                state = read_state(_state(serial))
+                assert state is not None
+                store_state(connection, job_id=job.id, lease_token=job.lease_token, state=state)
+
+    return _spent(place, write)
+
+
+def _state(serial: int) -> bytes:
+    """Return a state of 1 MB: names that repeat, ids that do not, as in real ones."""
+    resource = {
+        "mode": "managed",
+        "type": "kubernetes_persistent_volume_claim",
+        "provider": 'provider["registry.terraform.io/hashicorp/kubernetes"]',
+    }
+    attributes = {
+        "wait_until_bound": True,
+        "metadata": [{"annotations": None, "generate_name": "", "namespace": "workspaces"}],
+        "spec": [{"access_modes": ["ReadWriteOnce"], "storage_class_name": "standard"}],
+        "sensitive_attributes": [],
+    }
+    resources = [
+        {
+            **resource,
+            "name": f"home_{index}",
+            "instances": [
+                {
+                    "schema_version": 1,
+                    "attributes": {
+                        **attributes,
+                        "id": str(uuid.uuid4()),
+                        "uid": str(uuid.uuid4()),
+                        "resource_version": str(uuid.uuid4()),
+                    },
+                }
+            ],
+        }
+        for index in range(MB // 585 + serial)
+    ]
+    content = {"version": 4, "lineage": "bench", "serial": serial, "resources": resources}
+    return json.dumps(content).encode()
+
+
+def renewals(place: Place, jobs: list[ClaimedJob]) -> Costs:
+    """One statement for the leases of a worker whose slots are all in use."""
+    tokens = [job.lease_token for job in jobs]
+
+    def write(connection: Connection) -> None:
+        for _ in range(RENEWALS):
+            renew_leases(connection, tokens=tokens, lease=LEASE)
+
+    spent = _spent(place, write)
+    return {
+        "renewal_ms": spent.processor_s * 1000 / RENEWALS,
+        "renewal_wal_kb": spent.wal_bytes / 1000 / RENEWALS,
+        "renewal_dead": spent.dead / RENEWALS,
+    }
+
+
+def resources(place: Place) -> Costs:
+    """Finish builds with many resources and with none; the difference is the resources'."""
+    table, others = "workspace_resources", "provisioner_job_timings"
+    before = _size(place, table) + _size(place, others)
+    many, none = _finished(place, _result(RESOURCES)), _finished(place, BuildResult())
+    stored = _size(place, table) + _size(place, others) - before
+    count = SLOTS * RESOURCES
+    return {
+        "resource_ms": max(0.0, many.processor_s - none.processor_s) * 1000 / count,
+        "resource_wal_kb": (many.wal_bytes - none.wal_bytes) / 1000 / count,
+        "resource_stored_kb": stored / 1000 / count,
+    }
+
+
+def _finished(place: Place, result: BuildResult) -> Usage:
+    jobs = running_jobs(place)
+    before = read_usage(place)
+    for job in jobs:
+        with place.database.transact() as connection:
+            complete_job(connection, job_id=job.id, lease_token=job.lease_token, result=result)
+    return read_usage(place) - before
+
+
+def _result(count: int) -> BuildResult:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    timing = TimingRow(
+        stage=TimingStage.APPLY,
+        source="kubernetes",
+        action="create",
+        resource="kubernetes_persistent_volume_claim.home",
+        started_at=at,
+        ended_at=at,
+    )
+    return BuildResult(
+        resources=[
+            ResourceRow(type="kubernetes_persistent_volume_claim", name=f"home_{index}")
+            for index in range(count)
+        ],
+        timings=[timing] * (count * TIMINGS),
+    )
+
+
+def deletions(place: Place) -> Costs:
+    """Prune what ``logs`` wrote, as if it were old; then clean up at autovacuum's pace."""
+    _as_replica(
+        place,
+        "UPDATE provisioner_jobs SET completed_at = now() - interval '40 days',"
+        " started_at = now() - interval '40 days' WHERE completed_at IS NULL",
+    )
+    before = read_usage(place)
+    started = time.perf_counter()
+    pruned = prune(place.database, Retention())
+    took = time.perf_counter() - started
+    spent = read_usage(place) - before
+    thousands = pruned.log_lines / 1000
+    return {
+        "prune_ms": took * 1000 / thousands,
+        "prune_wal_kb": spent.wal_bytes / 1000 / thousands,
+        "vacuum_lines": pruned.log_lines / _vacuum_s(place, "provisioner_job_logs"),
+    }
+
+
+def dead_jobs(place: Place, *, count: int = 20_000) -> Costs:
+    """Clean up after updates of many job rows, which are wide and stand in nine indexes."""
+    _vacuum_s(place, "provisioner_jobs")
+    _as_replica(
+        place,
+        "UPDATE provisioner_jobs SET created_at = created_at - interval '1 second'"
+        f" WHERE id IN (SELECT id FROM provisioner_jobs ORDER BY random() LIMIT {count})",
+    )
+    return {"vacuum_rows": count / _vacuum_s(place, "provisioner_jobs")}
+
+
+def _vacuum_s(place: Place, table: str) -> float:
+    with place.database.autocommit() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        # A VACUUM by hand has no pauses unless it is told to take those of autovacuum.
+        connection.execute(text("SET vacuum_cost_delay = '2ms'"))
+        started = time.perf_counter()
+        connection.execute(text(f"VACUUM {table}"))
+        took = time.perf_counter() - started
+        connection.execute(text("RESET vacuum_cost_delay"))
+        connection.execute(text("SET statement_timeout = '30s'"))
+    return took
+
+
+def _as_replica(place: Place, statement: str) -> None:
+    with place.database.transact() as connection:
+        # A trigger refuses changes of finished jobs.
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text(statement))
+
+
+def _spent(place: Place, write: Callable[[Connection], None]) -> Usage:
+    before = read_usage(place)
+    with place.database.autocommit() as connection:
+        write(connection)
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        connection.execute(text("SELECT 1"))
+    return read_usage(place) - before
+
+
+def _size(place: Place, table: str) -> float:
+    with place.database.begin() as session:
+        query = text("SELECT pg_total_relation_size(CAST(:table AS regclass))")
+        return float(session.execute(query, {"table": table}).scalar_one())
