@@ -1,70 +1,371 @@
-"""A program whose parent is killed ends in order: one SIGINT, and somebody who takes its output."""
+"""What the launcher does when somebody dies: its worker, a program, or it itself."""
 
 from __future__ import annotations
 
 import os
+import select
+import signal
+import socket
 import subprocess
 import sys
-import time
+import textwrap
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
+from provisioner import launcher, process
+from provisioner.engine import Interrupt, InterruptReason
+from tests.unit.processes import is_gone, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE_S = 30
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
-# Threads that outlive the one that forked: the kernel hands the child on to each of them.
-PARENT = """
+# Its threads outlive the one that runs a program: signals at its death would come once for each.
+WORKER = """
 import os, signal, sys, threading, time
 from datetime import timedelta
 from pathlib import Path
-from provisioner.engine import Interrupt
+from provisioner.engine import Interrupt, InterruptReason
 from provisioner.process import run
 
 for _ in range(30):
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 
-def die(line):
+interrupt = Interrupt()
+
+def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-run([sys.executable, "-I", "-c", sys.argv[1], sys.argv[2]], cwd=Path("/"), environment={},
-    on_stdout=die, on_stderr=lambda line: None, interrupt=Interrupt(),
-    timeout=timedelta(seconds=50), grace=timedelta(seconds=10))
+def run_program(take):
+    run(sys.argv[1:], cwd=Path.cwd(), environment={"PATH": os.environ["PATH"]},
+        on_stdout=take, on_stderr=print, interrupt=interrupt,
+        timeout=timedelta(minutes=1), grace=timedelta(minutes=1))
 """
+DIE = "run_program(lambda line: die())"
 
 # It dies of a broken pipe, as Go programs do, and tells what it lived to see.
 PROGRAM = """
-import signal, sys, time
+import os, signal, time
 heard = []
+def hear(*_):
+    heard.append(1)
+    os.write(1, b"heard\\n")
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+signal.signal(signal.SIGINT, hear)
 print("ready", flush=True)
 end = time.monotonic() + 1
 while time.monotonic() < end:
     time.sleep(0.01)
 print("x" * 1_000_000, flush=True)
-with open(sys.argv[1] + ".draft", "w") as report:
+with open("draft", "w") as report:
     report.write(str(len(heard)))
-import os
-os.rename(sys.argv[1] + ".draft", sys.argv[1])
+os.rename("draft", "report")
 """
 
 
-def test_a_program_whose_parent_is_killed_hears_one_interrupt_and_can_go_on_writing(
-    tmp_path: Path,
-) -> None:
-    report = tmp_path / "report"
-
-    subprocess.run(
-        [sys.executable, "-c", PARENT, PROGRAM, str(report)],
-        check=False,
+def start_worker(directory: Path, code: str, *program: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER + textwrap.dedent(code), *program],
+        cwd=directory,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        timeout=DEADLINE_S,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
-    end = time.monotonic() + DEADLINE_S
-    while not report.exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert report.read_text() == "1"
+
+def run_until_death(directory: Path, code: str, *program: str) -> None:
+    with start_worker(directory, code, *program) as worker:
+        _, said = worker.communicate(timeout=30)
+    assert (worker.returncode, said) == (-signal.SIGKILL, "")
+
+
+def report(directory: Path) -> str:
+    wait_until((directory / "report").exists)
+    return (directory / "report").read_text()
+
+
+def test_a_program_whose_worker_is_killed_hears_one_interrupt_and_can_go_on_writing(
+    tmp_path: Path,
+) -> None:
+    run_until_death(tmp_path, DIE, sys.executable, "-I", "-c", PROGRAM)
+    assert report(tmp_path) == "1"
+
+
+def test_a_program_that_was_interrupted_hears_no_other_when_the_worker_is_killed(
+    tmp_path: Path,
+) -> None:
+    code = """
+    def take(line):
+        interrupt.request(InterruptReason.CANCEL)
+        if line == "heard\\n":
+            die()
+    run_program(take)
+    """
+    run_until_death(tmp_path, code, sys.executable, "-I", "-c", PROGRAM)
+    assert report(tmp_path) == "1"
+
+
+def test_a_fork_of_the_worker_does_not_hide_its_death(tmp_path: Path) -> None:
+    """A child of a prefork pool outlives its parent for a moment, or longer."""
+    code = """
+    def take(line):
+        child = os.fork()
+        if child == 0:
+            os.close(2)
+            signal.pause()
+        Path("child").write_text(str(child))
+        die()
+    run_program(take)
+    """
+    run_until_death(tmp_path, code, sys.executable, "-I", "-c", PROGRAM)
+    try:
+        assert report(tmp_path) == "1"
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+STUBBORN = """
+trap '' INT
+sleep 600 & echo $! $PPID > pids
+echo ready
+until [ -e go ]; do sleep .01; done
+"""
+
+
+def test_nobody_who_reads_a_killed_workers_errors_waits_for_its_programs(tmp_path: Path) -> None:
+    run_until_death(tmp_path, DIE, "sh", "-c", STUBBORN)
+    (sleep, _) = map(int, (tmp_path / "pids").read_text().split())
+    is_running = not is_gone(sleep)
+    (tmp_path / "go").touch()
+    assert is_running
+
+
+@pytest.mark.parametrize("which", [pytest.param(0, id="its group"), pytest.param(1, id="launcher")])
+def test_what_outlived_the_worker_goes_with_the_last_program(tmp_path: Path, which: int) -> None:
+    run_until_death(tmp_path, DIE, "sh", "-c", STUBBORN)
+    (tmp_path / "go").touch()
+    pid = int((tmp_path / "pids").read_text().split()[which])
+    wait_until(lambda: is_gone(pid))
+
+
+def test_the_launcher_goes_when_the_worker_ends(tmp_path: Path) -> None:
+    with start_worker(
+        tmp_path, "run_program(print)", "sh", "-c", "echo $PPID > launcher"
+    ) as worker:
+        _, said = worker.communicate(timeout=30)
+    pid = int((tmp_path / "launcher").read_text())
+    wait_until(lambda: is_gone(pid))
+    assert said == ""
+
+
+def run(
+    script: str,
+    take: Callable[[str], None],
+    *,
+    cwd: Path = Path("/"),
+    interrupt: Interrupt | None = None,
+    grace: timedelta = timedelta(minutes=1),
+) -> process.Exit:
+    return process.run(
+        ["sh", "-c", script],
+        cwd=cwd,
+        environment=ENVIRONMENT,
+        on_stdout=take,
+        on_stderr=take,
+        interrupt=interrupt or Interrupt(),
+        timeout=timedelta(minutes=1),
+        grace=grace,
+    )
+
+
+def kill_launcher(line: str) -> None:
+    os.kill(int(line.rsplit(maxsplit=1)[-1]), signal.SIGKILL)
+
+
+COUNTING = """
+trap 'n=$((n+1)); echo heard' INT; echo launcher $PPID
+i=0; while [ $i -lt 10 ]; do sleep .05; i=$((i+1)); done; echo $n
+"""
+
+
+def test_a_program_whose_launcher_is_killed_is_interrupted_once_and_read_to_its_end() -> None:
+    said: list[str] = []
+
+    def take(line: str) -> None:
+        said.append(line)
+        if line.startswith("launcher"):
+            kill_launcher(line)
+
+    ended = run(COUNTING, take)
+
+    assert said[1:] == ["heard\n", "1\n"]
+    assert ended == process.Exit(returncode=1, signals=(signal.SIGINT,), is_lost=True)
+
+
+def test_a_program_that_was_interrupted_hears_no_other_when_the_launcher_is_killed() -> None:
+    said: list[str] = []
+    interrupt = Interrupt()
+
+    def take(line: str) -> None:
+        said.append(line)
+        interrupt.request(InterruptReason.CANCEL)
+        if line == "heard\n":
+            kill_launcher(said[0])
+
+    ended = run(COUNTING, take, interrupt=interrupt)
+
+    assert said[1:] == ["heard\n", "1\n"]
+    assert (ended.is_lost, ended.interrupted) == (True, InterruptReason.CANCEL)
+
+
+def test_a_program_that_ignores_the_death_of_its_launcher_is_killed_after_its_grace() -> None:
+    ended = run(
+        "trap '' INT; echo $PPID; exec sleep 600", kill_launcher, grace=timedelta(seconds=0.2)
+    )
+    assert ended.signals == (signal.SIGINT, signal.SIGKILL)
+
+
+def test_the_group_of_a_program_whose_launcher_was_killed_ends_with_it() -> None:
+    said: list[str] = []
+
+    def take(line: str) -> None:
+        said.append(line)
+        kill_launcher(line)
+
+    run("sleep 600 > /dev/null & echo $! $PPID; wait", take)
+    wait_until(lambda: is_gone(int(said[0].split()[0])))
+
+
+@pytest.fixture
+def killed() -> int:
+    """The launcher that this process had; it was killed while it had nothing to do."""
+    said: list[str] = []
+    run("echo $PPID", said.append)
+    pid = int(said[0])
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: is_gone(pid))
+    return pid
+
+
+def test_after_the_death_of_a_launcher_programs_are_started_by_another(killed: int) -> None:
+    assert run("exit 3", print).returncode == 3
+
+
+def test_a_launcher_that_died_is_not_left_as_a_zombie(killed: int) -> None:
+    run("true", print)
+    assert not psutil.pid_exists(killed)
+
+
+class Peer:
+    """Speaks to a launcher of its own, as a worker does."""
+
+    def __init__(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", launcher.__file__],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                env={"SECRET": "of the worker"},
+            )
+
+    def begin(self, length: int) -> socket.socket:
+        """Send the head of an order."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(20)
+        reading, writing = os.pipe()
+        handed = [writing, writing, reading, reading]
+        with theirs:
+            head = launcher.HEAD.pack(length)
+            socket.send_fds(self.socket, [head], [theirs.fileno(), *handed])
+        os.close(reading)
+        os.close(writing)
+        return ours
+
+    def start(self, *command: str) -> socket.socket:
+        order = launcher.pack_order(command, "/", ENVIRONMENT)
+        conversation = self.begin(len(order))
+        conversation.sendall(order)
+        what, _pid = hear(conversation)
+        assert what == launcher.STARTED
+        return conversation
+
+
+def hear(conversation: socket.socket) -> tuple[int, int]:
+    what, number = launcher.REPLY.unpack(conversation.recv(launcher.REPLY.size))
+    return what, number
+
+
+def release(conversation: socket.socket) -> None:
+    with conversation:
+        conversation.sendall(bytes([launcher.RELEASE]))
+        while conversation.recv(launcher.REPLY.size):
+            pass
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    peer = Peer()
+    yield peer
+    peer.socket.close()
+    assert peer.process.wait(timeout=20) == 0
+
+
+def test_an_end_that_nobody_hears_any_more_does_not_end_the_launcher(peer: Peer) -> None:
+    """A worker that is killed with an answer unread resets the conversation."""
+    unheard = peer.start("true")
+    select.select([unheard], [], [], 20)
+    unheard.close()
+    later = peer.start("true")
+    assert hear(later) == (launcher.ENDED, 0)
+    release(later)
+
+
+def test_a_worker_that_dies_before_its_order_is_whole_starts_nothing(peer: Peer) -> None:
+    peer.begin(1_000_000).close()
+    later = peer.start("true")
+    assert hear(later) == (launcher.ENDED, 0)
+    release(later)
+
+
+def test_a_program_that_is_let_go_before_its_end_is_killed(peer: Peer) -> None:
+    with peer.start("sleep", "600") as conversation:
+        conversation.sendall(bytes([launcher.RELEASE]))
+        assert hear(conversation) == (launcher.ENDED, -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_launcher_does_not_end_by_what_stops_a_whole_service(
+    peer: Peer, number: signal.Signals
+) -> None:
+    first = peer.start("true")  # so that it is up
+    peer.process.send_signal(number)
+    later = peer.start("true")
+    assert hear(later) == (launcher.ENDED, 0)
+    release(first)
+    release(later)
+
+
+def test_a_launcher_leads_a_session_of_its_own() -> None:
+    said: list[str] = []
+    run("echo $PPID", said.append)
+    assert os.getsid(int(said[0])) == int(said[0])
+
+
+@LINUX
+def test_a_launcher_has_none_of_the_workers_secrets_in_its_environment() -> None:
+    said: list[str] = []
+    run("echo $PPID", said.append)
+    assert Path(f"/proc/{int(said[0])}/environ").read_bytes() == b""
+
+
+@LINUX
+def test_a_launcher_does_not_stay_in_a_work_directory(tmp_path: Path) -> None:
+    """Recovery takes whoever is in there for a program that still runs."""
+    said: list[str] = []
+    run("echo $PPID", said.append, cwd=tmp_path)
+    assert Path(f"/proc/{int(said[0])}/cwd").readlink() == Path("/")
