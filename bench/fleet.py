@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import queue
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -132,9 +132,7 @@ def play(turns: Sequence[tuple[str, Action, uuid.UUID]]) -> dict[str, list[float
             action(worker)
             times[name].append(time.perf_counter() - started)
 
-    threads = [threading.Thread(target=take) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for taken in [pool.submit(take) for _ in range(THREADS)]:
+            taken.result()
     return times
