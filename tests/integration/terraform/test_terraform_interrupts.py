@@ -98,6 +98,23 @@ def test_a_kill_amid_the_writing_of_the_state_leaves_the_one_before(make_build, 
     assert interrupted.value.state == STATE.encode()
 
 
+def test_an_apply_whose_launcher_is_killed_fails_with_its_state_and_the_reason(
+    make_build, make_fake
+) -> None:
+    fake = make_fake(
+        apply=f"trap 'exit 1' INT; echo '{STATE}' > terraform.tfstate; kill -9 $PPID; "
+        "until [ -e never ]; do sleep 0.01; done"
+    )
+    build = make_build({"main.tf": ""}, fake)
+    with pytest.raises(EngineError) as failed:
+        build.engine.apply(build.context)
+    assert json.loads(failed.value.state)["serial"] == 7
+    assert str(failed.value) == (
+        "terraform apply: the process that watches over it was killed, so it was stopped; "
+        "see whether the worker's host runs out of memory, then start the build again"
+    )
+
+
 def test_an_apply_that_succeeds_in_spite_of_an_interrupt_is_applied(make_build, make_fake) -> None:
     fake = make_fake(
         apply=f"trap 'touch heard' INT; echo go; until [ -e heard ]; do sleep 0.01; done; "
