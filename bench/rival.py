@@ -1,6 +1,6 @@
 """A Procrastinate application to compare with: tasks that do nothing, in a database of their own.
 
-The tasks are coroutines, the kind that its worker runs fastest: others go to threads.
+The tasks are coroutines: its worker runs others in threads.
 """
 
 from __future__ import annotations
