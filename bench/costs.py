@@ -54,7 +54,6 @@ class Costs:
     vacuum_lines: float = cost("deleted log lines that it removes", "1/s")
     redis_connections: float = cost("connections to Redis of an idle worker", "")
     redis_commands: float = cost("Redis commands of an idle worker", "1/min")
-    redis_ms: float = cost("Redis for an idle worker", "ms/min")
     redis_client_kb: float = cost("memory of a connection to Redis", "kB")
     redis_build_commands: float = cost("Redis commands of a build", "")
     redis_build_ms: float = cost("Redis for a build", "ms")

@@ -14,8 +14,12 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from bench import server
+from bench.measure import Result, quantile
 from bench.place import Place
+from bench.rows import analyze, fill_jobs
 from db.enums import ProvisionerType
+from db.progress import build_progress, job_logs
 from db.queue import waiting_work
 from db.workers import register_worker, touch_worker
 from provisioner.recovery import Recoverer
@@ -25,6 +29,11 @@ from worker.settings import Settings
 from worker.sweeper import Sweeper
 
 THREADS = 4
+FLEET = 500  # workers whose minute is played
+FEW, MANY = 10, 1_000  # workers, to tell what grows with their number
+WAITING = 10_000  # jobs, to tell what grows with those
+TURNS = 2_000  # of each chore
+MINUTE_S = 60.0
 SCRAPE_S = 15  # Prometheus's usual interval
 
 Action = Callable[[uuid.UUID], object]
@@ -38,7 +47,130 @@ class Chore:
     action: Action
 
 
-def register(place: Place, count: int) -> list[uuid.UUID]:
+def measure(place: Place, *, watched: Sequence[uuid.UUID]) -> tuple[dict[str, float], list[Result]]:
+    """Return what an idle worker costs and how that grows, and what else was seen.
+
+    Leaves many waiting jobs behind.
+
+    Args:
+        watched: jobs of builds that somebody looks at.
+    """
+    few = _spent_by_chore(place, FEW)
+    played = _minute_of_fleet(place)
+    many = _spent_by_chore(place, MANY)
+    looks = _looks(place, watched)
+    _let_wait(place)
+    waiting = _spent_by_chore(place, MANY)
+    (few_ms, _), (many_ms, wal_kb), (waiting_ms, _) = (
+        _cost_of_minute(place, spent) for spent in (few, many, waiting)
+    )
+    costs = {
+        **looks,
+        "idle_ms": few_ms,
+        "idle_growth_ms": max(0.0, many_ms - few_ms) * 1000 / (MANY - FEW),
+        "idle_backlog_ms": max(0.0, waiting_ms - many_ms) * 1000 / WAITING,
+        "idle_wal_kb": wal_kb,
+    }
+    return costs, [
+        *played,
+        _look_at_queues(f"{FEW} workers", few),
+        _look_at_queues(f"{MANY:,} workers", many),
+        _look_at_queues(f"{MANY:,} workers, {WAITING:,} jobs wait", waiting),
+    ]
+
+
+def _minute_of_fleet(place: Place) -> list[Result]:
+    """Play what 500 idle workers do within a minute, as fast as it goes."""
+    turns = _turns_of_minute(_make_chores(place), _registered(place, FLEET))
+    before = server.read_usage(place)
+    started = time.perf_counter()
+    times = _play(turns)
+    took = time.perf_counter() - started
+    spent = (server.read_usage(place) - before).processor_s
+    return [
+        Result(
+            bench="scale",
+            what=f"{FLEET} idle workers: PostgreSQL",
+            unit="% of a core",
+            ours=spent / MINUTE_S * 100,
+            reach="<= 20",
+        ),
+        Result(
+            bench="scale",
+            what=f"{FLEET} idle workers: their {len(turns):,} turns of a minute, played in",
+            unit="s",
+            ours=took,
+        ),
+        *(
+            Result(
+                bench="scale",
+                what=f"{FLEET} idle workers: {name}, {title}",
+                unit="ms",
+                ours=quantile(each, share) * 1000,
+            )
+            for name, each in times.items()
+            for title, share in (("p50", 0.5), ("p99", 0.99))
+        ),
+    ]
+
+
+def _spent_by_chore(place: Place, count: int) -> dict[str, server.Usage]:
+    """Return what many turns of each chore take while there are ``count`` workers."""
+    workers = _registered(place, count)
+    spent = {}
+    for name, chore in _make_chores(place).items():
+        turns = [(name, chore.action, workers[index % count]) for index in range(TURNS)]
+        before = server.read_usage(place)
+        _play(turns)
+        spent[name] = server.read_usage(place) - before
+    return spent
+
+
+def _cost_of_minute(place: Place, spent: Mapping[str, server.Usage]) -> tuple[float, float]:
+    """Return what a minute of one worker takes: milliseconds, and kB of WAL."""
+    actions = _make_chores(place)
+    return (
+        sum(spent[name].processor_s * 1000 / TURNS * actions[name].per_minute for name in actions),
+        sum(spent[name].wal_bytes / 1000 / TURNS * actions[name].per_minute for name in actions),
+    )
+
+
+def _registered(place: Place, count: int) -> list[uuid.UUID]:
+    workers = _register(place, count)
+    analyze(place)
+    return workers
+
+
+def _looks(place: Place, watched: Sequence[uuid.UUID]) -> dict[str, float]:
+    """Look at builds without new lines, as their watchers do, while there are many workers."""
+
+    def look(job_id: uuid.UUID) -> None:
+        with place.database.begin() as session:
+            build_progress(session, job_id)
+            job_logs(session, job_id=job_id, after=2**62)
+
+    before = server.read_usage(place)
+    _play([("look", look, watched[index % len(watched)]) for index in range(TURNS)])
+    return {"look_ms": (server.read_usage(place) - before).processor_s * 1000 / TURNS}
+
+
+def _look_at_queues(what: str, spent: Mapping[str, server.Usage]) -> Result:
+    return Result(
+        bench="scale",
+        what=f"look at the queues, {what}",
+        unit="ms",
+        ours=spent["doorbells"].processor_s * 1000 / TURNS,
+    )
+
+
+def _let_wait(place: Place) -> None:
+    organization = place.factory.organization()
+    owner = place.factory.user(organization=organization)
+    template = place.factory.template(organization=organization, created_by=owner)
+    fill_jobs(place, WAITING, owner=owner, template=template, pending=True)
+
+
+def _register(place: Place, count: int) -> list[uuid.UUID]:
     """Write the rows of ``count`` live workers that serve the untagged queue."""
     with place.database.begin() as session:
         return [
@@ -55,7 +187,7 @@ def register(place: Place, count: int) -> list[uuid.UUID]:
         ]
 
 
-def chores(place: Place) -> Mapping[str, Chore]:
+def _make_chores(place: Place) -> Mapping[str, Chore]:
     """Return what ``worker.lifecycle`` lets a worker do beside builds, and a scrape."""
     # Not read from the environment: what is measured are the defaults.
     settings = Settings.model_validate({"data_dir": place.data_dir})
@@ -101,7 +233,7 @@ def chores(place: Place) -> Mapping[str, Chore]:
     }
 
 
-def minute(
+def _turns_of_minute(
     actions: Mapping[str, Chore], workers: Sequence[uuid.UUID]
 ) -> list[tuple[str, Action, uuid.UUID]]:
     """Return the turns that the workers take within a minute, in some order."""
@@ -115,7 +247,7 @@ def minute(
     return turns
 
 
-def play(turns: Sequence[tuple[str, Action, uuid.UUID]]) -> dict[str, list[float]]:
+def _play(turns: Sequence[tuple[str, Action, uuid.UUID]]) -> dict[str, list[float]]:
     """Take the turns as fast as a few threads can; return how long each took, by name."""
     waiting: queue.SimpleQueue[tuple[str, Action, uuid.UUID]] = queue.SimpleQueue()
     for turn in turns:

@@ -1,19 +1,21 @@
 """What 10, 100 and 1,000 workers need, computed from what one build and one worker cost.
 
     python -m bench.run --output json scale > build/scale.json
-    python -m bench.growth build/scale.json
+    python -m bench.growth build/scale.json docs/scale.md
 
-The first command measures (see ``bench.benches.scale``), the second one prints the tables of
-``docs/scale.md``. Nothing is measured here: every figure is a product of costs and of a load.
+The first command measures (see ``bench.benches.scale``), the second one writes the tables into the
+page, or prints them when no page is named. Nothing is measured here: every figure is a product of costs and of a load.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import click
 
 from bench.costs import Costs, described, read_costs
 
@@ -21,6 +23,7 @@ SIZES = (10, 100, 1_000)
 DAY_S = 86_400
 SCRAPES_PER_MIN = 4
 BACKLOG = 10_000
+BEGIN, END = "<!-- made by bench.growth -->", "<!-- end -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,7 @@ def need(costs: Costs, load: Load, workers: int) -> Need:
     idle = workers / 60
     build_kb = costs.build_stored_kb + load.resources * costs.resource_stored_kb
     written = costs.build_transactions + load.batches + load.checkpoints
+    commands = idle * costs.redis_commands + builds * costs.redis_build_commands
     rows, chunks = _dead(costs, load, workers)
     return Need(
         builds=builds,
@@ -109,8 +113,8 @@ def need(costs: Costs, load: Load, workers: int) -> Need:
         states_gb=day * load.states_days * load.state_mb * costs.state_stored_kb / 1e6,
         wal_gb_day=_wal_of_a_day(costs, load, wal, lines),
         redis_connections=workers * costs.redis_connections,
-        redis_commands=idle * costs.redis_commands + builds * costs.redis_build_commands,
-        redis_cores=(idle * costs.redis_ms + builds * costs.redis_build_ms) / 1000,
+        redis_commands=commands,
+        redis_cores=commands * costs.redis_build_ms / costs.redis_build_commands / 1000,
         redis_mb=workers * costs.redis_connections * costs.redis_client_kb / 1000,
     )
 
@@ -214,7 +218,7 @@ def report(costs: Costs, loads: Sequence[Load] = (USUAL, HEAVY)) -> Iterator[str
     """Yield the lines of Markdown that ``docs/scale.md`` shows."""
     yield from ("| cost | figure |", "| --- | ---: |")
     for name, (what, unit) in described().items():
-        yield f"| {what} | {figure(getattr(costs, name))} {unit} |".replace("  |", " |")
+        yield f"| {what} | {with_unit(getattr(costs, name), unit)} |"
     for load in loads:
         needs = [need(costs, load, size) for size in SIZES]
         yield from ("", f"Load *{load.name}*:", "")
@@ -233,6 +237,20 @@ def figure(value: float) -> str:
     return f"{value:.2g}" if value >= 0.01 or value == 0 else "< 0.01"
 
 
+def with_unit(value: float, unit: str) -> str:
+    """Return a figure with its unit; 50/min for one that counts by the minute."""
+    return figure(value) + (unit[1:] if unit.startswith("1/") else f" {unit}" if unit else "")
+
+
+def seen(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what else the bench ``scale`` saw, as it stands."""
+    costs = {what for what, _ in described().values()}
+    yield from ("", "Seen beside the costs:", "", "| | |", "| --- | ---: |")
+    for row in results:
+        if row["bench"] == "scale" and row["what"] not in costs:
+            yield f"| {row['what']} | {with_unit(row['ours'], row['unit'])} |"
+
+
 def _row(line: Line, needs: Sequence[Need]) -> str:
     shown = []
     for entry in needs:
@@ -247,16 +265,33 @@ def _parts(title: str, parts: Sequence[Mapping[str, float]]) -> Iterator[str]:
         yield f"| {title} {name} | {' | '.join(figure(part[name]) for part in parts)} |"
 
 
-def main() -> None:
-    """Print the tables for the costs in the file that is named."""
-    if len(sys.argv) != 2:
-        sys.exit("Usage: python -m bench.growth FILE, as `bench.run --output json scale` wrote it")
-    results = json.loads(Path(sys.argv[1]).read_text())
+def put_between(page: str, tables: str) -> str:
+    """Return the page with ``tables`` in place of what stood between the two marks.
+
+    Raises:
+        ValueError: the page lacks a mark.
+    """
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page must have the lines {BEGIN} and {END}")
+    return f"{head}{begin}\n\n{tables}\n\n{end}{tail}"
+
+
+@click.command()
+@click.argument("measured", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("page", required=False, type=click.Path(path_type=Path, exists=True))
+def main(measured: Path, page: Path | None) -> None:
+    """Compute from what is MEASURED; write it into PAGE, or print it."""
     try:
-        costs = read_costs(results)
+        results = json.loads(measured.read_text())
+        tables = "\n".join((*report(read_costs(results)), *seen(results)))
+        if page is not None:
+            page.write_text(put_between(page.read_text(), tables))
     except ValueError as error:
-        sys.exit(str(error))
-    print("\n".join(report(costs)))
+        raise click.ClickException(str(error)) from error
+    if page is None:
+        click.echo(tables)
 
 
 if __name__ == "__main__":

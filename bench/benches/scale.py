@@ -18,12 +18,10 @@ from bench import fleet, server, writes
 from bench.benches.claim import CLAIMERS, CLAIMS, _claim_concurrently
 from bench.benches.throughput import BUILDS, make_workspaces, unfinished
 from bench.costs import described
-from bench.measure import Result, quantile
+from bench.measure import Result
 from bench.place import Place, wait_until
 from bench.rows import analyze, fill_jobs
 from db.enums import Transition
-from db.progress import build_progress, job_logs
-from db.transitions import ClaimedJob
 from db.workspaces import insert_build
 from worker.app import app, configure_broker
 from worker.doorbell import ring_with
@@ -32,10 +30,6 @@ SLOTS = 8
 MINUTE_S = 60.0
 ROUNDS = 4  # of builds
 STORED = 100_000  # builds, when the table is to be large
-WAITING = 10_000
-FLEET = 500  # simulated workers
-FEW, MANY = 10, 1_000  # workers, to tell what grows with their number
-TURNS = 2_000  # of each chore
 
 # What is telling of each statement of an idle worker, as the log of PostgreSQL shows it.
 KINDS: Mapping[str, str] = {
@@ -46,6 +40,8 @@ KINDS: Mapping[str, str] = {
     "watchdog": "AS claimable",
     "pruner": "SELECT id\n\t            FROM provisioner_daemons",
 }
+# What is no statement of its own, and what turns the log on and off.
+NOT_THEIRS = ("BEGIN", "COMMIT", "ROLLBACK", "ALTER SYSTEM", "SELECT pg_reload_conf")
 LOGGED = re.compile(r"LOG:  (?:statement|execute [^:]+): ")
 
 Costs = dict[str, float]
@@ -53,40 +49,35 @@ Costs = dict[str, float]
 
 def run(place: Place, rounds: int = ROUNDS) -> list[Result]:
     configure_broker(app, place.redis_url)
-    costs: Costs = {}
     clients = len(_clients(place))
-    quiet = _redis_alone(place)
     with place.worker(concurrency=SLOTS):
-        idle, kinds = _idle(place, clients, quiet)
-        costs |= idle
+        costs, kinds = _idle(place, clients)
         costs |= _builds(place, rounds)
     jobs = writes.running_jobs(place)
     costs |= writes.logs(place, jobs)
     costs |= writes.states(place, jobs)
     costs |= writes.renewals(place, jobs)
     costs |= writes.resources(place)
-    few, _ = _chores(place, FEW)
-    simulated = _minute_of_fleet(place)
-    many, wal_kb = _chores(place, MANY)
-    costs |= _looks(place, jobs)
     costs |= writes.deletions(place)
     costs |= writes.dead_jobs(place)
-    growth = max(0.0, many - few) * 1000 / (MANY - FEW)
-    costs |= {"idle_ms": few, "idle_growth_ms": growth, "idle_wal_kb": wal_kb}
-    costs |= _with_backlog(place, many)
-    units = described()
+    of_fleet, seen = fleet.measure(place, watched=[job.id for job in jobs])
+    costs |= of_fleet | _claims(place)
     return [
-        *(_result(units[name][0], units[name][1], costs[name]) for name in units),
-        *simulated,
-        *(_result(f"statements of an idle worker: {name}", "1/min", n) for name, n in kinds),
+        *(
+            Result(bench="scale", what=what, unit=unit, ours=costs[name])
+            for name, (what, unit) in described().items()
+        ),
+        *seen,
+        *(
+            Result(
+                bench="scale", what=f"statements of an idle worker: {kind}", unit="1/min", ours=n
+            )
+            for kind, n in kinds
+        ),
     ]
 
 
-def _result(what: str, unit: str, figure: float) -> Result:
-    return Result(bench="scale", what=what, unit=unit, ours=figure)
-
-
-def _idle(place: Place, clients: int, quiet_s: float) -> tuple[Costs, list[tuple[str, int]]]:
+def _idle(place: Place, clients: int) -> tuple[Costs, list[tuple[str, int]]]:
     """Record what a real worker sends within a minute in which nothing happens."""
     time.sleep(server.FLUSH_S)  # the start is not what is asked
     log = place.data_dir / "embedded/servers/postgresql.log"
@@ -106,17 +97,8 @@ def _idle(place: Place, clients: int, quiet_s: float) -> tuple[Costs, list[tuple
         "connection_mb": server.private_mb(place),
         "redis_connections": len(theirs) - clients,
         "redis_commands": spent.redis_commands,
-        "redis_ms": max(0.0, spent.redis_processor_s - quiet_s) * 1000,
         "redis_client_kb": sum(int(c["tot-mem"]) for c in theirs) / len(theirs) / 1000,
     }, kinds
-
-
-def _redis_alone(place: Place) -> float:
-    """Return the processor time that Redis takes in a minute without any worker."""
-    before = server.read_usage(place)
-    time.sleep(server.FLUSH_S)
-    spent = server.read_usage(place) - before
-    return spent.redis_processor_s * MINUTE_S / server.FLUSH_S
 
 
 def _log_statements(place: Place, which: str) -> None:
@@ -126,11 +108,11 @@ def _log_statements(place: Place, which: str) -> None:
 
 
 def _kinds(logged: str) -> list[tuple[str, int]]:
-    """Count the statements by kind; BEGIN and COMMIT are no statements of ours."""
+    """Count the statements by kind."""
     counts: Counter[str] = Counter()
     for statement in LOGGED.split(logged)[1:]:
         found = (kind for kind, telling in KINDS.items() if telling in statement)
-        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+        if not statement.startswith(NOT_THEIRS):
             counts[next(found, "other")] += 1
     return counts.most_common()
 
@@ -210,68 +192,7 @@ def _stored(place: Place) -> float:
         return float(session.execute(text(query)).scalar_one())
 
 
-def _looks(place: Place, jobs: Sequence[ClaimedJob]) -> Costs:
-    """A watcher's look at a running build, with no new line, while there are many workers."""
-
-    def look(job_id: uuid.UUID) -> None:
-        with place.database.begin() as session:
-            build_progress(session, job_id)
-            job_logs(session, job_id=job_id, after=2**62)
-
-    before = server.read_usage(place)
-    fleet.play([("look", look, jobs[index % SLOTS].id) for index in range(TURNS)])
-    return {"look_ms": (server.read_usage(place) - before).processor_s * 1000 / TURNS}
-
-
-def _minute_of_fleet(place: Place) -> list[Result]:
-    """Play what 500 idle workers do within a minute, as fast as it goes."""
-    turns = fleet.minute(fleet.chores(place), _registered(place, FLEET))
-    before = server.read_usage(place)
-    started = time.perf_counter()
-    times = fleet.play(turns)
-    took = time.perf_counter() - started
-    spent = (server.read_usage(place) - before).processor_s
-    return [
-        _result(f"{FLEET} idle workers: PostgreSQL", "% of a core", spent / MINUTE_S * 100),
-        _result(f"{FLEET} idle workers: a minute of them, played in", "s", took),
-        *(
-            _result(f"{FLEET} idle workers: {name}, {title}", "ms", quantile(each, share) * 1000)
-            for name, each in times.items()
-            for title, share in (("p50", 0.5), ("p99", 0.99))
-        ),
-    ]
-
-
-def _chores(place: Place, count: int) -> tuple[float, float]:
-    """Return what a minute of one of ``count`` workers takes: milliseconds, and kB of WAL."""
-    workers = _registered(place, count)
-    milliseconds = wal_kb = 0.0
-    for name, chore in fleet.chores(place).items():
-        turns = [(name, chore.action, workers[index % count]) for index in range(TURNS)]
-        before = server.read_usage(place)
-        fleet.play(turns)
-        spent = server.read_usage(place) - before
-        milliseconds += spent.processor_s * 1000 / TURNS * chore.per_minute
-        wal_kb += spent.wal_bytes / 1000 / TURNS * chore.per_minute
-    return milliseconds, wal_kb
-
-
-def _registered(place: Place, count: int) -> list[uuid.UUID]:
-    workers = fleet.register(place, count)
-    analyze(place)
-    return workers
-
-
-def _with_backlog(place: Place, without: float) -> Costs:
-    """Let many jobs wait: what that adds to a worker's minute, and how fast they are claimed."""
-    organization = place.factory.organization()
-    owner = place.factory.user(organization=organization)
-    template = place.factory.template(organization=organization, created_by=owner)
-    fill_jobs(place, WAITING, owner=owner, template=template, pending=True)
-    waiting, _ = _chores(place, MANY)
+def _claims(place: Place) -> Costs:
     started = time.perf_counter()
     _claim_concurrently(place)
-    return {
-        "idle_backlog_ms": max(0.0, waiting - without) * 1000 / WAITING,
-        "claims": CLAIMERS * CLAIMS / (time.perf_counter() - started),
-    }
+    return {"claims": CLAIMERS * CLAIMS / (time.perf_counter() - started)}

@@ -7,7 +7,22 @@ from dataclasses import replace
 import pytest
 
 from bench.costs import Costs, described, read_costs
-from bench.growth import HEAVY, LINES, SIZES, USUAL, Line, Need, figure, need, report
+from bench.growth import (
+    BEGIN,
+    END,
+    HEAVY,
+    LINES,
+    SIZES,
+    USUAL,
+    Line,
+    Need,
+    figure,
+    need,
+    put_between,
+    report,
+    seen,
+    with_unit,
+)
 
 ONES = Costs(**dict.fromkeys(described(), 1.0))
 
@@ -102,3 +117,32 @@ def test_every_line_of_the_table_says_something_of_each_size(line: Line) -> None
     needs: list[Need] = [need(ONES, USUAL, size) for size in SIZES]
 
     assert all(line.show(entry) > 0 for entry in needs)
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown"),
+    [("1/min", "50/min"), ("ms", "50 ms"), ("", "50")],
+    ids=["rate", "ms", "none"],
+)
+def test_a_rate_is_shown_as_one(unit: str, shown: str) -> None:
+    assert with_unit(50, unit) == shown
+
+
+def test_what_is_no_cost_is_listed_as_it_was_seen() -> None:
+    other = {"bench": "scale", "what": "500 idle workers: PostgreSQL", "unit": "%", "ours": 9.5}
+
+    rows = [line for line in seen([*measured(), other]) if "idle workers" in line]
+
+    assert rows == ["| 500 idle workers: PostgreSQL | 9.5 % |"]
+
+
+def test_the_tables_of_a_page_are_replaced_between_its_marks() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+
+    assert put_between(page, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, END], ids=["no mark", "no end", "no begin"])
+def test_a_page_without_both_marks_is_refused(page: str) -> None:
+    with pytest.raises(ValueError, match="must have the lines"):
+        put_between(page, "new")
