@@ -1,6 +1,6 @@
 """Recover what a lost worker left on disk: the newest state of its build.
 
-When a worker dies, its Terraform gets SIGINT from the kernel and ends cleanly, after the last
+When a worker dies, its Terraform gets SIGINT from the launcher and ends cleanly, after the last
 checkpoint. Its state file is then newer than the stored state, and every worker on the host
 looks for such directories, at its start and again every few seconds. While the orphaned
 Terraform still works, the lease is kept alive, so that no later build starts from a state that

@@ -71,8 +71,9 @@ def _pss(process: psutil.Process) -> int:
 
 
 def _cpu(worker: psutil.Process) -> float:
-    times = worker.cpu_times()
-    return times.user + times.system + times.children_user + times.children_system
+    # The Terraforms that have ended count for the launcher, whose children they are.
+    times = [process.cpu_times() for process in (worker, *worker.children())]
+    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
 def _stored(place: Place) -> int:
