@@ -62,10 +62,13 @@ def main() -> None:
 
 def _close_inherited() -> None:
     """Close what the worker has from its own parent; to Python's descriptors exec did it."""
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 -- pathlib takes longer than all of this
-        if int(name) > 2:
+    names = []
+    with suppress(OSError):  # no /proc: such descriptors are rare enough
+        names = os.listdir("/dev/fd")  # noqa: PTH208 -- pathlib takes longer than all of this
+    for descriptor in map(int, names):
+        if descriptor > 2:
             with suppress(OSError):  # that of the listing itself
-                os.close(int(name))
+                os.close(descriptor)
 
 
 class Program:
