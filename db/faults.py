@@ -42,7 +42,6 @@ POINTS = frozenset(
         "checkpoint.begin",
         "checkpoint.committed",
         "finish.begin",
-        "finish.written",
         "finish.committed",
         "enqueue.committed",
     }

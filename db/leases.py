@@ -64,7 +64,7 @@ def renew_leases(
             RETURNING leases.token, job.canceled_at IS NOT NULL AS cancel_requested
         """),
         {"tokens": list(tokens), "lease": lease},
-    )
+    ).all()
     return [RenewedLease(**row._asdict()) for row in rows]
 
 

@@ -32,12 +32,13 @@ def is_outage(error: BaseException) -> bool:
     """Return whether the same statement may well succeed later."""
     if isinstance(error, PoolTimeoutError):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated or isinstance(error.orig, PASSING):
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    answer = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(answer, PASSING):
         return True
     # Without an SQLSTATE the server never answered: refused, cut, timed out.
-    return isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None
+    return isinstance(answer, psycopg.OperationalError) and answer.sqlstate is None
 
 
 def retry_outage(

@@ -140,8 +140,8 @@ def is_pruner(session: Executor, *, worker_id: uuid.UUID) -> bool:
             LIMIT 1
         """),
         {"stale": STALE_AFTER},
-    ).scalar_one_or_none()
-    return first == worker_id
+    ).first()
+    return first is not None and first.id == worker_id
 
 
 def _bounds(connection: Connection, retention: Retention) -> _Bounds:

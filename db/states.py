@@ -48,8 +48,9 @@ REPLACE_STATE = """
         state_serial = :serial,
         checkpoint_at = now(),
         updated_at = now()
-    WHERE job_id = :job_id
-      AND (provisioner_state IS NULL OR (state_lineage = :lineage AND state_serial <= :serial))
+"""
+IS_NOT_OLDER = """
+    (provisioner_state IS NULL OR (state_lineage = :lineage AND state_serial <= :serial))
 """
 STORE_STATE = sql(f"""
     WITH held AS (
@@ -59,7 +60,7 @@ STORE_STATE = sql(f"""
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
         FOR SHARE
     ), replaced AS (
-        {REPLACE_STATE} AND EXISTS (SELECT 1 FROM held)
+        {REPLACE_STATE} WHERE job_id = (SELECT id FROM held) AND {IS_NOT_OLDER}
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM held) AS held, (SELECT count(*) FROM replaced) AS replaced
@@ -77,7 +78,7 @@ def store_state(
         LeaseLostError: the token is no longer the job's.
     """
     row = session.execute(
-        STORE_STATE, {"job_id": job_id, "lease_token": lease_token, **_columns(state)}
+        STORE_STATE, {"job_id": job_id, "lease_token": lease_token, **state_parameters(state)}
     ).one()
     if not row.held:
         raise LeaseLostError(job_id)
@@ -125,19 +126,23 @@ def store_recovered_state(session: Executor, *, job_id: uuid.UUID, state: State)
     ).all()
     if any(row.begun for row in later):
         return RecoveredState.KEPT
-    stored = replace_state(session, job_id=job_id, state=state)
+    stored = _replace_state(session, job_id=job_id, state=state)
     for row in later:
-        replace_state(session, job_id=row.job_id, state=state)
+        _replace_state(session, job_id=row.job_id, state=state)
     return RecoveredState.STORED if stored else RecoveredState.SETTLED
 
 
-def replace_state(session: Executor, *, job_id: uuid.UUID, state: State) -> bool:
+def state_parameters(state: State | None) -> dict[str, object]:
+    """Return the parameters of ``REPLACE_STATE`` and ``IS_NOT_OLDER``."""
+    if state is None:
+        return {"data": None, "lineage": None, "serial": None}
+    return {"data": state.data, "lineage": state.lineage, "serial": state.serial}
+
+
+def _replace_state(session: Executor, *, job_id: uuid.UUID, state: State) -> bool:
     """Write the state on the job's build unless it is older. The caller guards who may write."""
     row = session.execute(
-        sql(f"{REPLACE_STATE} RETURNING 1"), {"job_id": job_id, **_columns(state)}
+        sql(f"{REPLACE_STATE} WHERE job_id = :job_id AND {IS_NOT_OLDER} RETURNING 1"),
+        {"job_id": job_id, **state_parameters(state)},
     )
     return row.first() is not None
-
-
-def _columns(state: State) -> dict[str, object]:
-    return {"data": state.data, "lineage": state.lineage, "serial": state.serial}

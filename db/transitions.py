@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import TextClause
+
 from db.engine import Executor, sql
 from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage
 from db.errors import ConflictError, LeaseLostError, NotFoundError
-from db.results import BuildResult, FinishedBuild, store_result
+from db.results import STORE_RESULT, BuildResult, result_parameters
 from db.texts import storable
 
 LEGAL_MOVES: Mapping[str, frozenset[tuple[JobStatus, JobStatus]]] = {
@@ -38,6 +40,33 @@ LEGAL_MOVES: Mapping[str, frozenset[tuple[JobStatus, JobStatus]]] = {
     ),
     "expire": frozenset({(JobStatus.PENDING, JobStatus.FAILED)}),
 }
+
+
+def _finish_statement(changes: str) -> TextClause:
+    return sql(f"""
+        WITH finished AS (
+            UPDATE provisioner_jobs
+            SET completed_at = now(), updated_at = now() {changes}
+            RETURNING id
+        ), released AS (
+            DELETE FROM leases USING finished WHERE leases.job_id = finished.id
+        ), {STORE_RESULT}
+        SELECT 1 FROM finished
+    """)  # noqa: S608 - made of constants
+
+
+COMPLETE = _finish_statement("""
+    , canceled_at = NULL
+    WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+""")
+FINISH_CANCEL = _finish_statement("""
+    WHERE id = :job_id AND lease_token = :lease_token
+      AND completed_at IS NULL AND canceled_at IS NOT NULL
+""")
+FAIL = _finish_statement("""
+    , error = :error, error_code = :error_code, failure_reason = :reason
+    WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,17 +246,13 @@ def complete_job(
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    build = _finish(
+    _finish(
         session,
-        """
-        , canceled_at = NULL
-        WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-        """,
+        COMPLETE,
         job_id=job_id,
         lease_token=lease_token,
+        **result_parameters(result, succeeded=True),
     )
-    if build is not None:
-        store_result(session, job_id=job_id, build=build, result=result, succeeded=True)
 
 
 def finish_cancel_job(
@@ -238,17 +263,13 @@ def finish_cancel_job(
     Raises:
         LeaseLostError: the token is no longer the job's, or no cancel was requested.
     """
-    build = _finish(
+    _finish(
         session,
-        """
-        WHERE id = :job_id AND lease_token = :lease_token
-          AND completed_at IS NULL AND canceled_at IS NOT NULL
-        """,
+        FINISH_CANCEL,
         job_id=job_id,
         lease_token=lease_token,
+        **result_parameters(result, succeeded=False),
     )
-    if build is not None:
-        store_result(session, job_id=job_id, build=build, result=result, succeeded=False)
 
 
 def fail_job(
@@ -267,19 +288,14 @@ def fail_job(
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    build = _finish(
+    return _finish(
         session,
-        """
-        , error = :error, error_code = :error_code, failure_reason = :reason
-        WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-        """,
+        FAIL,
         job_id=job_id,
         lease_token=lease_token,
         **_failure_columns(failure),
+        **result_parameters(result, succeeded=False),
     )
-    if build is not None:
-        store_result(session, job_id=job_id, build=build, result=result, succeeded=False)
-    return build is not None
 
 
 def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> bool:
@@ -299,37 +315,22 @@ def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> boo
 
 def _finish(
     session: Executor,
-    changes: str,
+    statement: TextClause,
     *,
     job_id: uuid.UUID,
     lease_token: uuid.UUID,
     **parameters: object,
-) -> FinishedBuild | None:
-    """Finish the job if the lease is held, give the lease up, and return whose build it was.
+) -> bool:
+    """Finish the job with its result if the lease is held, and give the lease up.
 
-    Returns None when this very attempt has already finished the job: the answer to its COMMIT
+    Returns False when this very attempt has already finished the job: the answer to its COMMIT
     was lost.
     """
     key = {"job_id": job_id, "lease_token": lease_token}
-    row = session.execute(
-        sql(f"""
-            WITH finished AS (
-                UPDATE provisioner_jobs
-                SET completed_at = now(), updated_at = now() {changes}
-                RETURNING id
-            ), released AS (
-                DELETE FROM leases USING finished WHERE leases.job_id = finished.id
-            )
-            SELECT build.workspace_id, build.transition::text
-            FROM finished
-            LEFT JOIN workspace_builds AS build ON build.job_id = finished.id
-        """),  # noqa: S608 - made of constants
-        {**key, **parameters},
-    ).one_or_none()
-    if row is not None:
-        return FinishedBuild(**row._asdict())
+    if session.execute(statement, {**key, **parameters}).first() is not None:
+        return True
     if _finished_by(session, key):
-        return None
+        return False
     raise LeaseLostError(job_id)
 
 

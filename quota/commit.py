@@ -14,9 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
+from db.connection import PlainConnection
 from db.engine import Database, sql
 from db.errors import LeaseLostError
 from db.faults import fault_point
@@ -53,25 +52,34 @@ OPEN_ACCOUNT = sql("""
     ON CONFLICT DO NOTHING
 """)
 # The account comes before the job in lock order; nothing else takes both.
-READ_FIGURES = sql(f"""
+DECIDE = sql(f"""
     WITH held AS (
         UPDATE provisioner_jobs
         SET stage = 'commit_quota', updated_at = now()
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
         RETURNING id
+    ), figures AS MATERIALIZED (
+        SELECT ({ALLOWANCE}) AS budget, ({CONSUMPTION}) AS consumed
+        FROM held
+    ), decision AS MATERIALIZED (
+        SELECT budget, consumed,
+               consumed + :daily_cost <= budget
+                   OR coalesce(:daily_cost < CAST(:previous_cost AS integer), false)
+                   OR :daily_cost = 0 AS ok
+        FROM figures
+    ), written AS (
+        UPDATE workspace_builds
+        SET daily_cost = CASE WHEN decision.ok THEN :daily_cost ELSE 0 END,
+            quota_budget = decision.budget,
+            quota_credits_consumed =
+                decision.consumed + CASE WHEN decision.ok THEN :daily_cost ELSE 0 END,
+            updated_at = now()
+        FROM decision
+        WHERE workspace_builds.id = :without_build
+        RETURNING ok, quota_budget AS budget, quota_credits_consumed AS credits_consumed
     )
-    SELECT (SELECT count(*) FROM held) AS held,
-           ({ALLOWANCE}) AS budget,
-           ({CONSUMPTION}) AS consumed
+    SELECT ok, budget, credits_consumed FROM written
 """)  # noqa: S608 - made of constants
-WRITE_DECISION = sql("""
-    UPDATE workspace_builds
-    SET daily_cost = CASE WHEN :ok THEN :daily_cost ELSE 0 END,
-        quota_budget = :budget,
-        quota_credits_consumed = :credits_consumed,
-        updated_at = now()
-    WHERE id = :build_id
-""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,52 +126,37 @@ def commit_quota(
         raise CostError(f"a daily cost is a whole number from 0 to {MAX_COST}, not {daily_cost!r}")
     while True:
         try:
-            with database.transact() as connection:
+            with database.autocommit() as connection:
                 return _decide(connection, job_id, daily_cost, lease_token)
-        except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
-                raise
+        except LockNotAvailable:
             on_wait()
 
 
 def _decide(
-    connection: Connection, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
+    connection: PlainConnection, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
 ) -> QuotaDecision:
-    account = _lock_account(connection, job_id)
-    fault_point("commit_quota.locked")
-    figures = connection.execute(
-        READ_FIGURES,
-        {
-            "job_id": job_id,
-            "lease_token": lease_token,
-            "organization_id": account.organization_id,
-            "owner_id": account.owner_id,
-            "without_build": account.build_id,
-        },
-    ).one()
-    if not figures.held:
+    with connection.transaction():
+        account = _lock_account(connection, job_id)
+        fault_point("commit_quota.locked")
+        decided = connection.execute(
+            DECIDE,
+            {
+                "job_id": job_id,
+                "lease_token": lease_token,
+                "organization_id": account.organization_id,
+                "owner_id": account.owner_id,
+                "without_build": account.build_id,
+                "previous_cost": account.previous_cost,
+                "daily_cost": daily_cost,
+            },
+        )
+    row = decided.one_or_none()
+    if row is None:
         raise LeaseLostError(job_id)
-    is_cheaper = account.previous_cost is not None and daily_cost < account.previous_cost
-    ok = figures.consumed + daily_cost <= figures.budget or is_cheaper or daily_cost == 0
-    decision = QuotaDecision(
-        ok=ok,
-        budget=figures.budget,
-        credits_consumed=figures.consumed + daily_cost if ok else figures.consumed,
-    )
-    connection.execute(
-        WRITE_DECISION,
-        {
-            "build_id": account.build_id,
-            "ok": decision.ok,
-            "daily_cost": daily_cost,
-            "budget": decision.budget,
-            "credits_consumed": decision.credits_consumed,
-        },
-    )
-    return decision
+    return QuotaDecision(**row._asdict())
 
 
-def _lock_account(connection: Connection, job_id: uuid.UUID) -> _Account:
+def _lock_account(connection: PlainConnection, job_id: uuid.UUID) -> _Account:
     key = {"job_id": job_id}
     row = connection.execute(LOCK_ACCOUNT, key).one_or_none()
     if row is None:

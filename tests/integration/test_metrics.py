@@ -317,7 +317,6 @@ def test_the_outage_of_these_tests_is_one():
 def away(database: Database, *, at: int) -> OutageDatabase:
     return OutageDatabase(
         engine=database.engine,
-        autocommit_engine=database.autocommit_engine,
         sessions=database.sessions,
         away_at=at,
     )

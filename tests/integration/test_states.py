@@ -112,9 +112,9 @@ def test_the_build_that_is_run_reads_its_state(factory: Factory) -> None:
     workspace = factory.any_workspace()
     factory.finished_build(workspace, result=BuildResult(state=state(5)))
     job = factory.running_build(workspace)
-    with factory.database.begin() as session:
+    with factory.database.autocommit() as connection:
         loaded = load_build(
-            session, job_id=job.id, lease_token=job.lease_token, archives=ArchiveCache()
+            connection, job_id=job.id, lease_token=job.lease_token, archives=ArchiveCache()
         )
     assert loaded.state == b"one 5"
 
@@ -190,11 +190,11 @@ def test_a_build_that_begins_meanwhile_reads_the_recovered_state(factory: Factor
     def begin() -> bytes | None:
         claimed = factory.claim()
         assert claimed is not None
-        with factory.database.begin() as session:
-            session.execute(text("SET LOCAL application_name = 'beginner'"))
+        with factory.database.autocommit() as connection:
+            connection.execute(text("SET application_name = 'beginner'"))
             begun.set()
             return load_build(
-                session,
+                connection,
                 job_id=claimed.id,
                 lease_token=claimed.lease_token,
                 archives=ArchiveCache(),
@@ -227,5 +227,5 @@ def wait_until_blocked(factory: Factory, name: str) -> None:
 
 def test_a_build_is_read_by_whoever_holds_it_alone(factory: Factory) -> None:
     job = factory.running_build(stage=Stage.SET_UP)
-    with factory.database.begin() as session, pytest.raises(LeaseLostError):
-        load_build(session, job_id=job.id, lease_token=uuid.uuid4(), archives=ArchiveCache())
+    with factory.database.autocommit() as connection, pytest.raises(LeaseLostError):
+        load_build(connection, job_id=job.id, lease_token=uuid.uuid4(), archives=ArchiveCache())

@@ -37,7 +37,7 @@ BEFORE_APPLY = (
     "commit_quota.end",
 )
 CHECKPOINTS = ("checkpoint.begin", "checkpoint.committed")
-IN_APPLY = ("apply.begin", *CHECKPOINTS, "apply.end", "finish.begin", "finish.written")
+IN_APPLY = ("apply.begin", *CHECKPOINTS, "apply.end", "finish.begin")
 AFTERWARDS = ("finish.committed",)
 KINDS: Mapping[str, Mapping[str, str] | None] = {
     # A machine's provider takes seconds to start: only where there is something to lose.

