@@ -37,7 +37,7 @@ from provisioner.endings import (
 from provisioner.engine import Engine, Interrupt, InterruptReason
 from provisioner.events import BuildEvents, NoEvents
 from provisioner.failures import FailedJob, failed_workspace_build
-from provisioner.logbuffer import LogBuffer, StoreLogs
+from provisioner.logbuffer import FlushStarter, LogBuffer, StoreLogs
 from provisioner.steps import STEPS, Build, BuildSettings, Key, Step
 from provisioner.tracing import AttemptTrace, NoTrace, Tracer
 from provisioner.workdir import create_work_directory
@@ -88,6 +88,7 @@ class Runner:
         self._events = events or NoEvents()
         self._tracer = tracer or NoTrace()
         self._archives = ArchiveCache()
+        self._flush_starter = FlushStarter()
 
     def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
         """Run the job's steps and record how it ended; a failed build is an outcome, no error.
@@ -102,7 +103,11 @@ class Runner:
 
     def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Outcome:
         started = time.monotonic()
-        logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
+        logs = LogBuffer(
+            self._store_logs(job, interrupt),
+            stored_bytes=job.logs_length,
+            starter=self._flush_starter,
+        )
         build, ending = None, None
         try:
             build = self._build(job, interrupt, logs, trace)

@@ -74,9 +74,15 @@ class WorkDirectory:
 
         The lease goes last, so that whoever dies in between leaves something that can be found.
         """
-        for entry in (self.template, self.home):
-            shutil.rmtree(entry, ignore_errors=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self.template, ignore_errors=True)
+        try:
+            # What most builds leave: 0.1 ms less than to walk through it.
+            self.home.rmdir()
+            (self.path / LEASE_FILE).unlink()
+            self.path.rmdir()
+        except OSError:
+            shutil.rmtree(self.home, ignore_errors=True)
+            shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
 
