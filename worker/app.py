@@ -98,7 +98,7 @@ lifecycle.connect(app)
 
 @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def run_next_build(queue: str) -> None:
-    """Claim and run the best job that waits in ``queue``."""
+    """Claim and run the best job that waits in ``queue``, and a few more if they are short."""
     if app.runtime is None:
         raise RuntimeError("this process runs no builds: it was not started as a worker")
-    app.runtime.dispatcher.run_next_build(queue)
+    app.runtime.dispatcher.answer_doorbell(queue)

