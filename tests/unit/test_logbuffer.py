@@ -12,7 +12,7 @@ from db.enums import LogLevel, LogSource, Stage
 from db.errors import LeaseLostError
 from db.logs import LINE_LIMIT, LogRow, logs_size
 from db.models import LOG_LIMIT_BYTES
-from provisioner.logbuffer import BATCH_LINES, RESERVE_BYTES, STAGE_LIMIT, LogBuffer
+from provisioner.logbuffer import BATCH_LINES, RESERVE_BYTES, STAGE_LIMIT, FlushStarter, LogBuffer
 
 DEADLINE_S = 20
 
@@ -64,6 +64,24 @@ def test_lines_are_stored_while_the_build_still_runs() -> None:
     assert stored.arrived.wait(DEADLINE_S)
     buffer.close()
     assert stored.lines == ["early"]
+
+
+def test_a_buffer_that_is_started_later_stores_lines_while_the_build_still_runs() -> None:
+    stored = Stored()
+    buffer = LogBuffer(stored, starter=FlushStarter())
+    buffer.write(LogLevel.INFO, "early")
+    assert stored.arrived.wait(DEADLINE_S)
+    buffer.close()
+    assert stored.lines == ["early"]
+
+
+def test_a_buffer_that_is_closed_before_its_thread_starts_stores_its_lines() -> None:
+    stored = Stored()
+    buffer = LogBuffer(stored, starter=FlushStarter())
+    buffer.write(LogLevel.INFO, "only")
+    buffer.close()
+    buffer.start_to_flush()  # the starter comes late
+    assert stored.lines == ["only"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""How a slot answers doorbells, and what a build costs by counts that do not depend on time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import TextClause, event
+
+from db.connection import NO_PARAMETERS, PlainConnection, PlainResult
+from db.engine import Database
+from db.enums import JobStatus, ProvisionerType, Transition
+from provisioner.echo import EchoEngine
+from provisioner.runner import Runner
+from provisioner.steps import BuildSettings
+from tests.factory import Factory
+from worker.dispatch import Dispatcher
+from worker.enqueue import enqueue_build
+from worker.keeper import LeaseKeeper, LeaseTimes
+from worker.metrics import Metrics
+
+LEASE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+SCRIPT = {
+    "plan": {"logs": [{"output": "planned"}]},
+    "apply": {
+        "logs": [{"output": "made"}],
+        "resources": [{"type": "echo_disk", "name": "home", "daily_cost": 1}],
+    },
+}
+
+
+class CountingConnection(PlainConnection):
+    """Notes the statements that it runs."""
+
+    statements: list[str]
+
+    def execute(
+        self, statement: TextClause, parameters: Mapping[str, object] = NO_PARAMETERS
+    ) -> PlainResult:
+        self.statements.append(statement.text)
+        return super().execute(statement, parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingDatabase(Database):
+    """Notes the statements of builds."""
+
+    statements: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def autocommit(self) -> Iterator[PlainConnection]:
+        with super().autocommit() as plain:
+            counting = CountingConnection(plain._connection)  # noqa: SLF001
+            counting.statements = self.statements
+            yield counting
+
+
+def counting(database: Database) -> CountingDatabase:
+    made = CountingDatabase(engine=database.engine, sessions=database.sessions)
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        made.statements.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    return made
+
+
+def dispatcher(database: Database, work_root: Path, **given: Any) -> Dispatcher:
+    times = LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
+    return Dispatcher(
+        database=database,
+        runner=Runner(
+            database=database,
+            engines={ProvisionerType.ECHO: EchoEngine()},
+            settings=BuildSettings(work_root=work_root, host_environment={}),
+        ),
+        keeper=LeaseKeeper(database, times),
+        metrics=Metrics(registry=CollectorRegistry()),
+        ring=lambda _queue: True,
+        worker_id=uuid.uuid4(),
+        provisioners=tuple(ProvisionerType),
+        lease=LEASE,
+        **given,
+    )
+
+
+def doorbells(count: int) -> Callable[[str], bool]:
+    """A broker that has so many more messages."""
+    left = iter(range(count))
+    return lambda _queue: next(left, None) is not None
+
+
+@pytest.mark.parametrize(("more", "succeeded"), [(0, 1), (1, 2), (2, 3), (5, 3)])
+def test_a_slot_goes_on_for_as_many_doorbells_as_it_finds(
+    factory: Factory, tmp_path: Path, more: int, succeeded: int
+) -> None:
+    jobs = [factory.build(factory.any_workspace()).job_id for _ in range(3)]
+    dispatcher(factory.database, tmp_path, take_doorbell=doorbells(more)).answer_doorbell("builds")
+    assert [factory.status(job) for job in jobs].count(JobStatus.SUCCEEDED) == succeeded
+
+
+def test_a_slot_that_finds_nothing_takes_no_further_doorbell(
+    factory: Factory, tmp_path: Path
+) -> None:
+    taken: list[str] = []
+
+    def take(queue: str) -> bool:
+        taken.append(queue)
+        return True
+
+    dispatcher(factory.database, tmp_path, take_doorbell=take).answer_doorbell("builds")
+    assert taken == []
+
+
+def test_a_slot_of_a_draining_worker_takes_no_further_doorbell(
+    factory: Factory, tmp_path: Path
+) -> None:
+    jobs = [factory.build(factory.any_workspace()).job_id for _ in range(2)]
+    answers = iter([False, True])  # the drain begins while the first build runs
+    draining = dispatcher(
+        factory.database,
+        tmp_path,
+        take_doorbell=doorbells(1),
+        is_draining=lambda: next(answers, True),
+    )
+    draining.answer_doorbell("builds")
+    assert [factory.status(job) for job in jobs].count(JobStatus.PENDING) == 1
+
+
+def test_a_build_is_eight_statements_and_its_log(factory: Factory, tmp_path: Path) -> None:
+    """Claim; lock and read; lock and decide the quota; enter apply; checkpoint; finish."""
+    database = counting(factory.database)
+    slot = dispatcher(database, tmp_path)
+    workspace = factory.any_workspace(allowance=10, script=SCRIPT)
+    factory.build(workspace)
+    slot.run_next_build("builds")  # reads the archive and opens the quota account
+    factory.build(workspace, Transition.STOP)
+    database.statements.clear()
+    assert slot.run_next_build("builds") is JobStatus.SUCCEEDED
+    # How many batches the log takes depends on how long the build lasts.
+    others = [sent for sent in database.statements if "provisioner_job_logs" not in sent]
+    assert len(others) == 8
+    assert len(others) < len(database.statements)
+
+
+def test_an_enqueue_rings_once(factory: Factory) -> None:
+    rung: list[str] = []
+
+    def ring(queue: str) -> bool:
+        rung.append(queue)
+        return True
+
+    workspace = factory.any_workspace()
+    with factory.database.begin() as session:
+        build = enqueue_build(
+            session, workspace_id=workspace.id, transition=Transition.START, ring=ring
+        )
+    assert rung == [build.queue]
