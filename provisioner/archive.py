@@ -342,8 +342,12 @@ def _make_file(name: str, path: Path, member: _Member) -> None:
         descriptor = os.open(path, flags, 0o700 if member.is_executable else 0o600)
     except FileExistsError:
         raise ArchiveError(f"{name!r} exists already where the template is unpacked") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(member.data)
+    try:
+        rest = memoryview(member.data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
 
 
 def _make_folder(name: str, path: Path) -> None:

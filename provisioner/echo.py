@@ -25,6 +25,7 @@ none; when it is left out, the state has the earlier one's lineage and the next 
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -168,10 +169,19 @@ class EchoEngine:
 
 
 def _read_script(directory: Path) -> _Script:
+    path = directory / SCRIPT_NAME
     try:
-        return _Script.model_validate_json((directory / SCRIPT_NAME).read_bytes())
+        found = path.stat()
     except FileNotFoundError:
         raise EngineError(f"the template has no {SCRIPT_NAME} in its root; add one") from None
+    return _script_at(path, found.st_ino, found.st_mtime_ns)
+
+
+# The four operations of a build read the same script.
+@functools.lru_cache(maxsize=32)
+def _script_at(path: Path, _inode: int, _changed_ns: int) -> _Script:
+    try:
+        return _Script.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -1,7 +1,8 @@
 """Work directories of builds, one for each attempt.
 
     WORK_DIR/<job>-<attempt>/lease.json   whose it is; locked while its worker lives
-                             template/    the unpacked template; the engine's directory
+                             template/    the unpacked template; the engine's directory;
+                                          made by whoever unpacks it
                              home/        HOME and TMPDIR of the engine's processes
 
 A directory is removed when its build has ended. One that stays behind was left by a worker that
@@ -94,19 +95,24 @@ def create_work_directory(
     Raises:
         OSError: the disk is full, or ``root`` cannot be written.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
     directory = WorkDirectory(
         path=root / f"{job_id.hex[:12]}-{attempt}", job_id=job_id, lease_token=lease_token
     )
-    directory.path.mkdir(mode=0o700)
     try:
-        lease = {"job_id": str(job_id), "lease_token": str(lease_token)}
+        directory.path.mkdir(mode=0o700)
+    except FileNotFoundError:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.path.mkdir(mode=0o700)
+    try:
         # Taken before it can be read: whoever recovers builds must not be faster.
-        (directory.path / LEASE_FILE).touch(mode=0o600)
-        directory.take()
-        (directory.path / LEASE_FILE).write_text(json.dumps(lease))
-        directory.template.mkdir(mode=0o700)
+        lease_file = directory.path / LEASE_FILE
+        lease = os.open(lease_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        directory._lock = lease  # noqa: SLF001 - it is made here
+        os.write(
+            lease, json.dumps({"job_id": str(job_id), "lease_token": str(lease_token)}).encode()
+        )
         directory.home.mkdir(mode=0o700)
     except OSError:
         directory.remove()

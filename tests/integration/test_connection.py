@@ -29,9 +29,10 @@ def noted(database: Database) -> list[str]:
 
 
 def test_each_statement_is_a_transaction(table: Database) -> None:
-    with table.autocommit() as connection, pytest.raises(psycopg.errors.CheckViolation):
+    with table.autocommit() as connection:
         note(connection, "good")
-        note(connection, "bad")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            note(connection, "bad")
     assert noted(table) == ["good"]
 
 
@@ -43,35 +44,35 @@ def test_a_transaction_is_committed_at_its_end(table: Database) -> None:
 
 
 def test_a_transaction_that_fails_leaves_nothing(table: Database) -> None:
-    with (
-        pytest.raises(psycopg.errors.CheckViolation),
-        table.autocommit() as connection,
-        connection.transaction(),
-    ):
-        note(connection, "one")
-        note(connection, "bad")
+    def one_and_bad() -> None:
+        with table.autocommit() as connection, connection.transaction():
+            note(connection, "one")
+            note(connection, "bad")
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        one_and_bad()
     assert noted(table) == []
 
 
 def test_a_transaction_is_rolled_back_by_an_exception(table: Database) -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        table.autocommit() as connection,
-        connection.transaction(),
-    ):
-        note(connection, "one")
-        raise ZeroDivisionError
+    def one_and_out() -> None:
+        with table.autocommit() as connection, connection.transaction():
+            note(connection, "one")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        one_and_out()
     assert noted(table) == []
 
 
 def test_a_pipeline_is_one_transaction(table: Database) -> None:
-    with (
-        pytest.raises(psycopg.errors.CheckViolation),
-        table.autocommit() as connection,
-        connection.pipeline(),
-    ):
-        note(connection, "one")
-        note(connection, "bad")
+    def one_and_bad() -> None:
+        with table.autocommit() as connection, connection.pipeline():
+            note(connection, "one")
+            note(connection, "bad")
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        one_and_bad()
     assert noted(table) == []
 
 

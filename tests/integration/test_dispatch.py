@@ -58,7 +58,7 @@ class CountingDatabase(Database):
     @contextmanager
     def autocommit(self) -> Iterator[PlainConnection]:
         with super().autocommit() as plain:
-            counting = CountingConnection(plain._connection)  # noqa: SLF001
+            counting = CountingConnection(plain._connection)
             counting.statements = self.statements
             yield counting
 
