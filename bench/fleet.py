@@ -21,14 +21,16 @@ from bench.rows import analyze, fill_jobs
 from db.enums import ProvisionerType
 from db.progress import build_progress, job_logs
 from db.queue import waiting_work
+from db.tags import served_queues
 from db.workers import register_worker, touch_worker
 from provisioner.recovery import Recoverer
 from worker.metrics import Metrics
-from worker.queuemetrics import QueueCollector
+from worker.queuemetrics import COUNT_TO, QueueCollector
 from worker.settings import Settings
 from worker.sweeper import Sweeper
 
 THREADS = 4
+SLOTS = 8  # of a worker
 FLEET = 500  # workers whose minute is played
 FEW, MANY = 10, 1_000  # workers, to tell what grows with their number
 WAITING = 10_000  # jobs, to tell what grows with those
@@ -179,7 +181,7 @@ def _register(place: Place, count: int) -> list[uuid.UUID]:
                 name=f"simulated-{index}",
                 tags={},
                 provisioners=tuple(ProvisionerType),
-                concurrency=8,
+                concurrency=SLOTS,
                 version="bench",
                 hostname=f"host-{index}",
             )
@@ -194,6 +196,9 @@ def _make_chores(place: Place) -> Mapping[str, Chore]:
     sweeper = Sweeper(
         database=place.database,
         metrics=Metrics(CollectorRegistry()),
+        queues=served_queues({}),
+        provisioners=tuple(ProvisionerType),
+        slots=SLOTS,
         # Rings go nowhere: the broker is measured with a real worker.
         ring=lambda _queue: True,
         count_messages=lambda _queue: 1_000_000,
@@ -228,7 +233,7 @@ def _make_chores(place: Place) -> Mapping[str, Chore]:
         "scrape": Chore(
             per_minute=60 / SCRAPE_S,
             # A new one each time: within two seconds they would share a reading.
-            action=lambda _: list(QueueCollector(place.database).collect()),
+            action=lambda _: list(QueueCollector(place.database, count_to=COUNT_TO).collect()),
         ),
     }
 

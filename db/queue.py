@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from db.engine import sql
+from db.engine import Executor, sql
+from db.enums import ProvisionerType
 from db.workers import STALE_AFTER
 
 
@@ -23,16 +25,45 @@ class QueueDepth:
     slots: int  #: how many builds these workers run at once
 
 
-def queue_depths(session: Session) -> list[QueueDepth]:
-    """Return every queue that has waiting jobs or live workers, by name."""
+def queue_depths(session: Session, *, count_to: int | None = None) -> list[QueueDepth]:
+    """Return every queue that has waiting jobs or live workers, by name.
+
+    Args:
+        count_to: look at no more than so many jobs of each queue, those that are claimed next:
+            where more wait, depth and age are at least what is told. All of them when None.
+    """
     rows = session.execute(
         sql("""
-            WITH waiting AS (
-                SELECT queue, count(*) AS depth,
-                       extract(epoch FROM now() - min(created_at))::float AS oldest_s
+            -- Goes from queue to queue along the index of claims; a GROUP BY would read all jobs.
+            WITH RECURSIVE named AS (
+                SELECT min(queue) AS queue
                 FROM provisioner_jobs
                 WHERE started_at IS NULL AND completed_at IS NULL
-                GROUP BY queue
+                UNION ALL
+                SELECT (
+                    SELECT min(queue)
+                    FROM provisioner_jobs
+                    WHERE started_at IS NULL AND completed_at IS NULL
+                      AND queue > named.queue
+                )
+                FROM named
+                WHERE named.queue IS NOT NULL
+            ), waiting AS (
+                SELECT queue, depth, oldest_s
+                FROM named
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS depth,
+                           extract(epoch FROM now() - min(created_at))::float AS oldest_s
+                    FROM (
+                        SELECT created_at
+                        FROM provisioner_jobs
+                        WHERE queue = named.queue
+                          AND started_at IS NULL AND completed_at IS NULL
+                        ORDER BY priority, fair_rank, created_at, id
+                        LIMIT CAST(:count_to AS bigint)
+                    ) AS next
+                ) AS counted
+                WHERE depth > 0
             ), serving AS (
                 SELECT queue, count(*) AS workers, sum(concurrency) AS slots
                 FROM provisioner_daemons, unnest(queues) AS queue
@@ -48,9 +79,50 @@ def queue_depths(session: Session) -> list[QueueDepth]:
             FULL JOIN serving USING (queue)
             ORDER BY queue
         """),
-        {"stale": STALE_AFTER},
+        {"stale": STALE_AFTER, "count_to": count_to},
     )
     return [QueueDepth(**row._asdict()) for row in rows]
+
+
+def claimable_jobs(
+    session: Executor,
+    *,
+    queues: Sequence[str],
+    provisioners: Sequence[ProvisionerType],
+    count_to: int,
+) -> dict[str, int]:
+    """Return how many jobs a worker of these queues and engines could claim, by queue.
+
+    No further than ``count_to`` in each, which is also all that is read: the cost does not grow
+    with what waits. Queues without any are left out.
+    """
+    rows = session.execute(
+        sql("""
+            SELECT queue, depth
+            FROM unnest(CAST(:queues AS text[])) AS served (queue)
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS depth
+                FROM (
+                    SELECT 1
+                    FROM provisioner_jobs
+                    WHERE queue = served.queue
+                      AND started_at IS NULL
+                      AND completed_at IS NULL
+                      AND provisioner = ANY(CAST(:provisioners AS provisioner_type[]))
+                    -- As claims do: else the planner may look for a few jobs by a scan.
+                    ORDER BY priority, fair_rank, created_at, id
+                    LIMIT :count_to
+                ) AS next
+            ) AS counted
+            WHERE depth > 0
+        """),
+        {
+            "queues": list(queues),
+            "provisioners": [provisioner.value for provisioner in provisioners],
+            "count_to": count_to,
+        },
+    )
+    return {row.queue: row.depth for row in rows.all()}
 
 
 @dataclass(frozen=True, kw_only=True)

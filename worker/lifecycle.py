@@ -30,7 +30,7 @@ from db.engine import DatabaseError
 from db.enums import ProvisionerType
 from db.errors import InvalidError
 from db.queue import WaitingWork, waiting_work
-from db.tags import UNTAGGED_QUEUE
+from db.tags import UNTAGGED_QUEUE, served_queues
 from db.workers import register_worker, sign_off_worker, touch_worker
 from provisioner.engine import Engine
 from provisioner.recovery import Recoverer
@@ -51,7 +51,7 @@ from worker.multiprocess import (
     worker_registry,
 )
 from worker.pruner import Pruner
-from worker.queuemetrics import QueueCollector
+from worker.queuemetrics import COUNT_TO, QueueCollector
 from worker.runtime import make_runtime
 from worker.services import Services, make_engines, open_services
 from worker.settings import Pool, Settings, SettingsError, load_settings
@@ -113,6 +113,9 @@ class Parent:
         sweeper = Sweeper(
             database=self.services.database,
             metrics=self.metrics,
+            queues=served_queues(self.settings.tags),
+            provisioners=self.settings.engines,
+            slots=self.settings.concurrency,
             ring=ring_with(self.app),
             count_messages=self._count_messages,
             recoverer=Recoverer(
@@ -142,7 +145,7 @@ class Parent:
         if not self.settings.metrics_address:
             return
         registry = worker_registry()
-        registry.register(QueueCollector(self.services.database))
+        registry.register(QueueCollector(self.services.database, count_to=COUNT_TO))
         server = serve_metrics(
             self.settings.metrics_address, registry=registry, readiness=self._readiness
         )

@@ -1,7 +1,8 @@
 """What queues and workers look like, from SQL: the database knows, the broker does not.
 
-A worker serves its queues' series itself, so that a single one is complete; ``provisionerd
-exporter`` serves these and those of the whole deployment, once.
+A worker serves the queues' series itself, up to ``COUNT_TO`` jobs in each, so that a single one
+is complete; ``provisionerd exporter`` serves these without bound and those of the whole
+deployment, once.
 """
 
 from __future__ import annotations
@@ -27,15 +28,27 @@ log = structlog.get_logger("worker")
 CACHE_S = 2.0
 """Scrapes that come faster than this share one query."""
 
+COUNT_TO = 1_000
+"""How many jobs of a queue a worker counts: a thousand workers must not count a million jobs each.
+
+The exporter counts them all; alerts and dashboards take the highest of what is shown.
+"""
 
 Reading = TypeVar("Reading")
 
 
 class QueueCollector(Collector):
-    """Reads depth and age of the queues at each scrape."""
+    """Reads depth and age of the queues at each scrape.
 
-    def __init__(self, database: Database) -> None:
-        self._cached = _Cached[Sequence[QueueDepth]](database, queue_depths, ())
+    Args:
+        count_to: as in ``queue_depths``.
+    """
+
+    def __init__(self, database: Database, *, count_to: int | None = None) -> None:
+        def read(session: Session) -> Sequence[QueueDepth]:
+            return queue_depths(session, count_to=count_to)
+
+        self._cached = _Cached[Sequence[QueueDepth]](database, read, ())
 
     def describe(self) -> Iterator[Metric]:
         """Name the series without asking the database."""
@@ -95,11 +108,13 @@ class _Cached(Generic[Reading]):
 
 def _queue_families(depths: Sequence[QueueDepth]) -> list[Metric]:
     depth = GaugeMetricFamily(
-        "provisionerd_queue_depth", "Jobs that wait in the queue.", labels=("queue",)
+        "provisionerd_queue_depth",
+        "Jobs that wait in the queue; a worker counts to 1,000.",
+        labels=("queue",),
     )
     oldest = GaugeMetricFamily(
         "provisionerd_queue_oldest_seconds",
-        "Age of the oldest job that waits in the queue.",
+        "Age of the oldest job that waits in the queue; for a worker, of those that it counts.",
         labels=("queue",),
     )
     workers = GaugeMetricFamily(

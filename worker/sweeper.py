@@ -7,7 +7,7 @@ share the work. Nothing here is needed while all is well.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 
 from db.endings import Ending, read_ending
 from db.engine import Database
-from db.enums import FailureReason, JobStatus
+from db.enums import FailureReason, JobStatus, ProvisionerType
 from db.leases import ReapedJob, reap_expired_lease
 from db.outage import is_outage, retry_outage
-from db.queue import QueueDepth, overdue_jobs, queue_depths
+from db.queue import claimable_jobs, overdue_jobs
 from db.transitions import Failure, expire_job
 from provisioner.recovery import Recoverer
 from worker.contact import Contact
@@ -37,10 +37,19 @@ CountMessages = Callable[[str], int]
 
 @dataclass(frozen=True, kw_only=True)
 class Sweeper:
-    """One pass over jobs and queues at a time."""
+    """One pass over jobs and queues at a time.
+
+    Args:
+        queues: those that this worker serves; it rings for no others.
+        provisioners: the engines that it offers.
+        slots: how many builds it runs at once.
+    """
 
     database: Database
     metrics: Metrics
+    queues: Sequence[str]
+    provisioners: Sequence[ProvisionerType]
+    slots: int
     ring: Ring
     count_messages: CountMessages
     recoverer: Recoverer
@@ -95,13 +104,21 @@ class Sweeper:
         return expired
 
     def ring_forgotten_queues(self) -> int:
-        """Ring for waiting jobs that no doorbell announces; return how many rings it took."""
-        with self.database.begin() as session:
-            depths = queue_depths(session)
-        missing = [(depth.queue, self._missing_rings(depth)) for depth in depths if depth.depth]
+        """Ring for jobs of our queues that no doorbell announces; return how many rings it took.
+
+        One ring for each slot of ours is enough: the other workers ring for theirs, and the next
+        sweep rings again. Nobody would hear a ring for a queue without workers.
+        """
+        with self.database.autocommit() as connection:
+            waiting = claimable_jobs(
+                connection,
+                queues=self.queues,
+                provisioners=self.provisioners,
+                count_to=self.slots,
+            )
+        missing = [(queue, self._missing_rings(queue, depth)) for queue, depth in waiting.items()]
         rung = 0
         for queue, count in missing:
-            # One ring per slot is enough to keep everybody busy; the next sweep rings again.
             if count and not self._ring(queue, count):
                 break  # the broker is away; every further ring would wait for its time-out
             rung += count
@@ -113,13 +130,12 @@ class Sweeper:
     def _ring(self, queue: str, count: int) -> bool:
         return all(self.ring(queue) for _ in range(count))
 
-    def _missing_rings(self, depth: QueueDepth) -> int:
-        waiting = min(depth.depth, max(1, depth.slots))
+    def _missing_rings(self, queue: str, waiting: int) -> int:
         try:
-            return max(0, waiting - self.count_messages(depth.queue))
+            return max(0, waiting - self.count_messages(queue))
         except (OperationalError, RedisError, OSError) as error:
             # The broker is away: the first sweep after its return rings.
-            log.warning("doorbell.count_failed", queue=depth.queue, error=str(error))
+            log.warning("doorbell.count_failed", queue=queue, error=str(error))
             return 0
 
     def _reap_one(self) -> ReapedJob | None:

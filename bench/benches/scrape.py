@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from bench.measure import Result, quantile
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
-from worker.queuemetrics import FleetCollector, QueueCollector
+from worker.queuemetrics import COUNT_TO, FleetCollector, QueueCollector
 
 SIZES = (1_000, 1_000_000)
 PENDING = 200
@@ -54,7 +54,7 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
 
 def _registry(place: Place, *, fleet: bool) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(QueueCollector(place.database))
+    registry.register(QueueCollector(place.database, count_to=None if fleet else COUNT_TO))
     if fleet:
         registry.register(FleetCollector(place.database, lease_s=20))
     return registry

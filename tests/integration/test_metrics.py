@@ -41,6 +41,7 @@ from worker.sweeper import Sweeper
 
 OVER = timedelta(seconds=-1)
 PENDING_LIMIT = timedelta(minutes=30)
+SLOTS = 2
 FINISH = b"completed_at = now()"  # in the statements that finish a job, and in no other
 OUTAGE = OperationalError("COMMIT", {}, psycopg.OperationalError("the connection was cut"))
 
@@ -76,7 +77,7 @@ class Counting:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
-        self.rung: list[str] = []
+        self.messages: list[str] = []
         recoverer = Recoverer(
             database=self.database,
             work_root=self.work_root,
@@ -87,15 +88,18 @@ class Counting:
         self.sweeper = Sweeper(
             database=self.database,
             metrics=self.metrics,
+            queues=["builds"],
+            provisioners=tuple(ProvisionerType),
+            slots=SLOTS,
             ring=self._ring,
-            count_messages=lambda _queue: 0,
+            count_messages=self.messages.count,
             recoverer=recoverer,
             max_attempts=3,
             pending_limit=PENDING_LIMIT,
         )
 
     def _ring(self, queue: str) -> bool:
-        self.rung.append(queue)
+        self.messages.append(queue)
         return True
 
     def sweep(self) -> None:
@@ -450,8 +454,9 @@ def test_a_scrape_scans_no_finished_jobs(filled: Database):
 def test_a_scrape_reads_as_many_jobs_as_are_unfinished(filled: Database):
     read = [sum(map(rows_read, walk(plan))) for plan in plans_of_scrape(filled)]
 
-    # The queues' statement and the fleet's read what waits; another of the fleet's, what runs.
-    assert sorted(filter(None, read)) == [RUNNING, PENDING, PENDING]
+    # The queues' statement (with a look at the first job, for the queue's name) and the fleet's
+    # read what waits; another of the fleet's, what runs.
+    assert sorted(filter(None, read)) == [RUNNING, PENDING, PENDING + 1]
 
 
 def test_a_scrape_shows_what_is_unfinished(filled: Database):

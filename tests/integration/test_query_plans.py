@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from db import queries
 from db.engine import Database, open_database
-from db.enums import JobStatus, JobType
+from db.enums import JobStatus, JobType, ProvisionerType
+from db.queue import claimable_jobs, queue_depths
 from quota.details import get_workspace_quota
 from tests.factory import Factory
 from worker.embedded import Embedded
@@ -182,6 +183,24 @@ def test_a_query_reads_a_bounded_number_of_rows(filled: Filled, name: str):
     read = [sum(map(rows_read, walk(plan))) for plan in plans(filled, QUERIES[name])]
 
     assert max(read) < MAX_ROWS_READ
+
+
+SLOTS = 8
+
+BOUNDED: dict[str, Query] = {
+    "what a worker rings for": lambda s, _: claimable_jobs(
+        s, queues=["gone", "builds"], provisioners=tuple(ProvisionerType), count_to=SLOTS
+    ),
+    "the queues as a worker shows them": lambda s, _: queue_depths(s, count_to=SLOTS),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_look_at_the_queues_reads_no_more_waiting_jobs_than_it_counts(filled: Filled, name: str):
+    [plan] = plans(filled, BOUNDED[name])
+
+    # To learn the name of a queue takes the first entry of the index.
+    assert SLOTS <= sum(map(rows_read, walk(plan))) <= SLOTS + 1
 
 
 def test_a_query_without_an_index_would_be_noticed(filled: Filled):

@@ -68,6 +68,25 @@ def test_a_queue_that_nobody_serves_is_listed(factory: Factory) -> None:
     assert depths(factory)[queue_name(GPU)] == (1, 0, 0)
 
 
+@pytest.mark.parametrize(("count_to", "depth"), [(1, 1), (2, 2), (3, 3), (4, 3), (None, 3)])
+def test_a_queue_is_counted_as_far_as_was_asked(
+    factory: Factory, count_to: int | None, depth: int
+) -> None:
+    for _ in range(3):
+        factory.build(factory.any_workspace())
+    with factory.database.begin() as session:
+        [found] = queue_depths(session, count_to=count_to)
+    assert found.depth == depth
+
+
+def test_every_queue_is_counted_however_little_of_each(factory: Factory) -> None:
+    for tags in ({}, {}, GPU, {"zone": "a"}):
+        factory.build(factory.any_workspace(tags=tags))
+    with factory.database.begin() as session:
+        found = {queue.queue: queue.depth for queue in queue_depths(session, count_to=1)}
+    assert found == dict.fromkeys(("builds", queue_name(GPU), queue_name({"zone": "a"})), 1)
+
+
 @pytest.mark.parametrize(
     "change",
     [
