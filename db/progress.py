@@ -29,7 +29,7 @@ class BuildProgress:
     daily_cost: int
     quota_budget: int | None  #: of the quota decision, None before it
     quota_credits_consumed: int | None
-    workers: int  #: live ones that could take it
+    workers: int | None  #: live ones that could take it while it is pending, then None
 
 
 def build_progress(session: Session, job_id: uuid.UUID) -> BuildProgress:
@@ -42,13 +42,14 @@ def build_progress(session: Session, job_id: uuid.UUID) -> BuildProgress:
         text("""
             SELECT job.job_status::text AS status, job.stage, job.queue, job.error, job.error_code,
                    build.daily_cost, build.quota_budget, build.quota_credits_consumed,
-                   (
+                   -- Reads all workers, so only as long as somebody wants to know.
+                   CASE WHEN job.job_status = 'pending' THEN (
                        SELECT count(*)
                        FROM provisioner_daemons AS worker
                        WHERE job.queue = ANY(worker.queues)
                          AND job.provisioner = ANY(worker.provisioners)
                          AND last_seen_at > now() - :stale AND stopped_at IS NULL AND NOT draining
-                   ) AS workers
+                   ) END AS workers
             FROM provisioner_jobs AS job
             JOIN workspace_builds AS build ON build.job_id = job.id
             WHERE job.id = :job_id

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.engine import Database, open_database
 from db.enums import JobStatus, JobType, ProvisionerType
+from db.progress import build_progress
 from db.queue import claimable_jobs, queue_depths
 from quota.details import get_workspace_quota
 from tests.factory import Factory
@@ -201,6 +202,16 @@ def test_a_look_at_the_queues_reads_no_more_waiting_jobs_than_it_counts(filled: 
 
     # To learn the name of a queue takes the first entry of the index.
     assert SLOTS <= sum(map(rows_read, walk(plan))) <= SLOTS + 1
+
+
+@pytest.mark.parametrize(("job", "looks"), [("pending_job_id", 1), ("finished_job_id", 0)])
+def test_a_look_at_a_build_reads_the_workers_only_while_it_waits(
+    filled: Filled, job: str, looks: int
+):
+    [plan] = plans(filled, lambda session, _: build_progress(session, getattr(filled, job)))
+    workers = [node for node in walk(plan) if node.get("Relation Name") == "provisioner_daemons"]
+
+    assert [node["Actual Loops"] for node in workers] == [looks]
 
 
 def test_a_query_without_an_index_would_be_noticed(filled: Filled):

@@ -306,7 +306,7 @@ def test_the_exit_status_tells_how_a_build_ended(
         daily_cost=0,
         quota_budget=None,
         quota_credits_consumed=None,
-        workers=1,
+        workers=None,
     )
 
     assert exit_status(progress) == expected

@@ -59,7 +59,7 @@ def exit_status(ended: BuildProgress) -> int:
 def _leave(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
     with database.begin() as session:
         now = build_progress(session, build.job_id)
-    if not now.workers:
+    if now.workers == 0:
         _warn(no_worker(now.queue))
     if request.output == JSON:
         print_json(_document(request, build, now))

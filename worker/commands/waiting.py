@@ -12,7 +12,7 @@ from rich.status import Status
 from rich.text import Text
 
 from db.engine import Database
-from db.enums import JobStatus, LogLevel
+from db.enums import LogLevel
 from db.outage import retry_outage
 from db.progress import LOG_PAGE, BuildProgress, LogLine, build_progress, job_logs
 from worker.commands.printing import plain, seconds_text
@@ -82,7 +82,7 @@ class View:
         for line in news.lines:
             self.print_line(line)
         progress = news.progress
-        if progress.status is JobStatus.PENDING and not progress.workers and not self.has_warned:
+        if progress.workers == 0 and not self.has_warned:
             self.has_warned = True
             self.warn(no_worker(progress.queue))
         waited = seconds_text(time.monotonic() - self.started)
