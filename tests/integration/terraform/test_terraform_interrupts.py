@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -98,14 +99,21 @@ def test_a_kill_amid_the_writing_of_the_state_leaves_the_one_before(make_build, 
     assert interrupted.value.state == STATE.encode()
 
 
+def kill_launcher(line: str) -> None:
+    if line.startswith("launcher "):
+        os.kill(int(line.removeprefix("launcher ")), signal.SIGKILL)
+
+
 def test_an_apply_whose_launcher_is_killed_fails_with_its_state_and_the_reason(
     make_build, make_fake
 ) -> None:
     fake = make_fake(
-        apply=f"trap 'exit 1' INT; echo '{STATE}' > terraform.tfstate; kill -9 $PPID; "
+        apply=f"trap 'exit 1' INT; echo '{STATE}' > terraform.tfstate; echo launcher $PPID; "
         "until [ -e never ]; do sleep 0.01; done"
     )
     build = make_build({"main.tf": ""}, fake)
+    # Not by the program itself, which may be faster than the answer that it was started.
+    build.on_line = kill_launcher
     with pytest.raises(EngineError) as failed:
         build.engine.apply(build.context)
     assert json.loads(failed.value.state)["serial"] == 7
