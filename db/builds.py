@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from db.archives import ArchiveCache
-from db.connection import PlainConnection
-from db.engine import sql
+from db.engine import Executor, sql
 from db.enums import Transition
 from db.errors import LeaseLostError
 
@@ -82,36 +81,17 @@ LOAD_BUILD = sql("""
       AND job.lease_token = :lease_token
       AND job.completed_at IS NULL
 """)
-# A statement of its own: one that waits for a lock goes on with the snapshot from before the
-# wait, so reading in the same one would miss the state that was just recovered.
-LOCK_WORKSPACE = sql("""
-    SELECT 1
-    FROM workspaces
-    JOIN workspace_builds AS build ON build.workspace_id = workspaces.id
-    WHERE build.job_id = :job_id
-    FOR SHARE OF workspaces
-""")
 
 
 def load_build(
-    connection: PlainConnection,
-    *,
-    job_id: uuid.UUID,
-    lease_token: uuid.UUID,
-    archives: ArchiveCache,
+    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, archives: ArchiveCache
 ) -> BuildInput:
     """Read the build of a claimed job.
-
-    It first waits for ``store_recovered_state`` on the workspace, which refuses to replace the
-    state once this build has begun: so what is read here stands.
 
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    with connection.pipeline():
-        connection.execute(LOCK_WORKSPACE, {"job_id": job_id})
-        found = connection.execute(LOAD_BUILD, {"job_id": job_id, "lease_token": lease_token})
-    row = found.one_or_none()
+    row = session.execute(LOAD_BUILD, {"job_id": job_id, "lease_token": lease_token}).one_or_none()
     if row is None:
         raise LeaseLostError(job_id)
     fields = row._asdict()
@@ -120,7 +100,7 @@ def load_build(
         **{
             **{name: value for name, value in fields.items() if name != "file_id"},
             "transition": Transition(row.transition),
-            "archive": archives.get(connection, row.file_id),
+            "archive": archives.get(session, row.file_id),
             "parameters": {name: value for name, value, _inherited in parameters},
             "inherited": frozenset(name for name, _value, inherited in parameters if inherited),
             "variables": {name: value for name, value, _sensitive in variables},

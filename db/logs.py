@@ -27,6 +27,23 @@ class LogRow:
     output: str
 
 
+# Parts of the statements that store lines; ``log_parameters`` are their parameters.
+LOG_SIZE = """
+    -- A batch whose COMMIT lost its answer is stored again: never above the limit.
+    logs_length = least(logs_length + :length, :limit),
+    logs_overflowed = logs_overflowed OR :overflowed
+"""
+LINES = """
+    unnest(
+        CAST(:created_at AS timestamptz[]),
+        CAST(:source AS log_source[]),
+        CAST(:level AS log_level[]),
+        CAST(:stage AS varchar[]),
+        CAST(:output AS varchar[])
+    )
+"""
+
+
 def append_logs(
     session: Executor,
     *,
@@ -46,12 +63,10 @@ def append_logs(
         LeaseLostError: the token is no longer the job's.
     """
     stored = session.execute(
-        sql("""
+        sql(f"""
             WITH held AS (
                 UPDATE provisioner_jobs
-                -- A batch whose COMMIT lost its answer is stored again: never above the limit.
-                SET logs_length = least(logs_length + :length, :limit),
-                    logs_overflowed = logs_overflowed OR :overflowed,
+                SET {LOG_SIZE},
                     -- Lines come late: they must not take back that the job has come to apply.
                     stage = CASE WHEN stage = 'apply' THEN stage
                                  ELSE coalesce(:job_stage, stage) END
@@ -60,33 +75,33 @@ def append_logs(
             ), stored AS (
                 INSERT INTO provisioner_job_logs
                     (job_id, created_at, source, level, stage, output)
-                SELECT held.id, line.*
-                FROM held, unnest(
-                    CAST(:created_at AS timestamptz[]),
-                    CAST(:source AS log_source[]),
-                    CAST(:level AS log_level[]),
-                    CAST(:stage AS varchar[]),
-                    CAST(:output AS varchar[])
-                ) AS line
+                SELECT held.id, line.* FROM held, {LINES} AS line
             )
             SELECT 1 FROM held
-        """),
+        """),  # noqa: S608 - made of constants
         {
             "job_id": job_id,
             "lease_token": lease_token,
-            "length": logs_size(rows),
-            "limit": LOG_LIMIT_BYTES,
-            "overflowed": overflowed,
             "job_stage": stage,
-            "created_at": [row.created_at for row in rows],
-            "source": [row.source.value for row in rows],
-            "level": [row.level.value for row in rows],
-            "stage": [row.stage for row in rows],
-            "output": [row.output for row in rows],
+            **log_parameters(rows, overflowed=overflowed),
         },
     ).first()
     if stored is None:
         raise LeaseLostError(job_id)
+
+
+def log_parameters(rows: Sequence[LogRow], *, overflowed: bool) -> dict[str, object]:
+    """Return the parameters of ``LOG_SIZE`` and ``LINES``."""
+    return {
+        "length": logs_size(rows),
+        "limit": LOG_LIMIT_BYTES,
+        "overflowed": overflowed,
+        "created_at": [row.created_at for row in rows],
+        "source": [row.source.value for row in rows],
+        "level": [row.level.value for row in rows],
+        "stage": [row.stage for row in rows],
+        "output": [row.output for row in rows],
+    }
 
 
 def logs_size(rows: Sequence[LogRow]) -> int:

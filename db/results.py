@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.enums import TimingStage
+from db.logs import LINES, LogRow, log_parameters
 from db.states import IS_NOT_OLDER, REPLACE_STATE, State, state_parameters
 from db.texts import storable
 
@@ -46,12 +47,17 @@ class BuildResult:
     state: State | None = None
     resources: Sequence[ResourceRow] = ()
     timings: Sequence[TimingRow] = ()
+    last_lines: Sequence[LogRow] = ()  #: of its log, which were not stored yet
+    log_overflowed: bool = False
 
 
 # Parts of the statement that finishes a job, which has named it ``finished``: one round trip and
-# one transaction for all of it, instead of seven. Lists come as JSON.
+# one transaction for all of it, instead of eight. Lists come as JSON.
 STORE_RESULT = f"""
-    build AS (
+    logged AS (
+        INSERT INTO provisioner_job_logs (job_id, created_at, source, level, stage, output)
+        SELECT finished.id, line.* FROM finished, {LINES} AS line
+    ), build AS (
         SELECT build.job_id, build.workspace_id, build.transition
         FROM finished
         JOIN workspace_builds AS build ON build.job_id = finished.id
@@ -98,6 +104,7 @@ def result_parameters(result: BuildResult, *, succeeded: bool) -> dict[str, obje
     resources = [(str(uuid.uuid4()), resource) for resource in result.resources]
     return {
         **state_parameters(result.state),
+        **log_parameters(result.last_lines, overflowed=result.log_overflowed),
         "succeeded": succeeded,
         "resources": json.dumps([_resource(*resource) for resource in resources]),
         "metadata": json.dumps(

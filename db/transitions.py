@@ -21,6 +21,7 @@ from sqlalchemy import TextClause
 from db.engine import Executor, sql
 from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage
 from db.errors import ConflictError, LeaseLostError, NotFoundError
+from db.logs import LOG_SIZE
 from db.results import STORE_RESULT, BuildResult, result_parameters
 from db.texts import storable
 
@@ -46,7 +47,7 @@ def _finish_statement(changes: str) -> TextClause:
     return sql(f"""
         WITH finished AS (
             UPDATE provisioner_jobs
-            SET completed_at = now(), updated_at = now() {changes}
+            SET completed_at = now(), updated_at = now(), {LOG_SIZE} {changes}
             RETURNING id
         ), released AS (
             DELETE FROM leases USING finished WHERE leases.job_id = finished.id
@@ -133,10 +134,15 @@ def claim_job(
                 INSERT INTO leases (job_id, token, worker_id, expires_at)
                 SELECT id, lease_token, worker_id, now() + :lease
                 FROM claimed
+            ), settled AS (
+                -- Waits for whoever stores a recovered state (see db.states), who does not once
+                -- this job has begun: so the state that the build then reads is the last one.
+                SELECT 1 FROM workspaces WHERE id = (SELECT workspace_id FROM claimed) FOR SHARE
             )
             SELECT id, lease_token, attempt, provisioner, type, queue, logs_length,
                    trace_metadata,
-                   extract(epoch FROM started_at - created_at)::float AS queue_wait_s
+                   extract(epoch FROM started_at - created_at)::float AS queue_wait_s,
+                   (SELECT count(*) FROM settled) AS workspaces
             FROM claimed
         """),
         {
@@ -151,6 +157,7 @@ def claim_job(
     if row is None:
         return None
     fields = row._asdict()
+    del fields["workspaces"]
     return ClaimedJob(**{**fields, "provisioner": ProvisionerType(fields["provisioner"])})
 
 

@@ -111,11 +111,21 @@ class LogBuffer:
 
     def close(self) -> None:
         """Store what is left. Returns when it is stored, or when the lease is lost."""
+        self._store_in_batches(self.take_rest())
+
+    def take_rest(self) -> Sequence[LogRow]:
+        """End the log and return its last batch, for whoever writes how the job ended.
+
+        What does not fit into one batch is stored before.
+        """
         with self._starting:
             self._closing.set()
         if self._thread is not None:
             self._thread.join()
-        self._store_in_batches(self._rest())
+        rest = self._rest()
+        last = (len(rest) - 1) // BATCH_LINES * BATCH_LINES
+        self._store_in_batches(rest[:last])
+        return rest[last:]
 
     def _take(self, row: LogRow) -> None:
         size = _size(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import structlog
@@ -192,17 +192,19 @@ class Runner:
     def _finish(
         self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, ending: Ending
     ) -> Ending:
-        """Store the rest of the log, then the ending; return what really stands on the row."""
+        """Store the ending with the rest of the log; return what really stands on the row."""
         logs.enter_stage(LOG_STAGES[Stage.COMPLETE])
         fault_point("finish.begin")
         level, line = _last_line(ending)
         logs.write(level, line)
+        rest = logs.take_rest()
+        stored = logs.stored_lines
         try:
-            logs.close()
-            return retry_outage(
-                lambda: self._record(job, ending),
+            ending = retry_outage(
+                lambda: self._record(job, ending, rest, overflowed=logs.dropped_lines > 0),
                 may_go_on=interrupt.may_write,
             )
+            stored += len(rest)
         except LeaseLostError:
             return Lost()
         except Exception as error:
@@ -210,21 +212,35 @@ class Runner:
                 raise
             return Lost()
         finally:
-            self._events.logs_finished(stored=logs.stored_lines, dropped=logs.dropped_lines)
+            self._events.logs_finished(stored=stored, dropped=logs.dropped_lines)
+        return ending
 
-    def _record(self, job: ClaimedJob, ending: Ending) -> Ending:
-        key = {"job_id": job.id, "lease_token": job.lease_token}
-        with self._database.autocommit() as session:
+    def _record(
+        self, job: ClaimedJob, ending: Ending, lines: Sequence[LogRow], *, overflowed: bool
+    ) -> Ending:
+        key: Key = {"job_id": job.id, "lease_token": job.lease_token}
+
+        def with_log(result: BuildResult) -> BuildResult:
+            return replace(result, last_lines=lines, log_overflowed=overflowed)
+
+        with self._database.autocommit() as connection:
             match ending:
                 case Succeeded(result=result):
-                    complete_job(session, **key, result=result)
+                    complete_job(connection, **key, result=with_log(result))
                 case Canceled(result=result):
-                    finish_cancel_job(session, **key, result=result)
+                    finish_cancel_job(connection, **key, result=with_log(result))
                 case Requeued():
-                    return _requeue_or_cancel(session, key)
+                    append_logs(
+                        connection,
+                        job_id=job.id,
+                        lease_token=job.lease_token,
+                        rows=lines,
+                        overflowed=overflowed,
+                    )
+                    return _requeue_or_cancel(connection, key)
                 case FailedJob(failure=failure, workspace_build=result):
                     assert result is not None
-                    fail_job(session, **key, failure=failure, result=result)
+                    fail_job(connection, **key, failure=failure, result=with_log(result))
                 case Lost():
                     pass
                 case _:

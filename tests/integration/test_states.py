@@ -13,8 +13,8 @@ from db.enums import JobStatus, Stage
 from db.errors import LeaseLostError
 from db.results import BuildResult
 from db.states import RecoveredState, State, store_recovered_state, store_state
-from db.transitions import ClaimedJob, cancel_job, complete_job
-from tests.factory import Factory
+from db.transitions import ClaimedJob, cancel_job, claim_job, complete_job
+from tests.factory import LEASE, WORKER_ID, Factory
 
 DEADLINE_S = 30
 
@@ -188,13 +188,14 @@ def test_a_build_that_begins_meanwhile_reads_the_recovered_state(factory: Factor
     begun = threading.Event()
 
     def begin() -> bytes | None:
-        claimed = factory.claim()
-        assert claimed is not None
-        with factory.database.autocommit() as connection:
-            connection.execute(text("SET application_name = 'beginner'"))
+        with factory.database.begin() as session:
+            session.execute(text("SET LOCAL application_name = 'beginner'"))
             begun.set()
+            claimed = claim_job(session, queue="builds", worker_id=WORKER_ID, lease=LEASE)
+        assert claimed is not None
+        with factory.database.begin() as session:
             return load_build(
-                connection,
+                session,
                 job_id=claimed.id,
                 lease_token=claimed.lease_token,
                 archives=ArchiveCache(),
