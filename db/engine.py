@@ -94,7 +94,13 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(url: str, *, pool_size: int = 5, timeouts: Timeouts | None = None) -> Database:
+def open_database(
+    url: str,
+    *,
+    pool_size: int = 5,
+    timeouts: Timeouts | None = None,
+    prepared_statements: bool = True,
+) -> Database:
     """Return the database at ``url``, without connecting yet.
 
     Args:
@@ -102,6 +108,8 @@ def open_database(url: str, *, pool_size: int = 5, timeouts: Timeouts | None = N
             taken as that.
         pool_size: connections kept open; twice as many may be opened under load.
         timeouts: bounds for connections of this engine.
+        prepared_statements: whether the server may keep plans for a connection. Not behind a
+            pooler that gives each transaction another server connection and cannot follow them.
 
     Raises:
         DatabaseError: the URL is not one of a PostgreSQL database.
@@ -114,7 +122,9 @@ def open_database(url: str, *, pool_size: int = 5, timeouts: Timeouts | None = N
         # No ping before use, which would be a round trip for each transaction: the first statement
         # on a connection that a restart cut fails, the pool drops all of its age, and whoever has
         # to go on tries again (db.outage).
-        connect_args=_connect_arguments(timeouts or Timeouts()),
+        connect_args=_connect_arguments(
+            timeouts or Timeouts(), prepared_statements=prepared_statements
+        ),
     )
     event.listen(engine, "begin", _begin)
     return Database(
@@ -148,7 +158,7 @@ def _psycopg_url(url: str) -> sqlalchemy.URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def _connect_arguments(timeouts: Timeouts) -> dict[str, object]:
+def _connect_arguments(timeouts: Timeouts, *, prepared_statements: bool) -> dict[str, object]:
     def milliseconds(value: timedelta) -> int:
         return int(value.total_seconds() * 1000)
 
@@ -158,7 +168,10 @@ def _connect_arguments(timeouts: Timeouts) -> dict[str, object]:
         "idle_in_transaction_session_timeout": milliseconds(timeouts.idle_in_transaction),
         "timezone": "UTC",
     }
+    # psycopg's word for never; without it, psycopg's own number of uses holds.
+    preparing = {} if prepared_statements else {"prepare_threshold": None}
     return {
+        **preparing,
         "autocommit": True,
         "connect_timeout": max(1, int(timeouts.connect.total_seconds())),
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),

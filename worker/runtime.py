@@ -74,7 +74,9 @@ def make_runtime(
         slots: how many builds this process runs at once; its pool has room for each of them to
             write its log and its state at one time, and for the keeper.
     """
-    database = open_database(database_url, pool_size=slots + 2)
+    database = open_database(
+        database_url, pool_size=slots + 2, prepared_statements=settings.prepared_statements
+    )
     keeper = LeaseKeeper(
         database,
         LeaseTimes(

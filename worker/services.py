@@ -55,7 +55,11 @@ def open_services(settings: Settings, *, check: bool = True) -> Iterator[Service
         redis_url = _configured(settings.redis_url) or embedded.redis_url
         assert database_url is not None
         assert redis_url is not None
-        database = open_database(database_url, pool_size=settings.concurrency + 4)
+        database = open_database(
+            database_url,
+            pool_size=settings.concurrency + 4,
+            prepared_statements=settings.prepared_statements,
+        )
         try:
             _prepare(database, is_embedded=settings.database_url is None, check=check)
             yield Services(database=database, database_url=database_url, redis_url=redis_url)

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="Redis for Celery; without it one is started in the data directory"
     )
+    prepared_statements: bool = Field(
+        True,
+        description="false for a PgBouncer before 1.22 in transaction mode, which loses them",
+    )
     data_dir: Path = Field(
         Path("~/.local/share/provisionerd"),
         description="embedded servers, fetched Terraform, caches, work directories",

@@ -67,6 +67,11 @@ def _kind(schema: Schema, definitions: dict[str, Schema]) -> str:
 
 
 def _noun(schema: Schema) -> str:
-    nouns = {"integer": "whole number", "object": "KEY=VALUE list", "string": "text"}
+    nouns = {
+        "boolean": "`true` or `false`",
+        "integer": "whole number",
+        "object": "KEY=VALUE list",
+        "string": "text",
+    }
     by_format = {"path": "path", "password": "secret text"}
     return by_format.get(schema.get("format", "")) or nouns.get(schema["type"], "number")

@@ -170,6 +170,13 @@ def test_every_setting_has_a_row():
     assert [name.lower() for name in shown] == list(Settings.model_fields)
 
 
+def test_a_setting_that_turns_something_off_shows_its_words():
+    assert (
+        "| `PROVISIONERD_PREPARED_STATEMENTS` | false for a PgBouncer before 1.22 in transaction"
+        " mode, which loses them | `true` | `true` or `false` |" in settings.page()
+    )
+
+
 def test_a_setting_shows_default_and_bounds():
     assert (
         "| `PROVISIONERD_CONCURRENCY` | builds that this worker runs at once | `4`"

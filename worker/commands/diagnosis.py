@@ -56,15 +56,16 @@ def check_data_dir(settings: Settings) -> Iterator[Finding]:
         yield fine("disk", found)
 
 
-def check_database(url: str, *, is_embedded: bool) -> Iterator[Finding]:
+def check_database(url: str, *, is_embedded: bool, prepared_statements: bool) -> Iterator[Finding]:
     """Check PostgreSQL: reachable, new enough, migrated, its clock; then workers and queues.
 
     Args:
         is_embedded: whether the database is migrated by itself, when it is used.
+        prepared_statements: as the workers' connections have it.
     """
     database: Database | None = None
     try:
-        database = open_database(url, pool_size=1)
+        database = open_database(url, pool_size=1, prepared_statements=prepared_statements)
         version, skew_s = _read_server(database)
         yield _version_finding(version)
         yield _clock_finding(skew_s)

@@ -72,6 +72,7 @@ def _examine() -> Iterator[Finding]:
             yield from check_database(
                 _url(settings.database_url, servers.database_url),
                 is_embedded=settings.database_url is None,
+                prepared_statements=settings.prepared_statements,
             )
             yield from check_redis(
                 _url(settings.redis_url, servers.redis_url),

@@ -1,0 +1,124 @@
+"""Behind a pooler that cannot follow prepared statements, none is made."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+
+from db.engine import Database, open_database
+from db.enums import JobStatus, ProvisionerType, Transition
+from provisioner.echo import EchoEngine
+from provisioner.runner import Runner
+from provisioner.steps import BuildSettings
+from tests.factory import LEASE, Factory
+from worker.dispatch import Dispatcher
+from worker.drain import DrainFlag
+from worker.embedded import Embedded
+from worker.keeper import LeaseKeeper, LeaseTimes
+from worker.metrics import Metrics
+from worker.runtime import make_runtime
+from worker.services import open_services
+from worker.settings import Settings
+from worker.watchdog import Pulse
+
+SECOND = timedelta(seconds=1)
+BUILDS = 8  # psycopg prepares what it runs for the sixth time
+SCRIPT = {"plan": {"daily_cost": 1}, "apply": {"logs": [{"output": "made"}]}}
+
+
+@pytest.mark.parametrize(("allowed", "prepares"), [(True, True), (False, False)])
+def test_builds_prepare_statements_only_if_they_may(
+    database_url: str, tmp_path: Path, *, allowed: bool, prepares: bool
+) -> None:
+    # One connection stays in the pool, and all builds use it.
+    database = open_database(database_url, pool_size=1, prepared_statements=allowed)
+    factory = Factory(database=database)
+    workspace = factory.any_workspace(allowance=10, script=SCRIPT)
+    slot = dispatcher(database, tmp_path)
+    for number in range(BUILDS):
+        factory.build(workspace, Transition.STOP if number % 2 else Transition.START)
+        assert slot.run_next_build("builds") is JobStatus.SUCCEEDED
+
+    with database.autocommit() as connection:
+        found = connection.execute(text("SELECT name FROM pg_prepared_statements")).all()
+    database.dispose()
+    assert bool(found) == prepares
+
+
+def dispatcher(database: Database, work_root: Path) -> Dispatcher:
+    return Dispatcher(
+        database=database,
+        runner=Runner(
+            database=database,
+            engines={ProvisionerType.ECHO: EchoEngine()},
+            settings=BuildSettings(work_root=work_root, host_environment={}),
+        ),
+        keeper=LeaseKeeper(
+            database, LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
+        ),
+        metrics=Metrics(CollectorRegistry()),
+        ring=lambda _queue: True,
+        worker_id=uuid.uuid4(),
+        provisioners=tuple(ProvisionerType),
+        lease=LEASE,
+    )
+
+
+@contextmanager
+def of_runtime(settings: Settings, url: str) -> Iterator[Database]:
+    runtime = make_runtime(
+        settings,
+        database_url=url,
+        worker_id=uuid.uuid4(),
+        metrics=Metrics(CollectorRegistry()),
+        ring=lambda _queue: True,
+        take_doorbell=lambda _queue: False,
+        flag=DrainFlag(),
+        pulse=Pulse(),
+        engines={},
+        slots=1,
+    )
+    yield runtime.database
+    runtime.database.dispose()
+
+
+@contextmanager
+def of_services(settings: Settings, _url: str) -> Iterator[Database]:
+    with open_services(settings) as services:
+        yield services.database
+
+
+@pytest.mark.parametrize(("setting", "may_prepare"), [("true", True), ("false", False)])
+@pytest.mark.parametrize("opened", [of_runtime, of_services], ids=["builds", "all else"])
+def test_the_setting_holds_for_connections_of(
+    opened,
+    database_url: str,
+    embedded: Embedded,
+    tmp_path: Path,
+    setting: str,
+    *,
+    may_prepare: bool,
+) -> None:
+    settings = Settings.model_validate(
+        {
+            "database_url": database_url,
+            "redis_url": embedded.redis_url,
+            "data_dir": tmp_path,
+            "prepared_statements": setting,
+        }
+    )
+    with opened(settings, database_url) as database:
+        pooled = database.engine.raw_connection()
+        connection = pooled.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        threshold = connection.prepare_threshold
+        pooled.close()
+    assert (threshold is not None) == may_prepare
