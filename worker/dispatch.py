@@ -114,10 +114,12 @@ class Dispatcher:
 
     def _count(self, job: ClaimedJob, outcome: Outcome) -> None:
         ended = self._ended_unanswered(job) if outcome.status is JobStatus.UNKNOWN else None
-        if ended is None:
-            self.metrics.job_ended(job.provisioner, outcome)
-        else:
+        if ended is not None:
             self.metrics.job_finished(ended)
+            return
+        if outcome.status is JobStatus.UNKNOWN:
+            log.warning("lease.lost", job_id=str(job.id), attempt=job.attempt)
+        self.metrics.job_ended(job.provisioner, outcome)
 
     def _ended_unanswered(self, job: ClaimedJob) -> EndedJob | None:
         """Return how this attempt finished a job whose lease seemed lost; None if it did not.

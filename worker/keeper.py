@@ -121,10 +121,11 @@ class LeaseKeeper:
         )
 
     def _give_up(self, token: uuid.UUID, build: _Held) -> None:
-        # A build that has just ended has deleted its lease itself.
         if token in self._held and not build.is_lost:
             build.is_lost = True
-            log.warning("lease.lost", lease_token=str(token))
+            # No warning: a build deletes its lease with its last write, a moment before it ends
+            # here. Whether this one was lost is told by its outcome (``Dispatcher``).
+            log.debug("lease.missing", lease_token=str(token))
             build.interrupt.request(InterruptReason.LEASE_LOST, grace=self._times.fence_grace)
 
     def _snapshot(self) -> dict[uuid.UUID, _Held]:
