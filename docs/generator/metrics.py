@@ -34,15 +34,16 @@ WORKER = """\
 
 At `/metrics` of each worker. Beside these stand those that the Prometheus client brings along in
 the threads pool (`process_*`, `python_*`). The queues' series come from SQL, and every worker
-serves the same.
+serves the same. It looks at no more than the 1,000 jobs of each queue that are claimed next, so
+that many workers can be scraped while many jobs wait: what is above, the exporter shows.
 """
 
 EXPORTER = """\
 ## Of the exporter
 
 At `/metrics` of `provisionerd exporter`, once for each deployment, all from SQL: the queues' series
-again, and these. The cost of a scrape does not grow with the jobs that were ever run, and scrapes
-that come within two seconds share one reading.
+again, with every job that waits, and these. The cost of a scrape does not grow with the jobs that
+were ever run, and scrapes that come within two seconds share one reading.
 """
 
 REASONS = """\
