@@ -43,6 +43,9 @@ class Place:
         host = {name: value for name, value in os.environ.items() if "PROVISIONERD_" not in name}
         given = {
             "data_dir": self.data_dir,
+            # As in production: a worker that looks after embedded servers needs more memory.
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
             "metrics_address": free_address(),
             "engines": "echo,terraform",
             "log_level": "warning",

@@ -1,21 +1,17 @@
-"""Bring the schema up to date, and tell whether it is."""
+"""Bring the schema up to date. Whether it is, ``db.schema`` tells without Alembic."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from db.engine import DatabaseError
+from db.schema import MIGRATIONS
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 7_203_482_611
 POLL_S = 0.1
 
@@ -28,39 +24,6 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     """
     with engine.connect() as connection, _turn(connection):
         command.upgrade(_config(connection), revision)
-
-
-def current_revision(engine: Engine) -> str | None:
-    """Return the schema's revision, or None for an empty database."""
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
-def head_revision() -> str:
-    """Return the revision that this code was written for."""
-    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    assert head is not None
-    return head
-
-
-def check_migrated(engine: Engine) -> None:
-    """Refuse to work on a schema that lacks a migration.
-
-    A schema that is *ahead* is accepted: each migration works with the code before it, so old
-    workers go on during a rolling upgrade.
-
-    Raises:
-        DatabaseError: the schema is empty or older than this code.
-    """
-    current = current_revision(engine)
-    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-    if current == head_revision() or (current is not None and current not in known):
-        return
-    found = "is empty" if current is None else f"is at migration {current}"
-    raise DatabaseError(
-        f"the database {found} but this version needs {head_revision()};"
-        " run `provisionerd migrate` first"
-    )
 
 
 @contextmanager

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
 from db.engine import Database, DatabaseError, open_database
 from db.enums import ProvisionerType
-from db.migrate import check_migrated, migrate
+from db.schema import check_migrated
 from provisioner.echo import EchoEngine
 from provisioner.engine import Engine
 from provisioner.steps import BuildLimits, BuildSettings
@@ -136,7 +137,8 @@ def _configured(url: object) -> str | None:
 def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:
     try:
         if is_embedded:
-            migrate(database.engine)
+            # Not imported by a worker that has a database: Alembic is 5 MB.
+            import_module("db.migrate").migrate(database.engine)
         elif check:
             check_migrated(database.engine)
     except OperationalError as error:

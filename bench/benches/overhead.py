@@ -71,6 +71,7 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
             lambda: timed(lambda: bare.run("stop", state=state)),
             rounds=rounds,
         )
+
         def first_build() -> float:
             new = workspace(template())
             return timed(lambda: build(new, Transition.START))

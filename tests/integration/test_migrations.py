@@ -13,8 +13,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from db.engine import Database, DatabaseError, open_database
-from db.migrate import MIGRATIONS, check_migrated, current_revision, head_revision, migrate
+from db.migrate import migrate
 from db.models import Base
+from db.schema import MIGRATIONS, check_migrated, current_revision, head_revision, known_revisions
 from worker.embedded import Embedded
 
 DEADLINE_S = 30
@@ -121,6 +122,11 @@ def test_the_checks_in_the_database_are_those_of_the_models(empty: Database) -> 
 def test_there_is_one_line_of_migrations() -> None:
     script = ScriptDirectory(str(MIGRATIONS))
     assert script.get_heads() == [head_revision()]
+
+
+def test_the_known_revisions_are_those_of_alembic() -> None:
+    revisions = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+    assert known_revisions() == revisions[::-1]
 
 
 def test_every_migration_says_what_it_is(empty: Database) -> None:

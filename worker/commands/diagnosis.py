@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import MINIMUM_SERVER_VERSION, Database, DatabaseError, open_database
 from db.enums import ProvisionerType
-from db.migrate import check_migrated, head_revision
+from db.schema import check_migrated, head_revision
 from db.server import server_facts
 from provisioner.engine import EngineError
 from provisioner.terraform.binary import TerraformNotFoundError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from db.migrate import current_revision
 from db.migrate import migrate as upgrade
+from db.schema import current_revision
 from worker.commands.opening import opened
 from worker.commands.options import output_option
 from worker.commands.printing import JSON, print_json
