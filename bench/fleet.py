@@ -75,9 +75,9 @@ def measure(place: Place, *, watched: Sequence[uuid.UUID]) -> tuple[dict[str, fl
     }
     return costs, [
         *played,
-        _look_at_queues(f"{FEW} workers", few),
-        _look_at_queues(f"{MANY:,} workers", many),
-        _look_at_queues(f"{MANY:,} workers, {WAITING:,} jobs wait", waiting),
+        _look_for_forgotten(f"{FEW} workers", few),
+        _look_for_forgotten(f"{MANY:,} workers", many),
+        _look_for_forgotten(f"{MANY:,} workers, {WAITING:,} jobs wait", waiting),
     ]
 
 
@@ -156,10 +156,10 @@ def _looks(place: Place, watched: Sequence[uuid.UUID]) -> dict[str, float]:
     return {"look_ms": (server.read_usage(place) - before).processor_s * 1000 / TURNS}
 
 
-def _look_at_queues(what: str, spent: Mapping[str, server.Usage]) -> Result:
+def _look_for_forgotten(what: str, spent: Mapping[str, server.Usage]) -> Result:
     return Result(
         bench="scale",
-        what=f"look at the queues, {what}",
+        what=f"look for jobs to ring for, {what}",
         unit="ms",
         ours=spent["doorbells"].processor_s * 1000 / TURNS,
     )

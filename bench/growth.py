@@ -122,7 +122,7 @@ def need(costs: Costs, load: Load, workers: int) -> Need:
 def _cores(costs: Costs, load: Load, workers: int) -> dict[str, float]:
     running = workers * load.slots
     builds = running / load.build_s
-    # Each worker asks for the queues, and the answer counts all workers: hence the square.
+    # A scrape of each worker counts all workers: hence the square.
     idle_ms = costs.idle_ms + costs.idle_growth_ms * workers / 1000
     spent_ms = {
         "chores of workers": workers / 60 * idle_ms,

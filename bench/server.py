@@ -79,10 +79,10 @@ def connections(place: Place) -> int:
 def private_mb(place: Place) -> float:
     """Return the memory that a connection of a worker has for itself, the mean of all."""
     with place.database.autocommit() as connection:
-        pids = connection.execute(
+        clients = connection.execute(
             text("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
-        ).scalars()
-        sizes = [psutil.Process(pid).memory_full_info().uss for pid in pids]
+        ).all()
+        sizes = [psutil.Process(client.pid).memory_full_info().uss for client in clients]
     return sum(sizes) / len(sizes) / 1e6
 
 

@@ -36,7 +36,7 @@ KINDS: Mapping[str, str] = {
     "heartbeat": "SET last_seen_at",
     "overdue jobs": "AS transition\n\t            FROM provisioner_jobs AS job",
     "lost jobs": "WHERE leases.expires_at",
-    "queue depths": "WITH waiting",
+    "forgotten jobs": "AS served (queue)",
     "watchdog": "AS claimable",
     "pruner": "SELECT id\n\t            FROM provisioner_daemons",
 }
