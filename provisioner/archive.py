@@ -8,6 +8,7 @@ What does not fit the rules is refused as a whole; nothing is skipped or cut.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import stat
@@ -162,6 +163,8 @@ class _Content:
     files: dict[str, _Member] = field(default_factory=dict)
 
 
+# The builds of a template version bring the same archive: 0.1 ms less for each but the first.
+@functools.lru_cache(maxsize=32)
 def _judge(archive: bytes, limits: ArchiveLimits) -> _Content:
     content = _Content()
     listed: set[str] = set()
