@@ -19,7 +19,8 @@ succeeds, costs nothing and leaves a small valid state::
 that transition. An operation first writes its logs (``repeat_logs`` times), then waits for the
 interrupt (``wait``), then fails (``error``), then succeeds. Without ``daily_cost`` a plan costs
 what the resources of the apply cost. An apply hands its state to ``on_state`` before it waits or
-fails, as Terraform writes its state file while it works. ``state`` is that state, ``null`` for
+fails, as Terraform writes its state file while it works; one that succeeds at once has no time
+for it, and no checkpoint either with the real engine. ``state`` is that state, ``null`` for
 none; when it is left out, the state has the earlier one's lineage and the next serial.
 """
 
@@ -161,7 +162,8 @@ class EchoEngine:
         """Play the ``apply`` operation and return its state and resources."""
         operation = _apply_of(_read_script(context.directory), context.transition)
         state = _state(operation, context)
-        if state is not None and not context.interrupt.is_set():
+        lasts = operation.wait or operation.error is not None
+        if state is not None and lasts and not context.interrupt.is_set():
             context.on_state(state)
         _play(operation, context, TimingStage.APPLY, state)
         resources = tuple(Resource(**dict(resource)) for resource in operation.resources)

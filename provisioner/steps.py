@@ -22,7 +22,7 @@ from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.outage import is_outage, retry_outage
 from db.results import BuildResult
-from db.states import State, read_state, store_state
+from db.states import read_state, store_state
 from db.transitions import ClaimedJob
 from provisioner.archive import unpack_template
 from provisioner.endings import (
@@ -84,7 +84,6 @@ class Build:
     input: BuildInput | None = None
     context: BuildContext | None = None
     daily_cost: int = 0
-    checkpoint: State | None = None  #: the last one that was stored
     result: BuildResult = field(default_factory=BuildResult)
 
     @property
@@ -198,11 +197,9 @@ def commit(build: Build) -> None:
 def apply(build: Build) -> None:
     """Apply exactly what was planned; the state is stored as it changes."""
     applied = build.engine.apply(build.context_for(build.settings.limits.apply))
-    state = read_state(applied.state)
     build.result = replace(
         build.result,
-        # Mostly the last checkpoint was the last change: then its megabytes are written once.
-        state=None if state == build.checkpoint else state,
+        state=read_state(applied.state),
         resources=resource_rows(applied.resources),
         timings=[*build.result.timings, *timing_rows(applied.timings)],
     )
@@ -252,7 +249,6 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
     try:
         with build.database.autocommit() as connection:
             stored = store_state(connection, **build.key, state=state)
-        build.checkpoint = state if stored else build.checkpoint
     except LeaseLostError:
         build.interrupt.request(InterruptReason.LEASE_LOST)
         stored = False

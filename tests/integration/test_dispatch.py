@@ -135,8 +135,8 @@ def test_a_slot_of_a_draining_worker_takes_no_further_doorbell(
     assert [factory.status(job) for job in jobs].count(JobStatus.PENDING) == 1
 
 
-def test_a_build_is_seven_statements(factory: Factory, tmp_path: Path) -> None:
-    """Claim; read; lock and decide the quota; enter apply; checkpoint; finish."""
+def test_a_build_is_six_statements(factory: Factory, tmp_path: Path) -> None:
+    """Claim; read; lock and decide the quota; enter apply; finish."""
     database = counting(factory.database)
     slot = dispatcher(database, tmp_path)
     workspace = factory.any_workspace(allowance=10, script=SCRIPT)
@@ -147,7 +147,7 @@ def test_a_build_is_seven_statements(factory: Factory, tmp_path: Path) -> None:
     assert slot.run_next_build("builds") is JobStatus.SUCCEEDED
     # A build that lasts stores its log meanwhile, too.
     meanwhile = [sent for sent in database.statements if "held" in sent and "logs_length" in sent]
-    assert len(database.statements) - len(meanwhile) == 7
+    assert len(database.statements) - len(meanwhile) == 6
 
 
 def test_an_enqueue_rings_once(factory: Factory) -> None:
