@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import multiprocessing
 import os
 import time
 
@@ -20,14 +20,17 @@ app.conf.update(
     broker_transport_options={"priority_steps": [0]},
     broker_connection_retry_on_startup=True,
 )
-done = itertools.count(1)
+done = multiprocessing.Value("q")  # shared with the children of a prefork pool
 redis = Redis.from_url(os.environ["BENCH_REDIS_URL"])
 
 
 @app.task(name="noop")
 def noop(total: int) -> None:
     """Count; the last one of ``total`` says so."""
-    if next(done) % total == 0:
+    with done.get_lock():
+        done.value += 1
+        is_last = done.value % total == 0
+    if is_last:
         redis.rpush("noop.done", "1")
 
 

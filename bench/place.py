@@ -63,12 +63,14 @@ class Place:
             yield process
 
     @contextmanager
-    def celery(self, module: str, *, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
+    def celery(
+        self, module: str, *, concurrency: int, pool: str = "threads"
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """A worker process of a bare Celery application in ``module``."""
         command = [
             *(sys.executable, "-m", "celery", f"--app={module}", "--quiet", "worker"),
-            *("--without-gossip", "--without-mingle", "--loglevel=ERROR", "--pool=threads"),
-            f"--concurrency={concurrency}",
+            *("--without-gossip", "--without-mingle", "--loglevel=ERROR"),
+            *(f"--pool={pool}", f"--concurrency={concurrency}"),
         ]
         os.environ["BENCH_BROKER_URL"] = broker_url(self.redis_url)
         os.environ["BENCH_REDIS_URL"] = self.redis_url
