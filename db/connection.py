@@ -83,22 +83,14 @@ class PlainConnection:
         return PlainResult(cursor.execute(_compiled(statement), parameters))
 
     @contextmanager
-    def pipeline(self) -> Iterator[None]:
-        """Send the statements of the block together; one transaction, one round trip.
-
-        Reading a result within the block waits for the statements up to it.
-        """
-        with self._connection.pipeline():
-            yield
-
-    @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the statements of the block as one transaction: rolled back by an exception.
 
         BEGIN travels with the first statement. COMMIT travels with the last, if its result is
         read after the block.
         """
-        # An exception leaves the transaction open: the pool rolls back what comes back to it.
+        # An exception leaves the transaction open: the pool rolls back what comes back to it, and
+        # that also lets psycopg forget what it took for prepared when a statement failed before.
         with self._connection.pipeline():
             self._connection.execute("BEGIN")
             yield

@@ -65,17 +65,6 @@ def test_a_transaction_is_rolled_back_by_an_exception(table: Database) -> None:
     assert noted(table) == []
 
 
-def test_a_pipeline_is_one_transaction(table: Database) -> None:
-    def one_and_bad() -> None:
-        with table.autocommit() as connection, connection.pipeline():
-            note(connection, "one")
-            note(connection, "bad")
-
-    with pytest.raises(psycopg.errors.CheckViolation):
-        one_and_bad()
-    assert noted(table) == []
-
-
 def test_a_connection_whose_isolation_level_was_chosen_commits_again(table: Database) -> None:
     with table.engine.connect() as connection:
         connection.execution_options(isolation_level="SERIALIZABLE")
