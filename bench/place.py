@@ -10,10 +10,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from redis import Redis
+from sqlalchemy import make_url, text
 
 from db.engine import Database, open_database
 from db.migrate import migrate
@@ -54,6 +55,21 @@ class Place:
         }
         variables = {f"PROVISIONERD_{name.upper()}": str(value) for name, value in given.items()}
         return {**host, **variables}
+
+    @contextmanager
+    def beside(self) -> Iterator[Place]:
+        """The same place with another, empty database on the same server.
+
+        To compare a large one with a small one in turns: what the disk and the processor do at
+        the moment, they do to both.
+        """
+        with self.database.autocommit() as connection:
+            connection.execute(text("CREATE DATABASE beside"))
+        url = make_url(self.database_url).set(database="beside")
+        database = open_database(url.render_as_string(hide_password=False))
+        migrate(database.engine)
+        yield replace(self, database=database, factory=Factory(database=database))
+        database.dispose()
 
     @contextmanager
     def worker(self, **settings: object) -> Iterator[subprocess.Popen[bytes]]:

@@ -67,10 +67,11 @@ def fill_jobs(place: Place, count: int, *, owner, template, pending: bool) -> No
 
 
 def analyze(place: Place) -> None:
-    """Let the planner know what is there, as autovacuum does by and by."""
+    """Let the planner know what is there, as autovacuum does by and by, and the disk come to rest."""
     with place.database.autocommit() as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
+        connection.execute(text("CHECKPOINT"))
 
 
 def _run(place: Place, statement: str, **parameters: object) -> None:
