@@ -27,8 +27,15 @@ def fill_workspaces(place: Place, count: int, *, owner, template) -> None:
     )
 
 
-def fill_jobs(place: Place, count: int, *, owner, template, pending: bool) -> None:
-    """Make ``count`` builds with their jobs, one for each of as many new workspaces."""
+def fill_jobs(
+    place: Place, count: int, *, owner, template, pending: bool, of_each: int | None = None
+) -> None:
+    """Make ``count`` builds with their jobs, one for each of as many new workspaces.
+
+    Args:
+        of_each: how many workspaces an owner has; all are those of ``owner`` when None.
+    """
+    owner_id = ":owner_id" if of_each is None else f"md5((number / {of_each})::text)::uuid"
     state = (
         "NULL, NULL"
         if pending
@@ -38,11 +45,12 @@ def fill_jobs(place: Place, count: int, *, owner, template, pending: bool) -> No
         place,
         f"""
         WITH new AS (
-            SELECT number, gen_random_uuid() AS workspace_id, gen_random_uuid() AS job_id
+            SELECT number, gen_random_uuid() AS workspace_id, gen_random_uuid() AS job_id,
+                   {owner_id} AS owner_id
             FROM generate_series(1, :count) AS number
         ), made AS (
             INSERT INTO workspaces (id, owner_id, organization_id, template_id, name, deleted)
-            SELECT workspace_id, :owner_id, :organization_id, :template_id,
+            SELECT workspace_id, owner_id, :organization_id, :template_id,
                    'filled-' || workspace_id, false
             FROM new
         ), jobs AS (
@@ -50,7 +58,7 @@ def fill_jobs(place: Place, count: int, *, owner, template, pending: bool) -> No
                 (id, organization_id, initiator_id, provisioner, file_id, type, input,
                  workspace_id, owner_id, queue, fair_rank, created_at, started_at, completed_at)
             SELECT job_id, :organization_id, :owner_id, 'echo', (SELECT id FROM files LIMIT 1),
-                   'workspace_build', '{{}}', workspace_id, :owner_id, 'builds', number % 1000,
+                   'workspace_build', '{{}}', workspace_id, owner_id, 'builds', number % 1000,
                    now() - number * interval '1 second', {state}
             FROM new
         )
