@@ -104,11 +104,12 @@ def _flood(place: Place) -> list[Result]:
         ),
         Result(
             bench="logs",
-            what="1M lines through the log, against writing them to a file, per line",
+            what="an echo build of 1M lines, against writing them to a file, per line",
             unit="us",
             ours=took / LINES * 1e6,
             theirs=to_file / LINES * 1e6,
-            note="an echo build produces lines as fast as Python can; Terraform does not",
+            ratio=took / to_file,
+            reach="<= 1.1",
         ),
     ]
 
