@@ -27,9 +27,9 @@ class LogRow:
     output: str
 
 
-# Parts of the statements that store lines; ``log_parameters`` are their parameters.
+# Parts of the statements that store lines; ``log_parameters`` are their parameters. A batch whose
+# COMMIT lost its answer is stored again: never above the limit.
 LOG_SIZE = """
-    -- A batch whose COMMIT lost its answer is stored again: never above the limit.
     logs_length = least(logs_length + :length, :limit),
     logs_overflowed = logs_overflowed OR :overflowed
 """
