@@ -337,7 +337,9 @@ class Chaos:
         self.proxy.heal()
 
     def _lose_answer(self, _strike: Strike) -> None:
-        self.proxy.lose_answer(b"UPDATE provisioner_jobs")
+        # Of a transaction, or of a statement that is one by itself.
+        last = self.random.choice((b"COMMIT", b"UPDATE provisioner_jobs"))
+        self.proxy.lose_answer(b"UPDATE provisioner_jobs", then=last)
         time.sleep(1.5)
         self.proxy.heal()
 
