@@ -7,6 +7,7 @@ Redis makes it. What is set below keeps it cheap, bounded in time, and free of r
 from __future__ import annotations
 
 import atexit
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,6 +24,18 @@ from worker.settings import load_settings
 SOCKET_TIMEOUT_S = 2
 # Longer than any build: a message that comes again finds nothing to claim, but it need not come.
 VISIBILITY_TIMEOUT_S = 12 * 3600
+TRANSPORT_OPTIONS: Mapping[str, Any] = {
+    "visibility_timeout": VISIBILITY_TIMEOUT_S,
+    # One list per queue: order is decided by SQL, not by the broker.
+    "priority_steps": [0],
+    # A Redis that is there but does not answer: publishing must not hang.
+    "socket_timeout": SOCKET_TIMEOUT_S,
+    "socket_connect_timeout": SOCKET_TIMEOUT_S,
+    "global_keyprefix": "provisionerd:",
+    # Whoever rings does not wait for a Redis that is away; kombu would try for 6 s. A
+    # worker's own connection is tried by Celery, without an end (see above).
+    "max_retries": 0,
+}
 
 
 def configure_broker(application: App, redis_url: str) -> None:
@@ -42,15 +55,7 @@ def _configuration() -> dict[str, Any]:
         # A Redis that has become a read-only replica answers with errors; it may become a
         # master again.
         "broker_channel_error_retry": True,
-        "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            # One list per queue: order is decided by SQL, not by the broker.
-            "priority_steps": [0],
-            # A Redis that is there but does not answer: publishing must not hang.
-            "socket_timeout": SOCKET_TIMEOUT_S,
-            "socket_connect_timeout": SOCKET_TIMEOUT_S,
-            "global_keyprefix": "provisionerd:",
-        },
+        "broker_transport_options": dict(TRANSPORT_OPTIONS),
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,
