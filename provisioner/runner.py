@@ -197,7 +197,11 @@ class Runner:
         fault_point("finish.begin")
         level, line = _last_line(ending)
         logs.write(level, line)
-        rest = logs.take_rest()
+        rest: Sequence[LogRow] = ()
+        if isinstance(ending, Requeued | Lost):
+            logs.close()  # the job does not end here, so its last lines are stored by themselves
+        else:
+            rest = logs.take_rest()
         stored = logs.stored_lines
         try:
             ending = retry_outage(
@@ -230,13 +234,6 @@ class Runner:
                 case Canceled(result=result):
                     finish_cancel_job(connection, **key, result=with_log(result))
                 case Requeued():
-                    append_logs(
-                        connection,
-                        job_id=job.id,
-                        lease_token=job.lease_token,
-                        rows=lines,
-                        overflowed=overflowed,
-                    )
                     return _requeue_or_cancel(connection, key)
                 case FailedJob(failure=failure, workspace_build=result):
                     assert result is not None

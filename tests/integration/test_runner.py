@@ -629,6 +629,13 @@ def test_a_build_that_does_not_know_that_its_lease_is_lost_writes_nothing(bench:
     assert bench.lines(job) == []
 
 
+def test_no_line_of_a_build_whose_lease_was_lost_counts_as_stored(bench: Bench) -> None:
+    job = bench.factory.running_build()
+    take_over(bench, job)
+    bench.run(job)
+    assert [stored for stored, _dropped in bench.events.logs] == [0]
+
+
 def test_a_lease_lost_during_apply_leaves_the_directory_for_recovery(bench: Bench, pool) -> None:
     job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
     take_over(bench, job)
