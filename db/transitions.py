@@ -141,9 +141,9 @@ def claim_job(
             )
             SELECT id, lease_token, attempt, provisioner, type, queue, logs_length,
                    trace_metadata,
-                   extract(epoch FROM started_at - created_at)::float AS queue_wait_s,
-                   (SELECT count(*) FROM settled) AS workspaces
+                   extract(epoch FROM started_at - created_at)::float AS queue_wait_s
             FROM claimed
+            LEFT JOIN settled ON true
         """),
         {
             "queue": queue,
@@ -157,7 +157,6 @@ def claim_job(
     if row is None:
         return None
     fields = row._asdict()
-    del fields["workspaces"]
     return ClaimedJob(**{**fields, "provisioner": ProvisionerType(fields["provisioner"])})
 
 

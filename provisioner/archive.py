@@ -345,12 +345,8 @@ def _make_file(name: str, path: Path, member: _Member) -> None:
         descriptor = os.open(path, flags, 0o700 if member.is_executable else 0o600)
     except FileExistsError:
         raise ArchiveError(f"{name!r} exists already where the template is unpacked") from None
-    try:
-        rest = memoryview(member.data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(member.data)
 
 
 def _make_folder(name: str, path: Path) -> None:

@@ -53,7 +53,28 @@ class WorkDirectory:
 
         The lock goes with the process, however that ends.
         """
-        descriptor = os.open(self.path / LEASE_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        return self._lock_by(os.open(self.path / LEASE_FILE, os.O_RDONLY | os.O_CLOEXEC))
+
+    def make(self) -> None:
+        """Make the directory, take it, and write whose it is.
+
+        Raises:
+            OSError: the disk is full, or there is something in its place.
+        """
+        self.path.mkdir(mode=0o700)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(self.path / LEASE_FILE, flags, 0o600)
+            # Taken before it can be read: whoever recovers builds must not be faster.
+            self._lock_by(descriptor)
+            lease = {"job_id": str(self.job_id), "lease_token": str(self.lease_token)}
+            os.write(descriptor, json.dumps(lease).encode())
+            self.home.mkdir(mode=0o700)
+        except OSError:
+            self.remove()
+            raise
+
+    def _lock_by(self, descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -95,28 +116,12 @@ def create_work_directory(
     Raises:
         OSError: the disk is full, or ``root`` cannot be written.
     """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
     directory = WorkDirectory(
         path=root / f"{job_id.hex[:12]}-{attempt}", job_id=job_id, lease_token=lease_token
     )
-    try:
-        directory.path.mkdir(mode=0o700)
-    except FileNotFoundError:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.path.mkdir(mode=0o700)
-    try:
-        # Taken before it can be read: whoever recovers builds must not be faster.
-        lease_file = directory.path / LEASE_FILE
-        lease = os.open(lease_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        directory._lock = lease  # noqa: SLF001 - it is made here
-        os.write(
-            lease, json.dumps({"job_id": str(job_id), "lease_token": str(lease_token)}).encode()
-        )
-        directory.home.mkdir(mode=0o700)
-    except OSError:
-        directory.remove()
-        raise
+    directory.make()
     return directory
 
 
