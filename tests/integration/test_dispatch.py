@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from sqlalchemy import TextClause, event
 
 from db.connection import NO_PARAMETERS, PlainConnection, PlainResult
 from db.engine import Database
-from db.enums import JobStatus, ProvisionerType, Transition
-from provisioner.echo import EchoEngine
-from provisioner.runner import Runner
-from provisioner.steps import BuildSettings
+from db.enums import JobStatus, Transition
 from tests.factory import Factory
+from tests.slots import echo_runner, make_slots
 from worker.dispatch import Dispatcher
 from worker.enqueue import enqueue_build
-from worker.keeper import LeaseKeeper, LeaseTimes
-from worker.metrics import Metrics
 
-LEASE = timedelta(minutes=1)
-SECOND = timedelta(seconds=1)
 SCRIPT = {
     "plan": {"logs": [{"output": "planned"}]},
     "apply": {
@@ -74,22 +65,7 @@ def counting(database: Database) -> CountingDatabase:
 
 
 def dispatcher(database: Database, work_root: Path, **given: Any) -> Dispatcher:
-    times = LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
-    return Dispatcher(
-        database=database,
-        runner=Runner(
-            database=database,
-            engines={ProvisionerType.ECHO: EchoEngine()},
-            settings=BuildSettings(work_root=work_root, host_environment={}),
-        ),
-        keeper=LeaseKeeper(database, times),
-        metrics=Metrics(registry=CollectorRegistry()),
-        ring=lambda _queue: True,
-        worker_id=uuid.uuid4(),
-        provisioners=tuple(ProvisionerType),
-        lease=LEASE,
-        **given,
-    )
+    return make_slots(database, runner=echo_runner(database, work_root), **given)
 
 
 def doorbells(count: int) -> Callable[[str], bool]:

@@ -32,9 +32,8 @@ from tests.conftest import _run_admin, _url
 from tests.factory import LEASE, Factory
 from tests.integration.test_query_plans import describe, explain, rows_read, walk
 from tests.proxy import Proxy
-from worker.dispatch import Dispatcher
+from tests.slots import make_slots
 from worker.embedded import Embedded
-from worker.keeper import LeaseKeeper, LeaseTimes
 from worker.metrics import Metrics
 from worker.queuemetrics import FleetCollector, QueueCollector
 from worker.sweeper import Sweeper
@@ -365,18 +364,7 @@ class LostRunner:
 
 def dispatch(factory: Factory, metrics: Metrics, *, has_written: bool) -> None:
     runner: Any = LostRunner(factory=factory, has_written=has_written)
-    second = timedelta(seconds=1)
-    times = LeaseTimes(lease=LEASE, renew=second, fence=LEASE / 2, fence_grace=second)
-    Dispatcher(
-        database=factory.database,
-        runner=runner,
-        keeper=LeaseKeeper(factory.database, times),
-        metrics=metrics,
-        ring=lambda _queue: True,
-        worker_id=uuid.uuid4(),
-        provisioners=tuple(ProvisionerType),
-        lease=LEASE,
-    ).run_next_build("builds")
+    make_slots(factory.database, runner=runner, metrics=metrics).run_next_build("builds")
 
 
 def test_a_worker_counts_the_end_that_it_wrote_without_an_answer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -14,22 +13,17 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from db.engine import Database, open_database
-from db.enums import JobStatus, ProvisionerType, Transition
-from provisioner.echo import EchoEngine
-from provisioner.runner import Runner
-from provisioner.steps import BuildSettings
-from tests.factory import LEASE, Factory
-from worker.dispatch import Dispatcher
+from db.enums import JobStatus, Transition
+from tests.factory import Factory
+from tests.slots import echo_runner, make_slots
 from worker.drain import DrainFlag
 from worker.embedded import Embedded
-from worker.keeper import LeaseKeeper, LeaseTimes
 from worker.metrics import Metrics
 from worker.runtime import make_runtime
 from worker.services import open_services
 from worker.settings import Settings
 from worker.watchdog import Pulse
 
-SECOND = timedelta(seconds=1)
 BUILDS = 8  # psycopg prepares what it runs for the sixth time
 SCRIPT = {"plan": {"daily_cost": 1}, "apply": {"logs": [{"output": "made"}]}}
 
@@ -42,7 +36,7 @@ def test_builds_prepare_statements_only_if_they_may(
     database = open_database(database_url, pool_size=1, prepared_statements=allowed)
     factory = Factory(database=database)
     workspace = factory.any_workspace(allowance=10, script=SCRIPT)
-    slot = dispatcher(database, tmp_path)
+    slot = make_slots(database, runner=echo_runner(database, tmp_path))
     for number in range(BUILDS):
         factory.build(workspace, Transition.STOP if number % 2 else Transition.START)
         assert slot.run_next_build("builds") is JobStatus.SUCCEEDED
@@ -51,25 +45,6 @@ def test_builds_prepare_statements_only_if_they_may(
         found = connection.execute(text("SELECT name FROM pg_prepared_statements")).all()
     database.dispose()
     assert bool(found) == prepares
-
-
-def dispatcher(database: Database, work_root: Path) -> Dispatcher:
-    return Dispatcher(
-        database=database,
-        runner=Runner(
-            database=database,
-            engines={ProvisionerType.ECHO: EchoEngine()},
-            settings=BuildSettings(work_root=work_root, host_environment={}),
-        ),
-        keeper=LeaseKeeper(
-            database, LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
-        ),
-        metrics=Metrics(CollectorRegistry()),
-        ring=lambda _queue: True,
-        worker_id=uuid.uuid4(),
-        provisioners=tuple(ProvisionerType),
-        lease=LEASE,
-    )
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""The build slots of a worker without its process: claims, runs and counts as a worker does."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from db.engine import Database
+from db.enums import ProvisionerType
+from provisioner.echo import EchoEngine
+from provisioner.runner import Runner
+from provisioner.steps import BuildSettings
+from tests.factory import LEASE
+from worker.dispatch import Dispatcher
+from worker.keeper import LeaseKeeper, LeaseTimes
+from worker.metrics import Metrics
+
+SECOND = timedelta(seconds=1)
+
+
+def echo_runner(database: Database, work_root: Path) -> Runner:
+    """Return a runner of scripted builds."""
+    return Runner(
+        database=database,
+        engines={ProvisionerType.ECHO: EchoEngine()},
+        settings=BuildSettings(work_root=work_root, host_environment={}),
+    )
+
+
+def make_slots(
+    database: Database, *, runner: Any, metrics: Metrics | None = None, **given: Any
+) -> Dispatcher:
+    """Return the slots; ``given`` are further arguments of the ``Dispatcher``."""
+    times = LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
+    return Dispatcher(
+        database=database,
+        runner=runner,
+        keeper=LeaseKeeper(database, times),
+        metrics=metrics or Metrics(CollectorRegistry()),
+        ring=lambda _queue: True,
+        worker_id=uuid.uuid4(),
+        provisioners=tuple(ProvisionerType),
+        lease=LEASE,
+        **given,
+    )
