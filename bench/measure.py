@@ -54,6 +54,30 @@ def pair(
     )
 
 
+def in_turns(
+    few: Callable[[], float], many: Callable[[], float], *, calls: int
+) -> tuple[float, float]:
+    """Measure both ``calls`` times in turns, and return their medians."""
+    times = [(few(), many()) for _ in range(calls)]
+    at_few, at_many = (quantile(side, 0.5) for side in zip(*times, strict=True))
+    return at_few, at_many
+
+
+def growth(bench: str, what: str, *, few_s: float, many_s: float, rounds: int) -> Result:
+    """Return how a time in seconds grows from a small database to a large one."""
+    return Result(
+        bench=bench,
+        what=what,
+        unit="ms",
+        ours=many_s * 1000,
+        theirs=few_s * 1000,
+        ratio=many_s / few_s,
+        reach="<= 1.5",
+        aim="<= 1.1",
+        rounds=rounds,
+    )
+
+
 def timed(action: Callable[[], object]) -> float:
     """Return how long ``action`` takes, in seconds."""
     started = time.perf_counter()

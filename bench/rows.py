@@ -6,26 +6,6 @@ from sqlalchemy import text
 
 from bench.place import Place
 
-FINISHED = """
-    , started_at = created_at, completed_at = created_at
-"""
-
-
-def fill_workspaces(place: Place, count: int, *, owner, template) -> None:
-    """Make ``count`` workspaces of the owner, without builds."""
-    _run(
-        place,
-        """
-        INSERT INTO workspaces (owner_id, organization_id, template_id, name)
-        SELECT :owner_id, :organization_id, :template_id, 'filled-' || gen_random_uuid()
-        FROM generate_series(1, :count)
-        """,
-        owner_id=owner.id,
-        organization_id=template.organization_id,
-        template_id=template.id,
-        count=count,
-    )
-
 
 def fill_jobs(
     place: Place, count: int, *, owner, template, pending: bool, of_each: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import uuid
@@ -12,7 +13,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bench.measure import Result, pair, quantile, timed
+from bench.measure import Result, growth, in_turns, pair, timed
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
 from db.enums import Transition
@@ -186,19 +187,17 @@ def _growth(place: Place) -> Result:
         # Owners as there are: with all of them one's, PostgreSQL plans each commit anew.
         fill_jobs(place, 1_000_000, owner=noise, template=template, pending=False, of_each=10)
         analyze(small), analyze(place)
-        times = [
-            (timed(lambda: few.ours(index % THREADS)), timed(lambda: many.ours(index % THREADS)))
-            for index in range(GROWTH_COMMITS)
-        ]
-    at_few, at_many = (quantile(side, 0.5) for side in zip(*times, strict=True))
-    return Result(
-        bench="quota",
-        what="p50 of a commit at 1M builds in the table, against one with 32, in turns",
-        unit="ms",
-        ours=at_many * 1000,
-        theirs=at_few * 1000,
-        ratio=at_many / at_few,
-        reach="<= 1.5",
-        aim="<= 1.1",
+        at_few, at_many = in_turns(_commits(few), _commits(many), calls=GROWTH_COMMITS)
+    return growth(
+        "quota",
+        "p50 of a commit at 1M builds in the table, against one with 32, in turns",
+        few_s=at_few,
+        many_s=at_many,
         rounds=GROWTH_COMMITS,
     )
+
+
+def _commits(scene: _Scene) -> Callable[[], float]:
+    """Return what times a commit of each build in turn."""
+    indexes = itertools.cycle(range(THREADS))
+    return lambda: timed(lambda: scene.ours(next(indexes)))

@@ -7,13 +7,12 @@ from collections.abc import Callable
 
 from sqlalchemy import text
 
-from bench.measure import Result, quantile, timed
+from bench.measure import Result, growth, in_turns, timed
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
 from db.enums import JobStatus
 from db.queries import get_job, get_logs, list_jobs
 
-SIZES = (1_000, 1_000_000)
 CALLS = 200
 
 
@@ -46,19 +45,9 @@ def _reads(place: Place, size: int) -> dict[str, Callable[[], object]]:
 
 
 def _compare(name: str, few: Callable[[], float], many: Callable[[], float]) -> Result:
-    times = [(few(), many()) for _ in range(CALLS)]
-    at_few, at_many = (quantile(side, 0.5) for side in zip(*times, strict=True))
-    return Result(
-        bench="reads",
-        what=f"{name}, at 1M jobs against 1k",
-        unit="ms",
-        ours=at_many * 1000,
-        theirs=at_few * 1000,
-        ratio=at_many / at_few,
-        reach="<= 1.5",
-        aim="<= 1.1",
-        rounds=CALLS,
-    )
+    at_few, at_many = in_turns(few, many, calls=CALLS)
+    what = f"{name}, at 1M jobs against 1k"
+    return growth("reads", what, few_s=at_few, many_s=at_many, rounds=CALLS)
 
 
 def _timed(place: Place, read: Callable) -> float:

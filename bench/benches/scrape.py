@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from bench.measure import Result, quantile
+from bench.measure import Result, growth, quantile
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
 from worker.queuemetrics import COUNT_TO, FleetCollector, QueueCollector
@@ -37,15 +37,11 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
             # The best of the rounds: a checkpoint after a million new rows is not what is asked.
             times[name].append(min(_median(registry) for _ in range(rounds)))
     return [
-        Result(
-            bench="scrape",
-            what=f"{name}, at 1M finished jobs against 1k, {PENDING} waiting",
-            unit="ms",
-            ours=many * 1000,
-            theirs=few * 1000,
-            ratio=many / few,
-            reach="<= 1.5",
-            aim="<= 1.1",
+        growth(
+            "scrape",
+            f"{name}, at 1M finished jobs against 1k, {PENDING} waiting",
+            few_s=few,
+            many_s=many,
             rounds=rounds * SCRAPES,
         )
         for name, (few, many) in times.items()
