@@ -98,12 +98,12 @@ lock: setup ## Lock the newest packages that pyproject.toml allows, build backen
 	@build/uv/bin/python -m pip install --quiet uv
 	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' > build/backend.in
 	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--all-extras --group dev --generate-hashes --no-header --no-emit-index-url \
+		--all-extras --group dev --generate-hashes --no-header \
 		--output-file requirements.lock pyproject.toml build/backend.in
 	@echo "Locking what the image runs"
 	@rm -f deploy/docker/requirements.lock
 	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
-		--constraint requirements.lock --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--constraint requirements.lock --generate-hashes --no-header --no-annotate \
 		--output-file deploy/docker/requirements.lock pyproject.toml build/backend.in
 
 clean: ## Remove the virtualenv and everything that tools have left
