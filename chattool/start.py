@@ -80,6 +80,9 @@ def _start(
                 parameters=parameters,
                 ring=context.ring,
             )
+            if build.build_number != bound.build_number + 1:
+                # Somebody's build came and went since we looked, and may have started it.
+                raise BuildActiveError
             note_build(session, context.chat, workspace_id=bound.id, build_id=build.build_id)
     except BuildActiveError:
         return None

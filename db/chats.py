@@ -47,6 +47,7 @@ class BoundWorkspace:
     name: str  #: owner/name
     deleted: bool
     build_id: uuid.UUID
+    build_number: int
     template_version_id: uuid.UUID
     transition: Transition
     status: JobStatus
@@ -141,6 +142,7 @@ def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | No
                    owner.username || '/' || workspace.name AS name,
                    workspace.deleted,
                    latest.id AS build_id,
+                   latest.build_number,
                    latest.template_version_id,
                    latest.transition::text,
                    job.job_status::text AS status
@@ -148,7 +150,7 @@ def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | No
             JOIN workspaces AS workspace ON workspace.id = chat.workspace_id
             JOIN users AS owner ON owner.id = workspace.owner_id
             CROSS JOIN LATERAL (
-                SELECT build.id, build.template_version_id, build.transition, build.job_id
+                SELECT build.id, build.build_number, build.template_version_id, build.transition, build.job_id
                 FROM workspace_builds AS build
                 WHERE build.workspace_id = workspace.id
                 ORDER BY build.build_number DESC

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from chattool import (
-    start_workspace,
-)
+from chattool import CountingAuthorization, start_workspace
 from db.enums import JobStatus, Transition
 from db.models import WorkspaceBuild
 from tests.factory import Factory
@@ -127,6 +125,18 @@ def test_an_unknown_parameter_of_a_start_is_refused_before_a_build(chat: Chat) -
     chat.ended(Transition.STOP)
     answer = start_workspace(chat.context(), parameters={"colour": "red"})
     assert answer == {"error": 'the template has no parameter "colour"; it has "size"'}
+
+
+def test_a_build_that_came_and_went_meanwhile_is_not_repeated(chat: Chat) -> None:
+    workspace, _ = chat.ended(Transition.STOP)
+
+    def start_elsewhere() -> None:
+        if chat.look().transition is Transition.STOP:
+            chat.factory.build(workspace, Transition.START)
+            chat.build_next()
+
+    chat.authorization = CountingAuthorization(before=start_elsewhere)
+    assert start_workspace(chat.context())["no_build"] is True
 
 
 def test_starts_at_once_share_one_build(chat: Chat) -> None:
