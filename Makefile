@@ -15,8 +15,6 @@ PYTHONS ?= python3.12 python3.11 python3.13 python3.14 python3 python
 # A generator writes what it generates, and with --check only tells whether that is current.
 GENERATOR := docs/generate.py
 IMPORT_TEST := tests/unit/test_imports.py
-BENCH := bench/run.py
-CHAOS := bench/chaos.py
 
 # Tests mostly wait for PostgreSQL's disk and for Terraform; each process has servers of its own.
 TEST_PROCESSES ?= 4
@@ -81,12 +79,10 @@ check: setup ## Check format, lint, types, import directions and generated files
 	else echo "No $(GENERATOR): nothing is generated"; fi
 
 bench: setup ## Measure claims, quota commits and whole builds
-	@echo "Running $(BENCH)"
-	@$(PY) $(BENCH)
+	@$(PY) -m bench.run $(BENCH)
 
 chaos: setup ## Kill workers and servers while builds run, and check that nothing is lost
-	@echo "Running $(CHAOS)"
-	@$(PY) $(CHAOS)
+	@$(PY) -m bench.chaos
 
 generate: setup ## Write the generated files anew
 	@echo "Running $(GENERATOR)"

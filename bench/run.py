@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -47,10 +46,9 @@ BENCHES = (
 @click.option("--output", type=click.Choice(["table", "json"]), default="table")
 def main(names: tuple[str, ...], rounds: int | None, output: str) -> None:
     """Run the benches NAMES, or all."""
-    chosen = names or tuple(filter(None, os.environ.get("BENCH", "").split())) or BENCHES
     console = Console(stderr=True, highlight=False)
     results: list[Result] = []
-    for name in chosen:
+    for name in names or BENCHES:
         started = time.perf_counter()
         console.print(f"{name} ...", end=" ")
         module = importlib.import_module(f"bench.benches.{name}")

@@ -6,23 +6,21 @@ the build, whose row then has the error code for it.
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from db.chats import get_version_source
 from db.enums import ProvisionerType
 from db.errors import InvalidError
-from provisioner.archive import unpack_template
+from provisioner.archive import read_archive
 from provisioner.echo import EchoEngine
-from provisioner.engine import Template
+from provisioner.engine import Template, TemplateFiles
 from provisioner.parameters import UnknownParameterError, check_known
 from provisioner.terraform.template import read_template
 
-READERS: Mapping[ProvisionerType, Callable[[Path], Template]] = {
+READERS: Mapping[ProvisionerType, Callable[[TemplateFiles], Template]] = {
     ProvisionerType.TERRAFORM: read_template,
     ProvisionerType.ECHO: EchoEngine().parse,
 }
@@ -41,10 +39,7 @@ def refuse_unknown_parameters(
     if not parameters:
         return
     provisioner, archive = get_version_source(session, template_version_id)
-    with tempfile.TemporaryDirectory(prefix="provisionerd-tool-") as folder:
-        directory = Path(folder) / "template"
-        unpack_template(archive, directory)
-        template = READERS[provisioner](directory)
+    template = READERS[provisioner](read_archive(archive))
     try:
         check_known(template, parameters)
     except UnknownParameterError as error:

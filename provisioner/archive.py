@@ -14,7 +14,7 @@ import os
 import stat
 import tarfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -86,6 +86,17 @@ def check_upload_size(archive: bytes, *, limits: ArchiveLimits = DEFAULT_LIMITS)
     """
     if len(archive) > limits.max_upload_bytes:
         raise _too_big(limits)
+
+
+def read_archive(
+    archive: bytes, *, limits: ArchiveLimits = DEFAULT_LIMITS
+) -> Mapping[str, memoryview]:
+    """Return the content of each file of a template, by its path, without unpacking it.
+
+    Raises:
+        ArchiveError: as ``unpack_template`` does.
+    """
+    return {path: member.data for path, member in _judge(archive, limits).files.items()}
 
 
 def unpack_template(

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import functools
 import json
-from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -44,6 +43,7 @@ from provisioner.engine import (
     Plan,
     Resource,
     Template,
+    TemplateFiles,
     TemplateParameter,
     TemplateVariable,
     Timing,
@@ -128,9 +128,9 @@ class _Script(_Operations):
 class EchoEngine:
     """The engine port, played from a script. Holds nothing; one may serve all threads."""
 
-    def parse(self, directory: Path) -> Template:
+    def parse(self, files: TemplateFiles) -> Template:
         """Return what the script says that the template declares."""
-        part = _read_script(directory).parse
+        part = _read_script(files).parse
         if part.error is not None:
             raise EngineError(part.error)
         return Template(
@@ -140,14 +140,14 @@ class EchoEngine:
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
         """Play the ``init`` operation."""
-        script = _read_script(context.directory)
+        script = _read_script(context.files)
         operation = script.override(context.transition).init or script.init or _Operation()
         _play(operation, context, TimingStage.INIT, None)
         return ()
 
     def plan(self, context: BuildContext) -> Plan:
         """Play the ``plan`` operation and return its cost."""
-        script = _read_script(context.directory)
+        script = _read_script(context.files)
         operation = script.override(context.transition).plan or script.plan or _Plan()
         _play(operation, context, TimingStage.PLAN, None)
         if operation.daily_cost is not None:
@@ -160,7 +160,7 @@ class EchoEngine:
 
     def apply(self, context: BuildContext) -> Applied:
         """Play the ``apply`` operation and return its state and resources."""
-        operation = _apply_of(_read_script(context.directory), context.transition)
+        operation = _apply_of(_read_script(context.files), context.transition)
         state = _state(operation, context)
         lasts = operation.wait or operation.error is not None
         if state is not None and lasts and not context.interrupt.is_set():
@@ -170,20 +170,17 @@ class EchoEngine:
         return Applied(state=state, resources=resources)
 
 
-def _read_script(directory: Path) -> _Script:
-    path = directory / SCRIPT_NAME
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        raise EngineError(f"the template has no {SCRIPT_NAME} in its root; add one") from None
-    return _script_at(path, found.st_ino, found.st_mtime_ns)
+def _read_script(files: TemplateFiles) -> _Script:
+    if SCRIPT_NAME not in files:
+        raise EngineError(f"the template has no {SCRIPT_NAME} in its root; add one")
+    return _parse(bytes(files[SCRIPT_NAME]))
 
 
-# The four operations of a build read the same script.
+# The four operations of a build read the same script, and so do all builds of a template version.
 @functools.lru_cache(maxsize=32)
-def _script_at(path: Path, _inode: int, _changed_ns: int) -> _Script:
+def _parse(text: bytes) -> _Script:
     try:
-        return _Script.model_validate_json(path.read_bytes())
+        return _Script.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -1,9 +1,9 @@
 """The engine port: what the runner asks of whatever executes a template.
 
 Two engines are shipped: ``provisioner.terraform`` runs the real binary and
-``provisioner.echo`` plays a script. An engine works inside one directory that
-the runner made for it, keeps nothing between builds, and knows neither the
-database nor quota.
+``provisioner.echo`` plays a script. An engine works inside one directory, which
+it has made for it only if it works with files; it keeps nothing between builds,
+and knows neither the database nor quota.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ class Interrupt:
             self.request(InterruptReason.LEASE_LOST, grace=self._fence_grace)
 
 
+TemplateFiles = Mapping[str, memoryview]
+"""The content of each file of a template, by its path in the archive."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TemplateVariable:
     """A ``variable`` block of the template's root module."""
@@ -201,7 +205,8 @@ LogLine = Callable[[LogLevel, str], None]
 class BuildContext:
     """What every operation of one build shares."""
 
-    directory: Path  #: the unpacked template; the engine's working directory
+    files: TemplateFiles
+    directory: Path  #: the engine's working directory; not there before ``unpack``
     transition: Transition
     environment: Mapping[str, str]  #: the whole environment of the engine's processes
     variables: Mapping[str, str]  #: values of template variables, by name
@@ -210,6 +215,9 @@ class BuildContext:
     interrupt: Interrupt
     timeout: timedelta  #: deadline of each single operation
     state: bytes | None = None  #: the workspace's state before this build
+    unpack: Callable[[], None] = lambda: None
+    """Make the directory, with the files in it, and the home of the engine's processes. Left out
+    by an engine that writes none, for which that would be most of the work."""
     on_state: Callable[[bytes], None] = field(default=lambda _state: None)
     """Called during apply with each new, whole and parsable state file (a checkpoint)."""
 
@@ -264,7 +272,7 @@ class EngineInterruptedError(EngineError):
 class Engine(Protocol):
     """Execute a template. Every method raises EngineError, and EngineInterruptedError."""
 
-    def parse(self, directory: Path) -> Template:
+    def parse(self, files: TemplateFiles) -> Template:
         """Read which variables and parameters the template declares, without running anything."""
         ...
 

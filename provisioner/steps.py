@@ -24,7 +24,7 @@ from db.outage import is_outage, retry_outage
 from db.results import BuildResult
 from db.states import read_state, store_state
 from db.transitions import ClaimedJob
-from provisioner.archive import unpack_template
+from provisioner.archive import read_archive
 from provisioner.endings import (
     BuildInterruptedError,
     QuotaRefusedError,
@@ -112,16 +112,16 @@ Step = Callable[[Build], None]
 
 
 def set_up(build: Build) -> None:
-    """Read the build, unpack the template, check parameters and variables."""
+    """Read the build and its template, check parameters and variables."""
 
     def read() -> BuildInput:
         with build.database.autocommit() as connection:
             return load_build(connection, **build.key, archives=build.archives)
 
     build.input = retry_outage(read, may_go_on=build.interrupt.may_write)
-    loaded, template_dir = build.input, build.directory.template
-    unpack_template(loaded.archive, template_dir)
-    template = build.engine.parse(template_dir)
+    loaded = build.input
+    files = read_archive(loaded.archive)
+    template = build.engine.parse(files)
     variables = values_for(template, loaded.variables, loaded.parameters)
     if loaded.transition is not Transition.DELETE:
         # What exists has to be deletable, whatever the template asks for by now. And nobody can
@@ -131,7 +131,8 @@ def set_up(build: Build) -> None:
     check_parameters(template, loaded.parameters)
     check_variables(template, variables)
     build.context = BuildContext(
-        directory=template_dir,
+        files=files,
+        directory=build.directory.template,
         transition=loaded.transition,
         environment=_environment(build),
         variables=variables,
@@ -140,6 +141,7 @@ def set_up(build: Build) -> None:
         interrupt=build.interrupt,
         timeout=build.settings.limits.init,
         state=loaded.state,
+        unpack=lambda: build.directory.unpack(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
     )
 

@@ -1,9 +1,10 @@
 """Work directories of builds, one for each attempt.
 
     WORK_DIR/<job>-<attempt>/lease.json   whose it is; locked while its worker lives
-                             template/    the unpacked template; the engine's directory;
-                                          made by whoever unpacks it
+                             template/    the unpacked template; the engine's directory
                              home/        HOME and TMPDIR of the engine's processes
+
+The last two are made for an engine that asks for them.
 
 A directory is removed when its build has ended. One that stays behind was left by a worker that
 was lost, and may hold the newest state of its build (see ``provisioner.recovery``).
@@ -23,6 +24,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from provisioner.archive import unpack_template
+
 LEASE_FILE = "lease.json"
 NAME = re.compile(r"[0-9a-f]{12}-\d+")
 REMNANT_AGE_S = 60
@@ -36,6 +39,7 @@ class WorkDirectory:
     path: Path
     job_id: uuid.UUID
     lease_token: uuid.UUID
+    is_bare: bool = False  #: known to hold nothing but the lease
     _lock: int | None = field(default=None, repr=False)
 
     @property
@@ -69,10 +73,20 @@ class WorkDirectory:
             self._lock_by(descriptor)
             lease = {"job_id": str(self.job_id), "lease_token": str(self.lease_token)}
             os.write(descriptor, json.dumps(lease).encode())
-            self.home.mkdir(mode=0o700)
         except OSError:
             self.remove()
             raise
+
+    def unpack(self, archive: bytes) -> None:
+        """Make ``home`` and ``template``, with the files of a template's archive.
+
+        Raises:
+            OSError: the disk is full.
+            ArchiveError: the archive is refused.
+        """
+        self.is_bare = False
+        self.home.mkdir(mode=0o700)
+        unpack_template(archive, self.template)
 
     def _lock_by(self, descriptor: int) -> bool:
         try:
@@ -96,14 +110,13 @@ class WorkDirectory:
 
         The lease goes last, so that whoever dies in between leaves something that can be found.
         """
-        shutil.rmtree(self.template, ignore_errors=True)
+        if not self.is_bare:
+            shutil.rmtree(self.template, ignore_errors=True)
+            shutil.rmtree(self.home, ignore_errors=True)
         try:
-            # What most builds leave: 0.1 ms less than to walk through it.
-            self.home.rmdir()
             (self.path / LEASE_FILE).unlink()
             self.path.rmdir()
         except OSError:
-            shutil.rmtree(self.home, ignore_errors=True)
             shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
@@ -116,12 +129,18 @@ def create_work_directory(
     Raises:
         OSError: the disk is full, or ``root`` cannot be written.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
     directory = WorkDirectory(
-        path=root / f"{job_id.hex[:12]}-{attempt}", job_id=job_id, lease_token=lease_token
+        path=root / f"{job_id.hex[:12]}-{attempt}",
+        job_id=job_id,
+        lease_token=lease_token,
+        is_bare=True,
     )
-    directory.make()
+    try:
+        directory.make()
+    except FileNotFoundError:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.make()
     return directory
 
 

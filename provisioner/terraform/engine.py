@@ -15,7 +15,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from db.enums import LogLevel, TimingStage, Transition
-from provisioner.engine import Applied, BuildContext, EngineError, Plan, Template, Timing
+from provisioner.engine import (
+    Applied,
+    BuildContext,
+    EngineError,
+    Plan,
+    Template,
+    TemplateFiles,
+    Timing,
+)
 from provisioner.terraform import workdir
 from provisioner.terraform.checkpoint import Checkpoints
 from provisioner.terraform.initcache import InitCache
@@ -46,12 +54,12 @@ class TerraformEngine:
         self._grace = grace
         self._cache = cache
 
-    def parse(self, directory: Path) -> Template:
+    def parse(self, files: TemplateFiles) -> Template:
         """Read which variables and parameters the template declares, without running anything."""
-        return read_template(directory)
+        return read_template(files)
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
-        """Write the workspace's state into the directory and install providers and modules.
+        """Unpack the template, put the workspace's state there, install providers and modules.
 
         A lock file in the template is obeyed and not changed. A delete with nothing to destroy
         installs nothing.
@@ -62,6 +70,7 @@ class TerraformEngine:
         if _is_done(context):
             return ()
         try:
+            context.unpack()
             key = self._init_key(context) if self._cache else ""
             workdir.prepare(context.directory, context.state)
         except OSError as error:
@@ -204,7 +213,7 @@ def _is_done(context: BuildContext) -> bool:
 
 
 def _write_variables(context: BuildContext) -> None:
-    template = read_template(context.directory)
+    template = read_template(context.files)
     try:
         workdir.write_variables(context.directory, template, context.variables)
     except OSError as error:

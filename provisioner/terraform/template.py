@@ -11,13 +11,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import hcl2
 from lark.exceptions import LarkError, UnexpectedInput
 
-from provisioner.engine import EngineError, Template, TemplateParameter, TemplateVariable
+from provisioner.engine import (
+    EngineError,
+    Template,
+    TemplateFiles,
+    TemplateParameter,
+    TemplateVariable,
+)
 
 WORKSPACE_VARIABLES = frozenset(
     {
@@ -42,7 +47,7 @@ class TemplateError(EngineError):
     """The template's files cannot be read; the message names the file and the line."""
 
 
-def read_template(directory: Path) -> Template:
+def read_template(files: TemplateFiles) -> Template:
     """Return the variables and parameters of a template's root module, in the files' order.
 
     Parameters are ``data "coder_parameter"`` blocks and variables named ``parameter_<name>``.
@@ -53,13 +58,13 @@ def read_template(directory: Path) -> Template:
     Raises:
         TemplateError: there are no Terraform files, or one of them is not understood.
     """
-    files = [_read(path) for path in _files(directory)]
-    declared = _merged(_labelled(files, "variable"))
+    blocks = [_read(name, bytes(files[name])) for name in _terraform_files(files)]
+    declared = _merged(_labelled(blocks, "variable"))
     chosen = [name for name in declared if name.removeprefix(PARAMETER_PREFIX) not in {name, ""}]
     parameters = {
         found.name: found
         for found in (
-            *(_data_parameter(label, block) for label, block in _parameter_blocks(files)),
+            *(_data_parameter(label, block) for label, block in _parameter_blocks(blocks)),
             *(_variable_parameter(name, declared[name]) for name in chosen),
         )
     }
@@ -73,26 +78,24 @@ def read_template(directory: Path) -> Template:
     )
 
 
-def _files(directory: Path) -> list[Path]:
+def _terraform_files(files: TemplateFiles) -> list[str]:
     """Return the files that Terraform would load, overrides last, as Terraform does."""
     found = [
-        path
-        for path in directory.glob("*.tf*")
-        if path.name.endswith((".tf", ".tf.json")) and not path.name.startswith(".")
+        name
+        for name in files
+        if "/" not in name and name.endswith((".tf", ".tf.json")) and not name.startswith(".")
     ]
     if not found:
         raise TemplateError("the template has no .tf or .tf.json file in its root")
-    return sorted(found, key=lambda path: (_OVERRIDE.search(path.name) is not None, path.name))
+    return sorted(found, key=lambda name: (_OVERRIDE.search(name) is not None, name))
 
 
-def _read(path: Path) -> _Block:
+def _read(name: str, data: bytes) -> _Block:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise TemplateError(f"{path.name} is not UTF-8 text; save it as UTF-8") from None
-    return (
-        _read_json(path.name, text) if path.name.endswith(".json") else _read_hcl(path.name, text)
-    )
+        raise TemplateError(f"{name} is not UTF-8 text; save it as UTF-8") from None
+    return _read_json(name, text) if name.endswith(".json") else _read_hcl(name, text)
 
 
 def _read_json(name: str, text: str) -> _Block:

@@ -30,7 +30,7 @@ from db.tags import normalize_tags, queue_name
 from db.templates import VariableValue
 from db.transitions import cancel_job
 from provisioner import launcher
-from provisioner.archive import pack_template
+from provisioner.archive import pack_template, read_archive
 from provisioner.recovery import processes_in
 from provisioner.terraform.template import read_template
 from provisioner.workdir import find_work_directories
@@ -476,6 +476,7 @@ class Cluster:
         self, directory: Path, variables: Mapping[str, object], tags: Mapping[str, str] | None
     ) -> Template:
         given = {"ledger_dir": str(self.ledger), **variables}
+        archive = pack_template(directory)
         declared: Sequence[VariableValue] = [
             VariableValue(
                 name=variable.name,
@@ -483,12 +484,12 @@ class Cluster:
                 required=variable.required,
                 value=str(given[variable.name]) if variable.name in given else None,
             )
-            for variable in read_template(directory).variables
+            for variable in read_template(read_archive(archive)).variables
         ]
         return self.factory.template(
             organization=self.organization,
             created_by=self.owner,
-            archive=pack_template(directory),
+            archive=archive,
             provisioner=ProvisionerType.TERRAFORM,
             variables=declared,
             tags=tags,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from db.enums import LogLevel, Transition
-from provisioner.archive import pack_template, unpack_template
+from provisioner.archive import pack_template, read_archive
 from provisioner.echo import EchoEngine
 from provisioner.engine import (
     BuildContext,
@@ -20,6 +20,7 @@ from provisioner.engine import (
     Interrupt,
     InterruptReason,
     Resource,
+    TemplateFiles,
     TemplateParameter,
     TemplateVariable,
 )
@@ -33,8 +34,12 @@ OPERATIONS: dict[str, Callable[[BuildContext], Any]] = {
 each_operation = pytest.mark.parametrize("operation", OPERATIONS)
 
 
+def files(script: object) -> TemplateFiles:
+    text = script if isinstance(script, str) else json.dumps(script)
+    return {"echo.json": memoryview(text.encode())}
+
+
 def context(
-    directory: Path,
     script: object,
     *,
     transition: Transition = Transition.START,
@@ -44,9 +49,9 @@ def context(
     interrupt: Interrupt | None = None,
     timeout: timedelta = timedelta(minutes=1),
 ) -> BuildContext:
-    (directory / "echo.json").write_text(script if isinstance(script, str) else json.dumps(script))
     return BuildContext(
-        directory=directory,
+        files=files(script),
+        directory=Path("/nowhere"),
         transition=transition,
         environment={},
         variables={},
@@ -65,65 +70,61 @@ def interrupted() -> Interrupt:
     return interrupt
 
 
-def test_an_empty_script_is_a_build_that_costs_nothing(tmp_path: Path) -> None:
-    build = context(tmp_path, {})
+def test_an_empty_script_is_a_build_that_costs_nothing() -> None:
+    build = context({})
     ENGINE.init(build)
     assert ENGINE.plan(build).daily_cost == 0
     assert ENGINE.apply(build).resources == ()
 
 
-def test_parse_gives_what_the_script_declares(tmp_path: Path) -> None:
+def test_parse_gives_what_the_script_declares() -> None:
     script = {
         "parse": {
             "variables": [{"name": "v", "required": True, "sensitive": True, "type": "number"}],
             "parameters": [{"name": "p", "default": "2"}],
         }
     }
-    context(tmp_path, script)
-    template = ENGINE.parse(tmp_path)
+    template = ENGINE.parse(files(script))
     assert template.variables == (
         TemplateVariable(name="v", required=True, sensitive=True, type="number"),
     )
     assert template.parameters == (TemplateParameter(name="p", required=False, default="2"),)
 
 
-def test_parse_fails_with_the_scripts_error(tmp_path: Path) -> None:
-    context(tmp_path, {"parse": {"error": "no such module"}})
+def test_parse_fails_with_the_scripts_error() -> None:
     with pytest.raises(EngineError, match=r"^no such module$"):
-        ENGINE.parse(tmp_path)
+        ENGINE.parse(files({"parse": {"error": "no such module"}}))
 
 
 @each_operation
-def test_logs_are_written_in_order_and_repeated(operation: str, tmp_path: Path) -> None:
+def test_logs_are_written_in_order_and_repeated(operation: str) -> None:
     logs: list[tuple[LogLevel, str]] = []
     lines = [{"level": "warn", "output": "a"}, {"output": "b"}]
-    build = context(tmp_path, {operation: {"logs": lines, "repeat_logs": 2}}, logs=logs)
+    build = context({operation: {"logs": lines, "repeat_logs": 2}}, logs=logs)
     OPERATIONS[operation](build)
     assert logs == [(LogLevel.WARN, "a"), (LogLevel.INFO, "b")] * 2
 
 
 @each_operation
-def test_an_error_fails_the_operation_with_its_text(operation: str, tmp_path: Path) -> None:
-    build = context(tmp_path, {operation: {"error": "insufficient quota in us-east1"}})
+def test_an_error_fails_the_operation_with_its_text(operation: str) -> None:
+    build = context({operation: {"error": "insufficient quota in us-east1"}})
     with pytest.raises(EngineError, match=r"^insufficient quota in us-east1$"):
         OPERATIONS[operation](build)
 
 
 @each_operation
-def test_a_transitions_operation_stands_in_place_of_the_general_one(
-    operation: str, tmp_path: Path
-) -> None:
+def test_a_transitions_operation_stands_in_place_of_the_general_one(operation: str) -> None:
     script = {operation: {"error": "general"}, "stop": {operation: {}}}
-    OPERATIONS[operation](context(tmp_path, script, transition=Transition.STOP))
+    OPERATIONS[operation](context(script, transition=Transition.STOP))
     with pytest.raises(EngineError, match="general"):
-        OPERATIONS[operation](context(tmp_path, script, transition=Transition.DELETE))
+        OPERATIONS[operation](context(script, transition=Transition.DELETE))
 
 
 @each_operation
-def test_a_waiting_operation_ends_with_the_interrupt(operation: str, tmp_path: Path) -> None:
+def test_a_waiting_operation_ends_with_the_interrupt(operation: str) -> None:
     interrupt, waiting = Interrupt(), threading.Event()
     build = context(
-        tmp_path, {operation: {"wait": True, "logs": [{"output": "waiting"}]}}, interrupt=interrupt
+        {operation: {"wait": True, "logs": [{"output": "waiting"}]}}, interrupt=interrupt
     )
     object.__setattr__(build, "log", lambda _level, _line: waiting.set())
     caught: list[BaseException] = []
@@ -143,74 +144,74 @@ def test_a_waiting_operation_ends_with_the_interrupt(operation: str, tmp_path: P
 
 
 @each_operation
-def test_an_operation_does_not_begin_after_an_interrupt(operation: str, tmp_path: Path) -> None:
+def test_an_operation_does_not_begin_after_an_interrupt(operation: str) -> None:
     states: list[bytes] = []
-    build = context(tmp_path, {}, interrupt=interrupted(), states=states)
+    build = context({}, interrupt=interrupted(), states=states)
     with pytest.raises(EngineInterruptedError) as caught:
         OPERATIONS[operation](build)
     assert (caught.value.clean, caught.value.state, states) == (True, None, [])
 
 
 @each_operation
-def test_a_waiting_operation_ends_at_its_deadline(operation: str, tmp_path: Path) -> None:
-    build = context(tmp_path, {operation: {"wait": True}}, timeout=timedelta(milliseconds=1))
+def test_a_waiting_operation_ends_at_its_deadline(operation: str) -> None:
+    build = context({operation: {"wait": True}}, timeout=timedelta(milliseconds=1))
     with pytest.raises(EngineError, match=f"^{operation} took longer than 0.001 seconds$"):
         OPERATIONS[operation](build)
 
 
-def test_a_plan_costs_what_the_script_says(tmp_path: Path) -> None:
-    assert ENGINE.plan(context(tmp_path, {"plan": {"daily_cost": 7}})).daily_cost == 7
+def test_a_plan_costs_what_the_script_says() -> None:
+    assert ENGINE.plan(context({"plan": {"daily_cost": 7}})).daily_cost == 7
 
 
-def test_a_plan_without_a_cost_costs_what_its_resources_cost(tmp_path: Path) -> None:
+def test_a_plan_without_a_cost_costs_what_its_resources_cost() -> None:
     disks = [{"type": "disk", "name": name, "daily_cost": 2} for name in "ab"]
-    assert ENGINE.plan(context(tmp_path, {"apply": {"resources": disks}})).daily_cost == 4
+    assert ENGINE.plan(context({"apply": {"resources": disks}})).daily_cost == 4
 
 
-def test_a_sum_of_costs_beyond_32_bits_is_an_error(tmp_path: Path) -> None:
+def test_a_sum_of_costs_beyond_32_bits_is_an_error() -> None:
     disks = [{"type": "disk", "name": name, "daily_cost": 2**31 - 1} for name in "ab"]
     with pytest.raises(EngineError, match="more than can be counted"):
-        ENGINE.plan(context(tmp_path, {"apply": {"resources": disks}}))
+        ENGINE.plan(context({"apply": {"resources": disks}}))
 
 
-def test_an_apply_gives_the_scripts_resources(tmp_path: Path) -> None:
+def test_an_apply_gives_the_scripts_resources() -> None:
     script = {"apply": {"resources": [{"type": "disk", "name": "home", "daily_cost": 2}]}}
-    assert ENGINE.apply(context(tmp_path, script)).resources == (
+    assert ENGINE.apply(context(script)).resources == (
         Resource(type="disk", name="home", daily_cost=2),
     )
 
 
-def test_the_first_state_has_serial_one_and_a_lineage(tmp_path: Path) -> None:
-    state = json.loads(ENGINE.apply(context(tmp_path, {})).state or b"")
+def test_the_first_state_has_serial_one_and_a_lineage() -> None:
+    state = json.loads(ENGINE.apply(context({})).state or b"")
     assert (state["version"], state["serial"], len(state["lineage"])) == (4, 1, 36)
 
 
-def test_the_next_state_keeps_the_lineage_and_counts_on(tmp_path: Path) -> None:
+def test_the_next_state_keeps_the_lineage_and_counts_on() -> None:
     earlier = json.dumps({"version": 4, "serial": 6, "lineage": "l"}).encode()
-    state = json.loads(ENGINE.apply(context(tmp_path, {}, state=earlier)).state or b"")
+    state = json.loads(ENGINE.apply(context({}, state=earlier)).state or b"")
     assert (state["serial"], state["lineage"]) == (7, "l")
 
 
-def test_a_delete_leaves_no_resources_in_the_state(tmp_path: Path) -> None:
+def test_a_delete_leaves_no_resources_in_the_state() -> None:
     script = {"apply": {"resources": [{"type": "disk", "name": "home"}]}}
-    build = context(tmp_path, script, transition=Transition.DELETE)
+    build = context(script, transition=Transition.DELETE)
     assert json.loads(ENGINE.apply(build).state or b"")["resources"] == []
 
 
-def test_a_scripted_state_is_given_as_it_is(tmp_path: Path) -> None:
-    build = context(tmp_path, {"apply": {"state": {"serial": 1}}})
+def test_a_scripted_state_is_given_as_it_is() -> None:
+    build = context({"apply": {"state": {"serial": 1}}})
     assert json.loads(ENGINE.apply(build).state or b"") == {"serial": 1}
 
 
-def test_an_apply_can_leave_no_state(tmp_path: Path) -> None:
+def test_an_apply_can_leave_no_state() -> None:
     states: list[bytes] = []
-    build = context(tmp_path, {"apply": {"state": None}}, states=states)
+    build = context({"apply": {"state": None}}, states=states)
     assert (ENGINE.apply(build).state, states) == (None, [])
 
 
-def test_a_failed_apply_hands_over_its_state_twice(tmp_path: Path) -> None:
+def test_a_failed_apply_hands_over_its_state_twice() -> None:
     states: list[bytes] = []
-    build = context(tmp_path, {"apply": {"state": {"serial": 1}, "error": "no"}}, states=states)
+    build = context({"apply": {"state": {"serial": 1}, "error": "no"}}, states=states)
     with pytest.raises(EngineError) as caught:
         ENGINE.apply(build)
     assert [caught.value.state] == states
@@ -230,23 +231,19 @@ def test_a_failed_apply_hands_over_its_state_twice(tmp_path: Path) -> None:
         pytest.param({"stop": {"init": {"wait": "x"}}}, "stop.init.wait", id="transition"),
     ],
 )
-def test_a_wrong_script_is_one_sentence_with_the_place(
-    script: object, place: str, tmp_path: Path
-) -> None:
+def test_a_wrong_script_is_one_sentence_with_the_place(script: object, place: str) -> None:
     with pytest.raises(EngineError, match=f"^echo.json is not a script: {place}") as caught:
-        ENGINE.init(context(tmp_path, script))
+        ENGINE.init(context(script))
     assert "\n" not in str(caught.value)
 
 
-def test_a_template_without_a_script_is_an_error(tmp_path: Path) -> None:
+def test_a_template_without_a_script_is_an_error() -> None:
     with pytest.raises(EngineError, match=r"no echo\.json in its root"):
-        ENGINE.parse(tmp_path)
+        ENGINE.parse({})
 
 
 def test_an_echo_template_can_be_packed_and_played(tmp_path: Path) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.mkdir()
-    (source / "main.tf").write_text("# played by echo.json\n")
-    context(source, {"parse": {"parameters": [{"name": "size"}]}})
-    unpack_template(pack_template(source), target)
-    assert [found.name for found in ENGINE.parse(target).parameters] == ["size"]
+    (tmp_path / "main.tf").write_text("# played by echo.json\n")
+    (tmp_path / "echo.json").write_text('{"parse": {"parameters": [{"name": "size"}]}}')
+    template = ENGINE.parse(read_archive(pack_template(tmp_path)))
+    assert [found.name for found in template.parameters] == ["size"]

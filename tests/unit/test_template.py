@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
-from provisioner.engine import TemplateParameter, TemplateVariable
+from provisioner.engine import Template, TemplateParameter, TemplateVariable
 from provisioner.terraform.template import WORKSPACE_VARIABLES, TemplateError, read_template
 
 EVERYTHING = """
@@ -41,22 +41,26 @@ output "o" { value = var.region }
 """
 
 
-def read(directory: Path, **files: str) -> dict[str, TemplateVariable]:
-    write(directory, **files)
-    return {variable.name: variable for variable in read_template(directory).variables}
+def template(files: Mapping[str, str | bytes]) -> Template:
+    return read_template(
+        {
+            name: memoryview(text.encode() if isinstance(text, str) else text)
+            for name, text in files.items()
+        }
+    )
 
 
-def parameters(directory: Path, **files: str) -> dict[str, TemplateParameter]:
-    write(directory, **files)
-    return {parameter.name: parameter for parameter in read_template(directory).parameters}
+def read(**files: str) -> dict[str, TemplateVariable]:
+    found = template({f"{name}.tf": text for name, text in files.items()})
+    return {variable.name: variable for variable in found.variables}
 
 
-def write(directory: Path, **files: str) -> None:
-    for name, text in files.items():
-        (directory / f"{name}.tf").write_text(text)
+def parameters(**files: str) -> dict[str, TemplateParameter]:
+    found = template({f"{name}.tf": text for name, text in files.items()})
+    return {parameter.name: parameter for parameter in found.parameters}
 
 
-def test_a_variable_with_everything_is_read(tmp_path: Path) -> None:
+def test_a_variable_with_everything_is_read() -> None:
     text = """
     variable "region" {
       type        = string # where
@@ -69,7 +73,7 @@ def test_a_variable_with_everything_is_read(tmp_path: Path) -> None:
       }
     }
     """
-    assert read(tmp_path, main=text)["region"] == TemplateVariable(
+    assert read(main=text)["region"] == TemplateVariable(
         name="region",
         required=False,
         sensitive=True,
@@ -79,8 +83,8 @@ def test_a_variable_with_everything_is_read(tmp_path: Path) -> None:
     )
 
 
-def test_an_empty_variable_is_a_required_string(tmp_path: Path) -> None:
-    assert read(tmp_path, main='variable "x" {}')["x"] == TemplateVariable(name="x", required=True)
+def test_an_empty_variable_is_a_required_string() -> None:
+    assert read(main='variable "x" {}')["x"] == TemplateVariable(name="x", required=True)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +103,8 @@ def test_an_empty_variable_is_a_required_string(tmp_path: Path) -> None:
         pytest.param("nullable = true", True, id="nullable"),
     ],
 )
-def test_a_variable_is_required_without_a_default_or_with_null(
-    body: str, required: bool, tmp_path: Path
-) -> None:
-    variables = read(tmp_path, main=f'variable "x" {{\n  {body}\n}}\n')
+def test_a_variable_is_required_without_a_default_or_with_null(body: str, required: bool) -> None:
+    variables = read(main=f'variable "x" {{\n  {body}\n}}\n')
     assert variables["x"].required is required
 
 
@@ -116,26 +118,24 @@ def test_a_variable_is_required_without_a_default_or_with_null(
         ('map(object({ a = optional(string, "x") }))',) * 2,
     ],
 )
-def test_the_type_is_given_as_it_is_written(written: str, found: str, tmp_path: Path) -> None:
-    variable = read(tmp_path, main=f'variable "x" {{\n  type = {written}\n}}\n')["x"]
+def test_the_type_is_given_as_it_is_written(written: str, found: str) -> None:
+    variable = read(main=f'variable "x" {{\n  type = {written}\n}}\n')["x"]
     assert variable.type.replace(" ", "") == found.replace(" ", "")
 
 
 @pytest.mark.parametrize("text", ["abc", "two\nlines"])
-def test_a_heredoc_is_read_as_its_text(text: str, tmp_path: Path) -> None:
+def test_a_heredoc_is_read_as_its_text(text: str) -> None:
     main = f'variable "x" {{\n  description = <<EOT\n{text}\nEOT\n}}\n'
-    assert read(tmp_path, main=main)["x"].description == text
+    assert read(main=main)["x"].description == text
 
 
-def test_variables_come_in_the_order_of_files_and_lines(tmp_path: Path) -> None:
-    variables = read(
-        tmp_path, b='variable "z" {}\nvariable "a" {}', a='variable "m" {}', d=EVERYTHING
-    )
+def test_variables_come_in_the_order_of_files_and_lines() -> None:
+    variables = read(b='variable "z" {}\nvariable "a" {}', a='variable "m" {}', d=EVERYTHING)
     assert list(variables) == ["m", "z", "a"]
 
 
-def test_blocks_that_declare_nothing_are_read_past(tmp_path: Path) -> None:
-    assert read(tmp_path, main=EVERYTHING) == {}
+def test_blocks_that_declare_nothing_are_read_past() -> None:
+    assert read(main=EVERYTHING) == {}
 
 
 @pytest.mark.parametrize(
@@ -151,47 +151,46 @@ def test_blocks_that_declare_nothing_are_read_past(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_json_syntax_is_read_in_each_shape(document: object, tmp_path: Path) -> None:
-    (tmp_path / "main.tf.json").write_text(json.dumps(document))
-    assert read_template(tmp_path).variables == (
+def test_the_json_syntax_is_read_in_each_shape(document: object) -> None:
+    assert template({"main.tf.json": json.dumps(document)}).variables == (
         TemplateVariable(name="x", required=False, type="number", default=1),
     )
 
 
-def test_a_parameter_of_the_json_syntax_is_read(tmp_path: Path) -> None:
+def test_a_parameter_of_the_json_syntax_is_read() -> None:
     document = {"data": {"coder_parameter": {"x": {"name": "region", "default": "eu"}}}}
-    (tmp_path / "main.tf.json").write_text(json.dumps(document))
-    assert read_template(tmp_path).parameters == (
+    assert template({"main.tf.json": json.dumps(document)}).parameters == (
         TemplateParameter(name="region", required=False, default="eu"),
     )
 
 
-def test_an_override_file_changes_only_what_it_names(tmp_path: Path) -> None:
-    write(tmp_path, main='variable "x" {\n  description = "kept"\n}\n')
-    (tmp_path / "a_override.tf").write_text('variable "x" {\n  default = "set"\n}\n')
-    assert read_template(tmp_path).variables == (
+def test_an_override_file_changes_only_what_it_names() -> None:
+    files = {
+        "main.tf": 'variable "x" {\n  description = "kept"\n}\n',
+        "a_override.tf": 'variable "x" {\n  default = "set"\n}\n',
+    }
+    assert template(files).variables == (
         TemplateVariable(name="x", required=False, description="kept", default="set"),
     )
 
 
 @pytest.mark.parametrize("name", [".hidden.tf", "main.tf~", "notes.md", "main.tf.bak"])
-def test_files_that_terraform_ignores_are_not_read(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text("{{{")
-    assert read(tmp_path, main='variable "x" {}').keys() == {"x"}
+def test_files_that_terraform_ignores_are_not_read(name: str) -> None:
+    files = {name: "{{{", "main.tf": 'variable "x" {}'}
+    assert [variable.name for variable in template(files).variables] == ["x"]
 
 
-def test_modules_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "main.tf").write_text('variable "y" {}')
-    assert read(tmp_path, main='variable "x" {}').keys() == {"x"}
+def test_modules_are_not_read() -> None:
+    files = {"main.tf": 'variable "x" {}', "modules/main.tf": 'variable "y" {}'}
+    assert [variable.name for variable in template(files).variables] == ["x"]
 
 
-def test_variables_that_the_daemon_gives_are_not_listed(tmp_path: Path) -> None:
+def test_variables_that_the_daemon_gives_are_not_listed() -> None:
     main = "\n".join(f'variable "{name}" {{}}' for name in WORKSPACE_VARIABLES)
-    assert read(tmp_path, main=main) == {}
+    assert read(main=main) == {}
 
 
-def test_a_parameter_is_called_by_its_name_attribute(tmp_path: Path) -> None:
+def test_a_parameter_is_called_by_its_name_attribute() -> None:
     main = """
     data "coder_parameter" "r" {
       name        = "region"
@@ -206,13 +205,13 @@ def test_a_parameter_is_called_by_its_name_attribute(tmp_path: Path) -> None:
       }
     }
     """
-    assert parameters(tmp_path, main=main) == {
+    assert parameters(main=main) == {
         "region": TemplateParameter(name="region", required=True, description="Where")
     }
 
 
-def test_a_parameter_without_a_name_is_called_by_its_label(tmp_path: Path) -> None:
-    assert parameters(tmp_path, main='data "coder_parameter" "region" {}').keys() == {"region"}
+def test_a_parameter_without_a_name_is_called_by_its_label() -> None:
+    assert parameters(main='data "coder_parameter" "region" {}').keys() == {"region"}
 
 
 @pytest.mark.parametrize(
@@ -229,35 +228,33 @@ def test_a_parameter_without_a_name_is_called_by_its_label(tmp_path: Path) -> No
         pytest.param("name = local.name", False, id="computed name"),
     ],
 )
-def test_a_parameter_is_required_when_it_surely_needs_a_value(
-    body: str, required: bool, tmp_path: Path
-) -> None:
+def test_a_parameter_is_required_when_it_surely_needs_a_value(body: str, required: bool) -> None:
     main = f'data "coder_parameter" "x" {{\n  {body}\n}}\n'
-    assert parameters(tmp_path, main=main)["x"].required is required
+    assert parameters(main=main)["x"].required is required
 
 
-def test_other_data_sources_are_no_parameters(tmp_path: Path) -> None:
-    assert parameters(tmp_path, main='data "coder_workspace" "me" {}') == {}
+def test_other_data_sources_are_no_parameters() -> None:
+    assert parameters(main='data "coder_workspace" "me" {}') == {}
 
 
-def test_a_variable_with_the_prefix_declares_a_parameter(tmp_path: Path) -> None:
+def test_a_variable_with_the_prefix_declares_a_parameter() -> None:
     main = 'variable "parameter_size" {\n  type = number\n  default = 2\n}\n'
-    assert parameters(tmp_path, main=main) == {
+    assert parameters(main=main) == {
         "size": TemplateParameter(name="size", required=False, default="2")
     }
 
 
-def test_a_variable_with_the_prefix_is_not_listed_as_a_variable(tmp_path: Path) -> None:
-    assert read(tmp_path, main='variable "parameter_size" {}') == {}
+def test_a_variable_with_the_prefix_is_not_listed_as_a_variable() -> None:
+    assert read(main='variable "parameter_size" {}') == {}
 
 
-def test_a_variable_that_is_only_the_prefix_is_a_variable(tmp_path: Path) -> None:
-    assert read(tmp_path, main='variable "parameter_" {}').keys() == {"parameter_"}
+def test_a_variable_that_is_only_the_prefix_is_a_variable() -> None:
+    assert read(main='variable "parameter_" {}').keys() == {"parameter_"}
 
 
-def test_a_template_without_terraform_files_is_an_error(tmp_path: Path) -> None:
+def test_a_template_without_terraform_files_is_an_error() -> None:
     with pytest.raises(TemplateError, match=r"no \.tf or \.tf\.json file"):
-        read_template(tmp_path)
+        template({})
 
 
 @pytest.mark.parametrize(
@@ -271,12 +268,9 @@ def test_a_template_without_terraform_files_is_an_error(tmp_path: Path) -> None:
         pytest.param("a = " + "(" * 3000 + "1" + ")" * 3000, r"^main\.tf cannot be", id="deep"),
     ],
 )
-def test_broken_hcl_is_one_sentence_with_file_and_line(
-    text: str, message: str, tmp_path: Path
-) -> None:
-    (tmp_path / "main.tf").write_text(text)
+def test_broken_hcl_is_one_sentence_with_file_and_line(text: str, message: str) -> None:
     with pytest.raises(TemplateError, match=message) as caught:
-        read_template(tmp_path)
+        template({"main.tf": text})
     assert "\n" not in str(caught.value)
 
 
@@ -287,26 +281,22 @@ def test_broken_hcl_is_one_sentence_with_file_and_line(
         pytest.param("[" * 100_000, r"^main\.tf\.json is nested too deeply", id="deep"),
     ],
 )
-def test_broken_json_is_one_sentence_with_the_file(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "main.tf.json").write_text(text)
+def test_broken_json_is_one_sentence_with_the_file(text: str, message: str) -> None:
     with pytest.raises(TemplateError, match=message):
-        read_template(tmp_path)
+        template({"main.tf.json": text})
 
 
-def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
-    (tmp_path / "main.tf").write_bytes(b"# caf\xe9")
+def test_a_file_that_is_not_utf8_is_named() -> None:
     with pytest.raises(TemplateError, match=r"^main\.tf is not UTF-8"):
-        read_template(tmp_path)
+        template({"main.tf": b"# caf\xe9"})
 
 
 @pytest.mark.parametrize("encoded", [b'\xef\xbb\xbfvariable "x" {}', b'variable "x" {\r\n}\r\n'])
-def test_files_of_windows_editors_are_read(encoded: bytes, tmp_path: Path) -> None:
-    (tmp_path / "main.tf").write_bytes(encoded)
-    assert [variable.name for variable in read_template(tmp_path).variables] == ["x"]
+def test_files_of_windows_editors_are_read(encoded: bytes) -> None:
+    assert [variable.name for variable in template({"main.tf": encoded}).variables] == ["x"]
 
 
 @pytest.mark.parametrize("text", ["variable = 1", 'data = "x"', "variable {}", '{"a": 1}'])
-def test_names_used_for_something_else_declare_nothing(text: str, tmp_path: Path) -> None:
+def test_names_used_for_something_else_declare_nothing(text: str) -> None:
     suffix = "tf.json" if text.startswith("{") else "tf"
-    (tmp_path / f"main.{suffix}").write_text(text)
-    assert read_template(tmp_path).variables == ()
+    assert template({f"main.{suffix}": text}).variables == ()

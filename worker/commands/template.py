@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from db.membership import first_member
 from db.models import Organization, User
 from db.people import get_user
 from db.templates import VariableValue, push_template
-from provisioner.archive import pack_template, unpack_template
+from provisioner.archive import pack_template, read_archive
 from provisioner.echo import EchoEngine
 from provisioner.engine import Template
 from provisioner.terraform.template import read_template
@@ -141,12 +140,8 @@ def list_(limit: int, output: str) -> None:
 
 def _read(archive: bytes, engine: ProvisionerType) -> Template:
     """Read what a worker would unpack, which may be less than the folder holds."""
-    with tempfile.TemporaryDirectory(prefix="provisionerd-") as folder:
-        content = Path(folder, "template")
-        unpack_template(archive, content)
-        if engine is ProvisionerType.ECHO:
-            return EchoEngine().parse(content)
-        return read_template(content)
+    files = read_archive(archive)
+    return EchoEngine().parse(files) if engine is ProvisionerType.ECHO else read_template(files)
 
 
 def _variables(read: Template, values: Mapping[str, str]) -> Iterator[VariableValue]:

@@ -17,7 +17,7 @@ from db.people import add_group_member, create_group, create_organization, creat
 from db.templates import VariableValue, push_template
 from db.transitions import cancel_job
 from db.workspaces import create_workspace, get_workspace
-from provisioner.archive import pack_template
+from provisioner.archive import pack_template, read_archive
 from provisioner.terraform.template import read_template
 from worker.demo.story import Expectation, Story, played_build
 from worker.enqueue import enqueue_build
@@ -133,12 +133,13 @@ class Stage:
 
     def _push(self, directory: Path, organization: Organization) -> None:
         given = {"ledger_dir": str(self.ledger)}
+        archive = pack_template(directory)
         with self.database.begin() as session:
             version = push_template(
                 session,
                 organization=organization,
                 name=directory.name,
-                archive=pack_template(directory),
+                archive=archive,
                 created_by=self.users["alice"],
                 variables=[
                     VariableValue(
@@ -147,7 +148,7 @@ class Stage:
                         required=variable.required,
                         value=given.get(variable.name),
                     )
-                    for variable in read_template(directory).variables
+                    for variable in read_template(read_archive(archive)).variables
                 ],
             )
             self.templates[directory.name] = session.get_one(Template, version.template_id)

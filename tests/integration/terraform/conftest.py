@@ -69,6 +69,7 @@ def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
     home = tmp_path / "home"
     home.mkdir()
     standard = BuildContext(
+        files={},
         directory=tmp_path,
         transition=Transition.START,
         environment={
@@ -91,9 +92,13 @@ def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return Build(
-            binary, directory, dataclasses.replace(standard, interrupt=Interrupt(), **facts)
+        context = dataclasses.replace(
+            standard,
+            files={name: memoryview(text.encode()) for name, text in files.items()},
+            interrupt=Interrupt(),
+            **facts,
         )
+        return Build(binary, directory, context)
 
     return make
 

@@ -26,6 +26,7 @@ def main() -> None:
     def initialise(directory: Path) -> None:
         engine.init(
             BuildContext(
+                files={},
                 directory=directory,
                 transition=Transition.START,
                 environment=dict(os.environ),

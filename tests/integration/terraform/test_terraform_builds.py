@@ -352,7 +352,7 @@ def test_a_checkpoint_that_can_not_be_stored_does_not_break_the_apply(make_build
 
 def test_parse_reads_the_variables_of_a_template(make_build) -> None:
     build = make_build(WORKSPACE)
-    names = [variable.name for variable in build.engine.parse(build.context.directory).variables]
+    names = [variable.name for variable in build.engine.parse(build.context.files).variables]
     assert "size" in names
 
 
