@@ -82,7 +82,8 @@ def _start(
             )
             if build.build_number != bound.build_number + 1:
                 # Somebody's build came and went since we looked, and may have started it.
-                raise BuildActiveError
+                session.rollback()
+                return None
             note_build(session, context.chat, workspace_id=bound.id, build_id=build.build_id)
     except BuildActiveError:
         return None

@@ -150,7 +150,8 @@ def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | No
             JOIN workspaces AS workspace ON workspace.id = chat.workspace_id
             JOIN users AS owner ON owner.id = workspace.owner_id
             CROSS JOIN LATERAL (
-                SELECT build.id, build.build_number, build.template_version_id, build.transition, build.job_id
+                SELECT build.id, build.build_number, build.template_version_id,
+                       build.transition, build.job_id
                 FROM workspace_builds AS build
                 WHERE build.workspace_id = workspace.id
                 ORDER BY build.build_number DESC
