@@ -8,8 +8,7 @@ its own, instead of 170.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -66,7 +65,7 @@ class PlainResult:
 
 
 class PlainConnection:
-    """A connection on which each statement is a transaction, unless ``transaction`` says more."""
+    """A connection on which each statement is a transaction."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -82,19 +81,25 @@ class PlainConnection:
         cursor = self._connection.cursor(row_factory=namedtuple_row)
         return PlainResult(cursor.execute(_compiled(statement), parameters))
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Run the statements of the block as one transaction: rolled back by an exception.
+    def execute_together(
+        self, *statements: tuple[TextClause, Mapping[str, object]]
+    ) -> list[PlainResult]:
+        """Run the statements, each with its parameters, as one transaction in one round trip.
 
-        BEGIN travels with the first statement. COMMIT travels with the last, if its result is
-        read after the block.
+        Each sees what was committed before it began. When one fails, nothing was done.
+
+        Raises:
+            psycopg.Error: the server refused one of them, or is away.
         """
-        # An exception leaves the transaction open: the pool rolls back what comes back to it, and
-        # that also lets psycopg forget what it took for prepared when a statement failed before.
-        with self._connection.pipeline():
-            self._connection.execute("BEGIN")
-            yield
-            self._connection.execute("COMMIT")
+        try:
+            # All that a pipeline sends before it asks for answers is one transaction.
+            with self._connection.pipeline():
+                return [self.execute(statement, given) for statement, given in statements]
+        except psycopg.Error:
+            if not self._connection.broken:
+                # psycopg takes for prepared what the server has skipped; this clears its notes.
+                self._connection.execute("DEALLOCATE ALL")
+            raise
 
 
 # Bounded, since not every text is a constant.

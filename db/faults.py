@@ -35,7 +35,6 @@ POINTS = frozenset(
         "plan.begin",
         "plan.end",
         "commit_quota.begin",
-        "commit_quota.locked",
         "commit_quota.end",
         "apply.begin",
         "apply.end",

@@ -18,39 +18,24 @@ from psycopg.errors import LockNotAvailable
 from db.connection import PlainConnection
 from db.engine import Database, sql
 from db.errors import LeaseLostError
-from db.faults import fault_point
 from quota.errors import CostError
-from quota.usage import ALLOWANCE, CONSUMPTION
+from quota.usage import allowance_sql, consumption_sql
 
 MAX_COST = 2**31 - 1
 
 # A statement that waits for a lock reads with the snapshot from before the wait, so the lock and
-# the sums are two. What the first one reads does not change while this build is unfinished.
+# the decision are two. ON CONFLICT locks the row also where its WHERE then leaves it as it is
+# (PostgreSQL's manual, INSERT), and of several first commits of an owner one inserts it.
 LOCK_ACCOUNT = sql("""
-    SELECT workspace.organization_id,
-           workspace.owner_id,
-           build.id AS build_id,
-           previous.daily_cost AS previous_cost
-    FROM workspace_builds AS build
-    JOIN workspaces AS workspace ON workspace.id = build.workspace_id
-    JOIN quota_accounts AS account
-      ON account.organization_id = workspace.organization_id
-     AND account.owner_id = workspace.owner_id
-    LEFT JOIN workspace_builds AS previous
-      ON previous.workspace_id = build.workspace_id
-     AND previous.build_number = build.build_number - 1
-    WHERE build.job_id = :job_id
-    FOR UPDATE OF account
-""")
-# Of several first commits of an owner one inserts, and the others wait for it here.
-OPEN_ACCOUNT = sql("""
-    INSERT INTO quota_accounts (organization_id, owner_id)
+    INSERT INTO quota_accounts AS account (organization_id, owner_id)
     SELECT workspace.organization_id, workspace.owner_id
     FROM workspace_builds AS build
     JOIN workspaces AS workspace ON workspace.id = build.workspace_id
     WHERE build.job_id = :job_id
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (organization_id, owner_id) DO UPDATE SET owner_id = account.owner_id WHERE false
 """)
+BUDGET = allowance_sql("charged.organization_id", "charged.owner_id")
+CONSUMED = consumption_sql("charged.organization_id", "charged.owner_id", "charged.build_id")
 # The account comes before the job in lock order; nothing else takes both.
 DECIDE = sql(f"""
     WITH held AS (
@@ -58,13 +43,27 @@ DECIDE = sql(f"""
         SET stage = 'commit_quota', updated_at = now()
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
         RETURNING id
-    ), figures AS MATERIALIZED (
-        SELECT ({ALLOWANCE}) AS budget, ({CONSUMPTION}) AS consumed
+    ), charged AS (
+        SELECT workspace.organization_id,
+               workspace.owner_id,
+               build.id AS build_id,
+               previous.daily_cost AS previous_cost
         FROM held
+        JOIN workspace_builds AS build ON build.job_id = held.id
+        JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+        LEFT JOIN workspace_builds AS previous
+          ON previous.workspace_id = build.workspace_id
+         AND previous.build_number = build.build_number - 1
+    ), figures AS MATERIALIZED (
+        SELECT build_id,
+               previous_cost,
+               ({BUDGET}) AS budget,
+               ({CONSUMED}) AS consumed
+        FROM charged
     ), decision AS MATERIALIZED (
-        SELECT budget, consumed,
+        SELECT build_id, budget, consumed,
                consumed + :daily_cost <= budget
-                   OR coalesce(:daily_cost < CAST(:previous_cost AS integer), false)
+                   OR coalesce(:daily_cost < previous_cost, false)
                    OR :daily_cost = 0 AS ok
         FROM figures
     ), written AS (
@@ -75,7 +74,7 @@ DECIDE = sql(f"""
                 decision.consumed + CASE WHEN decision.ok THEN :daily_cost ELSE 0 END,
             updated_at = now()
         FROM decision
-        WHERE workspace_builds.id = :without_build
+        WHERE workspace_builds.id = decision.build_id
         RETURNING ok, quota_budget AS budget, quota_credits_consumed AS credits_consumed
     )
     SELECT ok, budget, credits_consumed FROM written
@@ -89,14 +88,6 @@ class QuotaDecision:
     ok: bool
     budget: int
     credits_consumed: int  #: with this build when ok; without it when refused
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Account:
-    organization_id: uuid.UUID
-    owner_id: uuid.UUID
-    build_id: uuid.UUID
-    previous_cost: int | None  #: of the workspace's build before this one
 
 
 def commit_quota(
@@ -135,31 +126,12 @@ def commit_quota(
 def _decide(
     connection: PlainConnection, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
 ) -> QuotaDecision:
-    with connection.transaction():
-        account = _lock_account(connection, job_id)
-        fault_point("commit_quota.locked")
-        decided = connection.execute(
-            DECIDE,
-            {
-                "job_id": job_id,
-                "lease_token": lease_token,
-                "organization_id": account.organization_id,
-                "owner_id": account.owner_id,
-                "without_build": account.build_id,
-                "previous_cost": account.previous_cost,
-                "daily_cost": daily_cost,
-            },
-        )
+    key = {"job_id": job_id}
+    _, decided = connection.execute_together(
+        (LOCK_ACCOUNT, key),
+        (DECIDE, {**key, "lease_token": lease_token, "daily_cost": daily_cost}),
+    )
     row = decided.one_or_none()
     if row is None:
         raise LeaseLostError(job_id)
     return QuotaDecision(**row._asdict())
-
-
-def _lock_account(connection: PlainConnection, job_id: uuid.UUID) -> _Account:
-    key = {"job_id": job_id}
-    row = connection.execute(LOCK_ACCOUNT, key).one_or_none()
-    if row is None:
-        connection.execute(OPEN_ACCOUNT, key)
-        row = connection.execute(LOCK_ACCOUNT, key).one()
-    return _Account(**row._asdict())

@@ -10,29 +10,42 @@ import uuid
 
 from db.engine import Executor, sql
 
-ALLOWANCE = """
-    SELECT coalesce(sum(groups.quota_allowance), 0)::bigint
-    FROM group_members_expanded AS member
-    JOIN groups ON groups.id = member.group_id
-    WHERE member.user_id = :owner_id AND groups.organization_id = :organization_id
-"""
-# The lateral query takes one index entry per workspace (build_number with daily_cost), however
-# many builds there are; DISTINCT ON over all builds would read every one of them.
-CONSUMPTION = """
-    SELECT coalesce(sum(latest.daily_cost), 0)::bigint
-    FROM workspaces
-    CROSS JOIN LATERAL (
-        SELECT build.id, build.daily_cost
-        FROM workspace_builds AS build
-        WHERE build.workspace_id = workspaces.id
-        ORDER BY build.build_number DESC
-        LIMIT 1
-    ) AS latest
-    WHERE workspaces.owner_id = :owner_id
-      AND workspaces.organization_id = :organization_id
-      AND NOT workspaces.deleted
-      AND latest.id IS DISTINCT FROM :without_build
-"""
+
+def allowance_sql(organization_id: str, owner_id: str) -> str:
+    """Return the query of an owner's budget, for these two SQL expressions."""
+    return f"""
+        SELECT coalesce(sum(groups.quota_allowance), 0)::bigint
+        FROM group_members_expanded AS member
+        JOIN groups ON groups.id = member.group_id
+        WHERE member.user_id = {owner_id} AND groups.organization_id = {organization_id}
+    """  # noqa: S608 - made of constants
+
+
+def consumption_sql(organization_id: str, owner_id: str, without_build: str) -> str:
+    """Return the query of what an owner consumes, for these three SQL expressions.
+
+    The lateral query takes one index entry per workspace (build_number with daily_cost), however
+    many builds there are; DISTINCT ON over all builds would read every one of them.
+    """
+    return f"""
+        SELECT coalesce(sum(latest.daily_cost), 0)::bigint
+        FROM workspaces
+        CROSS JOIN LATERAL (
+            SELECT build.id, build.daily_cost
+            FROM workspace_builds AS build
+            WHERE build.workspace_id = workspaces.id
+            ORDER BY build.build_number DESC
+            LIMIT 1
+        ) AS latest
+        WHERE workspaces.owner_id = {owner_id}
+          AND workspaces.organization_id = {organization_id}
+          AND NOT workspaces.deleted
+          AND latest.id IS DISTINCT FROM {without_build}
+    """  # noqa: S608 - made of constants
+
+
+ALLOWANCE = allowance_sql(":organization_id", ":owner_id")
+CONSUMPTION = consumption_sql(":organization_id", ":owner_id", ":without_build")
 
 
 def allowance(session: Executor, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from bench.benches.throughput import SCRIPT, unfinished
+from bench.benches.throughput import SCRIPT, is_busy
 from bench.measure import Result
 from bench.place import Place, wait_until
 from db.enums import Transition
@@ -52,11 +52,11 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
         idle = _rss(process.pid)
         for index in range(4):  # let every thread and every cache be there
             play(workspaces, list(Transition)[index % 2])
-            wait_until(lambda: unfinished(place) == 0)
+            wait_until(lambda: not is_busy(place))
         warm = _rss(process.pid)
         for index in range(BUILDS // AT_ONCE):
             play(workspaces, list(Transition)[index % 2])
-            wait_until(lambda: unfinished(place) == 0)
+            wait_until(lambda: not is_busy(place))
         after = _rss(process.pid)
         play(blocked, Transition.START)
         running = (

@@ -26,9 +26,9 @@ from bench.benches.throughput import (
     BUILDS,
     SLOTS,
     failed,
+    is_busy,
     make_workspaces,
     run_builds,
-    unfinished,
 )
 from bench.measure import Result, pair, quantile, timed
 from bench.meter import Meter
@@ -80,7 +80,7 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
         results = [_enqueue(place, rival, rounds)]
         with place.worker(concurrency=SLOTS) as ours, _rival_worker() as theirs:
             # What was enqueued until now warms both.
-            wait_until(lambda: unfinished(place) == 0 and rival.is_idle())
+            wait_until(lambda: not is_busy(place) and rival.is_idle())
             results += _pickup(place, rival, rounds)
             workers = (ours.pid, theirs.pid)
             results.append(_throughput(place, rival, rounds, workers, "whole echo builds"))

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from bench import fleet, server, writes
 from bench.benches.claim import CLAIMERS, CLAIMS, _claim_concurrently
-from bench.benches.throughput import BUILDS, make_workspaces, unfinished
+from bench.benches.throughput import BUILDS, is_busy, make_workspaces
 from bench.costs import described
 from bench.measure import Result
 from bench.place import Place, wait_until
@@ -177,7 +177,7 @@ def _play(place: Place, workspaces: Sequence[uuid.UUID], rounds: int) -> None:
                     session, workspace_id=workspace, transition=_next_transition(session, workspace)
                 )
             ring(build.queue)
-        wait_until(lambda: unfinished(place) == 0, tick_s=0.25)
+        wait_until(lambda: not is_busy(place), tick_s=0.25)
 
 
 def _next_transition(session, workspace: uuid.UUID) -> Transition:

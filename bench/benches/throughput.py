@@ -96,14 +96,15 @@ def run_builds(place: Place, workspaces: Sequence[uuid.UUID], transition: Transi
     started = time.perf_counter()
     for build in queued:
         ring(build.queue)
-    wait_until(lambda: unfinished(place) == 0, tick_s=0.02)
+    wait_until(lambda: not is_busy(place), tick_s=0.02)
     return len(queued) / (time.perf_counter() - started)
 
 
-def unfinished(place: Place) -> int:
-    query = text("SELECT count(*) FROM provisioner_jobs WHERE completed_at IS NULL")
-    with place.database.begin() as session:
-        return session.execute(query).scalar_one()
+def is_busy(place: Place) -> bool:
+    # Not how many: to count them takes 5 % of the core that PostgreSQL has.
+    query = text("SELECT EXISTS (SELECT FROM provisioner_jobs WHERE completed_at IS NULL)")
+    with place.database.autocommit() as connection:
+        return bool(connection.execute(query).scalar_one())
 
 
 def failed(place: Place) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 from sqlalchemy import text
 
 from db.connection import PlainConnection
 from db.engine import Database, open_database
+from tests.unit.processes import wait_until
 
+LINES = text("SELECT line FROM noted")
 NAMES = text("SELECT name FROM users ORDER BY name")
 
 
@@ -25,7 +29,7 @@ def note(connection: PlainConnection, line: str) -> None:
 
 def noted(database: Database) -> list[str]:
     with database.autocommit() as connection:
-        return [row.line for row in connection.execute(text("SELECT line FROM noted")).all()]
+        return [row.line for row in connection.execute(LINES).all()]
 
 
 def test_each_statement_is_a_transaction(table: Database) -> None:
@@ -36,33 +40,70 @@ def test_each_statement_is_a_transaction(table: Database) -> None:
     assert noted(table) == ["good"]
 
 
-def test_a_transaction_is_committed_at_its_end(table: Database) -> None:
-    with table.autocommit() as connection, connection.transaction():
-        note(connection, "one")
-        note(connection, "two")
+def note_together(database: Database, *lines: str) -> None:
+    insert = text("INSERT INTO noted VALUES (:line)")
+    with database.autocommit() as connection:
+        connection.execute_together(*[(insert, {"line": line}) for line in lines])
+
+
+def test_statements_that_run_together_are_committed(table: Database) -> None:
+    note_together(table, "one", "two")
     assert noted(table) == ["one", "two"]
 
 
-def test_a_transaction_that_fails_leaves_nothing(table: Database) -> None:
-    def one_and_bad() -> None:
-        with table.autocommit() as connection, connection.transaction():
-            note(connection, "one")
-            note(connection, "bad")
-
+@pytest.mark.parametrize("lines", [("one", "bad"), ("bad", "one")])
+def test_statements_that_run_together_fail_together(
+    table: Database, lines: tuple[str, ...]
+) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
-        one_and_bad()
+        note_together(table, *lines)
     assert noted(table) == []
 
 
-def test_a_transaction_is_rolled_back_by_an_exception(table: Database) -> None:
-    def one_and_out() -> None:
-        with table.autocommit() as connection, connection.transaction():
-            note(connection, "one")
-            raise ZeroDivisionError
+def test_the_second_of_two_together_sees_what_the_first_has_waited_for(table: Database) -> None:
+    with table.begin() as session:
+        session.execute(text("INSERT INTO noted VALUES ('one')"))
+    lock = text("SELECT 1 FROM noted FOR UPDATE")
 
-    with pytest.raises(ZeroDivisionError):
-        one_and_out()
-    assert noted(table) == []
+    def read() -> str:
+        with table.autocommit() as connection:
+            _, lines = connection.execute_together((lock, {}), (LINES, {}))
+        return str(lines.scalar_one())
+
+    with ThreadPoolExecutor(1) as pool:
+        with table.begin() as session:
+            session.execute(text("UPDATE noted SET line = 'changed'"))
+            answer = pool.submit(read)
+            wait_until(lambda: is_anybody_waiting(table))
+        assert answer.result() == "changed"
+
+
+def is_anybody_waiting(database: Database) -> bool:
+    waiting = text("""
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """)
+    with database.autocommit() as connection:
+        return bool(connection.execute(waiting).scalar_one())
+
+
+def test_a_failure_leaves_the_statements_after_it_usable(database_url: str) -> None:
+    """Also when they were about to be prepared: psycopg notes it, and the server skips them."""
+    database = open_database(database_url, pool_size=1)
+    divide = text("SELECT 1 / CAST(:number AS integer)")
+    count = text("SELECT count(*) FROM users")
+
+    def run(number: int) -> int:
+        with database.autocommit() as connection:
+            _, counted = connection.execute_together((divide, {"number": number}), (count, {}))
+        return int(counted.scalar_one())
+
+    for _ in range(5):  # psycopg prepares what it runs for the sixth time
+        run(1)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        run(0)
+    assert run(1) == 0
+    database.dispose()
 
 
 def test_a_connection_whose_isolation_level_was_chosen_commits_again(table: Database) -> None:

@@ -33,7 +33,6 @@ BEFORE_APPLY = (
     "plan.begin",
     "plan.end",
     "commit_quota.begin",
-    "commit_quota.locked",
     "commit_quota.end",
 )
 CHECKPOINTS = ("checkpoint.begin", "checkpoint.committed")
