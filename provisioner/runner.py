@@ -36,11 +36,11 @@ from provisioner.endings import (
 )
 from provisioner.engine import Engine, Interrupt, InterruptReason
 from provisioner.events import BuildEvents, NoEvents
-from provisioner.failures import FailedJob, failed_workspace_build
+from provisioner.failures import FailedJob
 from provisioner.logbuffer import FlushStarter, LogBuffer, StoreLogs
 from provisioner.steps import STEPS, Build, BuildSettings, Key, Step
 from provisioner.tracing import AttemptTrace, NoTrace, Tracer
-from provisioner.workdir import create_work_directory
+from provisioner.workdir import name_work_directory
 
 log = structlog.get_logger("provisioner")
 
@@ -108,24 +108,21 @@ class Runner:
             stored_bytes=job.logs_length,
             starter=self._flush_starter,
         )
-        build, ending = None, None
+        build = self._build(job, interrupt, logs, trace)
+        ending = None
         try:
-            build = self._build(job, interrupt, logs, trace)
             ending = self._walk(build)
-        except OSError as error:
-            ending = failed_workspace_build(f"the work directory cannot be made: {error}")
         finally:
             if ending is None:
                 logs.close()
-        stage = build.stage if build else Stage.SET_UP
         with trace.step(Stage.COMPLETE):
             ending = self._finish(job, interrupt, logs, ending)
-        if build and isinstance(ending, Lost) and stage.has_side_effects:
+        if isinstance(ending, Lost) and build.stage.has_side_effects:
             # Its state may be newer than the stored one: provisioner.recovery sees to it.
             build.directory.release()
-        elif build:
+        else:
             build.directory.remove()
-        return _outcome(ending, build, stage, time.monotonic() - started)
+        return _outcome(ending, build, time.monotonic() - started)
 
     def _build(
         self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, trace: AttemptTrace
@@ -140,7 +137,7 @@ class Runner:
             logs=logs,
             trace=trace,
             archives=self._archives,
-            directory=create_work_directory(
+            directory=name_work_directory(
                 self._settings.work_root,
                 job_id=job.id,
                 attempt=job.attempt,
@@ -303,7 +300,7 @@ def _last_line(ending: Ending) -> tuple[LogLevel, str]:
             assert_never(ending)
 
 
-def _outcome(ending: Ending, build: Build | None, stage: Stage, seconds: float) -> Outcome:
+def _outcome(ending: Ending, build: Build, seconds: float) -> Outcome:
     statuses: Mapping[type[Ending], JobStatus] = {
         Succeeded: JobStatus.SUCCEEDED,
         Canceled: JobStatus.CANCELED,
@@ -312,12 +309,12 @@ def _outcome(ending: Ending, build: Build | None, stage: Stage, seconds: float) 
         FailedJob: JobStatus.FAILED,
     }
     failure = ending if isinstance(ending, FailedJob) else None
-    loaded = build.input if build else None
+    loaded = build.input
     return Outcome(
         status=statuses[type(ending)],
         transition=loaded.transition if loaded else None,
         template_name=loaded.template_name if loaded else None,
         seconds=seconds,
-        failed_stage=stage if failure else None,
+        failed_stage=build.stage if failure else None,
         failure=failure,
     )

@@ -141,7 +141,7 @@ def set_up(build: Build) -> None:
         interrupt=build.interrupt,
         timeout=build.settings.limits.init,
         state=loaded.state,
-        unpack=lambda: build.directory.unpack(loaded.archive),
+        unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
     )
 

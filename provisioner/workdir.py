@@ -4,10 +4,9 @@
                              template/    the unpacked template; the engine's directory
                              home/        HOME and TMPDIR of the engine's processes
 
-The last two are made for an engine that asks for them.
-
-A directory is removed when its build has ended. One that stays behind was left by a worker that
-was lost, and may hold the newest state of its build (see ``provisioner.recovery``).
+It is made for an engine that works with files, when that begins, and removed when the build
+has ended. One that stays behind was left by a worker that was lost, and may hold the newest state
+of its build (see ``provisioner.recovery``).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provisioner.archive import unpack_template
+from provisioner.archive import ArchiveError, unpack_template
 
 LEASE_FILE = "lease.json"
 NAME = re.compile(r"[0-9a-f]{12}-\d+")
@@ -39,7 +38,6 @@ class WorkDirectory:
     path: Path
     job_id: uuid.UUID
     lease_token: uuid.UUID
-    is_bare: bool = False  #: known to hold nothing but the lease
     _lock: int | None = field(default=None, repr=False)
 
     @property
@@ -59,12 +57,14 @@ class WorkDirectory:
         """
         return self._lock_by(os.open(self.path / LEASE_FILE, os.O_RDONLY | os.O_CLOEXEC))
 
-    def make(self) -> None:
-        """Make the directory, take it, and write whose it is.
+    def make(self, archive: bytes) -> None:
+        """Make the directory with the template's files, readable by us alone, and take it.
 
         Raises:
             OSError: the disk is full, or there is something in its place.
+            ArchiveError: the archive is refused.
         """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -73,20 +73,11 @@ class WorkDirectory:
             self._lock_by(descriptor)
             lease = {"job_id": str(self.job_id), "lease_token": str(self.lease_token)}
             os.write(descriptor, json.dumps(lease).encode())
-        except OSError:
-            self.remove()
+            self.home.mkdir(mode=0o700)
+            unpack_template(archive, self.template)
+        except (OSError, ArchiveError):
+            self._delete()
             raise
-
-    def unpack(self, archive: bytes) -> None:
-        """Make ``home`` and ``template``, with the files of a template's archive.
-
-        Raises:
-            OSError: the disk is full.
-            ArchiveError: the archive is refused.
-        """
-        self.is_bare = False
-        self.home.mkdir(mode=0o700)
-        unpack_template(archive, self.template)
 
     def _lock_by(self, descriptor: int) -> bool:
         try:
@@ -106,42 +97,24 @@ class WorkDirectory:
             self._lock = None
 
     def remove(self) -> None:
-        """Delete the directory and all that is in it; one that is gone already is no error.
+        """Delete the directory, if it was made or taken, and all that is in it."""
+        if self._lock is not None:
+            self._delete()
 
-        The lease goes last, so that whoever dies in between leaves something that can be found.
-        """
-        if not self.is_bare:
-            shutil.rmtree(self.template, ignore_errors=True)
-            shutil.rmtree(self.home, ignore_errors=True)
-        try:
-            (self.path / LEASE_FILE).unlink()
-            self.path.rmdir()
-        except OSError:
-            shutil.rmtree(self.path, ignore_errors=True)
+    def _delete(self) -> None:
+        # The lease goes last, so that whoever dies in between leaves something that can be found.
+        for path in (self.template, self.home, self.path):
+            shutil.rmtree(path, ignore_errors=True)
         self.release()
 
 
-def create_work_directory(
+def name_work_directory(
     root: Path, *, job_id: uuid.UUID, attempt: int, lease_token: uuid.UUID
 ) -> WorkDirectory:
-    """Make the directory of an attempt, readable by us alone, and take it.
-
-    Raises:
-        OSError: the disk is full, or ``root`` cannot be written.
-    """
+    """Return the directory of an attempt, which is still to be made."""
     # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
-    directory = WorkDirectory(
-        path=root / f"{job_id.hex[:12]}-{attempt}",
-        job_id=job_id,
-        lease_token=lease_token,
-        is_bare=True,
-    )
-    try:
-        directory.make()
-    except FileNotFoundError:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.make()
-    return directory
+    path = root / f"{job_id.hex[:12]}-{attempt}"
+    return WorkDirectory(path=path, job_id=job_id, lease_token=lease_token)
 
 
 def find_work_directories(root: Path) -> Iterator[WorkDirectory]:

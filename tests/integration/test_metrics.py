@@ -27,9 +27,9 @@ from db.workers import register_worker
 from provisioner.engine import Interrupt
 from provisioner.recovery import Recoverer
 from provisioner.runner import Outcome
-from provisioner.workdir import create_work_directory
+from provisioner.workdir import name_work_directory
 from tests.conftest import _run_admin, _url
-from tests.factory import LEASE, Factory
+from tests.factory import LEASE, Factory, echo_archive
 from tests.integration.test_query_plans import describe, explain, rows_read, walk
 from tests.proxy import Proxy
 from tests.slots import make_slots
@@ -148,9 +148,10 @@ def lost_build(factory: Factory, *, stage: Stage, attempt: int = 1) -> ClaimedJo
 def left_build(factory: Factory, work_root: Path) -> ClaimedJob:
     """A build in apply whose worker on this host has died a moment ago."""
     job = factory.running_build(stage=Stage.APPLY)
-    directory = create_work_directory(
+    directory = name_work_directory(
         work_root, job_id=job.id, attempt=job.attempt, lease_token=job.lease_token
     )
+    directory.make(echo_archive())
     directory.release()
     return job
 

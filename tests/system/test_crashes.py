@@ -45,7 +45,7 @@ KINDS: Mapping[str, Mapping[str, str] | None] = {
     "slow": {"kind": "slow"},
 }
 """The templates of the victims' builds, and the tags of their workers."""
-WITHOUT_DIRECTORY = ("claim.committed",)
+WITHOUT_DIRECTORY = ("claim.committed", "set_up.begin", "set_up.end", "init.begin")
 """Only the end of the lease tells that the worker is gone."""
 POINTS = (*NOT_CLAIMED, *BEFORE_APPLY, *IN_APPLY, *AFTERWARDS)
 

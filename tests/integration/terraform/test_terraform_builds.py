@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,18 @@ def test_a_start_is_planned_priced_and_applied(make_build) -> None:
         Resource(type="terraform_data", name="dev", daily_cost=10),
         Resource(type="terraform_data", name="dev", daily_cost=10),
         Resource(type="terraform_data", name="home", daily_cost=1),
+    )
+
+
+def test_a_directory_that_cannot_be_made_fails_the_init(make_build) -> None:
+    def unpack() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    build = make_build(WORKSPACE, unpack=unpack)
+    with pytest.raises(EngineError) as caught:
+        build.engine.init(build.context)
+    assert str(caught.value) == (
+        "terraform init: can not write into the work directory: No space left on device"
     )
 
 
