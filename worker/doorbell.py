@@ -22,7 +22,6 @@ PUBLISH_FAILURES = Counter(
     "Doorbells that could not be rung; the sweeper rings them later.",
 )
 
-LINGER_S = 0.05
 Ring = Callable[[str], bool]
 TakeDoorbell = Callable[[str], bool]
 
@@ -57,7 +56,7 @@ def take_with(app: Celery) -> TakeDoorbell:
         try:
             with app.pool.acquire(block=True, timeout=1) as connection:
                 # One list per queue (see ``worker.app``); kombu's own ``get`` makes a client anew.
-                return connection.default_channel.client.brpop(queue, LINGER_S) is not None
+                return connection.default_channel.client.rpop(queue) is not None
         except (OperationalError, RedisError, OSError) as error:
             log.warning("doorbell.not_taken", queue=queue, error=str(error))
             return False

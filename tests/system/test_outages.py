@@ -133,24 +133,23 @@ def test_a_short_outage_within_the_fence_harms_no_build(
 
 
 @pytest.mark.parametrize(
-    ("pattern", "commit", "attempts"),
+    ("statement", "attempts"),
     [
-        # The claim stands, and nobody knows of it: only its lease ends that. Claim and finish are
-        # transactions by themselves.
-        pytest.param(b"WITH best AS", b"WITH best AS", 2, id="claim"),
-        pytest.param(b"quota_budget =", b"COMMIT", 1, id="quota"),
-        pytest.param(b"WITH finished AS", b"WITH finished AS", 1, id="finish"),
+        # The claim stands, and nobody knows of it: only its lease ends that.
+        pytest.param(b"WITH best AS", 2, id="claim"),
+        pytest.param(b"quota_budget =", 1, id="quota"),
+        pytest.param(b"WITH finished AS", 1, id="finish"),
     ],
 )
 def test_a_lost_answer_to_a_commit_changes_nothing_of_the_outcome(
-    shared: Cluster, proxy: Proxy, pattern: bytes, commit: bytes, attempts: int
+    shared: Cluster, proxy: Proxy, statement: bytes, attempts: int
 ) -> None:
     name = f"lossy-{uuid.uuid4().hex[:6]}"
     # A worker of its own: a statement that was prepared is not seen on the wire again.
     _start(shared, proxy, name, tags=f"kind={name}")
     before = proxy.lost_answers
     workspace_id = shared.workspace("plain", tags={"kind": name})
-    proxy.lose_answer(pattern, then=commit)
+    proxy.lose_answer(statement, then=statement)  # each ends its transaction
 
     row = shared.build(workspace_id)
 
