@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.enums import TimingStage
+from db.enums import Stage, TimingStage
 from db.logs import LINES, LogRow, log_parameters
 from db.states import IS_NOT_OLDER, REPLACE_STATE, State, state_parameters
 from db.texts import storable
@@ -49,6 +49,7 @@ class BuildResult:
     timings: Sequence[TimingRow] = ()
     last_lines: Sequence[LogRow] = ()  #: of its log, which were not stored yet
     log_overflowed: bool = False
+    stage: Stage | None = None  #: where it ended; None leaves what stands
 
 
 # Parts of the statement that finishes a job, which has named it ``finished``: one round trip and
@@ -106,6 +107,7 @@ def result_parameters(result: BuildResult, *, succeeded: bool) -> dict[str, obje
         **state_parameters(result.state),
         **log_parameters(result.last_lines, overflowed=result.log_overflowed),
         "succeeded": succeeded,
+        "ended_in": result.stage,
         "resources": json.dumps([_resource(*resource) for resource in resources]),
         "metadata": json.dumps(
             [

@@ -47,7 +47,8 @@ def _finish_statement(changes: str) -> TextClause:
     return sql(f"""
         WITH finished AS (
             UPDATE provisioner_jobs
-            SET completed_at = now(), updated_at = now(), {LOG_SIZE} {changes}
+            SET completed_at = now(), updated_at = now(), stage = coalesce(:ended_in, stage),
+                {LOG_SIZE} {changes}
             RETURNING id
         ), released AS (
             DELETE FROM leases USING finished WHERE leases.job_id = finished.id

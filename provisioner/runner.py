@@ -116,7 +116,7 @@ class Runner:
             if ending is None:
                 logs.close()
         with trace.step(Stage.COMPLETE):
-            ending = self._finish(job, interrupt, logs, ending)
+            ending = self._finish(build, ending)
         if isinstance(ending, Lost) and build.stage.has_side_effects:
             # Its state may be newer than the stored one: provisioner.recovery sees to it.
             build.directory.release()
@@ -186,10 +186,9 @@ class Runner:
 
         return retry_outage(enter, may_go_on=build.interrupt.may_write)
 
-    def _finish(
-        self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, ending: Ending
-    ) -> Ending:
+    def _finish(self, build: Build, ending: Ending) -> Ending:
         """Store the ending with the rest of the log; return what really stands on the row."""
+        logs = build.logs
         logs.enter_stage(LOG_STAGES[Stage.COMPLETE])
         fault_point("finish.begin")
         level, line = _last_line(ending)
@@ -202,8 +201,7 @@ class Runner:
         stored = logs.stored_lines
         try:
             ending = retry_outage(
-                lambda: self._record(job, ending, rest, overflowed=logs.dropped_lines > 0),
-                may_go_on=interrupt.may_write,
+                lambda: self._record(build, ending, rest), may_go_on=build.interrupt.may_write
             )
             stored += len(rest)
         except LeaseLostError:
@@ -216,25 +214,26 @@ class Runner:
             self._events.logs_finished(stored=stored, dropped=logs.dropped_lines)
         return ending
 
-    def _record(
-        self, job: ClaimedJob, ending: Ending, lines: Sequence[LogRow], *, overflowed: bool
-    ) -> Ending:
-        key: Key = {"job_id": job.id, "lease_token": job.lease_token}
-
-        def with_log(result: BuildResult) -> BuildResult:
-            return replace(result, last_lines=lines, log_overflowed=overflowed)
+    def _record(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
+        def whole(result: BuildResult) -> BuildResult:
+            return replace(
+                result,
+                last_lines=lines,
+                log_overflowed=build.logs.dropped_lines > 0,
+                stage=build.stage,
+            )
 
         with self._database.autocommit() as connection:
             match ending:
                 case Succeeded(result=result):
-                    complete_job(connection, **key, result=with_log(result))
+                    complete_job(connection, **build.key, result=whole(result))
                 case Canceled(result=result):
-                    finish_cancel_job(connection, **key, result=with_log(result))
+                    finish_cancel_job(connection, **build.key, result=whole(result))
                 case Requeued():
-                    return _requeue_or_cancel(connection, key)
+                    return _requeue_or_cancel(connection, build.key)
                 case FailedJob(failure=failure, workspace_build=result):
                     assert result is not None
-                    fail_job(connection, **key, failure=failure, result=with_log(result))
+                    fail_job(connection, **build.key, failure=failure, result=whole(result))
                 case Lost():
                     pass
                 case _:

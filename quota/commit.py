@@ -39,10 +39,10 @@ CONSUMED = consumption_sql("charged.organization_id", "charged.owner_id", "charg
 # The account comes before the job in lock order; nothing else takes both.
 DECIDE = sql(f"""
     WITH held AS (
-        UPDATE provisioner_jobs
-        SET stage = 'commit_quota', updated_at = now()
+        SELECT id
+        FROM provisioner_jobs
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-        RETURNING id
+        FOR NO KEY UPDATE
     ), charged AS (
         SELECT workspace.organization_id,
                workspace.owner_id,

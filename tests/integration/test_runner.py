@@ -466,6 +466,22 @@ def test_a_step_that_takes_too_long_fails_the_build(bench: Bench) -> None:
     assert (bench.row(job).job_status, outcome.failed_stage) == (JobStatus.FAILED, Stage.PLAN)
 
 
+@pytest.mark.parametrize(
+    ("script", "stage"),
+    [
+        ({"parse": {"error": "it broke"}}, Stage.SET_UP),
+        ({"plan": {"error": "it broke"}}, Stage.PLAN),
+        ({"plan": {"daily_cost": 9}}, Stage.COMMIT_QUOTA),
+        ({}, Stage.APPLY),
+    ],
+)
+def test_the_row_says_how_far_a_build_came_that_took_a_moment(
+    bench: Bench, script: dict[str, Any], stage: Stage
+) -> None:
+    job, _outcome = bench.play(script, allowance=1)
+    assert bench.row(job).stage == stage
+
+
 def test_an_error_of_ours_fails_the_build_and_says_where(bench: Bench) -> None:
     class Broken(EchoEngine):
         def apply(self, context: BuildContext) -> Applied:  # noqa: ARG002
