@@ -97,7 +97,7 @@ class PlainConnection:
             with self._connection.pipeline():
                 return [self.execute(statement, given) for statement, given in statements]
         except psycopg.Error:
-            if not self._connection.broken:
+            if self._connection.prepare_threshold is not None and not self._connection.broken:
                 # psycopg takes for prepared what the server has skipped; this clears its notes.
                 self._connection.execute("DEALLOCATE ALL")
             raise
