@@ -117,8 +117,7 @@ def _flood(place: Place) -> list[Result]:
 def _build(place: Place, workspace_id) -> None:
     with place.database.begin() as session:
         build = enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
-    wait_until(lambda: not place.factory.status(build.job_id).is_active)
-    assert place.factory.status(build.job_id) is JobStatus.SUCCEEDED
+    place.wait_for_build(build.job_id)
 
 
 def _build_watched(place: Place, workspace_id, worker: psutil.Process):

@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 from bench.measure import Result, pair, timed
-from bench.place import Place, wait_until
-from db.enums import JobStatus, ProvisionerType, Transition
+from bench.place import Place
+from db.enums import ProvisionerType, Transition
 from db.workspaces import create_workspace
 from tests.factory import tar_archive
 from worker.app import app, configure_broker
@@ -56,9 +56,7 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
     def build(on, transition: Transition) -> None:
         with place.database.begin() as session:
             queued = enqueue_build(session, workspace_id=on.id, transition=transition)
-        wait_until(lambda: not factory.status(queued.job_id).is_active, tick_s=0.002)
-        status = factory.status(queued.job_id)
-        assert status is JobStatus.SUCCEEDED, factory.job(queued.job_id).error
+        place.wait_for_build(queued.job_id)
 
     bare = _Bare(place.data_dir / "bare")
     with place.worker(concurrency=2):

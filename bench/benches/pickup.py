@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from bench.benches.throughput import SCRIPT
 from bench.measure import Result, quantile
-from bench.place import Place, wait_until
+from bench.place import Place
 from db.enums import Transition
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
@@ -71,7 +71,7 @@ def run_build(place: Place, workspace_id, transition: Transition) -> tuple[uuid.
         committed = session.execute(
             text("SELECT extract(epoch FROM clock_timestamp())::float")
         ).scalar_one()
-    wait_until(lambda: not place.factory.status(build.job_id).is_active, tick_s=0.002)
+    place.wait_for_build(build.job_id)
     return build.job_id, committed
 
 
