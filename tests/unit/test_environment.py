@@ -142,13 +142,6 @@ def test_a_name_that_the_operator_passes_is_taken_from_the_host() -> None:
     assert build({"EDITOR": "ed"}, passed_names=("EDITOR",))["EDITOR"] == "ed"
 
 
-@pytest.mark.parametrize(("passed_names", "given"), [((), "200"), (("GOGC",), "50")])
-def test_terraform_collects_less_garbage_unless_the_operator_passes_how_much(
-    passed_names: tuple[str, ...], given: str
-) -> None:
-    assert build({"GOGC": "50"}, passed_names=passed_names)["GOGC"] == given
-
-
 def test_a_pattern_that_the_operator_passes_takes_all_it_covers() -> None:
     host = {"AWS_REGION": "eu", "AWS_PROFILE": "p", "aws_lower": "x"}
     assert build(host, passed_names=("AWS_*",)).keys() & host.keys() == {
