@@ -151,6 +151,16 @@ def test_the_new_build_hides_the_cost_of_the_one_before(factory: Factory) -> Non
     assert consumed(factory, workspace) == 0
 
 
+def test_a_stop_whose_room_another_workspace_took_passes_on_top_of_the_budget(
+    factory: Factory,
+) -> None:
+    workspace, other = of_one_owner(factory, budget=10, workspaces=2)
+    finished_with_cost(factory, workspace, 4)
+    stop = factory.running_build(workspace, Transition.STOP)
+    assert commit(factory, factory.running_build(other), 10).ok
+    assert commit(factory, stop, 1) == QuotaDecision(ok=True, budget=10, credits_consumed=11)
+
+
 def test_a_failed_build_keeps_the_cost_that_it_committed(factory: Factory) -> None:
     workspace = factory.any_workspace(allowance=4)
     finished_with_cost(factory, workspace, 4, status=JobStatus.FAILED)
