@@ -19,7 +19,7 @@ import click
 from click.shell_completion import CompletionItem
 
 ENTRY_POINTS = "provisionerd.commands"
-TRANSLATOR = "worker.commands.failures", "explain"
+TRANSLATOR = "worker.explanation", "explain"
 
 
 @dataclass(frozen=True, kw_only=True)

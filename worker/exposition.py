@@ -72,7 +72,7 @@ def serve_metrics(
 
 def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit() and int(port) < 2**16):
         raise SettingsError(
             f"PROVISIONERD_METRICS_ADDRESS is written as HOST:PORT, not as {address!r}"
         )

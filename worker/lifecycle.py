@@ -26,21 +26,18 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.engine import DatabaseError
 from db.enums import ProvisionerType
-from db.errors import InvalidError
 from db.queue import WaitingWork, waiting_work
 from db.tags import UNTAGGED_QUEUE, served_queues
 from db.workers import register_worker, sign_off_worker, touch_worker
 from provisioner.engine import Engine
 from provisioner.recovery import Recoverer
-from provisioner.terraform.binary import TerraformNotFoundError
 from worker.application import App
 from worker.chores import Chore
 from worker.contact import Contact
 from worker.doorbell import ring_with, take_with
 from worker.drain import DrainFlag, DrainState
-from worker.embedded import EmbeddedError
+from worker.explanation import explain
 from worker.exposition import serve_metrics
 from worker.hardening import hide_from_siblings
 from worker.metrics import Metrics
@@ -54,7 +51,7 @@ from worker.pruner import Pruner
 from worker.queuemetrics import COUNT_TO, QueueCollector
 from worker.runtime import make_runtime
 from worker.services import Services, make_engines, open_services
-from worker.settings import Pool, Settings, SettingsError, load_settings
+from worker.settings import Pool, Settings, load_settings
 from worker.shutdown import Shutdown
 from worker.sweeper import Sweeper
 from worker.telemetry import configure_logging
@@ -62,14 +59,6 @@ from worker.traces import process_tracer, tracer_maker
 from worker.watchdog import EXIT_STATUS, Pulse, Watchdog
 
 log = structlog.get_logger("worker")
-
-STARTUP_ERRORS = (
-    DatabaseError,
-    EmbeddedError,
-    InvalidError,
-    SettingsError,
-    TerraformNotFoundError,
-)
 
 Answer = TypeVar("Answer")
 
@@ -322,6 +311,10 @@ def _explained(action: Callable[[], Answer]) -> Answer:
     """
     try:
         return action()
-    except STARTUP_ERRORS as error:
-        sys.stderr.write(f"Error: {error}\n")
+    except Exception as error:
+        said = explain(error)
+        if said is None:
+            log.exception("worker.start_failed")
+        else:
+            sys.stderr.write(f"Error: {said}\n")
         raise SystemExit(1) from error

@@ -12,6 +12,7 @@ from db.engine import Database, open_database
 from db.enums import ProvisionerType
 from provisioner.engine import Engine, InterruptReason
 from provisioner.runner import Runner
+from worker.connections import build_connections
 from worker.dispatch import Dispatcher
 from worker.doorbell import Ring, TakeDoorbell
 from worker.drain import DrainFlag, DrainState
@@ -71,11 +72,12 @@ def make_runtime(
     """Return a runtime, not started yet.
 
     Args:
-        slots: how many builds this process runs at once; its pool has room for each of them to
-            write its log and its state at one time, and for the keeper.
+        slots: how many builds this process runs at once.
     """
     database = open_database(
-        database_url, pool_size=slots + 2, prepared_statements=settings.prepared_statements
+        database_url,
+        pool_size=build_connections(slots),
+        prepared_statements=settings.prepared_statements,
     )
     keeper = LeaseKeeper(
         database,

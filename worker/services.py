@@ -21,6 +21,7 @@ from provisioner.steps import BuildLimits, BuildSettings
 from provisioner.terraform.binary import RELEASE_URL, Progress, find_terraform
 from provisioner.terraform.engine import TerraformEngine
 from provisioner.terraform.initcache import InitCache
+from worker.connections import chore_connections
 from worker.embedded import start_embedded
 from worker.settings import Settings
 
@@ -58,7 +59,7 @@ def open_services(settings: Settings, *, check: bool = True) -> Iterator[Service
         assert redis_url is not None
         database = open_database(
             database_url,
-            pool_size=settings.concurrency + 4,
+            pool_size=chore_connections(settings.concurrency),
             prepared_statements=settings.prepared_statements,
         )
         try:

@@ -34,7 +34,6 @@ from provisioner.terraform.binary import TerraformNotFoundError
 from provisioner.terraform.template import TemplateError
 from worker.cli import COMMANDS, cli
 from worker.commands.building import exit_status
-from worker.commands.failures import explain
 from worker.commands.finding import Verdict
 from worker.commands.live import watch
 from worker.commands.options import to_mapping
@@ -42,6 +41,7 @@ from worker.commands.printing import plain, print_bars, seconds_text, tags_text
 from worker.commands.queue import match, verdict
 from worker.commands.rounds import check_workers, connections_finding
 from worker.embedded import EmbeddedError
+from worker.explanation import explain
 from worker.settings import SettingsError
 
 HEAVY = ("sqlalchemy", "celery", "pydantic", "hcl2", "rich")

@@ -20,9 +20,9 @@ from db.server import server_facts
 from provisioner.engine import EngineError
 from provisioner.terraform.binary import TerraformNotFoundError
 from provisioner.terraform.version import check_version, read_version
-from worker.commands.failures import explain
 from worker.commands.finding import Finding, fine, problem, warning
 from worker.commands.rounds import check_deployment
+from worker.explanation import explain
 from worker.services import locate_terraform
 from worker.settings import Settings
 

@@ -12,6 +12,7 @@ from db.queue import queue_depths
 from db.server import ConnectionFacts, connection_facts
 from worker.commands.finding import Finding, fine, problem, warning
 from worker.commands.printing import seconds_text
+from worker.connections import build_connections, chore_connections
 
 # Every worker sweeps every few seconds: a lease that ran out so long ago is seen by none.
 UNREAPED_AFTER_S = 60.0
@@ -53,8 +54,9 @@ def check_workers(workers: list[WorkerListing]) -> Iterator[Finding]:
 def connections_finding(workers: list[WorkerListing], facts: ConnectionFacts) -> Finding:
     """Compare what the pools of the live workers may keep open with what PostgreSQL allows."""
     name, alive = "connections", [worker for worker in workers if worker.status != "offline"]
-    # Two pools: of the builds (slots + 2) and of the rest (slots + 4).
-    needed = sum(2 * worker.slots + 6 for worker in alive)
+    needed = sum(
+        build_connections(worker.slots) + chore_connections(worker.slots) for worker in alive
+    )
     allowed = facts.allowed - facts.reserved
     found = (
         f"{facts.used} of {allowed} connections of PostgreSQL are open;"

@@ -1,4 +1,4 @@
-"""What a person is told when a command cannot do its work. The one place for it."""
+"""What a person is told when a command or a worker cannot do its work. The one place for it."""
 
 from __future__ import annotations
 
