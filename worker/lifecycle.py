@@ -50,7 +50,7 @@ from worker.multiprocess import (
 from worker.pruner import Pruner
 from worker.queuemetrics import COUNT_TO, QueueCollector
 from worker.runtime import make_runtime
-from worker.services import Services, make_engines, open_services
+from worker.services import Services, make_directories, make_engines, open_services
 from worker.settings import Pool, Settings, load_settings
 from worker.shutdown import Shutdown
 from worker.sweeper import Sweeper
@@ -271,6 +271,7 @@ def _begin(app: App, worker: Any) -> Parent:
         concurrency=worker.concurrency,
         pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
     )
+    make_directories(settings)
     engines = make_engines(settings)
     tracer_maker(os.environ)
     stack = ExitStack()

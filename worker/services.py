@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from sqlalchemy.exc import OperationalError
 
@@ -23,7 +24,7 @@ from provisioner.terraform.engine import TerraformEngine
 from provisioner.terraform.initcache import InitCache
 from worker.connections import chore_connections
 from worker.embedded import start_embedded
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,26 @@ def open_services(settings: Settings, *, check: bool = True) -> Iterator[Service
             yield Services(database=database, database_url=database_url, redis_url=redis_url)
         finally:
             database.dispose()
+
+
+def make_directories(settings: Settings) -> None:
+    """Make the folders that a worker cannot do without, if they are not there.
+
+    Raises:
+        SettingsError: one of them cannot be made, or nothing can be written there.
+    """
+    # The embedded servers are another user's, and lie in the first.
+    folders = (("DATA", settings.data_dir, 0o755), ("WORK", settings.work_root, 0o700))
+    for name, folder, mode in folders:
+        try:
+            folder.mkdir(mode=mode, parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise SettingsError(
+                f"the folder {folder} can not be used ({error.strerror}); "
+                f"set PROVISIONERD_{name}_DIR to one of your own"
+            ) from error
 
 
 def make_engines(

@@ -9,7 +9,7 @@ import click
 
 from worker.children import worker_command
 from worker.multiprocess import DIRECTORY_VARIABLE, make_metrics_directory
-from worker.services import make_engines
+from worker.services import make_directories, make_engines
 from worker.settings import Pool, load_settings
 
 
@@ -40,6 +40,7 @@ def worker(concurrency: int | None, pool: str | None, name: str | None) -> None:
     overrides = {key: value for key, value in given.items() if value is not None}
     settings = load_settings(os.environ, **overrides)
     # What is missing is said here in one sentence, before Celery takes the process over.
+    make_directories(settings)
     make_engines(settings)
     variables = {f"PROVISIONERD_{key.upper()}": str(value) for key, value in overrides.items()}
     os.environ.update(variables)
