@@ -7,23 +7,14 @@ the build, whose row then has the error code for it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
 from db.chats import get_version_source
-from db.enums import ProvisionerType
 from db.errors import InvalidError
-from provisioner.archive import read_archive
-from provisioner.echo import EchoEngine
-from provisioner.engine import Template, TemplateFiles
 from provisioner.parameters import UnknownParameterError, check_known
-from provisioner.terraform.template import read_template
-
-READERS: Mapping[ProvisionerType, Callable[[TemplateFiles], Template]] = {
-    ProvisionerType.TERRAFORM: read_template,
-    ProvisionerType.ECHO: EchoEngine().parse,
-}
+from provisioner.source import read_source
 
 
 def refuse_unknown_parameters(
@@ -39,7 +30,7 @@ def refuse_unknown_parameters(
     if not parameters:
         return
     provisioner, archive = get_version_source(session, template_version_id)
-    template = READERS[provisioner](read_archive(archive))
+    template = read_source(archive, provisioner)
     try:
         check_known(template, parameters)
     except UnknownParameterError as error:

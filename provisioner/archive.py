@@ -14,10 +14,12 @@ import os
 import stat
 import tarfile
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+from provisioner.engine import TemplateFiles
 
 _BLOCK_BYTES = 512
 _LOCK_FILE = ".terraform.lock.hcl"
@@ -88,9 +90,7 @@ def check_upload_size(archive: bytes, *, limits: ArchiveLimits = DEFAULT_LIMITS)
         raise _too_big(limits)
 
 
-def read_archive(
-    archive: bytes, *, limits: ArchiveLimits = DEFAULT_LIMITS
-) -> Mapping[str, memoryview]:
+def read_archive(archive: bytes, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> TemplateFiles:
     """Return the content of each file of a template, by its path, without unpacking it.
 
     Raises:

@@ -30,9 +30,9 @@ from db.tags import normalize_tags, queue_name
 from db.templates import VariableValue
 from db.transitions import cancel_job
 from provisioner import launcher
-from provisioner.archive import pack_template, read_archive
+from provisioner.archive import pack_template
 from provisioner.recovery import processes_in
-from provisioner.terraform.template import read_template
+from provisioner.source import read_source
 from provisioner.workdir import find_work_directories
 from tests.factory import Factory
 from worker.children import free_address, is_ready, worker_command
@@ -484,7 +484,7 @@ class Cluster:
                 required=variable.required,
                 value=str(given[variable.name]) if variable.name in given else None,
             )
-            for variable in read_template(read_archive(archive)).variables
+            for variable in read_source(archive, ProvisionerType.TERRAFORM).variables
         ]
         return self.factory.template(
             organization=self.organization,

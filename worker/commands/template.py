@@ -17,10 +17,9 @@ from db.membership import first_member
 from db.models import Organization, User
 from db.people import get_user
 from db.templates import VariableValue, push_template
-from provisioner.archive import pack_template, read_archive
-from provisioner.echo import EchoEngine
+from provisioner.archive import pack_template
 from provisioner.engine import Template
-from provisioner.terraform.template import read_template
+from provisioner.source import read_source
 from worker.commands.opening import find_organization, transaction
 from worker.commands.options import limit_option, organization_option, output_option, to_mapping
 from worker.commands.printing import JSON, Columns, print_json, print_rows
@@ -105,11 +104,12 @@ def push(
         provisionerd template push ./template --name dev --variable region=eu
     """
     engine = ProvisionerType(provisioner)
+    # What a worker will unpack may be less than the folder holds: read from here on.
     archive = pack_template(directory)
     made = Push(
         name=name,
         archive=archive,
-        variables=tuple(_variables(_read(archive, engine), values)),
+        variables=tuple(_variables(read_source(archive, engine), values)),
         provisioner=engine,
         tags=tags,
         message=message,
@@ -136,12 +136,6 @@ def list_(limit: int, output: str) -> None:
     with transaction() as session:
         rows = list_templates(session, limit=limit)
     print_rows(rows, COLUMNS, output=output, kind="templates")
-
-
-def _read(archive: bytes, engine: ProvisionerType) -> Template:
-    """Read what a worker would unpack, which may be less than the folder holds."""
-    files = read_archive(archive)
-    return EchoEngine().parse(files) if engine is ProvisionerType.ECHO else read_template(files)
 
 
 def _variables(read: Template, values: Mapping[str, str]) -> Iterator[VariableValue]:

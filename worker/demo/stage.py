@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.engine import Database
-from db.enums import Transition
+from db.enums import ProvisionerType, Transition
 from db.listing import JobListing, get_job
 from db.models import Organization, Template, User
 from db.people import add_group_member, create_group, create_organization, create_user
 from db.templates import VariableValue, push_template
 from db.transitions import cancel_job
 from db.workspaces import create_workspace, get_workspace
-from provisioner.archive import pack_template, read_archive
-from provisioner.terraform.template import read_template
+from provisioner.archive import pack_template
+from provisioner.source import read_source
 from worker.demo.story import Expectation, Story, played_build
 from worker.enqueue import enqueue_build
 
@@ -148,7 +148,7 @@ class Stage:
                         required=variable.required,
                         value=given.get(variable.name),
                     )
-                    for variable in read_template(read_archive(archive)).variables
+                    for variable in read_source(archive, ProvisionerType.TERRAFORM).variables
                 ],
             )
             self.templates[directory.name] = session.get_one(Template, version.template_id)
