@@ -80,14 +80,25 @@ def make_directories(settings: Settings) -> None:
     folders = (("DATA", settings.data_dir, 0o755), ("WORK", settings.work_root, 0o700))
     for name, folder, mode in folders:
         try:
-            folder.mkdir(mode=mode, parents=True, exist_ok=True)
-            with TemporaryFile(dir=folder):
-                pass
+            probe_directory(folder, mode=mode)
         except OSError as error:
             raise SettingsError(
                 f"the folder {folder} can not be used ({error.strerror}); "
                 f"set PROVISIONERD_{name}_DIR to one of your own"
             ) from error
+
+
+def probe_directory(folder: Path, *, mode: int = 0o777, data: bytes = b"") -> None:
+    """Make the folder if it is not there, and write ``data`` into a file that is gone at once.
+
+    Tried and not asked: root may write where the mode forbids it, a full disk does not.
+
+    Raises:
+        OSError: the folder cannot be made, or not be written.
+    """
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder) as probe:
+        probe.write(data)
 
 
 def make_engines(

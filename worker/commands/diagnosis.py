@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from tempfile import TemporaryFile
 from typing import Any
 
 import redis
@@ -23,7 +22,7 @@ from provisioner.terraform.version import check_version, read_version
 from worker.commands.finding import Finding, fine, problem, warning
 from worker.commands.rounds import check_deployment
 from worker.explanation import explain
-from worker.services import locate_terraform
+from worker.services import locate_terraform, probe_directory
 from worker.settings import Settings
 
 REDIS_TIMEOUT_S = 3
@@ -35,10 +34,7 @@ def check_data_dir(settings: Settings) -> Iterator[Finding]:
     """Check that the data directory can be written and has room."""
     name, folder = "data directory", settings.data_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Tried and not asked: root may write where the mode forbids it, a full disk does not.
-        with TemporaryFile(dir=folder) as probe:
-            probe.write(b"provisionerd")
+        probe_directory(folder, data=b"provisionerd")
     except OSError as error:
         yield problem(
             name,
