@@ -28,16 +28,13 @@ from typing import Any
 import click
 from sqlalchemy import text
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
-
-from db.engine import open_database  # noqa: E402
-from db.enums import JobStatus, Transition  # noqa: E402
-from db.errors import RequestError  # noqa: E402
-from db.migrate import migrate  # noqa: E402
-from db.models import User  # noqa: E402
-from tests.proxy import Proxy  # noqa: E402
-from tests.system.cluster import (  # noqa: E402
+from db.engine import open_database
+from db.enums import JobStatus, Transition
+from db.errors import RequestError
+from db.migrate import migrate
+from db.models import User
+from tests.proxy import Proxy
+from tests.system.cluster import (
     Cluster,
     NeverHappenedError,
     Worker,
@@ -46,7 +43,7 @@ from tests.system.cluster import (  # noqa: E402
     running_cluster,
     wait_until,
 )
-from worker.embedded import Embedded, start_embedded  # noqa: E402
+from worker.embedded import Embedded, start_embedded
 
 WORKERS = ("one", "two", "three")
 OWNERS = 3
@@ -336,9 +333,15 @@ class Chaos:
         self.proxy.heal()
 
     def _lose_answer(self, _strike: Strike) -> None:
-        # Of a transaction, or of a statement that is one by itself.
-        last = self.random.choice((b"COMMIT", b"UPDATE provisioner_jobs"))
-        self.proxy.lose_answer(b"UPDATE provisioner_jobs", then=last)
+        # Of a transaction, of a statement that is one by itself, of a quota commit.
+        statement, last = self.random.choice(
+            (
+                (b"UPDATE provisioner_jobs", b"COMMIT"),
+                (b"UPDATE provisioner_jobs", b"UPDATE provisioner_jobs"),
+                (b"quota_budget =", b"quota_budget ="),
+            )
+        )
+        self.proxy.lose_answer(statement, then=last)
         time.sleep(1.5)
         self.proxy.heal()
 

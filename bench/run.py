@@ -1,6 +1,6 @@
 """``make bench``: measure what the program exists for, beside what it is compared to.
 
-    make bench                     everything (some 20 minutes on two cores)
+    make bench                     everything (some ten minutes on two cores)
     make bench BENCH=quota         one of them
     python -m bench.run --output json overhead pickup
 
