@@ -29,10 +29,10 @@ import click
 from sqlalchemy import text
 
 from db.engine import open_database
-from db.enums import JobStatus, Transition
 from db.errors import RequestError
-from db.migrate import migrate
-from db.models import User
+from db.schema.enums import JobStatus, Transition
+from db.schema.migrate import migrate
+from db.schema.tables import User
 from tests.proxy import Proxy
 from tests.system.cluster import (
     Cluster,

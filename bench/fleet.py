@@ -18,16 +18,16 @@ from bench import server
 from bench.measure import Result, quantile
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
-from db.enums import ProvisionerType
-from db.progress import build_progress, job_logs
-from db.queue import waiting_work
-from db.tags import served_queues
-from db.workers import register_worker, touch_worker
-from provisioner.recovery import Recoverer
-from worker.metrics import Metrics
-from worker.queuemetrics import COUNT_TO, QueueCollector
+from db.jobs.tags import served_queues
+from db.jobs.workers import register_worker, touch_worker
+from db.reads.progress import build_progress, job_logs
+from db.reads.queue import waiting_work
+from db.schema.enums import ProvisionerType
+from provisioner.host.recovery import Recoverer
+from worker.maintenance.sweeper import Sweeper
+from worker.metrics.queues import COUNT_TO, QueueCollector
+from worker.metrics.series import Metrics
 from worker.settings import Settings
-from worker.sweeper import Sweeper
 
 THREADS = 4
 SLOTS = 8  # of a worker
@@ -190,7 +190,7 @@ def _register(place: Place, count: int) -> list[uuid.UUID]:
 
 
 def _make_chores(place: Place) -> Mapping[str, Chore]:
-    """Return what ``worker.lifecycle`` lets a worker do beside builds, and a scrape."""
+    """Return what ``worker.process.lifecycle`` lets a worker do beside builds, and a scrape."""
     # Not read from the environment: what is measured are the defaults.
     settings = Settings.model_validate({"data_dir": place.data_dir})
     sweeper = Sweeper(

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from bench.noop import app
 from db.engine import open_database
-from db.results import BuildResult
-from db.tags import UNTAGGED_QUEUE
-from db.transitions import claim_job, complete_job
+from db.jobs.results import BuildResult
+from db.jobs.tags import UNTAGGED_QUEUE
+from db.jobs.transitions import claim_job, complete_job
 from tests.factory import WORKER_ID
-from worker.dispatch import STAY_S
-from worker.doorbell import TASK, take_with
+from worker.broker.doorbell import TASK, take_with
+from worker.slots.dispatch import STAY_S
 
 app.conf.update(
     task_default_queue=UNTAGGED_QUEUE,
@@ -28,7 +28,7 @@ take_doorbell = take_with(app)
 
 @app.task(name=TASK)
 def claim_and_complete(queue: str) -> None:
-    """Do what the doorbell of a build asks for, as ``worker.dispatch`` does, but for the build."""
+    """Do what the doorbell of a build asks for, as ``worker.slots.dispatch`` does, but for the build."""
     until = time.monotonic() + STAY_S
     while _claim_and_complete(queue) and time.monotonic() < until and take_doorbell(queue):
         pass

@@ -18,11 +18,11 @@ from redis import Redis
 from sqlalchemy import make_url, text
 
 from db.engine import Database, open_database
-from db.enums import JobStatus
-from db.migrate import migrate
+from db.schema.enums import JobStatus
+from db.schema.migrate import migrate
 from tests.factory import Factory
-from worker.children import free_address, running_worker
 from worker.embedded import broker_url, start_embedded
+from worker.process.children import free_address, running_worker
 
 REPOSITORY = Path(__file__).parents[1]
 

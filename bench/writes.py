@@ -12,13 +12,13 @@ from sqlalchemy import Connection, text
 
 from bench.place import Place
 from bench.server import Usage, read_usage
-from db.enums import LogLevel, LogSource, Stage, TimingStage
-from db.leases import renew_leases
-from db.logs import LogRow, append_logs
-from db.results import BuildResult, ResourceRow, TimingRow
-from db.retention import Retention, prune
-from db.states import read_state, store_state
-from db.transitions import ClaimedJob, complete_job
+from db.jobs.leases import renew_leases
+from db.jobs.logs import LogRow, append_logs
+from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.retention import Retention, prune
+from db.jobs.states import read_state, store_state
+from db.jobs.transitions import ClaimedJob, complete_job
+from db.schema.enums import LogLevel, LogSource, Stage, TimingStage
 
 SLOTS = 8
 BATCHES = 150  # on each of the jobs

@@ -12,12 +12,12 @@ import structlog
 from chattool.context import ToolContext
 from chattool.errors import AuthorizationError, WorkspaceBuildError
 from chattool.figures import look_up_figures
-from db.contract import WorkspaceBuild, WorkspaceResource
-from db.enums import job_is_insufficient_quota_error_code
 from db.errors import RequestError
 from db.outage import is_outage
-from provisioner.archive import ArchiveError
-from provisioner.engine import EngineError
+from db.reads.contract import WorkspaceBuild, WorkspaceResource
+from db.schema.enums import job_is_insufficient_quota_error_code
+from provisioner.engines.port import EngineError
+from provisioner.host.archive import ArchiveError
 
 log = structlog.get_logger("chattool")
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from chattool.errors import AuthorizationError
-from db.chats import OwnerFacts, find_owner
-from db.enums import UserStatus
+from db.catalog.chats import OwnerFacts, find_owner
+from db.schema.enums import UserStatus
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from chattool.answers import Answer, build_failure
 from chattool.context import ToolContext
 from chattool.errors import BuildTimeoutError, WorkspaceBuildError
 from chattool.waiting import wait_for_build
-from db.chats import BoundWorkspace, find_bound_workspace, note_build
-from db.enums import JobStatus, Transition
+from db.catalog.chats import BoundWorkspace, find_bound_workspace, note_build
+from db.schema.enums import JobStatus, Transition
 
 ACTIONS: Mapping[Transition, str] = {
     Transition.START: "started",

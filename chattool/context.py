@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from chattool.authorization import OwnerAuthorization, StoredAuthorization
 from chattool.settings import ToolSettings
-from db.chats import ChatKey
+from db.catalog.chats import ChatKey
 from db.engine import Database
-from worker.doorbell import Ring
+from worker.broker.doorbell import Ring
 
 
 @dataclass(frozen=True, kw_only=True)

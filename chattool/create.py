@@ -14,8 +14,8 @@ from chattool.errors import WorkspaceBuildError
 from chattool.naming import choose_name
 from chattool.parameters import refuse_unknown_parameters
 from chattool.waiting import wait_for_build
-from db import workspaces
-from db.chats import (
+from db.catalog import workspaces
+from db.catalog.chats import (
     BoundWorkspace,
     bind_chat,
     find_bound_workspace,
@@ -24,11 +24,11 @@ from db.chats import (
     lock_chat,
     open_chat,
 )
-from db.enums import Transition
+from db.catalog.templates import get_usable_version
 from db.errors import ConflictError, InvalidError, NotFoundError
-from db.models import Template, User, Workspace
-from db.queries import get_build
-from db.templates import get_usable_version
+from db.reads.queries import get_build
+from db.schema.enums import Transition
+from db.schema.tables import Template, User, Workspace
 from db.texts import check_storable
 from worker.enqueue import enqueue_build
 

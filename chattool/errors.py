@@ -7,7 +7,7 @@ AuthorizationError    the chat's owner may not act, or nobody can tell
 
 from __future__ import annotations
 
-from db.enums import JobErrorCode
+from db.schema.enums import JobErrorCode
 
 
 class WorkspaceBuildError(Exception):

@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from chattool.context import ToolContext
-from db.chats import find_quota_decision, limit_statements
-from db.contract import WorkspaceQuota
+from db.catalog.chats import find_quota_decision, limit_statements
+from db.reads.contract import WorkspaceQuota
 from quota.details import get_workspace_quota
 
 log = structlog.get_logger("chattool")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 
+from db.catalog.names import NAME_LIMIT, check_name
 from db.errors import InvalidError
-from db.names import NAME_LIMIT, check_name
 
 SUFFIX_BYTES = 2
 SEED_LIMIT = NAME_LIMIT - 2 * SUFFIX_BYTES - 1

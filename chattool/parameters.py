@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
-from db.chats import get_version_source
+from db.catalog.chats import get_version_source
 from db.errors import InvalidError
-from provisioner.parameters import UnknownParameterError, check_known
-from provisioner.source import read_source
+from provisioner.template.parameters import UnknownParameterError, check_known
+from provisioner.template.source import read_source
 
 
 def refuse_unknown_parameters(

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from chattool.errors import BuildTimeoutError, WorkspaceBuildError
 from chattool.settings import ToolSettings
-from db.chats import BuildOutcome, get_build_outcome
-from db.contract import WorkspaceBuild
+from db.catalog.chats import BuildOutcome, get_build_outcome
 from db.engine import Database
-from db.enums import JobStatus
 from db.outage import retry_outage
-from db.queries import get_build
+from db.reads.contract import WorkspaceBuild
+from db.reads.queries import get_build
+from db.schema.enums import JobStatus
 
 
 def wait_for_build(

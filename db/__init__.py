@@ -1,0 +1,1 @@
+"""What is stored, and every statement that reads or changes it; nothing runs a build here."""

@@ -1,0 +1,1 @@
+"""How one job runs, from its archive to its result; not who runs it or when."""

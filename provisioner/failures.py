@@ -1,73 +1,19 @@
-"""How a failed job says why, to people and to machines.
-
-A quota refusal is told apart from every other failure where it happens, not by its text:
-``failed_workspace_build_code`` is called with ``INSUFFICIENT_QUOTA`` by the commit quota step
-alone. Every other text goes through ``classify``, which knows exactly two sentinels, both
-written by components of ours (``provisioner.parameters``). It is deliberately not extended: a
-cloud provider that answers "insufficient quota in us-east1" is no quota of ours.
-"""
+"""Failures under their public name. Inside this project, import ``provisioner.build.failures``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from db.enums import FailureReason, JobErrorCode
-from db.results import BuildResult
-from db.transitions import Failure
-
-# In this order: a text with both sentinels has the first one's code, always.
-SENTINELS: tuple[tuple[str, JobErrorCode], ...] = (
-    ("missing parameter", JobErrorCode.MISSING_TEMPLATE_PARAMETER),
-    ("required template variables", JobErrorCode.REQUIRED_TEMPLATE_VARIABLES),
+from provisioner.build.failures import (
+    FailedJob,
+    classify,
+    failed_job,
+    failed_workspace_build,
+    failed_workspace_build_code,
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class FailedJob:
-    """A job's failure, and for a workspace build what it left behind."""
-
-    error: str
-    reason: FailureReason
-    error_code: JobErrorCode | None = None
-    workspace_build: BuildResult | None = None
-
-    @property
-    def failure(self) -> Failure:
-        """What goes on the job row."""
-        return Failure(message=self.error, reason=self.reason, code=self.error_code)
-
-
-def classify(message: str) -> JobErrorCode | None:
-    """Return the code of the first sentinel that the text contains; None for any other text.
-
-    Never ``INSUFFICIENT_QUOTA``: no text stands for a decision of the quota commit.
-    """
-    return next((code for sentinel, code in SENTINELS if sentinel in message), None)
-
-
-def failed_job(message: str, *, reason: FailureReason = FailureReason.INTERNAL) -> FailedJob:
-    """Describe the failure of a job that is no workspace build."""
-    return FailedJob(error=message, reason=reason, error_code=classify(message))
-
-
-def failed_workspace_build(
-    message: str,
-    *,
-    reason: FailureReason = FailureReason.INTERNAL,
-    result: BuildResult = BuildResult(),  # noqa: B008 - frozen
-) -> FailedJob:
-    """Describe the failure of a workspace build; its code, if any, follows from the text."""
-    return FailedJob(
-        error=message, reason=reason, error_code=classify(message), workspace_build=result
-    )
-
-
-def failed_workspace_build_code(
-    code: JobErrorCode,
-    message: str,
-    *,
-    reason: FailureReason,
-    result: BuildResult = BuildResult(),  # noqa: B008 - frozen
-) -> FailedJob:
-    """Describe the failure of a workspace build whose code is known where it happened."""
-    return FailedJob(error=message, reason=reason, error_code=code, workspace_build=result)
+__all__ = [
+    "FailedJob",
+    "classify",
+    "failed_job",
+    "failed_workspace_build",
+    "failed_workspace_build_code",
+]

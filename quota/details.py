@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.contract import WorkspaceQuota
+from db.reads.contract import WorkspaceQuota
 from quota.usage import allowance, consumption
 
 

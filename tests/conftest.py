@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy import text
 
 from db.engine import Database, open_database
-from db.migrate import migrate
+from db.schema.migrate import migrate
 from tests.factory import Factory
 from worker.embedded import Embedded, start_embedded
 

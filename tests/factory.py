@@ -13,13 +13,12 @@ from typing import Any
 
 from sqlalchemy import select
 
+from db.catalog.people import add_group_member, create_group, create_organization, create_user
+from db.catalog.templates import VariableValue, push_template
+from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
 from db.engine import Database
-from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
-from db.models import Group, Organization, ProvisionerJob, Template, User, Workspace
-from db.people import add_group_member, create_group, create_organization, create_user
-from db.results import BuildResult
-from db.templates import VariableValue, push_template
-from db.transitions import (
+from db.jobs.results import BuildResult
+from db.jobs.transitions import (
     ClaimedJob,
     Failure,
     cancel_job,
@@ -29,7 +28,15 @@ from db.transitions import (
     fail_job,
     finish_cancel_job,
 )
-from db.workspaces import EnqueuedBuild, create_workspace, insert_build
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    ProvisionerType,
+    Stage,
+    Transition,
+)
+from db.schema.tables import Group, Organization, ProvisionerJob, Template, User, Workspace
 
 WORKER_ID = uuid.UUID("00000000-0000-0000-0000-00000000aaaa")
 LEASE = timedelta(minutes=5)

@@ -10,14 +10,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from db.engine import Database
-from db.enums import ProvisionerType
-from provisioner.echo import EchoEngine
-from provisioner.runner import Runner
-from provisioner.steps import BuildSettings
+from db.schema.enums import ProvisionerType
+from provisioner.build.runner import Runner
+from provisioner.build.steps import BuildSettings
+from provisioner.engines.echo import EchoEngine
 from tests.factory import LEASE
-from worker.dispatch import Dispatcher
-from worker.keeper import LeaseKeeper, LeaseTimes
-from worker.metrics import Metrics
+from worker.metrics.series import Metrics
+from worker.slots.dispatch import Dispatcher
+from worker.slots.keeper import LeaseKeeper, LeaseTimes
 
 SECOND = timedelta(seconds=1)
 

@@ -1,7 +1,8 @@
 """The Celery application: ``celery -A worker.app worker``, and Flower, find everything here.
 
-A message carries no authority (see ``worker.doorbell``), so its delivery may be as unreliable as
-Redis makes it. What is set below keeps it cheap, bounded in time, and free of results.
+A message carries no authority (see ``worker.broker.doorbell``), so its delivery may be as
+unreliable as Redis makes it. What is set below keeps it cheap, bounded in time, and free of
+results.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 
 from kombu.entity import Queue
 
-from db.tags import UNTAGGED_QUEUE, served_queues
-from worker import lifecycle
-from worker.application import App
-from worker.consumer import ForgetLostMessages
-from worker.doorbell import TASK
+from db.jobs.tags import UNTAGGED_QUEUE, served_queues
+from worker.broker.consumer import ForgetLostMessages
+from worker.broker.doorbell import TASK
 from worker.embedded import broker_url, start_embedded
+from worker.process import lifecycle
+from worker.process.application import App
 from worker.settings import load_settings
 
 SOCKET_TIMEOUT_S = 2

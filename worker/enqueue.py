@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from db.enums import BuildReason, Transition
+from db.catalog.workspaces import EnqueuedBuild, insert_build
 from db.faults import fault_point
-from db.workspaces import EnqueuedBuild, insert_build
+from db.schema.enums import BuildReason, Transition
 from worker.app import app
-from worker.doorbell import Ring, ring_with
-from worker.traces import BuildTracer, process_tracer
+from worker.broker.doorbell import Ring, ring_with
+from worker.tracing.traces import BuildTracer, process_tracer
 
 DOORBELLS = "provisionerd.doorbells"
 
@@ -43,7 +43,7 @@ def enqueue_build(
         template_version_id: what to build from; the previous build's version when None.
         parameters: values for this build; those of the previous build stand where none is given.
         trace_metadata: the W3C trace context that the build belongs to, when not the caller's
-            current span (see ``worker.traces``).
+            current span (see ``worker.tracing.traces``).
         ring: how to ring, when not through this project's Celery application.
         tracer: of the enqueueing, when not this process's own.
 

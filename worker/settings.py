@@ -18,11 +18,11 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from db.enums import ProvisionerType
 from db.errors import InvalidError
-from db.retention import Retention
-from db.tags import normalize_tags, served_queues
-from provisioner.environment import BuildEnvironmentError, check_passed_names
+from db.jobs.retention import Retention
+from db.jobs.tags import normalize_tags, served_queues
+from db.schema.enums import ProvisionerType
+from provisioner.build.environment import BuildEnvironmentError, check_passed_names
 
 PREFIX = "PROVISIONERD_"
 

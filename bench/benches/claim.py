@@ -12,8 +12,8 @@ from sqlalchemy import text
 from bench.measure import Result, quantile
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
-from db.enums import ProvisionerType
-from db.transitions import claim_job
+from db.jobs.transitions import claim_job
+from db.schema.enums import ProvisionerType
 
 SIZES = (1_000, 100_000, 1_000_000)
 CLAIMERS = 8

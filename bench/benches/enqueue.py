@@ -11,8 +11,8 @@ from sqlalchemy import text
 from bench.benches.throughput import SCRIPT
 from bench.measure import Result, pair
 from bench.place import Place
-from db.enums import Transition
-from db.workspaces import create_workspace
+from db.catalog.workspaces import create_workspace
+from db.schema.enums import Transition
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from bench.measure import Result, pair
 from bench.place import Place, wait_until
-from db.enums import JobStatus, LogLevel, LogSource, Transition
-from db.logs import LogRow, append_logs
+from db.jobs.logs import LogRow, append_logs
+from db.schema.enums import JobStatus, LogLevel, LogSource, Transition
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 

@@ -7,10 +7,10 @@ import psutil
 from bench.benches.throughput import SCRIPT, is_busy
 from bench.measure import Result
 from bench.place import Place, wait_until
-from db.enums import Transition
-from db.workspaces import create_workspace, insert_build
+from db.catalog.workspaces import create_workspace, insert_build
+from db.schema.enums import Transition
 from worker.app import app, configure_broker
-from worker.doorbell import ring_with
+from worker.broker.doorbell import ring_with
 
 BUILDS = 2_000
 AT_ONCE = 100

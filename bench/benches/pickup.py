@@ -10,7 +10,7 @@ from sqlalchemy import text
 from bench.benches.throughput import SCRIPT
 from bench.measure import Result, quantile
 from bench.place import Place
-from db.enums import Transition
+from db.schema.enums import Transition
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 

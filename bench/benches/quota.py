@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from bench.measure import Result, growth, in_turns, pair, timed
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
-from db.enums import Transition
-from db.transitions import claim_job
-from db.workspaces import create_workspace, insert_build
+from db.catalog.workspaces import create_workspace, insert_build
+from db.jobs.transitions import claim_job
+from db.schema.enums import Transition
 from quota.commit import commit_quota
 from quota.usage import ALLOWANCE
 

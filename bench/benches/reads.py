@@ -10,8 +10,8 @@ from sqlalchemy import text
 from bench.measure import Result, growth, in_turns, timed
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
-from db.enums import JobStatus
-from db.queries import get_job, get_logs, list_jobs
+from db.reads.queries import get_job, get_logs, list_jobs
+from db.schema.enums import JobStatus
 
 CALLS = 200
 

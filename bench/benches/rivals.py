@@ -33,7 +33,7 @@ from bench.benches.throughput import (
 from bench.measure import Result, pair, quantile, timed
 from bench.meter import Meter
 from bench.place import Place, running, wait_until
-from db.enums import Transition
+from db.schema.enums import Transition
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 

@@ -21,10 +21,10 @@ from bench.costs import described
 from bench.measure import Result
 from bench.place import Place, wait_until
 from bench.rows import analyze, fill_jobs
-from db.enums import Transition
-from db.workspaces import insert_build
+from db.catalog.workspaces import insert_build
+from db.schema.enums import Transition
 from worker.app import app, configure_broker
-from worker.doorbell import ring_with
+from worker.broker.doorbell import ring_with
 
 SLOTS = 8
 MINUTE_S = 60.0

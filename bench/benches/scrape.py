@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from bench.measure import Result, growth, quantile
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
-from worker.queuemetrics import COUNT_TO, FleetCollector, QueueCollector
+from worker.metrics.queues import COUNT_TO, FleetCollector, QueueCollector
 
 SIZES = (1_000, 1_000_000)
 PENDING = 200

@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from bench.measure import Result
 from bench.place import Place, wait_until
-from db.enums import ProvisionerType, Transition
-from db.workspaces import create_workspace
+from db.catalog.workspaces import create_workspace
+from db.schema.enums import ProvisionerType, Transition
 from tests.factory import tar_archive
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build

@@ -11,10 +11,10 @@ from sqlalchemy import text
 
 from bench.measure import Result, pair
 from bench.place import Place, wait_until
-from db.enums import Transition
-from db.workspaces import create_workspace, insert_build
+from db.catalog.workspaces import create_workspace, insert_build
+from db.schema.enums import Transition
 from worker.app import app, configure_broker
-from worker.doorbell import ring_with
+from worker.broker.doorbell import ring_with
 
 BUILDS = 400
 SLOTS = 8

@@ -9,14 +9,14 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from db.contract import CONTRACT
+from db.reads.contract import CONTRACT
 
 Schema = dict[str, Any]
 
 INTRODUCTION = """\
 # The contract of job rows
 
-What readers of jobs, builds, logs, timings and quotas get. Made from `db/contract.py` by
+What readers of jobs, builds, logs, timings and quotas get. Made from `db/reads/contract.py` by
 `make generate`; the same contract is in [openapi.json](openapi.json) (OpenAPI 3.1, components
 only) and in [types.ts](types.ts).
 

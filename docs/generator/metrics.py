@@ -11,10 +11,10 @@ from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 from db.engine import open_database
-from db.enums import FailureReason
-from worker.doorbell import PUBLISH_FAILURES
-from worker.metrics import Metrics
-from worker.queuemetrics import FleetCollector, QueueCollector
+from db.schema.enums import FailureReason
+from worker.broker.doorbell import PUBLISH_FAILURES
+from worker.metrics.queues import FleetCollector, QueueCollector
+from worker.metrics.series import Metrics
 
 INTRODUCTION = """\
 # Metrics

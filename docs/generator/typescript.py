@@ -30,7 +30,7 @@ GENERATOR = (
 TIMEOUT_S = 300
 
 HEAD = """\
-// TypeScript types of job rows. Made from db/contract.py by `make generate`: do not edit.
+// TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
 // made from: sha256:{source}
 // text: sha256:{text}
 """

@@ -1,4 +1,4 @@
-// TypeScript types of job rows. Made from db/contract.py by `make generate`: do not edit.
+// TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
 // made from: sha256:afa2cdd999f14277bac6bae9d3c1544fe4e800719a41e4ea4f39cbed70b70927
 // text: sha256:7da62c614ba5e2535469c172431d94a9666185898ebc4b7c398a997fb283fc32
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provisioner.terraform.binary import TerraformNotFoundError, find_terraform
+from provisioner.engines.terraform.binary import TerraformNotFoundError, find_terraform
 
 VERSION = "1.11.4"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())

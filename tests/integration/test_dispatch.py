@@ -13,11 +13,11 @@ from sqlalchemy import TextClause, event
 
 from db.connection import NO_PARAMETERS, PlainConnection, PlainResult
 from db.engine import Database
-from db.enums import JobStatus, Transition
+from db.schema.enums import JobStatus, Transition
 from tests.factory import Factory
 from tests.slots import echo_runner, make_slots
-from worker.dispatch import Dispatcher
 from worker.enqueue import enqueue_build
+from worker.slots.dispatch import Dispatcher
 
 SCRIPT = {
     "plan": {"logs": [{"output": "planned"}]},

@@ -10,12 +10,12 @@ import pytest
 from kombu.exceptions import OperationalError
 from prometheus_client import CollectorRegistry
 
-from db.enums import ProvisionerType
-from db.tags import queue_name, served_queues
-from provisioner.recovery import Recoverer
+from db.jobs.tags import queue_name, served_queues
+from db.schema.enums import ProvisionerType
+from provisioner.host.recovery import Recoverer
 from tests.factory import LEASE, Factory
-from worker.metrics import Metrics
-from worker.sweeper import Sweeper
+from worker.maintenance.sweeper import Sweeper
+from worker.metrics.series import Metrics
 
 GPU = {"gpu": "yes"}
 SLOTS = 3

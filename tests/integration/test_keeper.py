@@ -14,16 +14,16 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from structlog.testing import LogCapture
 
-from db.enums import JobStatus, ProvisionerType, Transition
-from db.results import BuildResult
-from db.transitions import ClaimedJob, complete_job
-from provisioner.engine import Interrupt, InterruptReason
-from provisioner.runner import Outcome
+from db.jobs.results import BuildResult
+from db.jobs.transitions import ClaimedJob, complete_job
+from db.schema.enums import JobStatus, ProvisionerType, Transition
+from provisioner.build.runner import Outcome
+from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.factory import LEASE, Factory
-from worker import dispatch, keeper
-from worker.dispatch import Dispatcher
-from worker.keeper import LeaseKeeper, LeaseTimes
-from worker.metrics import Metrics
+from worker.metrics.series import Metrics
+from worker.slots import dispatch, keeper
+from worker.slots.dispatch import Dispatcher
+from worker.slots.keeper import LeaseKeeper, LeaseTimes
 
 SECOND = timedelta(seconds=1)
 TIMES = LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from db.enums import FailureReason, JobStatus, Stage, Transition
 from db.errors import LeaseLostError
-from db.leases import ReapedJob, reap_expired_lease, renew_leases
-from db.results import BuildResult
-from db.states import State, store_state
-from db.transitions import ClaimedJob, cancel_job, complete_job, enter_stage
+from db.jobs.leases import ReapedJob, reap_expired_lease, renew_leases
+from db.jobs.results import BuildResult
+from db.jobs.states import State, store_state
+from db.jobs.transitions import ClaimedJob, cancel_job, complete_job, enter_stage
+from db.schema.enums import FailureReason, JobStatus, Stage, Transition
 from tests.factory import LEASE, Factory
 
 OVER = timedelta(seconds=-1)

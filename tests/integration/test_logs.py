@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select, text
 
-from db.enums import LogLevel, LogSource
 from db.errors import LeaseLostError
-from db.logs import LINE_LIMIT, LogRow, append_logs, logs_size
-from db.models import LOG_LIMIT_BYTES, ProvisionerJobLog
-from db.transitions import ClaimedJob, requeue_job
+from db.jobs.logs import LINE_LIMIT, LogRow, append_logs, logs_size
+from db.jobs.transitions import ClaimedJob, requeue_job
+from db.schema.enums import LogLevel, LogSource
+from db.schema.tables import LOG_LIMIT_BYTES, ProvisionerJobLog
 from tests.factory import Factory
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,25 +18,32 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.engine import Database, open_database
-from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
-from db.leases import reap_expired_lease
+from db.jobs.leases import reap_expired_lease
+from db.jobs.results import BuildResult
+from db.jobs.transitions import ClaimedJob, Failure, cancel_job, fail_job
+from db.jobs.workers import register_worker
 from db.outage import is_outage
-from db.results import BuildResult
-from db.transitions import ClaimedJob, Failure, cancel_job, fail_job
-from db.workers import register_worker
-from provisioner.engine import Interrupt
-from provisioner.recovery import Recoverer
-from provisioner.runner import Outcome
-from provisioner.workdir import name_work_directory
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    ProvisionerType,
+    Stage,
+    Transition,
+)
+from provisioner.build.runner import Outcome
+from provisioner.host.interrupt import Interrupt
+from provisioner.host.recovery import Recoverer
+from provisioner.host.workdir import name_work_directory
 from tests.conftest import _run_admin, _url
 from tests.factory import LEASE, Factory, echo_archive
 from tests.integration.test_query_plans import describe, explain, rows_read, walk
 from tests.proxy import Proxy
 from tests.slots import make_slots
 from worker.embedded import Embedded
-from worker.metrics import Metrics
-from worker.queuemetrics import FleetCollector, QueueCollector
-from worker.sweeper import Sweeper
+from worker.maintenance.sweeper import Sweeper
+from worker.metrics.queues import FleetCollector, QueueCollector
+from worker.metrics.series import Metrics
 
 OVER = timedelta(seconds=-1)
 PENDING_LIMIT = timedelta(minutes=30)

@@ -13,9 +13,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from db.engine import Database, DatabaseError, open_database
-from db.migrate import migrate
-from db.models import Base
-from db.schema import MIGRATIONS, check_migrated, current_revision, head_revision, known_revisions
+from db.schema.migrate import migrate
+from db.schema.revision import (
+    MIGRATIONS,
+    check_migrated,
+    current_revision,
+    head_revision,
+    known_revisions,
+)
+from db.schema.tables import Base
 from worker.embedded import Embedded
 
 DEADLINE_S = 30

@@ -3,10 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from db.enums import UserStatus
-from db.errors import ConflictError, InvalidError, NotFoundError
-from db.models import Group, User
-from db.people import (
+from db.catalog.people import (
     EVERYONE,
     MAX_ALLOWANCE,
     add_group_member,
@@ -20,6 +17,9 @@ from db.people import (
     set_quota_allowance,
     set_user_status,
 )
+from db.errors import ConflictError, InvalidError, NotFoundError
+from db.schema.enums import UserStatus
+from db.schema.tables import Group, User
 from quota.usage import allowance
 from tests.factory import Factory
 

@@ -13,16 +13,16 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from db.engine import Database, open_database
-from db.enums import JobStatus, Transition
+from db.schema.enums import JobStatus, Transition
 from tests.factory import Factory
 from tests.slots import echo_runner, make_slots
-from worker.drain import DrainFlag
 from worker.embedded import Embedded
-from worker.metrics import Metrics
-from worker.runtime import make_runtime
-from worker.services import open_services
+from worker.metrics.series import Metrics
+from worker.process.drain import DrainFlag
+from worker.process.runtime import make_runtime
+from worker.process.services import open_services
+from worker.process.watchdog import Pulse
 from worker.settings import Settings
-from worker.watchdog import Pulse
 
 BUILDS = 8  # psycopg prepares what it runs for the sixth time
 SCRIPT = {"plan": {"daily_cost": 1}, "apply": {"logs": [{"output": "made"}]}}

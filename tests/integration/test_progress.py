@@ -7,10 +7,10 @@ import uuid
 import pytest
 from sqlalchemy import text
 
-from db.enums import JobStatus, ProvisionerType
 from db.errors import NotFoundError
-from db.progress import BuildProgress, build_progress
-from db.workers import register_worker
+from db.jobs.workers import register_worker
+from db.reads.progress import BuildProgress, build_progress
+from db.schema.enums import JobStatus, ProvisionerType
 from tests.factory import Factory
 
 ECHO = (ProvisionerType.ECHO,)

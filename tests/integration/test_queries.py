@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import queries
-from db.contract import WorkspaceQuota
+from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
-from db.enums import (
+from db.errors import InvalidError, NotFoundError
+from db.jobs.logs import LogRow, append_logs
+from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.workers import register_worker, sign_off_worker
+from db.reads import queries
+from db.reads.contract import WorkspaceQuota
+from db.reads.queries import jobs as job_queries
+from db.schema.enums import (
     JobErrorCode,
     JobStatus,
     JobType,
@@ -23,13 +29,7 @@ from db.enums import (
     TimingStage,
     Transition,
 )
-from db.errors import InvalidError, NotFoundError
-from db.logs import LogRow, append_logs
-from db.models import Organization, User, Workspace
-from db.queries import jobs as job_queries
-from db.results import BuildResult, ResourceRow, TimingRow
-from db.workers import register_worker, sign_off_worker
-from db.workspaces import PREBUILDS_USER_ID
+from db.schema.tables import Organization, User, Workspace
 from quota.details import get_workspace_quota
 from tests.factory import WORKER_ID, Factory
 

@@ -13,11 +13,11 @@ import sqlalchemy
 from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
-from db import queries
 from db.engine import Database, open_database
-from db.enums import JobStatus, JobType, ProvisionerType
-from db.progress import build_progress
-from db.queue import claimable_jobs, queue_depths
+from db.reads import queries
+from db.reads.progress import build_progress
+from db.reads.queue import claimable_jobs, queue_depths
+from db.schema.enums import JobStatus, JobType, ProvisionerType
 from quota.details import get_workspace_quota
 from tests.factory import Factory
 from worker.embedded import Embedded

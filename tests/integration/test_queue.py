@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from db.enums import JobStatus, ProvisionerType
 from db.errors import InvalidError
-from db.queue import OverdueJob, overdue_jobs, queue_depths
-from db.tags import queue_name
-from db.workers import register_worker, sign_off_worker, touch_worker
+from db.jobs.tags import queue_name
+from db.jobs.workers import register_worker, sign_off_worker, touch_worker
+from db.reads.queue import OverdueJob, overdue_jobs, queue_depths
+from db.schema.enums import JobStatus, ProvisionerType
 from tests.factory import Factory
 
 GPU = {"gpu": "yes"}

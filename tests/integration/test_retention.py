@@ -15,26 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, text
 
-from db.archives import ArchiveCache
-from db.builds import load_build
 from db.engine import Database
-from db.enums import JobStatus, TimingStage, Transition
 from db.errors import InvalidError
-from db.models import Workspace
-from db.results import BuildResult, ResourceRow, TimingRow
-from db.retention import (
-    ADVISORY_LOCK,
-    JOBS_PER_TURN,
-    LINES_PER_TURN,
-    Pruned,
-    Retention,
-    prune,
-)
-from db.states import State
-from db.transitions import ClaimedJob
-from db.workers import register_worker, sign_off_worker
+from db.jobs.archives import ArchiveCache
+from db.jobs.builds import load_build
+from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.retention import ADVISORY_LOCK, JOBS_PER_TURN, LINES_PER_TURN, Pruned, Retention, prune
+from db.jobs.states import State
+from db.jobs.transitions import ClaimedJob
+from db.jobs.workers import register_worker, sign_off_worker
+from db.schema.enums import JobStatus, TimingStage, Transition
+from db.schema.tables import Workspace
 from tests.factory import Factory
-from worker.pruner import Pruner
+from worker.maintenance.pruner import Pruner
 
 KEPT = Retention()
 DEADLINE_S = 30

@@ -16,15 +16,23 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from db.catalog.templates import VariableValue
 from db.engine import Database
-from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
-from db.models import ProvisionerJob, ProvisionerJobLog, Workspace, WorkspaceBuild
-from db.templates import VariableValue
-from db.transitions import ClaimedJob, cancel_job
-from provisioner.echo import EchoEngine
-from provisioner.engine import Applied, BuildContext, Interrupt, InterruptReason, Timing
-from provisioner.runner import Outcome, Runner
-from provisioner.steps import BuildLimits, BuildSettings
+from db.jobs.transitions import ClaimedJob, cancel_job
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    ProvisionerType,
+    Stage,
+    Transition,
+)
+from db.schema.tables import ProvisionerJob, ProvisionerJobLog, Workspace, WorkspaceBuild
+from provisioner.build.runner import Outcome, Runner
+from provisioner.build.steps import BuildLimits, BuildSettings
+from provisioner.engines.echo import EchoEngine
+from provisioner.engines.port import Applied, BuildContext, Timing
+from provisioner.host.interrupt import Interrupt, InterruptReason
 from quota.commit import QuotaDecision
 from tests.factory import Factory, tar_archive
 

@@ -21,12 +21,11 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 
 from db.engine import Database
-from db.enums import FailureReason, JobStatus, Stage
 from db.errors import BuildActiveError, ConflictError, LeaseLostError
-from db.leases import reap_expired_lease, renew_leases
-from db.results import BuildResult
-from db.tags import normalize_tags, queue_name
-from db.transitions import (
+from db.jobs.leases import reap_expired_lease, renew_leases
+from db.jobs.results import BuildResult
+from db.jobs.tags import normalize_tags, queue_name
+from db.jobs.transitions import (
     Failure,
     cancel_job,
     complete_job,
@@ -35,6 +34,7 @@ from db.transitions import (
     finish_cancel_job,
     requeue_job,
 )
+from db.schema.enums import FailureReason, JobStatus, Stage
 from quota.commit import commit_quota
 from quota.usage import consumption
 from tests.factory import Factory

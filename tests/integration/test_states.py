@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from db.archives import ArchiveCache
-from db.builds import load_build
-from db.enums import JobStatus, Stage
 from db.errors import LeaseLostError
-from db.results import BuildResult
-from db.states import RecoveredState, State, store_recovered_state, store_state
-from db.transitions import ClaimedJob, cancel_job, claim_job, complete_job
+from db.jobs.archives import ArchiveCache
+from db.jobs.builds import load_build
+from db.jobs.results import BuildResult
+from db.jobs.states import RecoveredState, State, store_recovered_state, store_state
+from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, complete_job
+from db.schema.enums import JobStatus, Stage
 from tests.factory import LEASE, WORKER_ID, Factory
 
 DEADLINE_S = 30

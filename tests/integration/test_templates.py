@@ -7,11 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select, text
 
-from db.enums import JobStatus, ProvisionerType
+from db.catalog.templates import (
+    VariableValue,
+    get_template,
+    get_usable_version,
+    push_template,
+    store_file,
+)
 from db.errors import ConflictError, InvalidError, NotFoundError
-from db.models import File, Organization, ProvisionerJob, Template, TemplateVersion, User
-from db.tags import queue_name
-from db.templates import VariableValue, get_template, get_usable_version, push_template, store_file
+from db.jobs.tags import queue_name
+from db.schema.enums import JobStatus, ProvisionerType
+from db.schema.tables import File, Organization, ProvisionerJob, Template, TemplateVersion, User
 from tests.factory import Factory, echo_archive
 
 DEADLINE_S = 30

@@ -17,20 +17,21 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
-from db.enums import JobStatus, ProvisionerType, Transition
-from db.models import Workspace
-from db.transitions import ClaimedJob
-from db.workspaces import EnqueuedBuild
-from provisioner.echo import EchoEngine
-from provisioner.engine import Applied, BuildContext, Engine, Interrupt, InterruptReason, Plan
-from provisioner.runner import Runner
-from provisioner.steps import BuildSettings
+from db.jobs.transitions import ClaimedJob
+from db.schema.enums import JobStatus, ProvisionerType, Transition
+from db.schema.tables import Workspace
+from provisioner.build.runner import Runner
+from provisioner.build.steps import BuildSettings
+from provisioner.engines.echo import EchoEngine
+from provisioner.engines.port import Applied, BuildContext, Engine, Plan
+from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.factory import Factory
 from worker.enqueue import enqueue_build
 from worker.settings import SettingsError
-from worker.spans import SpanTracer
-from worker.traces import NoTraces, tracer_maker
+from worker.tracing.spans import SpanTracer
+from worker.tracing.traces import NoTraces, tracer_maker
 
 STEPS = ["set_up", "init", "plan", "commit_quota", "apply", "complete"]
 
@@ -331,19 +332,20 @@ def in_a_process(code: str, **environment: str) -> str:
 # The Redis client imports the API for metrics of its own, when that is installed.
 LOADED = """
 import sys
-print([n for n in sys.modules if n == 'worker.spans' or n.startswith('opentelemetry.exporter')])
+names = ('worker.tracing.spans', 'opentelemetry.exporter')
+print([n for n in sys.modules if n.startswith(names)])
 """
 WITHOUT = "import sys; sys.modules['opentelemetry.exporter'] = None;"
 
 
 def test_nothing_is_imported_unless_asked_for() -> None:
-    code = f"import worker.traces, worker.app; worker.traces.process_tracer()\n{LOADED}"
+    code = f"import worker.tracing.traces as t, worker.app; t.process_tracer()\n{LOADED}"
 
     assert in_a_process(code, OTEL_EXPORTER_OTLP_ENDPOINT="") == "[]"
 
 
 def test_without_the_extra_an_endpoint_alone_traces_nothing() -> None:
-    code = f"{WITHOUT} import worker.traces as t; print(type(t.process_tracer()).__name__)"
+    code = f"{WITHOUT} import worker.tracing.traces as t; print(type(t.process_tracer()).__name__)"
 
     said = in_a_process(code, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
 
@@ -352,7 +354,7 @@ def test_without_the_extra_an_endpoint_alone_traces_nothing() -> None:
 
 def test_without_the_extra_the_setting_is_refused_with_what_to_install() -> None:
     code = f"""{WITHOUT}
-import worker.traces as t
+import worker.tracing.traces as t
 try:
     t.process_tracer()
 except t.SettingsError as error:
@@ -385,8 +387,8 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 
 EXPORT = """
-import os, worker.traces as t
-from db.enums import Transition
+import os, worker.tracing.traces as t
+from db.schema.enums import Transition
 {before}
 with t.process_tracer().enqueue(Transition.START):
     pass

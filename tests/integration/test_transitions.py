@@ -15,25 +15,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from db.catalog.people import create_user
+from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
-from db.enums import (
-    FailureReason,
-    JobErrorCode,
-    JobStatus,
-    LogLevel,
-    LogSource,
-    ProvisionerType,
-    Stage,
-    TimingStage,
-    Transition,
-)
 from db.errors import ConflictError, LeaseLostError, NotFoundError
-from db.logs import LogRow, append_logs
-from db.models import Workspace
-from db.people import create_user
-from db.results import BuildResult, ResourceRow, TimingRow
-from db.states import State, store_state
-from db.transitions import (
+from db.jobs.logs import LogRow, append_logs
+from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.states import State, store_state
+from db.jobs.transitions import (
     LEGAL_MOVES,
     ClaimedJob,
     Failure,
@@ -46,7 +35,18 @@ from db.transitions import (
     finish_cancel_job,
     requeue_job,
 )
-from db.workspaces import PREBUILDS_USER_ID
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    LogLevel,
+    LogSource,
+    ProvisionerType,
+    Stage,
+    TimingStage,
+    Transition,
+)
+from db.schema.tables import Workspace
 from quota.commit import commit_quota
 from tests.factory import LEASE, WORKER_ID, Factory
 

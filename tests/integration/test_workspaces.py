@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select, text
 
-from db.enums import JobPriority, JobStatus, Transition, UserStatus
-from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError
-from db.models import User, WorkspaceBuild, WorkspaceBuildParameter
-from db.people import create_user, set_user_status
-from db.transitions import cancel_job
-from db.workspaces import (
+from db.catalog.people import create_user, set_user_status
+from db.catalog.workspaces import (
     PREBUILDS_USER_ID,
     EnqueuedBuild,
     create_workspace,
     get_workspace,
     insert_build,
 )
+from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError
+from db.jobs.transitions import cancel_job
+from db.schema.enums import JobPriority, JobStatus, Transition, UserStatus
+from db.schema.tables import User, WorkspaceBuild, WorkspaceBuildParameter
 from tests.factory import Factory
 
 DEADLINE_S = 30

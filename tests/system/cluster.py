@@ -22,23 +22,23 @@ import celery
 import psutil
 from sqlalchemy import text
 
+from db.catalog.templates import VariableValue
 from db.engine import Database
-from db.enums import JobStatus, ProvisionerType, Stage, Transition
 from db.errors import ConflictError
-from db.models import Organization, Template, User
-from db.tags import normalize_tags, queue_name
-from db.templates import VariableValue
-from db.transitions import cancel_job
-from provisioner import launcher
-from provisioner.archive import pack_template
-from provisioner.recovery import processes_in
-from provisioner.source import read_source
-from provisioner.workdir import find_work_directories
+from db.jobs.tags import normalize_tags, queue_name
+from db.jobs.transitions import cancel_job
+from db.schema.enums import JobStatus, ProvisionerType, Stage, Transition
+from db.schema.tables import Organization, Template, User
+from provisioner.host import launcher
+from provisioner.host.archive import pack_template
+from provisioner.host.recovery import processes_in
+from provisioner.host.workdir import find_work_directories
+from provisioner.template.source import read_source
 from tests.factory import Factory
-from worker.children import free_address, is_ready, worker_command
-from worker.doorbell import ring_with
+from worker.broker.doorbell import ring_with
 from worker.embedded.place import wheel_folder
 from worker.enqueue import enqueue_build
+from worker.process.children import free_address, is_ready, worker_command
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"

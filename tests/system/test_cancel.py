@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from db.enums import FailureReason, JobStatus, Stage, Transition
+from db.schema.enums import FailureReason, JobStatus, Stage, Transition
 from tests.system.cluster import Cluster, MoodyTerraform
 
 NOBODY = {"served": "by-nobody"}

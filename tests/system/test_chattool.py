@@ -26,15 +26,15 @@ from chattool import (
     start_workspace,
     wait_for_build,
 )
-from db.chats import bind_chat, open_chat
+from db.catalog.chats import bind_chat, open_chat
+from db.catalog.people import set_quota_allowance
 from db.engine import Database, open_database
-from db.enums import ProvisionerType, Transition
-from db.models import Group, Organization, Template, User, Workspace
-from db.people import set_quota_allowance
+from db.schema.enums import ProvisionerType, Transition
+from db.schema.tables import Group, Organization, Template, User, Workspace
 from tests.conftest import _run_admin, _url
 from tests.factory import Factory, tar_archive
-from worker.children import free_address, running_worker
 from worker.embedded import Embedded
+from worker.process.children import free_address, running_worker
 
 FAST = ToolSettings(
     poll=timedelta(milliseconds=50),
@@ -119,7 +119,7 @@ class Person:
         """Call the tool in a process of its own."""
         return subprocess.Popen(
             [
-                sys.executable, "-m", "worker.cli", "tools", "call", tool,
+                sys.executable, "-m", "cli.main", "tools", "call", tool,
                 "--json", json.dumps(arguments), "--chat", "chat",
                 "--owner", self.user.username, "--organization", self.site.organization.name,
             ],

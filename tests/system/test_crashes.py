@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.enums import FailureReason, JobStatus, Transition
+from db.schema.enums import FailureReason, JobStatus, Transition
 from tests.system.cluster import REPOSITORY, Cluster, Worker, wait_until
 
 pytestmark = pytest.mark.timeout(300)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import celery
 import pytest
 
-from db.enums import FailureReason, JobStatus
+from db.schema.enums import FailureReason, JobStatus
 from tests.system.cluster import Cluster, MoodyTerraform, wait_until
-from worker.watchdog import EXIT_STATUS
+from worker.process.watchdog import EXIT_STATUS
 
 NOBODY = {"served": "by-nobody"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from db.enums import FailureReason, JobStatus, Stage
+from db.schema.enums import FailureReason, JobStatus, Stage
 from tests.system.cluster import Cluster, Worker, wait_until
 
 LONG_S = 600

@@ -19,9 +19,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from db.enums import Stage
+from db.schema.enums import Stage
 from tests.system.cluster import REPOSITORY, TIMES, Cluster, Worker, wait_until
-from worker.children import free_address
+from worker.process.children import free_address
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -97,7 +97,7 @@ def start(cluster: Cluster, *, pool: str) -> Worker:
     }
     inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
     log = cluster.directory / f"{name}.log"
-    command = (sys.executable, "-m", "worker.cli", "worker")
+    command = (sys.executable, "-m", "cli.main", "worker")
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command, "--pool", pool, "--concurrency", "4", "--name", name],

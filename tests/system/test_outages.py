@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from db.enums import FailureReason, JobStatus, Stage, Transition
+from db.schema.enums import FailureReason, JobStatus, Stage, Transition
 from tests.proxy import Proxy
 from tests.system.cluster import Cluster, Worker, wait_until
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from db.enums import JobStatus, Transition
+from db.schema.enums import JobStatus, Transition
 from tests.system.cluster import Cluster, wait_until
 
 pytestmark = pytest.mark.timeout(180)

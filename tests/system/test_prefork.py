@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from db.enums import JobStatus, Stage, Transition
+from db.schema.enums import JobStatus, Stage, Transition
 from tests.system.cluster import Cluster, MoodyTerraform, Worker, wait_until
 
 

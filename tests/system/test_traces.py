@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from db.enums import JobStatus
+from db.schema.enums import JobStatus
 from tests.system.cluster import Cluster, Worker, wait_until
 
 STEPS = {"set_up", "init", "plan", "commit_quota", "apply", "complete"}

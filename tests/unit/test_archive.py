@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provisioner.archive import (
+from provisioner.host.archive import (
     DEFAULT_LIMITS,
     ArchiveError,
     ArchiveLimits,

@@ -13,14 +13,14 @@ from click.testing import CliRunner
 
 import chattool
 from chattool import TOOLS, Tool, ToolContext, ToolSettings, WorkspaceBuildError
-from chattool.commands import tools
 from chattool.naming import choose_name
 from chattool.tools import CreateWorkspaceArguments
-from db.chats import ChatKey
+from cli.tools import tools
+from db.catalog.chats import ChatKey
+from db.catalog.names import NAME_PATTERN
 from db.engine import Database
-from db.enums import JobErrorCode
 from db.errors import InvalidError
-from db.names import NAME_PATTERN
+from db.schema.enums import JobErrorCode
 from worker.settings import load_settings
 
 EVERY_TOOL = pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)

@@ -22,26 +22,26 @@ import sqlalchemy.exc
 from click.testing import CliRunner
 from rich.console import Console
 
+from cli.building import exit_status
+from cli.doctor.deployment import check_workers, connections_finding
+from cli.doctor.finding import Verdict
+from cli.live import watch
+from cli.main import COMMANDS, cli
+from cli.options import to_mapping
+from cli.printing import plain, print_bars, seconds_text, tags_text
+from cli.queue import match, verdict
 from db.engine import DatabaseError
-from db.enums import JobErrorCode, JobStatus, ProvisionerType, Transition
 from db.errors import BuildActiveError
-from db.listing import JobListing, WorkerListing
-from db.progress import BuildProgress, QueuePlace
-from db.server import ConnectionFacts
-from db.tags import normalize_tags, queue_name, served_queues
-from provisioner.archive import ArchiveError
-from provisioner.terraform.binary import TerraformNotFoundError
-from provisioner.terraform.template import TemplateError
-from worker.cli import COMMANDS, cli
-from worker.commands.building import exit_status
-from worker.commands.finding import Verdict
-from worker.commands.live import watch
-from worker.commands.options import to_mapping
-from worker.commands.printing import plain, print_bars, seconds_text, tags_text
-from worker.commands.queue import match, verdict
-from worker.commands.rounds import check_workers, connections_finding
+from db.jobs.tags import normalize_tags, queue_name, served_queues
+from db.reads.listing import JobListing, WorkerListing
+from db.reads.progress import BuildProgress, QueuePlace
+from db.reads.server import ConnectionFacts
+from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType, Transition
+from provisioner.engines.terraform.binary import TerraformNotFoundError
+from provisioner.engines.terraform.declarations import TemplateError
+from provisioner.host.archive import ArchiveError
 from worker.embedded import EmbeddedError
-from worker.explanation import explain
+from worker.process.explanation import explain
 from worker.settings import SettingsError
 
 HEAVY = ("sqlalchemy", "celery", "pydantic", "hcl2", "rich")
@@ -87,7 +87,7 @@ def test_help_names_every_command() -> None:
 
 def test_help_imports_nothing_that_takes_long() -> None:
     code = (
-        "import sys; from worker.cli import cli; cli(['--help'], standalone_mode=False);"
+        "import sys; from cli.main import cli; cli(['--help'], standalone_mode=False);"
         f" print([name for name in {HEAVY} if name in sys.modules])"
     )
 
@@ -99,7 +99,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
 def completed(*words: str) -> list[str]:
     """What bash is offered for the last of the words."""
     ran = subprocess.run(
-        [sys.executable, "-c", "from worker.cli import main; main()"],
+        [sys.executable, "-c", "from cli.main import main; main()"],
         env={
             **os.environ,
             "_PROVISIONERD_COMPLETE": "bash_complete",
@@ -129,7 +129,7 @@ def test_a_shell_completes_words(words: list[str], offered: list[str]) -> None:
 
 def test_completing_a_command_imports_nothing_that_takes_long() -> None:
     code = (
-        "import sys, click; from worker.cli import cli; context = click.Context(cli);"
+        "import sys, click; from cli.main import cli; context = click.Context(cli);"
         " assert cli.shell_complete(context, 'wo');"
         f" print([name for name in {HEAVY} if name in sys.modules])"
     )
@@ -182,7 +182,7 @@ def extension(tmp_path: Path) -> dict[str, str]:
 
 def provisionerd(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "worker.cli", *arguments],
+        [sys.executable, "-m", "cli.main", *arguments],
         env=environment,
         cwd=Path(__file__).parents[2],
         capture_output=True,

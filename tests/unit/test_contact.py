@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from worker.contact import Contact
+from worker.maintenance.contact import Contact
 
 
 @dataclass

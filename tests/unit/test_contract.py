@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from db.contract import (
+from db.reads.contract import (
     ProvisionerJob,
     ProvisionerJobInput,
     ProvisionerJobMetadata,
@@ -18,7 +18,7 @@ from db.contract import (
     WorkspaceQuota,
     workspace_status,
 )
-from db.enums import JobErrorCode, JobStatus, Transition
+from db.schema.enums import JobErrorCode, JobStatus, Transition
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC)
 

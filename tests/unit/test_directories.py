@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.services import make_directories
+from worker.process.services import make_directories
 from worker.settings import Settings, SettingsError
 
 

@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 
 from worker.app import TRANSPORT_OPTIONS
-from worker.doorbell import ring_with, take_with
+from worker.broker.doorbell import ring_with, take_with
 
 DEADLINE_S = 5  # kombu by itself tries for six
 

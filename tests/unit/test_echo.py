@@ -9,21 +9,19 @@ from typing import Any
 
 import pytest
 
-from db.enums import LogLevel, Transition
-from provisioner.archive import pack_template, read_archive
-from provisioner.echo import EchoEngine
-from provisioner.engine import (
+from db.schema.enums import LogLevel, Transition
+from provisioner.engines.echo import EchoEngine
+from provisioner.engines.port import (
     BuildContext,
     Engine,
     EngineError,
     EngineInterruptedError,
-    Interrupt,
-    InterruptReason,
     Resource,
-    TemplateFiles,
     TemplateParameter,
     TemplateVariable,
 )
+from provisioner.host.archive import TemplateFiles, pack_template, read_archive
+from provisioner.host.interrupt import Interrupt, InterruptReason
 
 ENGINE: Engine = EchoEngine()
 OPERATIONS: dict[str, Callable[[BuildContext], Any]] = {

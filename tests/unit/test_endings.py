@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from db.enums import FailureReason, JobErrorCode, Stage, TimingStage
 from db.errors import LeaseLostError
-from db.results import BuildResult, ResourceRow, TimingRow
-from db.states import State, read_state
-from provisioner.archive import ArchiveError
-from provisioner.endings import (
+from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.states import State, read_state
+from db.schema.enums import FailureReason, JobErrorCode, Stage, TimingStage
+from provisioner.build.endings import (
     REASONS,
     BuildInterruptedError,
     Canceled,
@@ -20,23 +19,24 @@ from provisioner.endings import (
     Requeued,
     ending_of,
 )
-from provisioner.engine import (
+from provisioner.build.environment import BuildEnvironmentError
+from provisioner.build.failures import FailedJob
+from provisioner.engines.port import (
     EngineError,
     EngineInterruptedError,
-    InterruptReason,
     PriceError,
     Resource,
     ResourceMetadata,
     Timing,
 )
-from provisioner.environment import BuildEnvironmentError
-from provisioner.failures import FailedJob
-from provisioner.parameters import (
+from provisioner.engines.terraform.declarations import TemplateError
+from provisioner.host.archive import ArchiveError
+from provisioner.host.interrupt import InterruptReason
+from provisioner.template.parameters import (
     MissingParameterError,
     RequiredVariablesError,
     UnknownParameterError,
 )
-from provisioner.terraform.template import TemplateError
 from quota.commit import QuotaDecision
 from quota.errors import CostError
 

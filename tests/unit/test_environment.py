@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.enums import Transition
-from provisioner.environment import (
+from db.schema.enums import Transition
+from provisioner.build.environment import (
     BuildEnvironmentError,
     WorkspaceFacts,
     build_environment,
     check_passed_names,
 )
-from provisioner.terraform.template import WORKSPACE_VARIABLES
+from provisioner.engines.terraform.declarations import WORKSPACE_VARIABLES
 
 SECRETS = (
     "PROVISIONERD_DATABASE_URL",

@@ -7,7 +7,7 @@ import socket
 import pytest
 from prometheus_client import CollectorRegistry
 
-from worker.exposition import serve_metrics
+from worker.metrics.exposition import serve_metrics
 from worker.settings import SettingsError
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.enums import (
+from db.jobs.results import BuildResult
+from db.schema.enums import (
     FailureReason,
     JobErrorCode,
     Stage,
@@ -12,16 +13,16 @@ from db.enums import (
     job_is_missing_parameter_error_code,
     job_is_missing_required_template_variable_error_code,
 )
-from db.results import BuildResult
-from provisioner.endings import ending_of
-from provisioner.engine import EngineError, InterruptReason, PriceError
-from provisioner.failures import (
+from provisioner.build.endings import ending_of
+from provisioner.build.failures import (
     FailedJob,
     classify,
     failed_job,
     failed_workspace_build,
     failed_workspace_build_code,
 )
+from provisioner.engines.port import EngineError, PriceError
+from provisioner.host.interrupt import InterruptReason
 
 MISSING = JobErrorCode.MISSING_TEMPLATE_PARAMETER
 REQUIRED = JobErrorCode.REQUIRED_TEMPLATE_VARIABLES

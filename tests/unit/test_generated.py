@@ -15,13 +15,13 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from db.enums import JobErrorCode
+from db.schema.enums import JobErrorCode
 from docs import generate
 from docs.generator import contract, metrics, settings, typescript
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("db", "quota", "provisioner", "worker", "docs")
+CODE = ("db", "quota", "provisioner", "worker", "docs", "cli")
 PATHS = [reference.path for reference in generate.REFERENCES]
 CODES = [code.value for code in JobErrorCode]
 
@@ -47,7 +47,7 @@ def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def add_error_code(copy: Path) -> None:
-    enums = copy / "db" / "enums.py"
+    enums = copy / "db" / "schema" / "enums.py"
     known = '    INSUFFICIENT_QUOTA = "INSUFFICIENT_QUOTA"\n'
     text = enums.read_text()
     assert known in text

@@ -1,4 +1,7 @@
-"""The directions of imports, and who may do what, read from the sources."""
+"""The directions of imports, and who may do what, read from the sources.
+
+Each test lists all offenders at once.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,26 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
-LAYERS: Mapping[str, frozenset[str]] = {
-    "db": frozenset({"db"}),
-    "quota": frozenset({"db", "quota"}),
-    "provisioner": frozenset({"db", "quota", "provisioner"}),
-    "worker": frozenset({"db", "quota", "provisioner", "worker"}),
-    "chattool": frozenset({"db", "quota", "provisioner", "worker", "chattool"}),
-}
+# Each package may import itself and those that stand before it.
+LAYERS = ("db", "quota", "provisioner", "worker", "chattool", "cli")
 # The first starts the second, which is a process of its own and starts all others in its place.
-STARTS_PROCESSES = {"provisioner/process.py", "provisioner/launcher.py"}
+STARTS_PROCESSES = {"provisioner/host/process.py", "provisioner/host/launcher.py"}
+# Public names, for callers outside of this project alone.
+FACADES = {"db.enums", "db.models", "provisioner.failures"}
 INSUFFICIENT_QUOTA = "INSUFFICIENT_QUOTA"
 NAMES_INSUFFICIENT_QUOTA = {
-    "db/enums.py",  # defines it, and the predicate that callers ask
-    "db/migrations/versions/0001_foundation.py",  # the codes that the column takes
-    "provisioner/endings.py",  # sets it
+    "db/schema/enums.py",  # defines it, and the predicate that callers ask
+    "db/schema/migrations/versions/0001_foundation.py",  # the codes that the column takes
+    "provisioner/build/endings.py",  # sets it
 }
-READS_INSUFFICIENT_QUOTA = ("chattool/", "worker/commands/", "worker/demo/", "worker/metrics.py")
+READS_INSUFFICIENT_QUOTA = ("chattool/", "cli/", "worker/demo/", "worker/metrics/")
+# Modules that are imported by their names: commands, and what is imported only when it is used.
+IMPORTED_BY_NAME = {
+    "cli/main.py",  # the command table
+    "worker/process/services.py",  # Alembic
+    "worker/tracing/traces.py",  # OpenTelemetry
+}
 
 
 def modules() -> Iterator[Path]:
@@ -39,7 +43,6 @@ def name_of(path: Path) -> str:
 
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in modules()}
 NAMES = {name_of(path): path.relative_to(ROOT).as_posix() for path in modules()}
-each_module = pytest.mark.parametrize("path", TREES)
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -56,6 +59,11 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 def package_of(name: str) -> str:
     return name.partition(".")[0]
+
+
+def room_of(name: str) -> str:
+    """Return the folder that a module stands in."""
+    return NAMES[name].rpartition("/")[0]
 
 
 def docstrings(tree: ast.AST) -> set[int]:
@@ -81,88 +89,151 @@ def identifiers(tree: ast.AST) -> Iterator[str]:
             yield str(node.value)
 
 
-@each_module
-def test_imports_point_one_way(path: str) -> None:
-    allowed = LAYERS[package_of(path.replace("/", "."))]
-    ours = {package_of(name) for name in imports(TREES[path])} & LAYERS.keys()
-    assert ours <= allowed
-
-
-@each_module
-def test_only_the_worker_knows_celery(path: str) -> None:
-    known = {package_of(name) for name in imports(TREES[path])}
-    assert path.startswith("worker/") or not known & {"celery", "kombu", "billiard", "redis"}
-
-
-# The worker has processes of its own: the embedded servers, and the tree of `provisionerd up`.
-@pytest.mark.parametrize("path", [path for path in TREES if not path.startswith("worker/")])
-def test_one_module_starts_the_processes_of_builds(path: str) -> None:
-    called = {
-        node.attr
-        for node in ast.walk(TREES[path])
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "os"
-    }
-    starting = called & {"fork", "forkpty", "popen", "posix_spawn", "posix_spawnp", "system"}
-    starting |= {name for name in called if name.startswith(("exec", "spawn"))}
-    starting |= {package_of(name) for name in imports(TREES[path])} & {"subprocess", "pty"}
-    assert not starting or path in STARTS_PROCESSES
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in TREES if path.startswith(("provisioner/", "chattool/"))]
-)
-def test_provisioner_and_chattool_write_no_sql(path: str) -> None:
-    taken = set(imports(TREES[path]))
-    assert not taken & {"sqlalchemy.text", "sqlalchemy.insert", "sqlalchemy.update"}
-    assert not {name for name in taken if name.startswith(("psycopg", "db.models.jobs"))}
-
-
-def test_no_module_imports_itself_through_others() -> None:
-    graph = {name: sorted(edges(name)) for name in NAMES}
-    done: set[str] = set()
-    for start in graph:
-        cycle = find_cycle(graph, start, (), done)
-        assert cycle is None, f"import cycle: {' -> '.join(cycle)}"
-
-
 def edges(name: str) -> set[str]:
     return {found for found in imports(TREES[NAMES[name]]) if found in NAMES and found != name}
 
 
 def find_cycle(
-    graph: Mapping[str, list[str]], name: str, path: tuple[str, ...], done: set[str]
+    graph: Mapping[str, set[str]], name: str, path: tuple[str, ...], done: set[str]
 ) -> tuple[str, ...] | None:
     if name in path:
         return (*path[path.index(name) :], name)
     if name in done:
         return None
-    for target in graph[name]:
+    for target in sorted(graph[name]):
         if cycle := find_cycle(graph, target, (*path, name), done):
             return cycle
     done.add(name)
     return None
 
 
-@each_module
-def test_imports_stand_at_the_top(path: str) -> None:
-    inner = [
-        node
-        for function in ast.walk(TREES[path])
+def first_cycle(graph: Mapping[str, set[str]]) -> str | None:
+    done: set[str] = set()
+    for start in graph:
+        if cycle := find_cycle(graph, start, (), done):
+            return " -> ".join(cycle)
+    return None
+
+
+def test_packages_import_one_way() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path, tree in TREES.items()
+        for name in imports(tree)
+        if package_of(name) in LAYERS
+        and LAYERS.index(package_of(name)) > LAYERS.index(path.partition("/")[0])
+    ]
+    assert offenders == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert first_cycle({name: edges(name) for name in NAMES}) is None
+
+
+def test_no_room_imports_itself_through_others() -> None:
+    rooms: dict[str, set[str]] = {}
+    for name in NAMES:
+        targets = {room_of(target) for target in edges(name)} - {room_of(name)}
+        rooms.setdefault(room_of(name), set()).update(targets)
+    # A package's own folder holds its public names, which lead into its rooms and out of them.
+    inner = {room: {to for to in rooms[room] if "/" in to} for room in rooms if "/" in room}
+    assert first_cycle(inner) is None
+
+
+def test_every_room_says_what_belongs_there() -> None:
+    silent = [
+        path
+        for path, tree in TREES.items()
+        if path.endswith("/__init__.py")
+        and "/migrations" not in path
+        and not ast.get_docstring(tree)
+    ]
+    assert silent == []
+
+
+def test_public_names_are_for_callers_outside() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path, tree in TREES.items()
+        for name in imports(tree)
+        if name in FACADES
+    ]
+    assert offenders == []
+
+
+def test_only_the_worker_knows_celery() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path, tree in TREES.items()
+        if not path.startswith("worker/")
+        for name in imports(tree)
+        if package_of(name) in {"celery", "kombu", "billiard", "redis"}
+    ]
+    assert offenders == []
+
+
+# The worker has processes of its own: the embedded servers, and the tree of `provisionerd up`.
+def test_one_module_starts_the_processes_of_builds() -> None:
+    offenders = [
+        f"{path}: {sorted(starting)}"
+        for path, tree in TREES.items()
+        if not path.startswith(("worker/", "cli/")) and path not in STARTS_PROCESSES
+        if (starting := process_starts(tree))
+    ]
+    assert offenders == []
+
+
+def process_starts(tree: ast.AST) -> set[str]:
+    """Return the names by which a module starts processes."""
+    called = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+    }
+    starting = called & {"fork", "forkpty", "popen", "posix_spawn", "posix_spawnp", "system"}
+    starting |= {name for name in called if name.startswith(("exec", "spawn"))}
+    return starting | ({package_of(name) for name in imports(tree)} & {"subprocess", "pty"})
+
+
+def test_provisioner_and_chattool_write_no_sql() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path, tree in TREES.items()
+        if path.startswith(("provisioner/", "chattool/"))
+        for name in imports(tree)
+        if name in {"sqlalchemy.text", "sqlalchemy.insert", "sqlalchemy.update"}
+        or name.startswith(("psycopg", "db.schema.tables.jobs"))
+    ]
+    assert offenders == []
+
+
+def test_imports_stand_at_the_top() -> None:
+    offenders = [
+        f"{path}:{node.lineno}"
+        for path, tree in TREES.items()
+        for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    assert not inner
+    assert offenders == []
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in TREES if not path.startswith(READS_INSUFFICIENT_QUOTA)]
-)
-def test_the_code_of_a_quota_refusal_is_named_at_known_places_alone(path: str) -> None:
-    is_named = any(INSUFFICIENT_QUOTA in found for found in identifiers(TREES[path]))
-    assert is_named == (path in NAMES_INSUFFICIENT_QUOTA)
+def test_few_modules_import_by_name() -> None:
+    importing = {path for path, tree in TREES.items() if "import_module" in identifiers(tree)}
+    assert importing == IMPORTED_BY_NAME
+
+
+def test_the_code_of_a_quota_refusal_is_named_at_known_places_alone() -> None:
+    naming = {
+        path
+        for path, tree in TREES.items()
+        if not path.startswith(READS_INSUFFICIENT_QUOTA)
+        and any(INSUFFICIENT_QUOTA in found for found in identifiers(tree))
+    }
+    assert naming == NAMES_INSUFFICIENT_QUOTA
 
 
 def test_one_call_gives_a_failure_its_code() -> None:
@@ -175,7 +246,7 @@ def test_one_call_gives_a_failure_its_code() -> None:
         and node.func.id == "failed_workspace_build_code"
         and isinstance(node.args[0], ast.Attribute)
     ]
-    assert callers == [("provisioner/endings.py", "INSUFFICIENT_QUOTA")]
+    assert callers == [("provisioner/build/endings.py", "INSUFFICIENT_QUOTA")]
 
 
 def test_one_place_raises_a_quota_refusal() -> None:
@@ -189,4 +260,4 @@ def test_one_place_raises_a_quota_refusal() -> None:
         and isinstance(node.func, ast.Name)
         and node.func.id == "QuotaRefusedError"
     ]
-    assert raised == [("provisioner/steps.py", "commit")]
+    assert raised == [("provisioner/build/steps.py", "commit")]

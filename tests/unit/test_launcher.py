@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provisioner import launcher, process
-from provisioner.engine import Interrupt, InterruptReason
+from provisioner.host import launcher, process
+from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.unit.processes import is_gone, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -29,8 +29,8 @@ WORKER = """
 import os, signal, sys, threading, time
 from datetime import timedelta
 from pathlib import Path
-from provisioner.engine import Interrupt, InterruptReason
-from provisioner.process import run
+from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.process import run
 
 for _ in range(30):
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()

@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db.enums import LogLevel, LogSource, Stage
 from db.errors import LeaseLostError
-from db.logs import LINE_LIMIT, LogRow, logs_size
-from db.models import LOG_LIMIT_BYTES
-from provisioner.logbuffer import BATCH_LINES, RESERVE_BYTES, STAGE_LIMIT, FlushStarter, LogBuffer
+from db.jobs.logs import LINE_LIMIT, LogRow, logs_size
+from db.schema.enums import LogLevel, LogSource, Stage
+from db.schema.tables import LOG_LIMIT_BYTES
+from provisioner.build.logbuffer import (
+    BATCH_LINES,
+    RESERVE_BYTES,
+    STAGE_LIMIT,
+    FlushStarter,
+    LogBuffer,
+)
 
 DEADLINE_S = 20
 

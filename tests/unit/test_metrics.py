@@ -13,17 +13,24 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Metric
 
-from db.endings import EndedJob
-from db.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage, Transition
-from provisioner.failures import (
+from db.jobs.endings import EndedJob
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    ProvisionerType,
+    Stage,
+    Transition,
+)
+from provisioner.build.failures import (
     FailedJob,
     failed_workspace_build,
     failed_workspace_build_code,
 )
-from provisioner.runner import Outcome
+from provisioner.build.runner import Outcome
 from quota.commit import QuotaDecision
-from worker.metrics import USUAL_FAILURES, Metrics
-from worker.multiprocess import DIRECTORY_VARIABLE, forget_lost_processes
+from worker.metrics.multiprocess import DIRECTORY_VARIABLE, forget_lost_processes
+from worker.metrics.series import USUAL_FAILURES, Metrics
 
 FAILURES = "provisionerd_job_failures_total"
 BUILDS = "provisionerd_workspace_builds_total"
@@ -31,7 +38,7 @@ NAMING_LABELS = {"user", "username", "owner", "workspace", "workspace_name", "jo
 
 Labels = dict[str, str]
 MAKE_DIRECTORY = (
-    "import os, sys; from pathlib import Path; from worker.multiprocess import"
+    "import os, sys; from pathlib import Path; from worker.metrics.multiprocess import"
     " make_metrics_directory as make; print(make(Path(sys.argv[1])).name, flush=True);"
     " os.execvp('cat', ['cat'])"
 )

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from db.catalog.names import NAME_LIMIT, check_name
 from db.errors import InvalidError
-from db.names import NAME_LIMIT, check_name
 from db.texts import check_storable, storable
 
 

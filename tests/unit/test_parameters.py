@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.engine import Template, TemplateParameter, TemplateVariable
-from provisioner.parameters import (
+from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
+from provisioner.template.parameters import (
     MissingParameterError,
     RequiredVariablesError,
     UnknownParameterError,

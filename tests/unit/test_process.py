@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provisioner import process
-from provisioner.engine import Interrupt, InterruptReason
-from provisioner.lines import PIECE
+from provisioner.host import process
+from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.lines import PIECE
 from tests.unit.processes import is_gone, wait_until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -284,8 +284,8 @@ HELPER = """
     import os, sys
     from datetime import timedelta
     from pathlib import Path
-    from provisioner import process
-    from provisioner.engine import Interrupt
+    from provisioner.host import process
+    from provisioner.host.interrupt import Interrupt
 
     def run(script):
         return process.run(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.enums import ProvisionerType
+from db.schema.enums import ProvisionerType
 from worker.settings import PREFIX, LogFormat, Pool, Settings, SettingsError, load_settings
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from db.states import State, read_state
+from db.jobs.states import State, read_state
 
 GOOD = {"version": 4, "lineage": "one", "serial": 3, "resources": []}
 

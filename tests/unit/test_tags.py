@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.errors import InvalidError
-from db.tags import (
+from db.jobs.tags import (
     MAX_WORKER_TAGS,
     UNTAGGED_QUEUE,
     missing_tags,

@@ -5,8 +5,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from provisioner.engine import Template, TemplateParameter, TemplateVariable
-from provisioner.terraform.template import WORKSPACE_VARIABLES, TemplateError, read_template
+from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
+from provisioner.engines.terraform.declarations import (
+    WORKSPACE_VARIABLES,
+    TemplateError,
+    read_template,
+)
 
 EVERYTHING = """
 /* a comment

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from db.queue import WaitingWork
-from worker.watchdog import Pulse, Watchdog
+from db.reads.queue import WaitingWork
+from worker.process.watchdog import Pulse, Watchdog
 
 LIMIT_S = 60.0
 

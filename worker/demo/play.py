@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.request import urlopen
 
-from db.enums import JobErrorCode, JobStatus, Transition
+from db.schema.enums import JobErrorCode, JobStatus, Transition
 from worker.app import app, configure_broker
-from worker.children import free_address, running_worker
 from worker.demo.stage import DemoError, Stage, Tell
 from worker.demo.story import Expectation, Story
-from worker.services import open_services
+from worker.process.children import free_address, running_worker
+from worker.process.services import open_services
 from worker.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

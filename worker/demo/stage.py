@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from db.catalog.people import add_group_member, create_group, create_organization, create_user
+from db.catalog.templates import VariableValue, push_template
+from db.catalog.workspaces import create_workspace, get_workspace
 from db.engine import Database
-from db.enums import ProvisionerType, Transition
-from db.listing import JobListing, get_job
-from db.models import Organization, Template, User
-from db.people import add_group_member, create_group, create_organization, create_user
-from db.templates import VariableValue, push_template
-from db.transitions import cancel_job
-from db.workspaces import create_workspace, get_workspace
-from provisioner.archive import pack_template
-from provisioner.source import read_source
+from db.jobs.transitions import cancel_job
+from db.reads.listing import JobListing, get_job
+from db.schema.enums import ProvisionerType, Transition
+from db.schema.tables import Organization, Template, User
+from provisioner.host.archive import pack_template
+from provisioner.template.source import read_source
 from worker.demo.story import Expectation, Story, played_build
 from worker.enqueue import enqueue_build
 

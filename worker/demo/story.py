@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from db.enums import JobErrorCode, JobStatus
-from db.listing import JobListing
+from db.reads.listing import JobListing
+from db.schema.enums import JobErrorCode, JobStatus
 
 
 @dataclass(frozen=True, kw_only=True)

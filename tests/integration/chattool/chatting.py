@@ -22,13 +22,13 @@ from chattool import (
     create_workspace,
     start_workspace,
 )
-from db.chats import BoundWorkspace, bind_chat, find_bound_workspace, open_chat
-from db.enums import JobStatus, ProvisionerType, Transition, UserStatus
-from db.models import Organization, Template, User, Workspace
-from provisioner.echo import EchoEngine
-from provisioner.engine import Interrupt
-from provisioner.runner import Runner
-from provisioner.steps import BuildSettings
+from db.catalog.chats import BoundWorkspace, bind_chat, find_bound_workspace, open_chat
+from db.schema.enums import JobStatus, ProvisionerType, Transition, UserStatus
+from db.schema.tables import Organization, Template, User, Workspace
+from provisioner.build.runner import Runner
+from provisioner.build.steps import BuildSettings
+from provisioner.engines.echo import EchoEngine
+from provisioner.host.interrupt import Interrupt
 from tests.factory import Factory
 
 TICK_S = 0.02

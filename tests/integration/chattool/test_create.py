@@ -13,8 +13,8 @@ from sqlalchemy import select, text
 from chattool import (
     create_workspace,
 )
-from db.enums import JobStatus
-from db.models import Template, User, WorkspaceBuild
+from db.schema.enums import JobStatus
+from db.schema.tables import Template, User, WorkspaceBuild
 from tests.factory import Factory
 from tests.integration.chattool.chatting import SHORT, Chat, make_chat
 

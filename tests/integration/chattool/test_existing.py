@@ -13,10 +13,10 @@ from sqlalchemy import select
 from chattool import (
     create_workspace,
 )
-from db.enums import JobStatus, Transition
-from db.models import Chat as ChatRow
-from db.results import BuildResult
-from db.transitions import cancel_job, finish_cancel_job
+from db.jobs.results import BuildResult
+from db.jobs.transitions import cancel_job, finish_cancel_job
+from db.schema.enums import JobStatus, Transition
+from db.schema.tables import Chat as ChatRow
 from tests.factory import Factory
 from tests.integration.chattool.chatting import SHORT, Chat, call, make_chat
 

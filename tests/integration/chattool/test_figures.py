@@ -14,8 +14,8 @@ from chattool import (
     start_workspace,
 )
 from chattool.figures import look_up_figures
-from db.contract import WorkspaceQuota
-from db.enums import JobErrorCode, JobStatus
+from db.reads.contract import WorkspaceQuota
+from db.schema.enums import JobErrorCode, JobStatus
 from tests.factory import Factory
 from tests.integration.chattool.chatting import FAST, Chat, failing, make_chat
 

@@ -16,8 +16,8 @@ from chattool import (
     create_workspace,
     start_workspace,
 )
-from db.enums import Transition, UserStatus
-from db.models import User
+from db.schema.enums import Transition, UserStatus
+from db.schema.tables import User
 from tests.factory import Factory
 from tests.integration.chattool.chatting import Chat, call, failing, make_chat
 

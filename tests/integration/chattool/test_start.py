@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from chattool import CountingAuthorization, start_workspace
-from db.enums import JobStatus, Transition
-from db.models import WorkspaceBuild
+from db.schema.enums import JobStatus, Transition
+from db.schema.tables import WorkspaceBuild
 from tests.factory import Factory
 from tests.integration.chattool.chatting import Chat, make_chat
 

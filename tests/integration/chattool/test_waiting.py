@@ -12,8 +12,8 @@ from chattool import (
     wait_for_build,
 )
 from db.engine import open_database
-from db.enums import JobErrorCode, JobStatus
 from db.errors import NotFoundError
+from db.schema.enums import JobErrorCode, JobStatus
 from tests.integration.chattool.chatting import SHORT, Chat, call
 
 

@@ -17,17 +17,17 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
+from cli.main import cli
 from db.engine import Database
-from db.enums import ProvisionerType
-from db.workers import register_worker
-from provisioner.echo import EchoEngine
-from provisioner.engine import Interrupt
-from provisioner.runner import Runner
-from provisioner.steps import BuildSettings
+from db.jobs.workers import register_worker
+from db.schema.enums import ProvisionerType
+from provisioner.build.runner import Runner
+from provisioner.build.steps import BuildSettings
+from provisioner.engines.echo import EchoEngine
+from provisioner.host.interrupt import Interrupt
 from tests.factory import Factory
-from worker.cli import cli
 from worker.embedded import Embedded
-from worker.keeper import LeaseKeeper, LeaseTimes
+from worker.slots.keeper import LeaseKeeper, LeaseTimes
 
 
 @dataclass(frozen=True)

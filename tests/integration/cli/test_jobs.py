@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from cli.waiting import watch_job
 from db.engine import Database
-from db.enums import JobErrorCode, JobStatus, LogLevel, LogSource, TimingStage
-from db.logs import LogRow, append_logs
-from db.results import BuildResult, TimingRow
-from db.transitions import ClaimedJob, complete_job
-from db.workers import sign_off_worker, touch_worker
+from db.jobs.logs import LogRow, append_logs
+from db.jobs.results import BuildResult, TimingRow
+from db.jobs.transitions import ClaimedJob, complete_job
+from db.jobs.workers import sign_off_worker, touch_worker
+from db.schema.enums import JobErrorCode, JobStatus, LogLevel, LogSource, TimingStage
 from tests.factory import Factory
 from tests.integration.cli.conftest import CommandLine, age_workers, refused, sign_on
-from worker.commands.waiting import watch_job
 
 DEADLINE_S = 30
 Unchanged = Callable[[], AbstractContextManager[None]]
@@ -145,7 +145,7 @@ def test_a_watched_list_ends_cleanly_with_ctrl_c(
     job = factory.running_build()
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "worker.cli", "jobs", "list", "--watch"],
+        [sys.executable, "-m", "cli.main", "jobs", "list", "--watch"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from db.catalog.people import EVERYONE
 from db.engine import Database
-from db.people import EVERYONE
 from tests.factory import Factory
 from tests.integration.cli.conftest import CommandLine, refused
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from db.engine import Database
-from db.retention import ADVISORY_LOCK
+from db.jobs.retention import ADVISORY_LOCK
 from tests.factory import Factory
 from tests.integration.cli.conftest import CommandLine, refused
 

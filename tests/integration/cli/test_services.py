@@ -13,7 +13,7 @@ import redis
 from sqlalchemy import text
 
 from db.engine import Database
-from db.schema import head_revision
+from db.schema.revision import head_revision
 from tests.factory import Factory
 from tests.integration.cli.conftest import CommandLine, age_workers, refused, sign_on
 from worker.embedded import Embedded

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from db.engine import Database
-from db.models import ProvisionerJob, TemplateVersion, TemplateVersionVariable, User
+from db.schema.tables import ProvisionerJob, TemplateVersion, TemplateVersionVariable, User
 from tests.integration.cli.conftest import CommandLine, refused
 
 VARIABLES = """

@@ -17,20 +17,20 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from cli.building import INTERRUPTED, REFUSED_BY_QUOTA
+from db.catalog.templates import push_template
 from db.engine import Database
-from db.enums import JobErrorCode, JobStatus, ProvisionerType
-from db.models import (
+from db.jobs.transitions import cancel_job
+from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType
+from db.schema.tables import (
     Organization,
     ProvisionerJob,
     TemplateVersion,
     User,
     WorkspaceBuildParameter,
 )
-from db.templates import push_template
-from db.transitions import cancel_job
 from tests.factory import Factory, echo_archive
 from tests.integration.cli.conftest import CommandLine, refused, sign_on
-from worker.commands.building import INTERRUPTED, REFUSED_BY_QUOTA
 
 Push = Callable[[Mapping[str, Any]], TemplateVersion]
 Unchanged = Callable[[], AbstractContextManager[None]]
@@ -387,7 +387,7 @@ def start_process(environment: Mapping[str, str | None], *arguments: str) -> sub
     theirs = {name: value for name, value in os.environ.items() if name not in environment}
     ours = {name: value for name, value in environment.items() if value is not None}
     return subprocess.Popen(
-        [sys.executable, "-m", "worker.cli", *arguments],
+        [sys.executable, "-m", "cli.main", *arguments],
         env={**theirs, **ours},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

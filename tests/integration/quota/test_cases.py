@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
+from db.catalog.people import set_quota_allowance
 from db.engine import Database
-from db.enums import JobStatus, ProvisionerType, Transition
-from db.models import (
+from db.schema.enums import JobStatus, ProvisionerType, Transition
+from db.schema.tables import (
     Group,
     Organization,
     OrganizationMember,
@@ -24,11 +25,10 @@ from db.models import (
     User,
     Workspace,
 )
-from db.people import set_quota_allowance
-from provisioner.echo import EchoEngine
-from provisioner.engine import Interrupt
-from provisioner.runner import Runner
-from provisioner.steps import BuildSettings
+from provisioner.build.runner import Runner
+from provisioner.build.steps import BuildSettings
+from provisioner.engines.echo import EchoEngine
+from provisioner.host.interrupt import Interrupt
 from quota.details import workspace_quota_details
 from tests.factory import Factory
 

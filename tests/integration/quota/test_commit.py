@@ -11,12 +11,12 @@ from psycopg.errors import CheckViolation
 from sqlalchemy import text
 
 from db.engine import Timeouts, open_database
-from db.enums import FailureReason, JobStatus, Stage, Transition
 from db.errors import LeaseLostError
-from db.leases import reap_expired_lease
-from db.models import Workspace, WorkspaceBuild
-from db.results import BuildResult
-from db.transitions import ClaimedJob, Failure, fail_job
+from db.jobs.leases import reap_expired_lease
+from db.jobs.results import BuildResult
+from db.jobs.transitions import ClaimedJob, Failure, fail_job
+from db.schema.enums import FailureReason, JobStatus, Stage, Transition
+from db.schema.tables import Workspace, WorkspaceBuild
 from quota.commit import MAX_COST, QuotaDecision, commit_quota
 from quota.errors import CostError
 from quota.usage import allowance, consumption

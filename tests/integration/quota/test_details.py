@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from db.enums import JobStatus, Transition
-from db.models import Workspace
+from db.schema.enums import JobStatus, Transition
+from db.schema.tables import Workspace
 from quota.details import GroupAllowance, QuotaDetails, workspace_quota_details
 from quota.usage import allowance, consumption
 from tests.factory import Factory

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from db.enums import LogLevel, Transition
-from provisioner.engine import Applied, BuildContext, Interrupt, InterruptReason
-from provisioner.terraform.engine import TerraformEngine
+from db.schema.enums import LogLevel, Transition
+from provisioner.engines.port import Applied, BuildContext
+from provisioner.engines.terraform.engine import TerraformEngine
+from provisioner.host.interrupt import Interrupt, InterruptReason
 
 
 class Build:

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
-from db.enums import Transition
-from provisioner.engine import BuildContext, Interrupt
-from provisioner.terraform.engine import TerraformEngine
-from provisioner.terraform.initcache import InitCache
+from db.schema.enums import Transition
+from provisioner.engines.port import BuildContext
+from provisioner.engines.terraform.engine import TerraformEngine
+from provisioner.engines.terraform.initcache import InitCache
+from provisioner.host.interrupt import Interrupt
 
 
 def main() -> None:

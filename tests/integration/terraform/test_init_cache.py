@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from db.enums import LogLevel, TimingStage
-from provisioner.engine import EngineError, InterruptReason
-from provisioner.terraform.engine import TerraformEngine
-from provisioner.terraform.initcache import InitCache
-from provisioner.terraform.lockfile import package_hash, read_lock_file
-from provisioner.terraform.treestore import Shelf
+from db.schema.enums import LogLevel, TimingStage
+from provisioner.engines.port import EngineError
+from provisioner.engines.terraform.cache.lockfile import package_hash, read_lock_file
+from provisioner.engines.terraform.cache.treestore import Shelf
+from provisioner.engines.terraform.engine import TerraformEngine
+from provisioner.engines.terraform.initcache import InitCache
+from provisioner.host.interrupt import InterruptReason
 from tests.integration.terraform.mirror import SOURCE, Mirror, make_mirror
 
 DEADLINE_S = 60

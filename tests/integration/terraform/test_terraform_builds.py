@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from db.enums import LogLevel, TimingStage, Transition
-from provisioner.engine import EngineError, Resource
-from provisioner.terraform.state import parse_state
-from provisioner.terraform.version import MINIMUM, read_version
+from db.schema.enums import LogLevel, TimingStage, Transition
+from provisioner.engines.port import EngineError, Resource
+from provisioner.engines.terraform.state import parse_state
+from provisioner.engines.terraform.version import MINIMUM, read_version
 
 WORKSPACE = """
 variable "workspace_transition" {

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from db.enums import LogLevel
-from provisioner.engine import EngineError, EngineInterruptedError, InterruptReason
-from provisioner.terraform.engine import TerraformEngine
-from provisioner.terraform.operation import MAX_LOGGED
-from provisioner.terraform.state import parse_state
+from db.schema.enums import LogLevel
+from provisioner.engines.port import EngineError, EngineInterruptedError
+from provisioner.engines.terraform.engine import TerraformEngine
+from provisioner.engines.terraform.operation import MAX_LOGGED
+from provisioner.engines.terraform.state import parse_state
+from provisioner.host.interrupt import InterruptReason
 
 SLOW = """
 resource "terraform_data" "quick" {}

@@ -11,9 +11,9 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from db.engine import Database
 from tests.unit.deploy.files import DEPLOY, read_yaml
-from worker.doorbell import PUBLISH_FAILURES
-from worker.metrics import Metrics
-from worker.queuemetrics import FleetCollector, QueueCollector
+from worker.broker.doorbell import PUBLISH_FAILURES
+from worker.metrics.queues import FleetCollector, QueueCollector
+from worker.metrics.series import Metrics
 
 SUFFIXES = {
     "counter": ("_total",),

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from cli.main import COMMANDS
 from tests.unit.deploy.files import DEPLOY, read_yaml, settings_of, time_to_stop
-from worker.cli import COMMANDS
 from worker.settings import Settings
 
 (COMPOSE,) = read_yaml(DEPLOY / "compose.yaml")

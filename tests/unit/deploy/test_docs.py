@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cli.main import COMMANDS
 from tests.unit.deploy.files import ROOT
-from worker.cli import COMMANDS
 from worker.settings import PREFIX, Settings
 
 PAGES = ("deployment", "operations", "runbooks", "sizing")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from packaging.requirements import Requirement
 
-from provisioner.terraform.binary import PINNED_VERSION, RELEASE_URL
+from provisioner.engines.terraform.binary import PINNED_VERSION, RELEASE_URL
 from tests.unit.deploy.files import DEPLOY, ROOT, settings_of
 from worker.settings import Settings
 

@@ -6,10 +6,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from db.tags import UNTAGGED_QUEUE
+from cli.main import COMMANDS
+from db.jobs.tags import UNTAGGED_QUEUE
 from tests.unit.deploy.files import DEPLOY, output_of, read_yaml, settings_of, time_to_stop, tool
 from tests.unit.deploy.series import named_series, recorded_series, served_series, unknown_labels
-from worker.cli import COMMANDS
 from worker.settings import Settings
 
 KUBERNETES = DEPLOY / "kubernetes"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import COMMANDS
 from tests.unit.deploy.files import DEPLOY, output_of, settings_of, time_to_stop, tool
-from worker.cli import COMMANDS
 from worker.settings import Settings
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.terraform.checkpoint import ERRORED_STATE_FILE, STATE_FILE, Checkpoints
+from provisioner.engines.terraform.checkpoint import Checkpoints
+from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 NEVER = timedelta(days=1)
 

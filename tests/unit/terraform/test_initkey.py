@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.terraform.initkey import init_key
+from provisioner.engines.terraform.cache.initkey import init_key
 
 Fixed = dict[str, object]
 

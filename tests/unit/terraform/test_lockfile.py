@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provisioner.terraform.lockfile import LockedProvider, package_hash, read_lock_file
+from provisioner.engines.terraform.cache.lockfile import (
+    LockedProvider,
+    package_hash,
+    read_lock_file,
+)
 
 LOCK = """\
 # This file is maintained automatically by "terraform init".

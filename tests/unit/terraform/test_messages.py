@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from db.enums import LogLevel
-from provisioner.terraform.messages import (
+from db.schema.enums import LogLevel
+from provisioner.engines.terraform.messages import (
     MAX_EXPLANATION,
     Diagnostic,
     Message,

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from provisioner.engine import EngineError
-from provisioner.terraform.price import MAX_DAILY_COST, price_plan
+from provisioner.engines.port import EngineError
+from provisioner.engines.terraform.price import MAX_DAILY_COST, price_plan
 
 
 def data(cost: str, name: str = "dev", **resource: object) -> dict[str, object]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from provisioner.terraform.redaction import Redaction
+from provisioner.engines.terraform.redaction import Redaction
 
 SECRET = 'p&ss "wörd"\\1'
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from provisioner.engine import Resource, ResourceMetadata
-from provisioner.terraform.state import StateFile, parse_state, providers_of, resources_of
+from provisioner.engines.port import Resource, ResourceMetadata
+from provisioner.engines.terraform.state import StateFile, parse_state, providers_of, resources_of
 
 
 def state(*resources: dict[str, object], **fields: object) -> bytes:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db.enums import LogLevel, TimingStage
-from provisioner.engine import Timing
-from provisioner.terraform.messages import Message
-from provisioner.terraform.timings import TimingLog
+from db.schema.enums import LogLevel, TimingStage
+from provisioner.engines.port import Timing
+from provisioner.engines.terraform.messages import Message
+from provisioner.engines.terraform.timings import TimingLog
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 

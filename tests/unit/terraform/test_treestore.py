@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.engine import Interrupt, InterruptReason
-from provisioner.terraform.trees import MAX_COPIED, copy_tree, describe_tree
-from provisioner.terraform.treestore import Shelf, TreeStore
+from provisioner.engines.terraform.cache.trees import MAX_COPIED, copy_tree, describe_tree
+from provisioner.engines.terraform.cache.treestore import Shelf, TreeStore
+from provisioner.host.interrupt import Interrupt, InterruptReason
 
 LARGE = b"x" * (MAX_COPIED + 1)
 SHELF = Shelf.INITIALISED

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.engine import EngineError
-from provisioner.terraform.version import Version, check_version, parse_version, read_version
+from provisioner.engines.port import EngineError
+from provisioner.engines.terraform.version import (
+    Version,
+    check_version,
+    parse_version,
+    read_version,
+)
 
 TERRAFORM = '{"terraform_version": "1.11.4", "platform": "linux_amd64", "terraform_outdated": true}'
 TOFU = '{"terraform_version": "1.9.0-beta1", "platform": "linux_amd64", "provider_selections": {}}'

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.engine import EngineError, Template, TemplateVariable
-from provisioner.terraform.workdir import VARIABLES_FILE, prepare, write_variables
+from provisioner.engines.port import EngineError, Template, TemplateVariable
+from provisioner.engines.terraform.files import VARIABLES_FILE, prepare, write_variables
 
 
 def variables(directory: Path, type_: str, value: str) -> object:

@@ -1,0 +1,122 @@
+"""What a command does with a build that it has enqueued: wait for it, and tell how it ended."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import NoReturn
+
+import click
+
+from cli.printing import JSON, plain, print_json, screen
+from cli.waiting import View, follow_job, no_worker
+from db.catalog.workspaces import EnqueuedBuild
+from db.engine import Database
+from db.reads.progress import BuildProgress, build_progress
+from db.schema.enums import JobStatus, Transition, job_is_insufficient_quota_error_code
+
+FAILED = 1
+REFUSED_BY_QUOTA = 3
+INTERRUPTED = 130  #: as a shell has it for Ctrl+C
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What was asked for, in the words of the command line."""
+
+    workspace: str
+    owner: str
+    transition: Transition
+    detach: bool
+    output: str
+
+
+def finish(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
+    """Wait for the build unless detached, report it, and end with its exit status."""
+    if request.detach:
+        _leave(database, request, build)
+    try:
+        ended = follow_job(database, build.job_id, _view(request))
+    except KeyboardInterrupt:
+        _say(
+            f"The build goes on. `provisionerd jobs logs {build.job_id} -f` follows it,"
+            f" `provisionerd jobs cancel {build.job_id}` ends it."
+        )
+        sys.exit(INTERRUPTED)
+    _report(request, build, ended)
+    sys.exit(exit_status(ended))
+
+
+def exit_status(ended: BuildProgress) -> int:
+    """Return what tells a script how the build ended."""
+    if ended.status is JobStatus.SUCCEEDED:
+        return 0
+    if job_is_insufficient_quota_error_code(ended.error_code):
+        return REFUSED_BY_QUOTA
+    return FAILED
+
+
+def _leave(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
+    with database.begin() as session:
+        now = build_progress(session, build.job_id)
+    if now.workers == 0:
+        _warn(no_worker(now.queue))
+    if request.output == JSON:
+        print_json(_document(request, build, now))
+    else:
+        click.echo(f"Job {build.job_id} was enqueued.")
+    sys.exit(0)
+
+
+def _view(request: BuildRequest) -> View:
+    # With JSON, standard output is for the document alone.
+    return View(console=screen(err=request.output == JSON), warn=_warn)
+
+
+def _report(request: BuildRequest, build: EnqueuedBuild, ended: BuildProgress) -> None:
+    if request.output == JSON:
+        print_json(_document(request, build, ended))
+    if ended.status is not JobStatus.SUCCEEDED:
+        _say(_sentence(request, ended))
+    elif request.output != JSON:
+        click.echo(
+            f"Workspace {request.workspace}: {request.transition} {ended.status},"
+            f" {ended.daily_cost} credits per day."
+        )
+
+
+def _sentence(request: BuildRequest, ended: BuildProgress) -> str:
+    if ended.status is JobStatus.CANCELED:
+        return f"Error: the {request.transition} of {request.workspace} was canceled"
+    reason = plain(ended.error or "no reason was given")
+    if not job_is_insufficient_quota_error_code(ended.error_code):
+        return f"Error: the {request.transition} of {request.workspace} failed: {reason}"
+    return (
+        f"Error: the quota of {request.owner} refused the {request.transition} of"
+        f" {request.workspace} (budget {ended.quota_budget},"
+        f" consumed {ended.quota_credits_consumed} credits per day): {reason};"
+        f" `provisionerd quota show {request.owner}` shows who consumes"
+    )
+
+
+def _document(request: BuildRequest, build: EnqueuedBuild, now: BuildProgress) -> dict[str, object]:
+    return {
+        "workspace": request.workspace,
+        "transition": request.transition,
+        "status": now.status,
+        "error": now.error,
+        "error_code": now.error_code,
+        "daily_cost": now.daily_cost,
+        "credits_consumed": now.quota_credits_consumed,
+        "budget": now.quota_budget,
+        "build_id": build.build_id,
+        "job_id": build.job_id,
+    }
+
+
+def _warn(text: str) -> None:
+    _say(f"Warning: {text}.")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

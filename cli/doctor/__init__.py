@@ -1,0 +1,1 @@
+"""`provisionerd doctor`: checks of the host and of the deployment; it repairs nothing."""

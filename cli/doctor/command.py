@@ -1,0 +1,98 @@
+"""``provisionerd doctor``: is everything there that builds need?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import click
+from pydantic import SecretStr
+
+from cli.doctor.finding import Finding, Verdict
+from cli.doctor.host import check_data_dir, check_database, check_redis, check_terraform
+from cli.options import output_option
+from cli.printing import JSON, Columns, print_json, print_rows
+from worker.embedded import Embedded, EmbeddedError, start_embedded
+from worker.settings import Settings, SettingsError, load_settings
+
+COLUMNS: Columns[Finding] = {
+    "CHECK": lambda row: row.check,
+    "VERDICT": lambda row: row.verdict,
+    "FOUND": lambda row: row.found,
+    "FIX": lambda row: row.fix,
+}
+
+
+@click.command()
+@output_option
+def doctor(output: str) -> None:
+    r"""Check settings, services and workers, and say how to fix them.
+
+    \b
+    Nothing is changed. The exit status is 1 when there is a problem; warnings
+    do not count.
+
+    \b
+    Example:
+        provisionerd doctor
+        provisionerd doctor --output json
+    """
+    findings = list(_examine())
+    if output == JSON:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_rows(findings, COLUMNS, output=output, kind="findings")
+    if any(finding.verdict is Verdict.PROBLEM for finding in findings):
+        sys.exit(1)
+
+
+def _examine() -> Iterator[Finding]:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield Finding(
+            check="settings",
+            verdict=Verdict.PROBLEM,
+            found=str(error),
+            fix="Correct the environment variables PROVISIONERD_*.",
+        )
+        return
+    yield Finding(check="settings", verdict=Verdict.OK, found="known and consistent")
+    yield from check_data_dir(settings)
+    yield from check_terraform(settings)
+    try:
+        with _embedded(settings) as servers:
+            yield from check_database(
+                _url(settings.database_url, servers.database_url),
+                is_embedded=settings.database_url is None,
+                prepared_statements=settings.prepared_statements,
+            )
+            yield from check_redis(
+                _url(settings.redis_url, servers.redis_url),
+                is_embedded=settings.redis_url is None,
+            )
+    except EmbeddedError as error:
+        yield Finding(
+            check="embedded services",
+            verdict=Verdict.PROBLEM,
+            found=str(error),
+            fix="Set PROVISIONERD_DATABASE_URL and PROVISIONERD_REDIS_URL to servers of your own.",
+        )
+
+
+@contextmanager
+def _embedded(settings: Settings) -> Iterator[Embedded]:
+    wants_postgres, wants_redis = settings.database_url is None, settings.redis_url is None
+    if not (wants_postgres or wants_redis):
+        yield Embedded(database_url=None, redis_url=None)
+        return
+    with start_embedded(settings.data_dir, postgres=wants_postgres, redis=wants_redis) as servers:
+        yield servers
+
+
+def _url(configured: SecretStr | None, embedded: str | None) -> str:
+    url = configured.get_secret_value() if configured else embedded
+    assert url is not None
+    return url

@@ -1,0 +1,183 @@
+"""The checks of ``provisionerd doctor``: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.doctor.deployment import check_deployment
+from cli.doctor.finding import Finding, fine, problem, warning
+from db.engine import MINIMUM_SERVER_VERSION, Database, DatabaseError, open_database
+from db.reads.server import server_facts
+from db.schema.enums import ProvisionerType
+from db.schema.revision import check_migrated, head_revision
+from provisioner.engines.port import EngineError
+from provisioner.engines.terraform.binary import TerraformNotFoundError
+from provisioner.engines.terraform.version import check_version, read_version
+from worker.broker.errors import BROKER_AWAY
+from worker.broker.server import read_server
+from worker.process.explanation import explain
+from worker.process.services import locate_terraform, probe_directory
+from worker.settings import Settings
+
+ENOUGH_DISK_BYTES = 1024**3
+TOLERATED_SKEW_S = 5.0
+
+
+def check_data_dir(settings: Settings) -> Iterator[Finding]:
+    """Check that the data directory can be written and has room."""
+    name, folder = "data directory", settings.data_dir
+    try:
+        probe_directory(folder, data=b"provisionerd")
+    except OSError as error:
+        yield problem(
+            name,
+            f"{folder} cannot be written ({error.strerror})",
+            "Set PROVISIONERD_DATA_DIR to a folder of your own.",
+        )
+        return
+    yield fine(name, f"{folder} can be written")
+    free = shutil.disk_usage(folder).free
+    found = f"{free // 1024**2} MiB are free at {folder}"
+    if free < ENOUGH_DISK_BYTES:
+        fix = "Make room, or move PROVISIONERD_DATA_DIR: builds need space for providers and state."
+        yield warning("disk", found, fix)
+    else:
+        yield fine("disk", found)
+
+
+def check_database(url: str, *, is_embedded: bool, prepared_statements: bool) -> Iterator[Finding]:
+    """Check PostgreSQL: reachable, new enough, migrated, its clock; then workers and queues.
+
+    Args:
+        is_embedded: whether the database is migrated by itself, when it is used.
+        prepared_statements: as the workers' connections have it.
+    """
+    database: Database | None = None
+    try:
+        database = open_database(url, pool_size=1, prepared_statements=prepared_statements)
+        version, skew_s = _read_server(database)
+        yield _version_finding(version)
+        yield _clock_finding(skew_s)
+        yield from _check_schema(database, is_embedded=is_embedded)
+    except (DatabaseError, SQLAlchemyError) as error:
+        yield problem(
+            "PostgreSQL", _said(error), "Correct PROVISIONERD_DATABASE_URL, or start PostgreSQL."
+        )
+    finally:
+        if database:
+            database.dispose()
+
+
+def check_redis(url: str, *, is_embedded: bool) -> Iterator[Finding]:
+    """Check Redis: reachable, and that it does not throw messages away.
+
+    Args:
+        is_embedded: whether it lives and dies with the workers, so that it need not persist.
+    """
+    try:
+        facts = read_server(url)
+    except (*BROKER_AWAY, ValueError) as error:
+        yield problem("Redis", _said(error), "Correct PROVISIONERD_REDIS_URL, or start Redis.")
+        return
+    yield fine("Redis", f"version {facts.get('redis_version', 'unknown')} answers")
+    policy = facts.get("maxmemory_policy", "unknown")
+    if policy == "noeviction":
+        yield fine("Redis eviction", "noeviction")
+    else:
+        yield problem(
+            "Redis eviction",
+            f"the policy is {policy}: Redis may throw doorbells away",
+            "Set `maxmemory-policy noeviction` in the configuration of Redis.",
+        )
+    if is_embedded or facts.get("aof_enabled"):
+        yield fine("Redis persistence", "not needed here" if is_embedded else "appendonly is on")
+    else:
+        yield warning(
+            "Redis persistence",
+            "appendonly is off: a restart of Redis loses the doorbells, and builds start some"
+            " seconds later than they could",
+            "Set `appendonly yes` in the configuration of Redis.",
+        )
+
+
+def check_terraform(settings: Settings) -> Iterator[Finding]:
+    """Check that Terraform is there, without fetching it, and that its version fits."""
+    if ProvisionerType.TERRAFORM not in settings.engines:
+        yield fine("Terraform", "not offered (PROVISIONERD_ENGINES)")
+        return
+    if not _has_terraform(settings):
+        yield warning(
+            "Terraform",
+            f"not on the PATH; a worker fetches {settings.terraform_version} when it starts",
+            "Install Terraform, or set PROVISIONERD_TERRAFORM_BINARY, if that host has no network.",
+        )
+        return
+    try:
+        binary = locate_terraform(settings)
+        version = read_version(binary)
+        check_version(version)
+    except (TerraformNotFoundError, EngineError) as error:
+        fix = "Install Terraform 1.1 or newer, or set PROVISIONERD_TERRAFORM_BINARY to its file."
+        yield problem("Terraform", str(error), fix)
+        return
+    yield fine("Terraform", f"version {version} at {binary}")
+
+
+def _read_server(database: Database) -> tuple[int, float]:
+    """Return the server's version and how far its clock is ahead of ours, in seconds."""
+    with database.begin() as session:
+        # The first statement connects, which takes its time.
+        server_facts(session)
+        before = time.time()
+        facts = server_facts(session)
+        ours = datetime.fromtimestamp((before + time.time()) / 2, tz=UTC)
+    return facts.major_version, (facts.clock - ours).total_seconds()
+
+
+def _version_finding(version: int) -> Finding:
+    wanted = MINIMUM_SERVER_VERSION[0]
+    if version < wanted:
+        fix = f"Upgrade PostgreSQL to {wanted} or newer."
+        return problem("PostgreSQL", f"version {version} is too old", fix)
+    return fine("PostgreSQL", f"version {version} answers")
+
+
+def _clock_finding(skew_s: float) -> Finding:
+    found = f"this host and the database differ by {abs(skew_s):.1f} s"
+    if abs(skew_s) > TOLERATED_SKEW_S:
+        fix = "Synchronise both clocks (NTP): times in logs mislead, and clouds refuse requests."
+        return warning("clock", found, fix)
+    return fine("clock", found)
+
+
+def _check_schema(database: Database, *, is_embedded: bool) -> Iterator[Finding]:
+    try:
+        check_migrated(database.engine)
+    except DatabaseError as error:
+        if is_embedded:
+            yield fine("migrations", "the embedded database is migrated when it is used")
+            return
+        yield problem("migrations", str(error), "Run `provisionerd migrate`.")
+        return
+    yield fine("migrations", f"the schema is at {head_revision()} or newer")
+    yield from check_deployment(database)
+
+
+def _has_terraform(settings: Settings) -> bool:
+    kept = settings.data_dir / "terraform" / settings.terraform_version / "terraform"
+    return bool(
+        settings.terraform_binary
+        or shutil.which("terraform")
+        or shutil.which("tofu")
+        or os.access(kept, os.X_OK)
+    )
+
+
+def _said(error: Exception) -> str:
+    return explain(error) or str(error).splitlines()[0]

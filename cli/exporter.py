@@ -1,0 +1,45 @@
+"""``provisionerd exporter``: the metrics of the deployment as a whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+from prometheus_client import CollectorRegistry
+
+from worker.metrics.exposition import serve_metrics
+from worker.metrics.queues import FleetCollector, QueueCollector
+from worker.process.services import open_services
+from worker.settings import load_settings
+
+
+@click.command()
+@click.option(
+    "--address",
+    help="HOST:PORT to serve at (PROVISIONERD_METRICS_ADDRESS).",
+)
+def exporter(address: str | None) -> None:
+    r"""Serve what SQL knows of queues, workers and unfinished jobs.
+
+    Once per deployment; each worker serves its own counts. The cost of a scrape
+    does not grow with the jobs that were ever run.
+
+    \b
+    Example:
+        provisionerd exporter --address 0.0.0.0:2113
+    """
+    settings = load_settings()
+    with open_services(settings) as services:
+        registry = CollectorRegistry()
+        registry.register(QueueCollector(services.database))
+        registry.register(FleetCollector(services.database, lease_s=settings.lease_seconds))
+        server = serve_metrics(
+            address or settings.metrics_address, registry=registry, readiness=lambda: None
+        )
+        click.echo(f"Serving /metrics on port {server.port}.", err=True)
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        stopping.wait()
+        server.stop()

@@ -1,0 +1,129 @@
+"""``provisionerd group``: what users may spend."""
+
+from __future__ import annotations
+
+import click
+
+from cli.opening import find_organization, transaction
+from cli.options import limit_option, organization_option, output_option
+from cli.printing import Columns, print_rows
+from db.catalog.membership import GroupListing, list_groups
+from db.catalog.people import (
+    add_group_member,
+    create_group,
+    get_group,
+    get_user,
+    remove_group_member,
+    set_quota_allowance,
+)
+
+COLUMNS: Columns[GroupListing] = {
+    "NAME": lambda row: row.name,
+    "ORGANIZATION": lambda row: row.organization_name,
+    "ALLOWANCE": lambda row: row.quota_allowance,
+    "MEMBERS": lambda row: ",".join(row.members),
+}
+
+
+@click.group()
+def group() -> None:
+    """Manage groups and what they allow their members.
+
+    A user's budget is the sum of the allowances of all their groups, in credits
+    per day. Every member of an organization is in its group Everyone.
+    """
+
+
+@group.command()
+@click.argument("name")
+@click.option(
+    "--allowance", type=int, default=0, show_default=True, help="Credits per day of each member."
+)
+@organization_option
+def create(name: str, allowance: int, organization: str | None) -> None:
+    r"""Create a group.
+
+    \b
+    Example:
+        provisionerd group create developers --allowance 40
+    """
+    with transaction() as session:
+        create_group(
+            session,
+            name=name,
+            organization=find_organization(session, organization),
+            quota_allowance=allowance,
+        )
+    click.echo(f"Group {name} allows each member {allowance} credits per day.")
+
+
+@group.command()
+@click.argument("group")
+@click.argument("user")
+@organization_option
+def add(group: str, user: str, organization: str | None) -> None:
+    r"""Make USER a member of GROUP.
+
+    \b
+    Example:
+        provisionerd group add developers alice
+    """
+    with transaction() as session:
+        found = get_group(
+            session, name=group, organization=find_organization(session, organization)
+        )
+        add_group_member(session, group=found, user=get_user(session, user))
+    click.echo(f"User {user} is a member of group {found.name}.")
+
+
+@group.command()
+@click.argument("group")
+@click.argument("user")
+@organization_option
+def remove(group: str, user: str, organization: str | None) -> None:
+    r"""End USER's membership of GROUP.
+
+    \b
+    Example:
+        provisionerd group remove developers alice
+    """
+    with transaction() as session:
+        found = get_group(
+            session, name=group, organization=find_organization(session, organization)
+        )
+        remove_group_member(session, group=found, user=get_user(session, user))
+    click.echo(f"User {user} is no member of group {found.name}.")
+
+
+@group.command("set-allowance")
+@click.argument("group")
+@click.argument("credits_per_day", metavar="CREDITS", type=int)
+@organization_option
+def set_allowance(group: str, credits_per_day: int, organization: str | None) -> None:
+    r"""Change what GROUP gives each member, in credits per day.
+
+    \b
+    Example:
+        provisionerd group set-allowance Everyone 20
+    """
+    with transaction() as session:
+        found = get_group(
+            session, name=group, organization=find_organization(session, organization)
+        )
+        set_quota_allowance(session, found, credits_per_day)
+    click.echo(f"Group {found.name} allows each member {credits_per_day} credits per day.")
+
+
+@group.command("list")
+@limit_option
+@output_option
+def list_(limit: int, output: str) -> None:
+    r"""List the groups and their members.
+
+    \b
+    Example:
+        provisionerd group list
+    """
+    with transaction() as session:
+        rows = list_groups(session, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="groups")

@@ -1,0 +1,262 @@
+"""``provisionerd jobs``: the jobs of workspace builds."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import TypedDict, Unpack
+
+import click
+from rich.table import Table
+from sqlalchemy.orm import Session
+
+from cli.building import INTERRUPTED
+from cli.live import watch as watch_on
+from cli.opening import opened, transaction
+from cli.options import output_option
+from cli.printing import (
+    JSON,
+    Columns,
+    print_bars,
+    print_facts,
+    print_json,
+    print_rows,
+    rows_table,
+    screen,
+    tags_text,
+)
+from cli.waiting import View, follow_job
+from db.catalog.people import get_user
+from db.engine import Database
+from db.jobs.transitions import cancel_job
+from db.reads.durations import job_durations
+from db.reads.listing import UNTAGGED, JobListing, get_job, list_jobs
+from db.reads.progress import LOG_PAGE, LogLine, QueuePlace, find_job, job_logs, queue_place
+from db.schema.enums import JobErrorCode, JobStatus
+
+COLUMNS: Columns[JobListing] = {
+    "JOB": lambda row: row.id,
+    "STATUS": lambda row: row.status,
+    "TRANSITION": lambda row: row.transition,
+    "WORKSPACE": lambda row: f"{row.workspace_owner_name}/{row.workspace_name}",
+    "STAGE": lambda row: row.stage if row.status.is_active else None,
+    "CODE": lambda row: row.error_code,
+    "QUEUE": lambda row: row.queue,
+    "WORKER": lambda row: row.worker_name,
+    "CREATED": lambda row: row.created_at,
+}
+
+
+class Filters(TypedDict):
+    """What ``jobs list`` is asked for, by the names of its options."""
+
+    statuses: tuple[str, ...]
+    owner: str | None
+    workspace: str | None
+    queue: str | None
+    error_code: str | None
+    before: str | None
+    limit: int
+
+
+@click.group()
+def jobs() -> None:
+    """List, show, follow and cancel the jobs of builds.
+
+    JOB is a job's id, or its beginning as far as it is unique.
+    """
+
+
+@jobs.command("list")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([status.value for status in JobStatus]),
+    help="Only jobs with this status. Repeatable.",
+)
+@click.option("--owner", metavar="USER", help="Only builds of this user's workspaces.")
+@click.option("--workspace", metavar="NAME", help="Only builds of workspaces of this name.")
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option(
+    "--error-code",
+    type=click.Choice([*(code.value for code in JobErrorCode), UNTAGGED]),
+    help="Only jobs that failed with this code; none: without a code.",
+)
+@click.option("--before", metavar="JOB", help="Only jobs older than this one: the next page.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="At most so many.",
+)
+@click.option("--watch", is_flag=True, help="Draw the list anew every second, until Ctrl+C.")
+@output_option
+def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
+    r"""List jobs, the newest first.
+
+    \b
+    Example:
+        provisionerd jobs list --status pending --status running --watch
+        provisionerd jobs list --owner alice --output json
+        provisionerd jobs list --error-code INSUFFICIENT_QUOTA
+    """
+    if watch and output == JSON:
+        raise click.UsageError("--watch goes with the table output only")
+    with opened() as services:
+        if watch:
+            draw = partial(_draw, services.database, filters)
+            watch_on(draw, screen())
+            return
+        with services.database.begin() as session:
+            rows = _find(session, filters)
+    print_rows(rows, COLUMNS, output=output, kind="jobs")
+
+
+@jobs.command()
+@click.argument("job")
+@output_option
+def show(job: str, output: str) -> None:
+    r"""Show everything that is known of JOB.
+
+    \b
+    Example:
+        provisionerd jobs show 3f2a
+    """
+    with transaction() as session:
+        found = get_job(session, find_job(session, job))
+        place = queue_place(session, found.id)
+        durations = job_durations(session, found.id)
+    if output == JSON:
+        print_json(
+            {
+                **asdict(found),
+                "queue_position": place.position if place else 0,
+                "queue_size": place.size if place else 0,
+                "durations": [asdict(duration) for duration in durations],
+            }
+        )
+        return
+    _print(found, place)
+    click.echo()
+    print_bars([(duration.stage, duration.seconds) for duration in durations], unit="s")
+
+
+@jobs.command()
+@click.argument("job")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job is finished.")
+@output_option
+def logs(job: str, follow: bool, output: str) -> None:
+    r"""Print the log of JOB; with --follow, as it grows.
+
+    \b
+    Example:
+        provisionerd jobs logs 3f2a --follow
+    """
+    if follow and output == JSON:
+        raise click.UsageError("--follow goes with the table output only")
+    with opened() as services:
+        with services.database.begin() as session:
+            job_id = find_job(session, job)
+        if follow:
+            _follow(services.database, job_id)
+            return
+        lines = list(_stored_lines(services.database, job_id))
+    if output == JSON:
+        print_json([asdict(line) for line in lines])
+        return
+    view = View(console=screen())
+    for line in lines:
+        view.print_line(line)
+
+
+@jobs.command()
+@click.argument("job")
+@output_option
+def cancel(job: str, output: str) -> None:
+    r"""Request the end of JOB.
+
+    A pending job is canceled at once. A running one is interrupted by its
+    worker, which stores what was built so far; `jobs logs JOB -f` shows the end.
+
+    \b
+    Example:
+        provisionerd jobs cancel 3f2a
+    """
+    with transaction() as session:
+        job_id = find_job(session, job)
+        status = cancel_job(session, job_id=job_id)
+    if output == JSON:
+        print_json({"id": job_id, "status": status})
+    else:
+        click.echo(f"Job {job_id} is {status}.")
+
+
+def _find(session: Session, filters: Filters) -> list[JobListing]:
+    owner, before = filters["owner"], filters["before"]
+    return list_jobs(
+        session,
+        statuses=[JobStatus(status) for status in filters["statuses"]],
+        owner_id=get_user(session, owner).id if owner else None,
+        workspace_name=filters["workspace"],
+        queue=filters["queue"],
+        error_code=filters["error_code"],
+        before=find_job(session, before) if before else None,
+        limit=filters["limit"],
+    )
+
+
+def _draw(database: Database, filters: Filters) -> Table:
+    with database.begin() as session:
+        return rows_table(_find(session, filters), COLUMNS)
+
+
+def _follow(database: Database, job_id: uuid.UUID) -> None:
+    view = View(console=screen(), warn=lambda text: click.echo(f"Warning: {text}.", err=True))
+    try:
+        follow_job(database, job_id, view)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _stored_lines(database: Database, job_id: uuid.UUID) -> Iterator[LogLine]:
+    after: int | None = 0
+    while after is not None:
+        with database.begin() as session:
+            page = job_logs(session, job_id=job_id, after=after)
+        yield from page
+        after = page[-1].id if len(page) == LOG_PAGE else None
+
+
+def _print(job: JobListing, place: QueuePlace | None) -> None:
+    print_facts(
+        {
+            "Job": job.id,
+            "Status": job.status,
+            "Error": job.error,
+            "Error code": job.error_code,
+            "Failure reason": job.failure_reason,
+            "Workspace": f"{job.workspace_owner_name}/{job.workspace_name}",
+            "Build": f"{job.transition}, number {job.build_number} ({job.workspace_build_id})",
+            "Template": f"{job.template_name} {job.template_version_name}",
+            "Initiator": job.initiator_name,
+            "Queue": job.queue,
+            "Place in queue": f"{place.position} of {place.size}" if place else None,
+            "Tags": tags_text(job.tags),
+            "Worker": job.worker_name,
+            "Attempt": job.attempt,
+            "Stage": job.stage,
+            "Daily cost": job.daily_cost,
+            "Quota budget": job.quota_budget,
+            "Quota consumed": job.quota_credits_consumed,
+            "Created": job.created_at,
+            "Started": job.started_at,
+            "Cancel requested": job.canceled_at,
+            "Completed": job.completed_at,
+            "Log": "the middle was left out for size" if job.logs_overflowed else None,
+        }
+    )

@@ -1,0 +1,225 @@
+"""``provisionerd``: the command line.
+
+A command's module is imported when the command is asked for, by its name in ``COMMANDS``.
+SQLAlchemy, Celery and the HCL parser take more than a second to import, and neither ``--help``
+nor a completed word should wait for what it does not use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+ENTRY_POINTS = "provisionerd.commands"
+TRANSLATOR = "worker.process.explanation", "explain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lazy:
+    """Where a command is, and what ``--help`` says of it before it is imported."""
+
+    module: str
+    name: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Lazy] = {
+    command.name: command
+    for command in (
+        Lazy(
+            module="cli.demo",
+            name="demo",
+            summary="Play real builds: within quota, refused, untagged, canceled.",
+        ),
+        Lazy(
+            module="cli.up",
+            name="up",
+            summary="Run PostgreSQL, Redis and a worker together.",
+        ),
+        Lazy(module="cli.worker", name="worker", summary="Run builds until SIGTERM."),
+        Lazy(
+            module="cli.exporter",
+            name="exporter",
+            summary="Serve the metrics of the deployment as a whole.",
+        ),
+        Lazy(
+            module="cli.migrate",
+            name="migrate",
+            summary="Bring the database's schema up to date.",
+        ),
+        Lazy(
+            module="cli.doctor.command",
+            name="doctor",
+            summary="Check settings, services and workers, and say how to fix them.",
+        ),
+        Lazy(
+            module="cli.completion",
+            name="completion",
+            summary="Print the script that lets a shell complete commands.",
+        ),
+        Lazy(
+            module="cli.prune",
+            name="prune",
+            summary="Delete old logs, states and jobs.",
+        ),
+        Lazy(
+            module="cli.template",
+            name="template",
+            summary="Push and list templates.",
+        ),
+        Lazy(
+            module="cli.workspace",
+            name="workspace",
+            summary="Create, start, stop, delete and list workspaces.",
+        ),
+        Lazy(
+            module="cli.jobs",
+            name="jobs",
+            summary="List, show, follow and cancel the jobs of builds.",
+        ),
+        Lazy(
+            module="cli.queue",
+            name="queue",
+            summary="Show what waits, and explain why a job waits.",
+        ),
+        Lazy(
+            module="cli.workers",
+            name="workers",
+            summary="Show the workers and what they do.",
+        ),
+        Lazy(
+            module="cli.quota",
+            name="quota",
+            summary="Show who may spend how much, and on what.",
+        ),
+        Lazy(module="cli.tools", name="tools", summary="List and call the tools that agents use."),
+        Lazy(module="cli.user", name="user", summary="Manage users."),
+        Lazy(
+            module="cli.group",
+            name="group",
+            summary="Manage groups and what they allow their members.",
+        ),
+        Lazy(
+            module="cli.organization",
+            name="organization",
+            summary="Create and list organizations.",
+        ),
+    )
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on demand; those of other packages come after ours."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands, ours in their order."""
+        return [*COMMANDS, *(name for name in sorted(_extensions()) if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return the command of that name, or None."""
+        if cmd_name in COMMANDS:
+            command: click.Command = _imported(COMMANDS[cmd_name].module, cmd_name)
+            return _with_paragraphs(command)
+        extension = _extensions().get(cmd_name)
+        return _loaded(extension) if extension else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names and options without importing any command."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=_summary(name)) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        names = self.list_commands(ctx)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(name)) for name in names])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. What a user can do something about becomes one sentence."""
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
+        except Exception as error:
+            sentence = _imported(*TRANSLATOR)(error)
+            if sentence is None:
+                raise
+            raise click.ClickException(sentence) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="provisionerd")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Embedded servers, fetched Terraform, work directories (PROVISIONERD_DATA_DIR).",
+)
+def cli(data_dir: Path | None) -> None:
+    r"""Run workspace builds with Terraform, within quotas.
+
+    Settings are environment variables PROVISIONERD_*; without any, PostgreSQL
+    and Redis are started in the data directory.
+
+    \b
+    Example:
+        provisionerd user create alice
+        provisionerd template push ./template --name dev
+        provisionerd workspace create box --template dev --owner alice
+    """
+    if data_dir is not None:
+        # The environment and not an argument: Celery's application and child processes read
+        # their settings from there as well.
+        os.environ["PROVISIONERD_DATA_DIR"] = str(data_dir.absolute())
+
+
+def main() -> None:
+    """Run the command line and end the process: 0 is success, 1 failure, 2 wrong usage."""
+    _with_paragraphs(cli)
+    cli(prog_name="provisionerd")
+
+
+def _extensions() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _imported(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
+
+
+def _with_paragraphs(command: click.Command) -> click.Command:
+    """Let click see the marks of paragraphs that it is not to wrap.
+
+    Its mark is a backspace character; in a raw docstring there stand two characters for it.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        _with_paragraphs(inner)
+    return command
+
+
+def _loaded(extension: EntryPoint) -> click.Command:
+    try:
+        command: click.Command = extension.load()
+    except (ImportError, AttributeError) as error:
+        raise click.ClickException(
+            f"the command {extension.name!r} of another package cannot be loaded: {error}"
+        ) from error
+    return _with_paragraphs(command)
+
+
+def _summary(name: str) -> str:
+    # The help of another package's command is not worth its import either.
+    return COMMANDS[name].summary if name in COMMANDS else f"See `provisionerd {name} --help`."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""``provisionerd migrate``: bring the schema up to date."""
+
+from __future__ import annotations
+
+import click
+
+from cli.opening import opened
+from cli.options import output_option
+from cli.printing import JSON, print_json
+from db.schema.migrate import migrate as upgrade
+from db.schema.revision import current_revision
+
+
+@click.command()
+@output_option
+def migrate(output: str) -> None:
+    r"""Bring the database's schema up to date.
+
+    To be run before the workers of a new version are started; several at once
+    take turns. Workers of the version before go on meanwhile.
+
+    \b
+    Example:
+        PROVISIONERD_DATABASE_URL=postgresql://app:secret@db/app provisionerd migrate
+    """
+    with opened(check=False) as services:
+        before = current_revision(services.database.engine)
+        upgrade(services.database.engine)
+        after = current_revision(services.database.engine)
+    if output == JSON:
+        print_json({"from": before, "to": after})
+    elif before == after:
+        click.echo(f"The database is up to date at {after}.")
+    else:
+        click.echo(f"The database was migrated from {before or 'empty'} to {after}.")

@@ -1,0 +1,65 @@
+"""Services and sessions for one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
+from db.catalog.people import get_organization
+from db.errors import NotFoundError
+from db.schema.tables import Organization
+from worker.broker.server import check_url
+from worker.process.services import Services, open_services
+from worker.process.telemetry import configure_logging
+from worker.settings import SettingsError, load_settings
+
+
+@contextmanager
+def opened(*, check: bool = True) -> Iterator[Services]:
+    """Open the services that the settings name, or the embedded ones, for one command.
+
+    Args:
+        check: whether the schema has to be up to date.
+
+    Raises:
+        SettingsError: a setting is not allowed.
+        EmbeddedError: an embedded server cannot be started.
+        DatabaseError: the database cannot be reached, or lacks a migration.
+    """
+    settings = load_settings()
+    # Only what a person has to see: a command tells the rest in its own words.
+    configure_logging(settings.model_copy(update={"log_level": "error"}))
+    if settings.redis_url:
+        _check_redis_url(settings.redis_url.get_secret_value())
+    with open_services(settings, check=check) as services:
+        yield services
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Open the services and run one transaction, committed at the end of the block."""
+    with opened() as services, services.database.begin() as session:
+        yield session
+
+
+def find_organization(session: Session, name: str | None) -> Organization:
+    """Return the organization of that name, or the default one.
+
+    Raises:
+        NotFoundError: there is none; says how to make one.
+    """
+    try:
+        return get_organization(session, name)
+    except NotFoundError as error:
+        made_by = f"organization create {name}" if name else "user create NAME"
+        raise NotFoundError(f"{error}; `provisionerd {made_by}` makes one") from error
+
+
+def _check_redis_url(url: str) -> None:
+    # Celery would notice only when a doorbell is rung: after the build was accepted.
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise SettingsError(f"PROVISIONERD_REDIS_URL: {error}") from error

@@ -1,0 +1,63 @@
+"""``provisionerd organization``: tenants."""
+
+from __future__ import annotations
+
+import click
+
+from cli.opening import transaction
+from cli.options import limit_option, output_option
+from cli.printing import Columns, print_rows
+from db.catalog.membership import OrganizationListing, list_organizations
+from db.catalog.people import create_organization
+
+COLUMNS: Columns[OrganizationListing] = {
+    "NAME": lambda row: row.name,
+    "DEFAULT": lambda row: "yes" if row.is_default else "",
+    "MEMBERS": lambda row: row.members,
+    "EVERYONE'S ALLOWANCE": lambda row: row.everyone_allowance,
+}
+
+
+@click.group()
+def organization() -> None:
+    """Create and list organizations.
+
+    The first `provisionerd user create` makes one called "default".
+    """
+
+
+@organization.command()
+@click.argument("name")
+@click.option(
+    "--allowance",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Credits per day that every member gets (the group Everyone).",
+)
+def create(name: str, allowance: int) -> None:
+    r"""Create an organization; the first one is the default.
+
+    \b
+    Example:
+        provisionerd organization create research --allowance 20
+    """
+    with transaction() as session:
+        is_first = not list_organizations(session, limit=1)
+        create_organization(session, name=name, everyone_allowance=allowance, is_default=is_first)
+    click.echo(f"Organization {name} was created.")
+
+
+@organization.command("list")
+@limit_option
+@output_option
+def list_(limit: int, output: str) -> None:
+    r"""List the organizations.
+
+    \b
+    Example:
+        provisionerd organization list --output json
+    """
+    with transaction() as session:
+        rows = list_organizations(session, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="organizations")

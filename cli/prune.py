@@ -1,0 +1,98 @@
+"""``provisionerd prune``: delete what need not be kept any longer."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import click
+
+from cli.opening import opened
+from cli.options import output_option
+from cli.printing import JSON, print_facts, print_json
+from db.jobs.retention import Pruned, Retention
+from db.jobs.retention import prune as prune_database
+from worker.settings import load_settings
+
+UNITS = {"d": "days", "h": "hours"}
+
+
+class Age(click.ParamType[timedelta]):
+    """A span of time: ``30d``, ``12h``."""
+
+    name = "age"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Return the span, or fail with what is expected."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([0-9]{1,6})([dh])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a number of days or hours, such as 30d or 12h", param, ctx)
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
+@click.option(
+    "--logs-older-than",
+    type=Age(),
+    metavar="AGE",
+    help="Logs of jobs that ended so long ago (PROVISIONERD_RETAIN_LOGS_DAYS).",
+)
+@click.option(
+    "--states-older-than",
+    type=Age(),
+    metavar="AGE",
+    help="States of superseded builds (PROVISIONERD_RETAIN_STATES_DAYS).",
+)
+@click.option(
+    "--jobs-older-than",
+    type=Age(),
+    metavar="AGE",
+    help="Finished jobs with their builds (PROVISIONERD_RETAIN_JOBS_DAYS).",
+)
+@output_option
+def prune(
+    dry_run: bool,
+    logs_older_than: timedelta | None,
+    states_older_than: timedelta | None,
+    jobs_older_than: timedelta | None,
+    output: str,
+) -> None:
+    r"""Delete old logs, states and jobs, as the workers do every few hours.
+
+    Kept at any age: what is unfinished, the latest build of each workspace with
+    its state, and templates. An AGE is a number of days or hours: 30d, 12h.
+
+    \b
+    Example:
+        provisionerd prune --dry-run
+        provisionerd prune --logs-older-than 7d --jobs-older-than 60d
+    """
+    kept = load_settings().retention
+    # A shorter age for jobs takes what belongs to them along; a longer one for logs is refused.
+    jobs = jobs_older_than if jobs_older_than is not None else kept.jobs
+    retention = Retention(
+        logs=min(kept.logs, jobs) if logs_older_than is None else logs_older_than,
+        states=min(kept.states, jobs) if states_older_than is None else states_older_than,
+        jobs=jobs,
+    )
+    with opened() as services:
+        pruned = prune_database(services.database, retention, is_dry_run=dry_run)
+    _report(pruned, is_dry_run=dry_run, output=output)
+
+
+def _report(pruned: Pruned, *, is_dry_run: bool, output: str) -> None:
+    if not pruned.is_complete:
+        raise click.ClickException(
+            "another process prunes at the moment; run the command again when it is done"
+        )
+    counts = {"log_lines": pruned.log_lines, "states": pruned.states, "jobs": pruned.jobs}
+    if output == JSON:
+        print_json({"dry_run": is_dry_run, **counts})
+        return
+    click.echo("Would be deleted:" if is_dry_run else "Deleted:")
+    print_facts({name.replace("_", " "): count for name, count in counts.items()})

@@ -1,0 +1,199 @@
+"""``provisionerd template``: what workspaces are built from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.opening import find_organization, transaction
+from cli.options import limit_option, organization_option, output_option, to_mapping
+from cli.printing import JSON, Columns, print_json, print_rows
+from db.catalog.membership import first_member
+from db.catalog.people import get_user
+from db.catalog.templates import VariableValue, push_template
+from db.errors import InvalidError, NotFoundError
+from db.reads.listing import TemplateListing, list_templates
+from db.schema.enums import ProvisionerType
+from db.schema.tables import Organization, User
+from provisioner.engines.port import Template
+from provisioner.host.archive import pack_template
+from provisioner.template.source import read_source
+
+COLUMNS: Columns[TemplateListing] = {
+    "NAME": lambda row: row.name,
+    "ORGANIZATION": lambda row: row.organization_name,
+    "VERSION": lambda row: row.active_version_name,
+    "ENGINE": lambda row: row.provisioner,
+    "WORKSPACES": lambda row: row.workspaces,
+    "PUSHED": lambda row: row.updated_at,
+}
+
+
+@click.group()
+def template() -> None:
+    """Push and list templates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """A template that has been packed and read, to be stored."""
+
+    name: str
+    archive: bytes
+    variables: tuple[VariableValue, ...]
+    provisioner: ProvisionerType
+    tags: Mapping[str, str]
+    message: str
+
+
+@template.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="The template; made when there is none.")
+@click.option(
+    "--variable",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=to_mapping,
+    help="Value of a variable that the template declares. Repeatable.",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=to_mapping,
+    help="Only workers with this tag run its builds. Repeatable.",
+)
+@click.option("--message", default="", help="What is new in this version.")
+@click.option(
+    "--provisioner",
+    type=click.Choice([kind.value for kind in ProvisionerType]),
+    default=ProvisionerType.TERRAFORM.value,
+    show_default=True,
+    help="The engine; echo plays a script and is for tests.",
+)
+@click.option("--author", metavar="USER", help="The organization's first member when not given.")
+@organization_option
+@output_option
+def push(
+    *,
+    directory: Path,
+    name: str,
+    values: dict[str, str],
+    tags: dict[str, str],
+    message: str,
+    provisioner: str,
+    author: str | None,
+    organization: str | None,
+    output: str,
+) -> None:
+    r"""Store the folder DIRECTORY as the new active version of a template.
+
+    Its files are read, not run. Dot files, state files, terraform.tfvars and
+    *.auto.tfvars are left out. New workspaces use the new version, existing ones
+    keep theirs until `provisionerd workspace start NAME --update`.
+
+    \b
+    Example:
+        provisionerd template push ./template --name dev --variable region=eu
+    """
+    engine = ProvisionerType(provisioner)
+    # What a worker will unpack may be less than the folder holds: read from here on.
+    archive = pack_template(directory)
+    made = Push(
+        name=name,
+        archive=archive,
+        variables=tuple(_variables(read_source(archive, engine), values)),
+        provisioner=engine,
+        tags=tags,
+        message=message,
+    )
+    with transaction() as session:
+        version = _store(session, made, organization=organization, author=author)
+    _warn(made)
+    if output == JSON:
+        print_json({"template": name, "version": version, "tags": tags})
+    else:
+        click.echo(f"Template {name} is at {version}.")
+
+
+@template.command("list")
+@limit_option
+@output_option
+def list_(limit: int, output: str) -> None:
+    r"""List the templates.
+
+    \b
+    Example:
+        provisionerd template list
+    """
+    with transaction() as session:
+        rows = list_templates(session, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="templates")
+
+
+def _variables(read: Template, values: Mapping[str, str]) -> Iterator[VariableValue]:
+    declared = [variable.name for variable in read.variables]
+    unknown = [name for name in values if name not in declared]
+    if unknown:
+        raise InvalidError(
+            f"the template declares no variable {unknown[0]!r};"
+            f" it declares {', '.join(declared) or 'none'}"
+        )
+    for variable in read.variables:
+        yield VariableValue(
+            name=variable.name,
+            value=values.get(variable.name),
+            type=variable.type,
+            description=variable.description,
+            default_value=_default_text(variable.default),
+            required=variable.required,
+            sensitive=variable.sensitive,
+        )
+
+
+def _default_text(default: object | None) -> str:
+    if default is None:
+        return ""
+    return default if isinstance(default, str) else json.dumps(default)
+
+
+def _store(session: Session, made: Push, *, organization: str | None, author: str | None) -> str:
+    home = find_organization(session, organization)
+    version = push_template(
+        session,
+        organization=home,
+        name=made.name,
+        archive=made.archive,
+        created_by=_author(session, home, author),
+        variables=made.variables,
+        provisioner=made.provisioner,
+        tags=made.tags,
+        message=made.message,
+    )
+    return version.name
+
+
+def _author(session: Session, organization: Organization, name: str | None) -> User:
+    author = get_user(session, name) if name else first_member(session, organization)
+    if author is None:
+        raise NotFoundError(
+            f"organization {organization.name!r} has no members;"
+            " `provisionerd user create NAME` makes the first one"
+        )
+    return author
+
+
+def _warn(made: Push) -> None:
+    missing = [item.name for item in made.variables if item.required and item.value is None]
+    if missing:
+        options = " ".join(f"--variable {name}=VALUE" for name in missing)
+        click.echo(
+            f"Warning: builds will fail until the template is pushed with {options}.", err=True
+        )

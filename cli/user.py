@@ -1,0 +1,114 @@
+"""``provisionerd user``: who may build."""
+
+from __future__ import annotations
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.opening import find_organization, transaction
+from cli.options import limit_option, organization_option, output_option
+from cli.printing import Columns, print_rows
+from db.catalog.membership import UserListing, list_organizations, list_users
+from db.catalog.people import create_organization, create_user, get_user, set_user_status
+from db.errors import ConflictError
+from db.schema.enums import UserStatus
+from db.schema.tables import Organization
+
+DEFAULT_ORGANIZATION = "default"
+COLUMNS: Columns[UserListing] = {
+    "USERNAME": lambda row: row.username,
+    "STATUS": lambda row: row.status,
+    "ORGANIZATIONS": lambda row: ",".join(row.organizations),
+    "EMAIL": lambda row: row.email,
+}
+
+
+@click.group()
+def user() -> None:
+    r"""Manage users.
+
+    \b
+    Example:
+        provisionerd user create alice
+    """
+
+
+@user.command()
+@click.argument("name")
+@click.option("--email", default="", help="Told to the templates of this user's workspaces.")
+@organization_option
+def create(name: str, email: str, organization: str | None) -> None:
+    r"""Create a user, as a member of the organization.
+
+    When there is no organization yet, one called "default" is made.
+
+    \b
+    Example:
+        provisionerd user create alice --email alice@example.com
+    """
+    with transaction() as session:
+        made = _make_default(session) if organization is None else None
+        home = find_organization(session, organization)
+        create_user(session, username=name, organization=home, email=email)
+    if made:
+        click.echo(
+            f"Organization {DEFAULT_ORGANIZATION} was created; builds that cost something need"
+            " an allowance: `provisionerd group set-allowance Everyone CREDITS`."
+        )
+    click.echo(f"User {name} was created in organization {home.name}.")
+
+
+@user.command("list")
+@limit_option
+@output_option
+def list_(limit: int, output: str) -> None:
+    r"""List the users.
+
+    \b
+    Example:
+        provisionerd user list
+    """
+    with transaction() as session:
+        rows = list_users(session, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="users")
+
+
+@user.command()
+@click.argument("name")
+def suspend(name: str) -> None:
+    r"""Forbid a user to create workspaces; what runs goes on.
+
+    \b
+    Example:
+        provisionerd user suspend alice
+    """
+    _set_status(name, UserStatus.SUSPENDED)
+
+
+@user.command()
+@click.argument("name")
+def activate(name: str) -> None:
+    r"""Allow a suspended user to act again.
+
+    \b
+    Example:
+        provisionerd user activate alice
+    """
+    _set_status(name, UserStatus.ACTIVE)
+
+
+def _set_status(name: str, status: UserStatus) -> None:
+    with transaction() as session:
+        found = get_user(session, name)
+        set_user_status(session, found, status)
+    click.echo(f"User {found.username} is {status}.")
+
+
+def _make_default(session: Session) -> Organization | None:
+    if list_organizations(session, limit=1):
+        return None
+    try:
+        return create_organization(session, name=DEFAULT_ORGANIZATION, is_default=True)
+    except ConflictError:
+        # Another command made it at this moment.
+        return None

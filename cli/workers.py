@@ -1,0 +1,41 @@
+"""``provisionerd workers``: who runs builds."""
+
+from __future__ import annotations
+
+import click
+
+from cli.opening import transaction
+from cli.options import limit_option, output_option
+from cli.printing import Columns, print_rows, seconds_text, tags_text
+from db.reads.listing import WorkerListing, list_workers
+
+COLUMNS: Columns[WorkerListing] = {
+    "NAME": lambda row: row.name,
+    "STATUS": lambda row: row.status,
+    "TAGS": lambda row: tags_text(row.tags),
+    "ENGINES": lambda row: ",".join(row.provisioners),
+    "SLOTS": lambda row: row.slots,
+    "USED": lambda row: row.running_jobs,
+    "FREE": lambda row: row.free_slots,
+    "LAST SEEN": lambda row: seconds_text(row.last_seen_s),
+    "VERSION": lambda row: row.version,
+}
+
+
+@click.command()
+@limit_option
+@output_option
+def workers(limit: int, output: str) -> None:
+    r"""Show the workers and what they do.
+
+    \b
+    A worker is busy or idle, draining (it takes nothing new), or offline: it
+    signed off, or was not seen for 90 seconds.
+
+    \b
+    Example:
+        provisionerd workers
+    """
+    with transaction() as session:
+        rows = list_workers(session, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="workers")

@@ -1,0 +1,230 @@
+"""``provisionerd workspace``: builds, and what came of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.building import BuildRequest, finish
+from cli.opening import find_organization, opened, transaction
+from cli.options import limit_option, organization_option, output_option, to_mapping
+from cli.printing import Columns, print_rows
+from db.catalog.people import get_user
+from db.catalog.templates import get_template
+from db.catalog.workspaces import EnqueuedBuild, create_workspace, get_workspace
+from db.reads.listing import WorkspaceListing, list_workspaces
+from db.schema.enums import Transition
+from db.schema.tables import Template
+from worker.app import app, configure_broker
+from worker.broker.doorbell import Ring, ring_with
+from worker.enqueue import enqueue_build
+
+COLUMNS: Columns[WorkspaceListing] = {
+    "NAME": lambda row: row.name,
+    "OWNER": lambda row: row.owner_name,
+    "TEMPLATE": lambda row: row.template_name,
+    "STATUS": lambda row: row.status or "not built",
+    "DAILY COST": lambda row: row.daily_cost,
+    "LAST BUILD": lambda row: row.last_build_at,
+}
+owner_option = click.option("--owner", required=True, metavar="USER", help="Whose workspace it is.")
+parameters_option = click.option(
+    "--param",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=to_mapping,
+    help="Value of a template parameter; it stays for later builds. Repeatable.",
+)
+detach_option = click.option(
+    "--detach", is_flag=True, help="Do not wait for the build; `jobs logs JOB -f` follows it."
+)
+
+
+@click.group()
+def workspace() -> None:
+    r"""Create, start, stop, delete and list workspaces.
+
+    \b
+    A build's log is shown until it is finished. The exit status tells how:
+        0  it succeeded (with --detach: it was accepted)
+        1  it failed or was canceled, or could not be enqueued
+        2  the command was used wrongly
+        3  the owner's quota refused it
+    """
+
+
+@workspace.command()
+@click.argument("name")
+@click.option("--template", required=True, metavar="NAME", help="What it is built from.")
+@owner_option
+@parameters_option
+@organization_option
+@detach_option
+@output_option
+def create(
+    *,
+    name: str,
+    template: str,
+    owner: str,
+    parameters: dict[str, str],
+    organization: str | None,
+    detach: bool,
+    output: str,
+) -> None:
+    r"""Create the workspace NAME and start it.
+
+    \b
+    Example:
+        provisionerd workspace create box --template dev --owner alice --param size=2
+    """
+    request = BuildRequest(
+        workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
+    )
+    with opened() as services:
+        with services.database.begin() as session:
+            home = find_organization(session, organization)
+            made = create_workspace(
+                session,
+                owner=get_user(session, owner),
+                template=get_template(session, name=template, organization=home),
+                name=name,
+            )
+            build = enqueue_build(
+                session,
+                workspace_id=made.id,
+                transition=request.transition,
+                parameters=parameters,
+                ring=_ring(services.redis_url),
+            )
+        finish(services.database, request, build)
+
+
+@workspace.command()
+@click.argument("name")
+@owner_option
+@parameters_option
+@click.option("--update", is_flag=True, help="Build from the template's newest version.")
+@detach_option
+@output_option
+def start(
+    *, name: str, owner: str, parameters: dict[str, str], update: bool, detach: bool, output: str
+) -> None:
+    r"""Start the workspace NAME, from the template version of its last build.
+
+    \b
+    Example:
+        provisionerd workspace start box --owner alice --update
+    """
+    request = BuildRequest(
+        workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
+    )
+    _build(request, parameters, update=update)
+
+
+@workspace.command()
+@click.argument("name")
+@owner_option
+@parameters_option
+@detach_option
+@output_option
+def stop(name: str, owner: str, parameters: dict[str, str], detach: bool, output: str) -> None:
+    r"""Stop the workspace NAME.
+
+    \b
+    Example:
+        provisionerd workspace stop box --owner alice --output json
+    """
+    request = BuildRequest(
+        workspace=name, owner=owner, transition=Transition.STOP, detach=detach, output=output
+    )
+    _build(request, parameters)
+
+
+@workspace.command()
+@click.argument("name")
+@owner_option
+@parameters_option
+@detach_option
+@output_option
+def delete(name: str, owner: str, parameters: dict[str, str], detach: bool, output: str) -> None:
+    r"""Destroy everything that the workspace NAME has, and the workspace.
+
+    \b
+    Example:
+        provisionerd workspace delete box --owner alice
+    """
+    request = BuildRequest(
+        workspace=name, owner=owner, transition=Transition.DELETE, detach=detach, output=output
+    )
+    _build(request, parameters)
+
+
+@workspace.command("list")
+@click.option("--owner", metavar="USER", help="Only this user's workspaces.")
+@limit_option
+@output_option
+def list_(owner: str | None, limit: int, output: str) -> None:
+    r"""List the workspaces that are not deleted.
+
+    \b
+    Example:
+        provisionerd workspace list --owner alice
+    """
+    with transaction() as session:
+        owner_id = get_user(session, owner).id if owner else None
+        rows = list_workspaces(session, owner_id=owner_id, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="workspaces")
+
+
+def _build(request: BuildRequest, parameters: Mapping[str, str], *, update: bool = False) -> None:
+    with opened() as services:
+        with services.database.begin() as session:
+            build = _enqueue(
+                session, request, parameters, update=update, ring=_ring(services.redis_url)
+            )
+        finish(services.database, request, build)
+
+
+def _enqueue(
+    session: Session,
+    request: BuildRequest,
+    parameters: Mapping[str, str],
+    *,
+    update: bool,
+    ring: Ring,
+) -> EnqueuedBuild:
+    owner = get_user(session, request.owner)
+    found = get_workspace(session, owner=owner, name=request.workspace)
+    version_id: uuid.UUID | None = None
+    if update:
+        version_id = session.get_one(Template, found.template_id).active_version_id
+    return enqueue_build(
+        session,
+        workspace_id=found.id,
+        transition=request.transition,
+        template_version_id=version_id,
+        parameters=parameters,
+        ring=ring,
+    )
+
+
+def _ring(redis_url: str) -> Ring:
+    """Return how to ring; a broker that is away is told to the user and does not fail the build."""
+    configure_broker(app, redis_url)
+    ring = ring_with(app)
+
+    def ring_or_tell(queue: str) -> bool:
+        rung = ring(queue)
+        if not rung:
+            click.echo(
+                "Warning: Redis cannot be reached; the build was accepted, and a worker finds it"
+                " when Redis is back (check PROVISIONERD_REDIS_URL).",
+                err=True,
+            )
+        return rung
+
+    return ring_or_tell

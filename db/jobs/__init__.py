@@ -1,0 +1,1 @@
+"""The state machine of jobs: moves, leases, results, states, logs; not what people look at."""

@@ -1,0 +1,109 @@
+"""Log lines of jobs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.engine import Executor, sql
+from db.errors import LeaseLostError
+from db.schema.enums import LogLevel, LogSource, Stage
+from db.schema.tables import LOG_LIMIT_BYTES
+
+LINE_LIMIT = 1024
+"""Characters of one stored line: the width of the column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogRow:
+    """A line as stored: without a line end, at most ``LINE_LIMIT`` characters, no NUL."""
+
+    created_at: datetime
+    source: LogSource
+    level: LogLevel
+    stage: str
+    output: str
+
+
+# Parts of the statements that store lines; ``log_parameters`` are their parameters. A batch whose
+# COMMIT lost its answer is stored again: never above the limit.
+LOG_SIZE = """
+    logs_length = least(logs_length + :length, :limit),
+    logs_overflowed = logs_overflowed OR :overflowed
+"""
+LINES = """
+    unnest(
+        CAST(:created_at AS timestamptz[]),
+        CAST(:source AS log_source[]),
+        CAST(:level AS log_level[]),
+        CAST(:stage AS varchar[]),
+        CAST(:output AS varchar[])
+    )
+"""
+
+
+def append_logs(
+    session: Executor,
+    *,
+    job_id: uuid.UUID,
+    lease_token: uuid.UUID,
+    rows: Sequence[LogRow],
+    overflowed: bool = False,
+    stage: Stage | None = None,
+) -> None:
+    """Store lines of a running job, their size and its stage on its row, in one statement.
+
+    Args:
+        stage: how far the job is by now; None leaves what stands.
+        overflowed: whether lines were left out for size; the mark stays once set.
+
+    Raises:
+        LeaseLostError: the token is no longer the job's.
+    """
+    stored = session.execute(
+        sql(f"""
+            WITH held AS (
+                UPDATE provisioner_jobs
+                SET {LOG_SIZE},
+                    -- Lines come late: they must not take back that the job has come to apply.
+                    stage = CASE WHEN stage = 'apply' THEN stage
+                                 ELSE coalesce(:job_stage, stage) END
+                WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+                RETURNING id
+            ), stored AS (
+                INSERT INTO provisioner_job_logs
+                    (job_id, created_at, source, level, stage, output)
+                SELECT held.id, line.* FROM held, {LINES} AS line
+            )
+            SELECT 1 FROM held
+        """),  # noqa: S608 - made of constants
+        {
+            "job_id": job_id,
+            "lease_token": lease_token,
+            "job_stage": stage,
+            **log_parameters(rows, overflowed=overflowed),
+        },
+    ).first()
+    if stored is None:
+        raise LeaseLostError(job_id)
+
+
+def log_parameters(rows: Sequence[LogRow], *, overflowed: bool) -> dict[str, object]:
+    """Return the parameters of ``LOG_SIZE`` and ``LINES``."""
+    return {
+        "length": logs_size(rows),
+        "limit": LOG_LIMIT_BYTES,
+        "overflowed": overflowed,
+        "created_at": [row.created_at for row in rows],
+        "source": [row.source.value for row in rows],
+        "level": [row.level.value for row in rows],
+        "stage": [row.stage for row in rows],
+        "output": [row.output for row in rows],
+    }
+
+
+def logs_size(rows: Sequence[LogRow]) -> int:
+    """Return the bytes that the lines count against the job's limit."""
+    return sum(len(row.output.encode()) for row in rows)

@@ -1,0 +1,261 @@
+"""What readers of job rows get: the JSON of the platform's API, as pydantic models.
+
+Field names, types and enum values are those of the system that we follow (its ``codersdk``), so
+that a client written for that API can parse them. A field that may be missing is left out of the
+JSON, never written as null: an untagged failure has no ``error_code`` at all.
+
+``docs/generate.py`` makes the OpenAPI components, the reference page and the TypeScript types
+from ``CONTRACT``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from db.schema.enums import (
+    BuildReason,
+    JobErrorCode,
+    JobStatus,
+    JobType,
+    LogLevel,
+    LogSource,
+    TimingStage,
+    Transition,
+)
+
+QUEUE_COUNT_LIMIT = 10_000
+"""How far a queue is counted for its readers (see ``db.reads.queries.jobs``)."""
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+# Written as RFC 3339 with a Z, whatever zone the value came in.
+UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
+class WorkspaceStatus(StrEnum):
+    """What a workspace is doing, by the transition and the job of its latest build."""
+
+    PENDING = "pending"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+_WHILE_RUNNING = {
+    Transition.START: WorkspaceStatus.STARTING,
+    Transition.STOP: WorkspaceStatus.STOPPING,
+    Transition.DELETE: WorkspaceStatus.DELETING,
+}
+_WHEN_SUCCEEDED = {
+    Transition.START: WorkspaceStatus.RUNNING,
+    Transition.STOP: WorkspaceStatus.STOPPED,
+    Transition.DELETE: WorkspaceStatus.DELETED,
+}
+_OF_ANY_TRANSITION: Mapping[JobStatus, WorkspaceStatus] = {
+    JobStatus.PENDING: WorkspaceStatus.PENDING,
+    JobStatus.CANCELING: WorkspaceStatus.CANCELING,
+    JobStatus.CANCELED: WorkspaceStatus.CANCELED,
+    JobStatus.FAILED: WorkspaceStatus.FAILED,
+    # A row that nobody can place is nothing to rely on.
+    JobStatus.UNKNOWN: WorkspaceStatus.FAILED,
+}
+
+
+def workspace_status(transition: Transition, job_status: JobStatus) -> WorkspaceStatus:
+    """Return what a workspace is doing whose latest build stands so."""
+    if job_status is JobStatus.RUNNING:
+        return _WHILE_RUNNING[transition]
+    if job_status is JobStatus.SUCCEEDED:
+        return _WHEN_SUCCEEDED[transition]
+    return _OF_ANY_TRANSITION[job_status]
+
+
+class ContractModel(BaseModel):
+    """What the models share: immutable, unknown fields ignored, absent fields left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
+class ProvisionerJobInput(ContractModel):
+    """What a job works on. Values of template variables, which may be secret, are not shown."""
+
+    template_version_id: UUID | None = Field(None, description="of an import or a dry run")
+    workspace_build_id: UUID | None = Field(None, description="of a workspace build")
+    error: str | None = Field(None, description="why the input cannot be read")
+
+
+class ProvisionerJobMetadata(ContractModel):
+    """The names of what a job works on."""
+
+    template_version_name: str = Field(description="empty when there is no such version")
+    template_id: UUID = Field(description="all zeros when there is no template yet")
+    template_name: str
+    template_display_name: str
+    template_icon: str
+    workspace_id: UUID | None = Field(None, description="of a workspace build")
+    workspace_name: str | None = Field(None, description="of a workspace build")
+
+
+class ProvisionerJob(ContractModel):
+    """A job: one run of a template by a worker."""
+
+    id: UUID
+    created_at: UtcTime = Field(description="when it was enqueued")
+    started_at: UtcTime | None = Field(None, description="when a worker claimed it")
+    completed_at: UtcTime | None = Field(None, description="when it ended, in whatever way")
+    canceled_at: UtcTime | None = Field(None, description="when a cancel was requested")
+    error: str | None = Field(None, description="why it failed, for people")
+    error_code: JobErrorCode | None = Field(
+        None, description="why it failed, for machines; absent when the failure is untagged"
+    )
+    status: JobStatus
+    worker_id: UUID | None = Field(None, description="the worker that claimed it")
+    worker_name: str | None = Field(None, description="that worker's name")
+    file_id: UUID = Field(description="the template's source archive")
+    tags: dict[str, str] = Field(description="what a worker must have to run it")
+    queue_position: int = Field(
+        description="1 for the next to be claimed; 0 unless pending;"
+        f" counted up to {QUEUE_COUNT_LIMIT}, which means that or more"
+    )
+    queue_size: int = Field(
+        description="pending jobs of its queue; 0 unless pending;"
+        f" counted up to {QUEUE_COUNT_LIMIT}, which means that or more"
+    )
+    organization_id: UUID
+    initiator_id: UUID = Field(description="the user who asked for it")
+    input: ProvisionerJobInput
+    type: JobType
+    available_workers: list[UUID] | None = Field(
+        None, description="live workers that may claim it; absent unless pending and there are some"
+    )
+    metadata: ProvisionerJobMetadata
+    logs_overflowed: bool = Field(description="whether log lines were left out for size")
+
+
+class ProvisionerJobLog(ContractModel):
+    """One line of a job's log."""
+
+    id: int = Field(description="grows from line to line within a job")
+    created_at: UtcTime
+    log_source: LogSource
+    log_level: LogLevel
+    stage: str = Field(description="the step of the build, for people")
+    output: str = Field(description="at most 1024 characters, without a line end")
+
+
+class ProvisionerTiming(ContractModel):
+    """How long one step of Terraform took."""
+
+    job_id: UUID
+    started_at: UtcTime
+    ended_at: UtcTime
+    stage: TimingStage
+    source: str = Field(description="the provider, or what else did it")
+    action: str
+    resource: str
+
+
+class ProvisionerJobTimings(ContractModel):
+    """Where the time of a build went."""
+
+    provisioner_timings: list[ProvisionerTiming] = Field(description="by their start")
+    agent_script_timings: tuple[()] = Field(description="empty: agents are not run here")
+    agent_connection_timings: tuple[()] = Field(description="empty: agents are not run here")
+
+
+class WorkspaceResourceMetadata(ContractModel):
+    """One item shown with a resource."""
+
+    key: str
+    value: str = Field(description="empty when there is none")
+    sensitive: bool = Field(description="whether it is to be hidden until asked for")
+
+
+class WorkspaceResource(ContractModel):
+    """A managed resource that a build left in the state."""
+
+    id: UUID
+    created_at: UtcTime
+    job_id: UUID
+    workspace_transition: Transition
+    type: str = Field(description="Terraform's resource type")
+    name: str
+    hide: bool
+    icon: str
+    metadata: list[WorkspaceResourceMetadata] | None = Field(None, description="absent when empty")
+    daily_cost: int = Field(description="credits per day")
+
+
+class WorkspaceBuild(ContractModel):
+    """One transition of a workspace."""
+
+    id: UUID
+    created_at: UtcTime
+    updated_at: UtcTime
+    workspace_id: UUID
+    workspace_name: str
+    workspace_owner_id: UUID
+    workspace_owner_name: str = Field(description="the owner's username")
+    workspace_owner_avatar_url: str | None = None
+    template_version_id: UUID
+    template_version_name: str
+    build_number: int = Field(description="1 for a workspace's first build")
+    transition: Transition
+    initiator_id: UUID
+    initiator_name: str = Field(description="the initiator's username")
+    job: ProvisionerJob
+    reason: BuildReason
+    resources: list[WorkspaceResource] = Field(description="empty until the job has ended")
+    deadline: UtcTime | None = Field(None, description="when the workspace is stopped by itself")
+    max_deadline: UtcTime | None = Field(None, description="how far the deadline can be moved")
+    status: WorkspaceStatus
+    daily_cost: int = Field(description="credits per day that the quota commit charged")
+
+
+class WorkspaceQuota(ContractModel):
+    """The quota of a member in one organization."""
+
+    credits_consumed: int = Field(description="credits per day of all of the member's workspaces")
+    budget: int = Field(description="credits per day that the member's groups allow")
+
+
+CONTRACT: tuple[type[ContractModel], ...] = (
+    ProvisionerJob,
+    ProvisionerJobInput,
+    ProvisionerJobMetadata,
+    ProvisionerJobLog,
+    ProvisionerTiming,
+    ProvisionerJobTimings,
+    WorkspaceBuild,
+    WorkspaceResource,
+    WorkspaceResourceMetadata,
+    WorkspaceQuota,
+)
+"""The models that the generated references show, in their order."""

@@ -1,0 +1,162 @@
+"""Workspace builds as readers see them: with their job and the resources that they left."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from db.errors import InvalidError, NotFoundError
+from db.reads.contract import (
+    ProvisionerJob,
+    WorkspaceBuild,
+    WorkspaceResource,
+    WorkspaceResourceMetadata,
+    workspace_status,
+)
+from db.reads.queries.jobs import get_jobs
+from db.schema.enums import Transition
+
+MAX_PAGE = 1000
+_NO_BUILD_BEFORE = 2**31 - 1
+
+# Uses: uq_workspace_builds_workspace_id_build_number.
+_PAGE = text("""
+    SELECT id, job_id
+    FROM workspace_builds
+    WHERE workspace_id = :workspace_id AND build_number < :before
+    ORDER BY build_number DESC
+    LIMIT :limit
+""")
+
+# Uses: pk_workspace_builds. The state, which may be large, is never read.
+_BUILDS = text("""
+    SELECT build.id, build.created_at, build.updated_at, build.workspace_id,
+           workspace.name AS workspace_name,
+           workspace.owner_id AS workspace_owner_id,
+           owner.username AS workspace_owner_name,
+           owner.avatar_url AS workspace_owner_avatar_url,
+           build.template_version_id,
+           version.name AS template_version_name,
+           build.build_number, build.transition, build.initiator_id,
+           initiator.username AS initiator_name,
+           build.job_id, build.reason, build.daily_cost,
+           nullif(build.deadline, '0001-01-01 00:00:00+00') AS deadline,
+           nullif(build.max_deadline, '0001-01-01 00:00:00+00') AS max_deadline
+    FROM workspace_builds AS build
+    JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+    JOIN users AS owner ON owner.id = workspace.owner_id
+    JOIN users AS initiator ON initiator.id = build.initiator_id
+    JOIN template_versions AS version ON version.id = build.template_version_id
+    WHERE build.id = ANY(:build_ids)
+    ORDER BY build.build_number DESC
+""")
+
+# Uses: ix_workspace_resources_job_id.
+_RESOURCES = text("""
+    SELECT id, created_at, job_id, transition AS workspace_transition, type, name, hide, icon,
+           daily_cost
+    FROM workspace_resources
+    WHERE job_id = ANY(:job_ids)
+    ORDER BY type, name, id
+""")
+
+# Uses: uq_workspace_resource_metadata_workspace_resource_id_key.
+_METADATA = text("""
+    SELECT workspace_resource_id, key, coalesce(value, '') AS value, sensitive
+    FROM workspace_resource_metadata
+    WHERE workspace_resource_id = ANY(:resource_ids)
+    ORDER BY id
+""")
+
+
+def get_build(session: Session, build_id: uuid.UUID) -> WorkspaceBuild:
+    """Return one build.
+
+    Raises:
+        NotFoundError: there is no such build.
+    """
+    job_id = session.execute(
+        text("SELECT job_id FROM workspace_builds WHERE id = :id"), {"id": build_id}
+    ).scalar_one_or_none()
+    if job_id is None:
+        raise NotFoundError(f"there is no workspace build {build_id}")
+    return _load(session, {build_id: job_id})[0]
+
+
+def get_builds(
+    session: Session, workspace_id: uuid.UUID, *, limit: int = 50, before: int | None = None
+) -> list[WorkspaceBuild]:
+    """Return a workspace's builds, newest first; none for a workspace that does not exist.
+
+    Args:
+        limit: how many at most, from 1 to ``MAX_PAGE``.
+        before: only builds of a lower build number: that of the last one on the page before.
+
+    Raises:
+        InvalidError: the limit is out of range.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidError(f"a page has from 1 to {MAX_PAGE} builds, not {limit}")
+    rows = session.execute(
+        _PAGE,
+        {
+            "workspace_id": workspace_id,
+            "before": _NO_BUILD_BEFORE if before is None else before,
+            "limit": limit,
+        },
+    )
+    return _load(session, {row.id: row.job_id for row in rows})
+
+
+def _load(session: Session, job_ids: Mapping[uuid.UUID, uuid.UUID]) -> list[WorkspaceBuild]:
+    # Jobs first: what a finished job left is written in the transaction that finished it, so the
+    # statements that follow see all of it. The other way round, a build could look finished and
+    # empty.
+    jobs = {job.id: job for job in get_jobs(session, list(job_ids.values()))}
+    rows = session.execute(_BUILDS, {"build_ids": list(job_ids)}).all()
+    resources = _resources(session, list(jobs))
+    return [_build(row, jobs[row.job_id], resources.get(row.job_id, [])) for row in rows]
+
+
+def _build(
+    row: Row[Any], job: ProvisionerJob, resources: Sequence[WorkspaceResource]
+) -> WorkspaceBuild:
+    fields: dict[str, Any] = row._asdict()
+    del fields["job_id"]
+    avatar_url: str = fields.pop("workspace_owner_avatar_url")
+    return WorkspaceBuild(
+        **fields,
+        workspace_owner_avatar_url=avatar_url or None,
+        job=job,
+        resources=list(resources),
+        status=workspace_status(Transition(row.transition), job.status),
+    )
+
+
+def _resources(
+    session: Session, job_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, list[WorkspaceResource]]:
+    rows = session.execute(_RESOURCES, {"job_ids": list(job_ids)}).all()
+    metadata = _metadata(session, [row.id for row in rows])
+    resources: dict[uuid.UUID, list[WorkspaceResource]] = defaultdict(list)
+    for row in rows:
+        resources[row.job_id].append(
+            WorkspaceResource(**row._asdict(), metadata=metadata.get(row.id))
+        )
+    return resources
+
+
+def _metadata(
+    session: Session, resource_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, list[WorkspaceResourceMetadata]]:
+    metadata: dict[uuid.UUID, list[WorkspaceResourceMetadata]] = defaultdict(list)
+    for row in session.execute(_METADATA, {"resource_ids": list(resource_ids)}):
+        metadata[row.workspace_resource_id].append(
+            WorkspaceResourceMetadata(key=row.key, value=row.value, sensitive=row.sensitive)
+        )
+    return metadata

@@ -1,0 +1,185 @@
+"""The queues as SQL sees them: what waits, for how long, for whom."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from db.engine import Executor, sql
+from db.jobs.workers import STALE_AFTER
+from db.schema.enums import ProvisionerType
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueDepth:
+    """How many jobs wait in a queue, and how many live workers serve it."""
+
+    queue: str
+    depth: int
+    oldest_s: float  #: age of the oldest waiting job
+    workers: int
+    slots: int  #: how many builds these workers run at once
+
+
+def queue_depths(session: Session, *, count_to: int | None = None) -> list[QueueDepth]:
+    """Return every queue that has waiting jobs or live workers, by name.
+
+    Args:
+        count_to: look at no more than so many jobs of each queue, those that are claimed next:
+            where more wait, depth and age are at least what is told. All of them when None.
+    """
+    rows = session.execute(
+        sql("""
+            -- Goes from queue to queue along the index of claims; a GROUP BY would read all jobs.
+            WITH RECURSIVE named AS (
+                SELECT min(queue) AS queue
+                FROM provisioner_jobs
+                WHERE started_at IS NULL AND completed_at IS NULL
+                UNION ALL
+                SELECT (
+                    SELECT min(queue)
+                    FROM provisioner_jobs
+                    WHERE started_at IS NULL AND completed_at IS NULL
+                      AND queue > named.queue
+                )
+                FROM named
+                WHERE named.queue IS NOT NULL
+            ), waiting AS (
+                SELECT queue, depth, oldest_s
+                FROM named
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS depth,
+                           extract(epoch FROM now() - min(created_at))::float AS oldest_s
+                    FROM (
+                        SELECT created_at
+                        FROM provisioner_jobs
+                        WHERE queue = named.queue
+                          AND started_at IS NULL AND completed_at IS NULL
+                        ORDER BY priority, fair_rank, created_at, id
+                        LIMIT CAST(:count_to AS bigint)
+                    ) AS next
+                ) AS counted
+                WHERE depth > 0
+            ), serving AS (
+                SELECT queue, count(*) AS workers, sum(concurrency) AS slots
+                FROM provisioner_daemons, unnest(queues) AS queue
+                WHERE last_seen_at > now() - :stale AND stopped_at IS NULL AND NOT draining
+                GROUP BY queue
+            )
+            SELECT queue,
+                   coalesce(depth, 0) AS depth,
+                   coalesce(oldest_s, 0) AS oldest_s,
+                   coalesce(workers, 0) AS workers,
+                   coalesce(slots, 0)::int AS slots
+            FROM waiting
+            FULL JOIN serving USING (queue)
+            ORDER BY queue
+        """),
+        {"stale": STALE_AFTER, "count_to": count_to},
+    )
+    return [QueueDepth(**row._asdict()) for row in rows]
+
+
+def claimable_jobs(
+    session: Executor,
+    *,
+    queues: Sequence[str],
+    provisioners: Sequence[ProvisionerType],
+    count_to: int,
+) -> dict[str, int]:
+    """Return how many jobs a worker of these queues and engines could claim, by queue.
+
+    No further than ``count_to`` in each, which is also all that is read: the cost does not grow
+    with what waits. Queues without any are left out.
+    """
+    rows = session.execute(
+        sql("""
+            SELECT queue, depth
+            FROM unnest(CAST(:queues AS text[])) AS served (queue)
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS depth
+                FROM (
+                    SELECT 1
+                    FROM provisioner_jobs
+                    WHERE queue = served.queue
+                      AND started_at IS NULL
+                      AND completed_at IS NULL
+                      AND provisioner = ANY(CAST(:provisioners AS provisioner_type[]))
+                    -- As claims do: else the planner may look for a few jobs by a scan.
+                    ORDER BY priority, fair_rank, created_at, id
+                    LIMIT :count_to
+                ) AS next
+            ) AS counted
+            WHERE depth > 0
+        """),
+        {
+            "queues": list(queues),
+            "provisioners": [provisioner.value for provisioner in provisioners],
+            "count_to": count_to,
+        },
+    )
+    return {row.queue: row.depth for row in rows.all()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingWork:
+    """What one worker could claim, and how much it has claimed."""
+
+    waiting: int  #: jobs in its queues, at most 1: nobody needs the rest
+    held: int  #: leases that it holds
+
+
+def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
+    """Return what waits for the worker and how many builds it runs."""
+    row = session.execute(
+        sql("""
+            SELECT
+                (
+                    SELECT count(*)
+                    FROM (
+                        SELECT 1
+                        FROM provisioner_daemons AS worker
+                        JOIN provisioner_jobs AS job
+                          ON job.queue = ANY(worker.queues)
+                         AND job.provisioner = ANY(worker.provisioners)
+                        WHERE worker.id = :worker_id
+                          AND job.started_at IS NULL
+                          AND job.completed_at IS NULL
+                        LIMIT 1
+                    ) AS claimable
+                ) AS waiting,
+                (SELECT count(*) FROM leases WHERE worker_id = :worker_id) AS held
+        """),
+        {"worker_id": worker_id},
+    ).one()
+    return WaitingWork(**row._asdict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverdueJob:
+    """A job that waits for longer than it may."""
+
+    job_id: uuid.UUID
+    transition: str
+
+
+def overdue_jobs(session: Session, *, limit: timedelta, count: int = 100) -> list[OverdueJob]:
+    """Return jobs that have waited in their queue for longer than ``limit``, oldest first."""
+    rows = session.execute(
+        sql("""
+            SELECT job.id AS job_id, coalesce(build.transition::text, '') AS transition
+            FROM provisioner_jobs AS job
+            LEFT JOIN workspace_builds AS build ON build.job_id = job.id
+            WHERE job.started_at IS NULL AND job.completed_at IS NULL
+              -- A job that was put back waits anew.
+              AND job.created_at < now() - :limit AND job.updated_at < now() - :limit
+            ORDER BY job.created_at
+            LIMIT :count
+        """),
+        {"limit": limit, "count": count},
+    )
+    return [OverdueJob(**row._asdict()) for row in rows]

@@ -1,0 +1,1 @@
+"""Enums, tables, migrations, and whether a database has them; no statement of a build."""

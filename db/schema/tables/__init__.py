@@ -1,0 +1,56 @@
+"""The tables, as typed SQLAlchemy models. Columns are named as in the system that we follow."""
+
+from __future__ import annotations
+
+from db.schema.tables.base import Base
+from db.schema.tables.chats import Chat
+from db.schema.tables.jobs import (
+    LOG_LIMIT_BYTES,
+    Lease,
+    ProvisionerDaemon,
+    ProvisionerJob,
+    ProvisionerJobLog,
+    ProvisionerJobTiming,
+)
+from db.schema.tables.people import (
+    Group,
+    GroupMember,
+    Organization,
+    OrganizationMember,
+    QuotaAccount,
+    User,
+)
+from db.schema.tables.templates import File, Template, TemplateVersion, TemplateVersionVariable
+from db.schema.tables.workspaces import (
+    Workspace,
+    WorkspaceBuild,
+    WorkspaceBuildParameter,
+    WorkspaceResource,
+    WorkspaceResourceMetadata,
+)
+
+__all__ = [
+    "LOG_LIMIT_BYTES",
+    "Base",
+    "Chat",
+    "File",
+    "Group",
+    "GroupMember",
+    "Lease",
+    "Organization",
+    "OrganizationMember",
+    "ProvisionerDaemon",
+    "ProvisionerJob",
+    "ProvisionerJobLog",
+    "ProvisionerJobTiming",
+    "QuotaAccount",
+    "Template",
+    "TemplateVersion",
+    "TemplateVersionVariable",
+    "User",
+    "Workspace",
+    "WorkspaceBuild",
+    "WorkspaceBuildParameter",
+    "WorkspaceResource",
+    "WorkspaceResourceMetadata",
+]

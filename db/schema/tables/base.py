@@ -1,0 +1,63 @@
+"""What every table shares: the naming of constraints and the column shorthands."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from sqlalchemy import BigInteger, DateTime, Enum, MetaData, Text, func
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+from db.schema import enums
+
+NAMING = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def enum_type(enum: type[StrEnum], name: str) -> Enum:
+    """Return the PostgreSQL enum type ``name`` that stores the members' values."""
+    return Enum(enum, name=name, values_callable=lambda members: [m.value for m in members])
+
+
+class Base(DeclarativeBase):
+    """The declarative base, with the PostgreSQL type of each annotated Python type."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy on the class
+        str: Text,
+        uuid.UUID: UUID(as_uuid=True),
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        dict[str, str]: JSONB,
+        enums.JobStatus: enum_type(enums.JobStatus, "provisioner_job_status"),
+        enums.JobType: enum_type(enums.JobType, "provisioner_job_type"),
+        enums.ProvisionerType: enum_type(enums.ProvisionerType, "provisioner_type"),
+        enums.StorageMethod: enum_type(enums.StorageMethod, "provisioner_storage_method"),
+        enums.TimingStage: enum_type(enums.TimingStage, "provisioner_job_timing_stage"),
+        enums.Transition: enum_type(enums.Transition, "workspace_transition"),
+        enums.LogLevel: enum_type(enums.LogLevel, "log_level"),
+        enums.LogSource: enum_type(enums.LogSource, "log_source"),
+        enums.BuildReason: enum_type(enums.BuildReason, "build_reason"),
+        enums.UserStatus: enum_type(enums.UserStatus, "user_status"),
+        enums.GroupSource: enum_type(enums.GroupSource, "group_source"),
+        enums.AutomaticUpdates: enum_type(enums.AutomaticUpdates, "automatic_updates"),
+    }
+
+
+# Ids are made by the program (a caller may choose them) and by the database for plain SQL.
+UuidPk = Annotated[
+    uuid.UUID,
+    mapped_column(primary_key=True, default=uuid.uuid4, server_default=func.gen_random_uuid()),
+]
+BigIntPk = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
+# Database time, so that hosts with a wrong clock agree on order and age.
+CreatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
+UpdatedAt = Annotated[datetime, mapped_column(server_default=func.now())]

@@ -1,0 +1,41 @@
+"""Chats: which workspace belongs to which conversation of an agent."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.tables.base import Base, CreatedAt, UpdatedAt
+
+
+class Chat(Base):
+    """A conversation, by its owner and the id that the agent's platform gave it.
+
+    Its row is what two tool calls for one chat take turns on, in whatever processes they run.
+    """
+
+    __tablename__ = "chats"
+
+    owner_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    workspace_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("workspaces.id", ondelete="SET NULL")
+    )
+    build_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("workspace_builds.id", ondelete="SET NULL"), index=True
+    )
+    """The build that the chat's tools waited for last."""
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+    __table_args__ = (
+        UniqueConstraint("workspace_id"),
+        CheckConstraint("id <> ''", name="id_not_empty"),
+    )

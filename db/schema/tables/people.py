@@ -1,0 +1,122 @@
+"""Organizations, users and groups: who may build, and from which allowance."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.enums import GroupSource, UserStatus
+from db.schema.tables.base import Base, CreatedAt, UpdatedAt, UuidPk
+
+
+class Organization(Base):
+    """A tenant. Its Everyone group has the same id (``create_organization`` in the catalog)."""
+
+    __tablename__ = "organizations"
+
+    id: Mapped[UuidPk]
+    name: Mapped[str]
+    display_name: Mapped[str] = mapped_column(server_default="")
+    description: Mapped[str] = mapped_column(server_default="")
+    is_default: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+    __table_args__ = (
+        Index("uq_organizations_name", text("lower(name)"), unique=True),
+        Index("uq_organizations_default", "is_default", unique=True, postgresql_where="is_default"),
+    )
+
+
+class User(Base):
+    """A person, or the prebuilds system user."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UuidPk]
+    username: Mapped[str]
+    email: Mapped[str] = mapped_column(server_default="")
+    name: Mapped[str] = mapped_column(server_default="")
+    status: Mapped[UserStatus] = mapped_column(server_default=UserStatus.ACTIVE.value)
+    rbac_roles: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    avatar_url: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+    __table_args__ = (
+        Index(
+            "uq_users_username",
+            text("lower(username)"),
+            unique=True,
+            postgresql_where="NOT deleted",
+        ),
+    )
+
+
+class OrganizationMember(Base):
+    """Membership, which includes that of the organization's Everyone group."""
+
+    __tablename__ = "organization_members"
+
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    roles: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+
+class Group(Base):
+    """A set of users that each get ``quota_allowance`` credits per day from it."""
+
+    __tablename__ = "groups"
+
+    id: Mapped[UuidPk]
+    name: Mapped[str]
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    avatar_url: Mapped[str] = mapped_column(server_default="")
+    quota_allowance: Mapped[int] = mapped_column(server_default=text("0"))
+    display_name: Mapped[str] = mapped_column(server_default="")
+    source: Mapped[GroupSource] = mapped_column(server_default=GroupSource.USER.value)
+
+    __table_args__ = (
+        Index(
+            "uq_groups_name_organization_id", text("lower(name)"), "organization_id", unique=True
+        ),
+        Index("ix_groups_organization_id", "organization_id"),
+        CheckConstraint("quota_allowance >= 0", name="quota_allowance_not_negative"),
+    )
+
+
+class GroupMember(Base):
+    """Explicit membership. The Everyone group has no such rows."""
+
+    __tablename__ = "group_members"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    group_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class QuotaAccount(Base):
+    """The row that quota commits of one owner in one organization lock, so that they take turns."""
+
+    __tablename__ = "quota_accounts"
+
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    owner_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )

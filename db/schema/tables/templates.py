@@ -1,0 +1,103 @@
+"""Source archives, templates and their versions."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.enums import ProvisionerType
+from db.schema.tables.base import Base, CreatedAt, UpdatedAt, UuidPk
+
+
+class File(Base):
+    """An archive, stored once per content and creator."""
+
+    __tablename__ = "files"
+
+    id: Mapped[UuidPk]
+    hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[CreatedAt]
+    created_by: Mapped[uuid.UUID]
+    mimetype: Mapped[str] = mapped_column(String(64))
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (UniqueConstraint("hash", "created_by"),)
+
+
+class Template(Base):
+    """A named line of template versions."""
+
+    __tablename__ = "templates"
+
+    id: Mapped[UuidPk]
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    name: Mapped[str] = mapped_column(String(64))
+    display_name: Mapped[str] = mapped_column(server_default="")
+    description: Mapped[str] = mapped_column(server_default="")
+    icon: Mapped[str] = mapped_column(server_default="")
+    provisioner: Mapped[ProvisionerType]
+    # use_alter: templates and template_versions point at each other.
+    active_version_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("template_versions.id", use_alter=True)
+    )
+    created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    allow_user_cancel_workspace_jobs: Mapped[bool] = mapped_column(server_default=text("true"))
+    deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+    __table_args__ = (
+        Index(
+            "uq_templates_organization_id_name",
+            "organization_id",
+            text("lower(name)"),
+            unique=True,
+            postgresql_where="NOT deleted",
+        ),
+    )
+
+
+class TemplateVersion(Base):
+    """One uploaded content of a template. The file of its import job is the source."""
+
+    __tablename__ = "template_versions"
+
+    id: Mapped[UuidPk]
+    template_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("templates.id", ondelete="CASCADE"), index=True
+    )
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    name: Mapped[str] = mapped_column(String(64))
+    readme: Mapped[str] = mapped_column(String(1048576), server_default="")
+    message: Mapped[str] = mapped_column(String(1048576), server_default="")
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("provisioner_jobs.id"), unique=True)
+    created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    archived: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+    __table_args__ = (UniqueConstraint("template_id", "name"),)
+
+
+class TemplateVersionVariable(Base):
+    """A ``variable`` block of a template version, and the value that its admin gave."""
+
+    __tablename__ = "template_version_variables"
+
+    template_version_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("template_versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(primary_key=True)
+    description: Mapped[str] = mapped_column(server_default="")
+    type: Mapped[str] = mapped_column(server_default="string")
+    # An empty value is a value: NULL means that none was given.
+    value: Mapped[str | None]
+    default_value: Mapped[str] = mapped_column(server_default="")
+    required: Mapped[bool] = mapped_column(server_default=text("true"))
+    sensitive: Mapped[bool] = mapped_column(server_default=text("false"))

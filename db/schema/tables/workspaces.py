@@ -1,0 +1,164 @@
+"""Workspaces, their builds, and what the builds made."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.enums import AutomaticUpdates, BuildReason, Transition
+from db.schema.tables.base import Base, BigIntPk, CreatedAt, UpdatedAt, UuidPk
+
+ZERO_TIME = text("'0001-01-01 00:00:00+00'")
+
+
+class Workspace(Base):
+    """A user's development machine. Its state is that of its builds."""
+
+    __tablename__ = "workspaces"
+
+    id: Mapped[UuidPk]
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organizations.id"))
+    template_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("templates.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    autostart_schedule: Mapped[str | None]
+    ttl: Mapped[int | None] = mapped_column(BigInteger)  #: nanoseconds
+    last_used_at: Mapped[datetime] = mapped_column(server_default=ZERO_TIME)
+    dormant_at: Mapped[datetime | None]
+    deleting_at: Mapped[datetime | None]
+    automatic_updates: Mapped[AutomaticUpdates] = mapped_column(
+        server_default=AutomaticUpdates.NEVER.value
+    )
+    favorite: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+    __table_args__ = (
+        Index(
+            "uq_workspaces_owner_id_name",
+            "owner_id",
+            text("lower(name)"),
+            unique=True,
+            postgresql_where="NOT deleted",
+        ),
+        # Serves quota: the workspaces that count for one owner in one organization.
+        Index(
+            "ix_workspaces_owner_id_organization_id",
+            "owner_id",
+            "organization_id",
+            postgresql_where="NOT deleted",
+        ),
+    )
+
+
+class WorkspaceBuild(Base):
+    """One transition of a workspace, run by one provisioner job.
+
+    ``provisioner_state`` starts as a copy of the previous build's state, and every checkpoint
+    during apply replaces it: so it is at any time the newest state known.
+    """
+
+    __tablename__ = "workspace_builds"
+
+    id: Mapped[UuidPk]
+    workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    template_version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("template_versions.id"))
+    build_number: Mapped[int]
+    transition: Mapped[Transition]
+    initiator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("provisioner_jobs.id"), unique=True)
+    reason: Mapped[BuildReason] = mapped_column(server_default=BuildReason.INITIATOR.value)
+    deadline: Mapped[datetime] = mapped_column(server_default=ZERO_TIME)
+    max_deadline: Mapped[datetime] = mapped_column(server_default=ZERO_TIME)
+    daily_cost: Mapped[int] = mapped_column(server_default=text("0"))
+
+    provisioner_state: Mapped[bytes | None] = mapped_column(LargeBinary)
+    state_lineage: Mapped[str | None]
+    state_serial: Mapped[int | None] = mapped_column(BigInteger)
+    checkpoint_at: Mapped[datetime | None]  #: when this build last stored a state
+
+    # The figures of the quota decision itself, so that a later explanation cannot contradict it.
+    quota_budget: Mapped[int | None] = mapped_column(BigInteger)
+    quota_credits_consumed: Mapped[int | None] = mapped_column(BigInteger)
+
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+    __table_args__ = (
+        # INCLUDE lets the quota sum and the state copy of the latest build read the index alone.
+        Index(
+            "uq_workspace_builds_workspace_id_build_number",
+            "workspace_id",
+            "build_number",
+            unique=True,
+            postgresql_include=["daily_cost"],
+        ),
+        CheckConstraint("build_number > 0", name="build_number_positive"),
+        CheckConstraint("daily_cost >= 0", name="daily_cost_not_negative"),
+        CheckConstraint(
+            "(provisioner_state IS NULL) OR"
+            " (state_lineage IS NOT NULL AND state_serial IS NOT NULL)",
+            name="state_is_identified",
+        ),
+    )
+
+
+class WorkspaceBuildParameter(Base):
+    """The value that a build was given for a template parameter."""
+
+    __tablename__ = "workspace_build_parameters"
+
+    workspace_build_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("workspace_builds.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class WorkspaceResource(Base):
+    """A managed resource that a build left in the state."""
+
+    __tablename__ = "workspace_resources"
+
+    id: Mapped[UuidPk]
+    created_at: Mapped[CreatedAt]
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("provisioner_jobs.id", ondelete="CASCADE"), index=True
+    )
+    transition: Mapped[Transition]
+    type: Mapped[str] = mapped_column(String(192))
+    name: Mapped[str] = mapped_column(String(64))
+    hide: Mapped[bool] = mapped_column(server_default=text("false"))
+    icon: Mapped[str] = mapped_column(String(256), server_default="")
+    instance_type: Mapped[str | None] = mapped_column(String(256))
+    daily_cost: Mapped[int] = mapped_column(server_default=text("0"))
+    module_path: Mapped[str | None]
+
+
+class WorkspaceResourceMetadata(Base):
+    """One item shown with a resource."""
+
+    __tablename__ = "workspace_resource_metadata"
+
+    id: Mapped[BigIntPk]
+    workspace_resource_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("workspace_resources.id", ondelete="CASCADE")
+    )
+    key: Mapped[str] = mapped_column(String(1024))
+    value: Mapped[str | None] = mapped_column(String(65536))
+    sensitive: Mapped[bool] = mapped_column(server_default=text("false"))
+
+    __table_args__ = (UniqueConstraint("workspace_resource_id", "key"),)

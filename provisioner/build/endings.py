@@ -1,0 +1,179 @@
+"""How a build can end, and which ending follows from what was raised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from db.schema.enums import FailureReason, JobErrorCode, Stage
+from db.errors import LeaseLostError
+from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.states import read_state
+from provisioner.host.archive import ArchiveError
+from provisioner.engines.port import EngineError, EngineInterruptedError, PriceError, Resource, Timing
+from provisioner.host.interrupt import InterruptReason
+from provisioner.build.environment import BuildEnvironmentError
+from provisioner.build.failures import (
+    FailedJob,
+    failed_workspace_build,
+    failed_workspace_build_code,
+)
+from provisioner.template.parameters import (
+    MissingParameterError,
+    RequiredVariablesError,
+    UnknownParameterError,
+)
+from provisioner.engines.terraform.declarations import TemplateError
+from quota.commit import QuotaDecision
+from quota.errors import CostError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Succeeded:
+    """Everything was applied."""
+
+    result: BuildResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canceled:
+    """Somebody asked for the end, and nothing was left half-done."""
+
+    result: BuildResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requeued:
+    """Nothing was done outside yet: another attempt may run the build."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """The job is no longer ours; nothing more may be written on it."""
+
+
+Ending = Succeeded | Canceled | Requeued | Lost | FailedJob
+
+
+class BuildInterruptedError(Exception):
+    """The build was told to end between two operations of the engine."""
+
+
+class QuotaRefusedError(Exception):
+    """The quota commit said no. Raised by the commit quota step alone."""
+
+    def __init__(self, decision: QuotaDecision, daily_cost: int) -> None:
+        super().__init__(
+            f"insufficient quota: this build costs {daily_cost} credits per day,"
+            f" {decision.credits_consumed} of the budget of {decision.budget} are in use"
+        )
+        self.decision = decision
+
+
+REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
+    (ArchiveError, FailureReason.ARCHIVE),
+    (BuildEnvironmentError, FailureReason.PARAMETERS),
+    (CostError, FailureReason.COST),
+    (PriceError, FailureReason.COST),
+    (MissingParameterError, FailureReason.PARAMETERS),
+    (RequiredVariablesError, FailureReason.PARAMETERS),
+    (TemplateError, FailureReason.TEMPLATE),
+    (UnknownParameterError, FailureReason.PARAMETERS),
+    (EngineError, FailureReason.TERRAFORM),
+)
+"""The first class that fits gives the reason; whatever fits none is a fault of ours."""
+
+
+def ending_of(
+    error: Exception, *, stage: Stage, result: BuildResult, reason: InterruptReason | None
+) -> Ending:
+    """Return how a build ends that raised ``error`` in ``stage``.
+
+    Args:
+        result: what the stages before left behind.
+        reason: why the build was told to end, if it was.
+    """
+    if isinstance(error, LeaseLostError):
+        return Lost()
+    if isinstance(error, QuotaRefusedError):
+        return failed_workspace_build_code(
+            JobErrorCode.INSUFFICIENT_QUOTA,
+            str(error),
+            reason=FailureReason.QUOTA,
+            result=result,
+        )
+    if isinstance(error, EngineError):
+        result = result_of(error, result)
+    if reason and isinstance(error, EngineInterruptedError | BuildInterruptedError):
+        return _ending_of_interrupt(reason, error, stage, result)
+    fitting = (reason for kind, reason in REASONS if isinstance(error, kind))
+    failure_reason = next(fitting, FailureReason.INTERNAL)
+    message = str(error)
+    if failure_reason is FailureReason.INTERNAL:
+        message = f"internal error while the build was in {stage}: {error!r}"
+    return failed_workspace_build(message, reason=failure_reason, result=result)
+
+
+def result_of(error: EngineError, result: BuildResult) -> BuildResult:
+    """Return what a failed operation left behind, after the stages before it."""
+    return BuildResult(
+        state=read_state(error.state) or result.state,
+        resources=resource_rows(error.resources) or result.resources,
+        timings=[*result.timings, *timing_rows(error.timings)],
+    )
+
+
+def resource_rows(resources: tuple[Resource, ...]) -> list[ResourceRow]:
+    """Return the engine's resources as they are stored."""
+    return [
+        ResourceRow(
+            type=resource.type,
+            name=resource.name,
+            daily_cost=resource.daily_cost,
+            module_path=resource.module_path,
+            instance_type=resource.instance_type,
+            hide=resource.hide,
+            icon=resource.icon,
+            metadata=[(item.key, item.value, item.sensitive) for item in resource.metadata],
+        )
+        for resource in resources
+    ]
+
+
+def timing_rows(timings: tuple[Timing, ...]) -> list[TimingRow]:
+    """Return the engine's timings as they are stored."""
+    return [
+        TimingRow(
+            stage=timing.stage,
+            source=timing.source,
+            action=timing.action,
+            resource=timing.resource,
+            started_at=timing.started_at,
+            ended_at=timing.ended_at,
+        )
+        for timing in timings
+    ]
+
+
+def _ending_of_interrupt(
+    reason: InterruptReason, error: Exception, stage: Stage, result: BuildResult
+) -> Ending:
+    if reason is InterruptReason.LEASE_LOST:
+        return Lost()
+    if reason is InterruptReason.DEADLINE:
+        return failed_workspace_build(str(error), reason=FailureReason.DEADLINE, result=result)
+    if not stage.has_side_effects:
+        return Canceled(result=result) if reason is InterruptReason.CANCEL else Requeued()
+    if reason is InterruptReason.DRAIN:
+        return failed_workspace_build(
+            "the worker was shut down while it applied the plan; what was made so far is kept"
+            " in the state, and the next build of the workspace starts from it",
+            reason=FailureReason.DRAINED,
+            result=result,
+        )
+    if isinstance(error, EngineInterruptedError) and not error.clean:
+        return failed_workspace_build(
+            f"canceled, but the apply did not end by itself and was killed: {error}",
+            reason=FailureReason.CANCELED,
+            result=result,
+        )
+    return Canceled(result=result)

@@ -1,0 +1,235 @@
+"""The whole environment of a build's processes, made from an allowlist.
+
+A template runs code of its author's, at plan time already. Whatever stands in the environment
+is his to read, so nothing of the worker's own comes in unless it is named here or by the
+operator: no database, broker or encryption secret is reachable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from uuid import UUID
+
+from db.schema.enums import Transition
+
+_FROM_HOST = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+
+_NEVER_PASSED = (
+    "PROVISIONERD_*",  # the daemon's own settings and secrets
+    "CELERY_*",
+    "CODER_*",  # what the template is told about its workspace is set below, or not at all
+    "TF_VAR_*",
+    "TF_CLI_ARGS*",  # these change what our command lines mean
+    "TF_CLI_CONFIG_FILE",
+    "TF_DATA_DIR",
+    "TF_INPUT",
+    "TF_LOG*",
+    "TF_PLUGIN_CACHE*",
+    "TF_REATTACH_PROVIDERS",
+    "TF_WORKSPACE",
+    "LD_*",  # these change what our programs are
+    "DYLD_*",
+    "BASH_ENV",
+    "ENV",
+    "HOME",
+    "TMPDIR",
+)
+
+_WIRE_TRANSITIONS = {
+    Transition.START: "start",
+    Transition.STOP: "stop",
+    Transition.DELETE: "destroy",
+}
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+_MAX_ENTRY_BYTES = 128 * 1024 - 1
+"""What Linux takes for one ``NAME=value``, without the closing NUL."""
+
+
+class BuildEnvironmentError(Exception):
+    """The environment cannot be built; the message is one sentence for the operator or user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceFacts:
+    """What a template is told about the workspace and the build."""
+
+    transition: Transition
+    workspace_id: UUID
+    workspace_name: str
+    owner_id: UUID
+    owner_name: str  #: the username
+    build_id: UUID
+    template_id: UUID
+    template_name: str
+    template_version: str  #: the version's name
+    owner_email: str = ""
+    owner_full_name: str = ""
+    owner_groups: tuple[str, ...] = ()
+
+
+def build_environment(
+    *,
+    host: Mapping[str, str],
+    workspace: WorkspaceFacts,
+    parameters: Mapping[str, str],
+    home: Path,
+    terraform_cli_config_file: Path | None,
+    plugin_cache_dir: Path | None,
+    passed_names: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the environment of everything that one build starts.
+
+    Args:
+        host: the worker's own environment, of which little is taken over.
+        workspace: the facts for ``CODER_WORKSPACE_*`` and ``TF_VAR_*``.
+        parameters: values that the workspace's user chose, by name.
+        home: a private folder of this build, ``HOME`` and ``TMPDIR``. Keep its path below 80
+            bytes: providers make Unix sockets in it, whose paths must stay below 108.
+        terraform_cli_config_file: the operator's Terraform CLI configuration.
+        plugin_cache_dir: an existing folder for provider packages.
+        passed_names: further names of ``host``, or patterns such as ``AWS_*``, that the operator
+            hands to every template.
+
+    Raises:
+        BuildEnvironmentError: ``passed_names`` reaches a name that must not be passed, or a
+            value cannot stand in an environment.
+    """
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **{name: host[name] for name in _FROM_HOST if name in host},
+        **_passed(host, passed_names),
+        **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
+        **_workspace_entries(workspace),
+        **dict(_parameter_entries(parameters)),
+        **_variable_entries(workspace),
+    }
+    for name, value in environment.items():
+        _check_entry(name, value)
+    return environment
+
+
+def check_passed_names(passed_names: Sequence[str]) -> None:
+    """Check the operator's list when settings load, before any build.
+
+    Raises:
+        BuildEnvironmentError: an entry names or covers something that must not be passed.
+    """
+    for pattern in passed_names:
+        # An entry that starts with a wildcard would pass what nobody thought of.
+        if not pattern or pattern[0] in "*?[" or _is_never_passed(pattern):
+            raise BuildEnvironmentError(
+                f"the environment name {pattern!r} must not be passed to templates; "
+                "name the variables that they need, such as AWS_*"
+            )
+
+
+def _passed(host: Mapping[str, str], passed_names: Sequence[str]) -> dict[str, str]:
+    check_passed_names(passed_names)
+    passed = {}
+    for name, value in host.items():
+        pattern = next((known for known in passed_names if fnmatchcase(name, known)), None)
+        if pattern is None:
+            continue
+        if _is_never_passed(name):
+            raise BuildEnvironmentError(
+                f"the pattern {pattern!r} would pass {name} to templates, which must not be; "
+                "narrow the pattern"
+            )
+        passed[name] = value
+    return passed
+
+
+def _is_never_passed(name: str) -> bool:
+    return any(fnmatchcase(name, refused) for refused in _NEVER_PASSED)
+
+
+def _terraform_entries(
+    home: Path, cli_config_file: Path | None, plugin_cache_dir: Path | None
+) -> dict[str, str]:
+    entries = {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "TF_IN_AUTOMATION": "1",
+        "TF_INPUT": "0",
+        "CHECKPOINT_DISABLE": "1",
+        # A module from a private repository fails at once instead of waiting for a password.
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+    if cli_config_file is not None:
+        entries["TF_CLI_CONFIG_FILE"] = str(cli_config_file)
+    if plugin_cache_dir is not None:
+        entries["TF_PLUGIN_CACHE_DIR"] = str(plugin_cache_dir)
+        # Without it the cache does not serve templates that have no lock file. The danger it
+        # names is for a lock file that is kept; a build's folder is thrown away.
+        entries["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
+    return entries
+
+
+def _workspace_entries(workspace: WorkspaceFacts) -> dict[str, str]:
+    return {
+        "CODER_WORKSPACE_TRANSITION": _WIRE_TRANSITIONS[workspace.transition],
+        "CODER_WORKSPACE_NAME": workspace.workspace_name,
+        "CODER_WORKSPACE_ID": str(workspace.workspace_id),
+        "CODER_WORKSPACE_OWNER": workspace.owner_name,
+        "CODER_WORKSPACE_OWNER_ID": str(workspace.owner_id),
+        "CODER_WORKSPACE_OWNER_NAME": workspace.owner_full_name,
+        "CODER_WORKSPACE_OWNER_EMAIL": workspace.owner_email,
+        "CODER_WORKSPACE_OWNER_GROUPS": json.dumps(workspace.owner_groups),
+        "CODER_WORKSPACE_TEMPLATE_ID": str(workspace.template_id),
+        "CODER_WORKSPACE_TEMPLATE_NAME": workspace.template_name,
+        "CODER_WORKSPACE_TEMPLATE_VERSION": workspace.template_version,
+        "CODER_WORKSPACE_BUILD_ID": str(workspace.build_id),
+    }
+
+
+def _variable_entries(workspace: WorkspaceFacts) -> dict[str, str]:
+    """Return ``provisioner.engines.terraform.declarations.WORKSPACE_VARIABLES``, all of them."""
+    return {
+        "TF_VAR_workspace_transition": workspace.transition.value,
+        "TF_VAR_workspace_name": workspace.workspace_name,
+        "TF_VAR_workspace_owner": workspace.owner_name,
+        "TF_VAR_workspace_id": str(workspace.workspace_id),
+        "TF_VAR_start_count": "1" if workspace.transition is Transition.START else "0",
+    }
+
+
+def _parameter_entries(parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in parameters.items():
+        _check_entry(f"CODER_PARAMETER_{'0' * 64}", value, meaning=f'parameter "{name}"')
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        yield f"CODER_PARAMETER_{digest}", value
+        if _IDENTIFIER.fullmatch(name):
+            yield f"TF_VAR_parameter_{name}", value
+
+
+def _check_entry(name: str, value: str, *, meaning: str | None = None) -> None:
+    if "\0" in value:
+        raise BuildEnvironmentError(
+            f"the value of {meaning or name} holds a NUL character; remove it"
+        )
+    if len(f"{name}={value}".encode("utf-8", "surrogatepass")) > _MAX_ENTRY_BYTES:
+        raise BuildEnvironmentError(
+            f"the value of {meaning or name} does not fit into the {_MAX_ENTRY_BYTES} bytes "
+            "of an environment entry; shorten it"
+        )

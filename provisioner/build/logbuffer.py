@@ -1,0 +1,261 @@
+"""The log of a running build: taken at once, stored in batches, bounded in memory and in size.
+
+Of a log above the limit the head and the tail are kept, and a line in between says how much
+was left out: the head shows what the build did, the tail why it failed. Writing never blocks
+and never fails, so that neither a chatty build nor a slow database slows the build.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from db.schema.enums import LogLevel, LogSource, Stage
+from db.errors import LeaseLostError
+from db.jobs.logs import LINE_LIMIT, LogRow
+from db.schema.tables import LOG_LIMIT_BYTES
+from db.texts import storable
+
+log = structlog.get_logger("provisioner")
+
+FLUSH_INTERVAL_S = 0.25
+START_INTERVAL_S = 0.1
+BATCH_LINES = 1000
+# Room for the line that says what was left out, and for the daemon's own last lines.
+RESERVE_BYTES = 16 * 1024
+STAGE_LIMIT = 128
+
+# Size in bytes, time since the epoch, and the rest of a row. Most lines of a chatty build are left
+# out in the end: to make a row of those that are kept alone takes half of the time.
+_Line = tuple[int, float, LogSource, LogLevel, str, str]
+StoreLogs = Callable[[Sequence[LogRow], bool, Stage], None]
+
+
+class LogBuffer:
+    """Takes lines from any thread and stores them from one of its own.
+
+    Args:
+        store: writes one batch (rows, whether lines were left out, how far the job is). It may
+            wait for the database.
+        starter: starts the thread when it is worth it; at once when None.
+        stored_bytes: what an earlier attempt of the job has stored already.
+        limit_bytes: what the job may store in all.
+    """
+
+    def __init__(
+        self,
+        store: StoreLogs,
+        *,
+        stored_bytes: int = 0,
+        limit_bytes: int = LOG_LIMIT_BYTES,
+        starter: FlushStarter | None = None,
+    ) -> None:
+        self._store = store
+        room = max(0, limit_bytes - stored_bytes - RESERVE_BYTES)
+        self._head_room = room // 2
+        self._tail_room = room - room // 2
+        self._head: list[_Line] = []
+        self._tail: deque[_Line] = deque()
+        self._tail_bytes = 0
+        self._dropped_lines = 0
+        self._dropped_bytes = 0
+        self._head_is_full = False
+        self._lost = False
+        self.stored_lines = 0
+        self._job_stage = self._stored_stage = Stage.SET_UP
+        self._stage = "Setting up"
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._starter = starter
+        if starter is None:
+            self.start_to_flush()
+        else:
+            starter.start_later(self)
+
+    def start_to_flush(self) -> None:
+        """Start the thread that stores lines by and by, unless everything was said already."""
+        with self._starting:
+            if not self._closing.is_set():
+                self._thread = threading.Thread(
+                    target=self._flush_until_closed, name="log", daemon=True
+                )
+                self._thread.start()
+
+    @property
+    def dropped_lines(self) -> int:
+        """How many lines were left out so far."""
+        return self._dropped_lines
+
+    def enter_stage(self, name: str, stage: Stage | None = None) -> None:
+        """Let the following lines belong to the stage that is shown as ``name``.
+
+        Args:
+            stage: what the job's row is to say with the next lines; None leaves it.
+        """
+        self._stage = name[:STAGE_LIMIT]
+        self._job_stage = stage or self._job_stage
+
+    def write(
+        self, level: LogLevel, output: str, *, source: LogSource = LogSource.PROVISIONER
+    ) -> None:
+        """Take one line. One that is too long for a row becomes several."""
+        now = time.time()
+        if len(output) <= LINE_LIMIT and output.isascii() and "\x00" not in output:
+            self._take((len(output) + 1, now, source, level, self._stage, output))
+            return
+        for piece in _pieces(output):
+            # With its line end: a build that writes nothing but empty lines has to meet the limit.
+            self._take((len(piece.encode()) + 1, now, source, level, self._stage, piece))
+
+    def close(self) -> None:
+        """Store what is left. Returns when it is stored, or when the lease is lost."""
+        self._store_in_batches(self.take_rest())
+
+    def take_rest(self) -> Sequence[LogRow]:
+        """End the log and return its last batch, for whoever writes how the job ended.
+
+        What does not fit into one batch is stored before.
+        """
+        if self._starter is not None:
+            self._starter.forget(self)
+        with self._starting:
+            self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+        rest = self._rest()
+        last = (len(rest) - 1) // BATCH_LINES * BATCH_LINES
+        self._store_in_batches(rest[:last])
+        return rest[last:]
+
+    def _take(self, line: _Line) -> None:
+        size = line[0]
+        with self._lock:
+            if not self._head_is_full and size <= self._head_room:
+                self._head_room -= size
+                self._head.append(line)
+                return
+            self._head_is_full = True
+            self._tail.append(line)
+            self._tail_bytes += size
+            while self._tail_bytes > self._tail_room:
+                dropped = self._tail.popleft()[0]
+                self._tail_bytes -= dropped
+                self._dropped_bytes += dropped
+                self._dropped_lines += 1
+
+    def _flush_until_closed(self) -> None:
+        while not self._closing.wait(FLUSH_INTERVAL_S):
+            with self._lock:
+                lines, self._head = self._head, []
+            rows = [_row(line) for line in lines]
+            if not rows and self._job_stage is not self._stored_stage:
+                self._store_batch([])
+            self._store_in_batches(rows)
+
+    def _rest(self) -> list[LogRow]:
+        with self._lock:
+            lines = [*self._head, *self._left_out(), *self._tail]
+            self._head, self._tail = [], deque()
+        return [_row(line) for line in lines]
+
+    def _left_out(self) -> Iterator[_Line]:
+        if self._dropped_lines:
+            text = (
+                f"[{self._dropped_lines} lines ({self._dropped_bytes} bytes) are left out here:"
+                " the log of a build keeps its first and its last half MiB]"
+            )
+            yield (
+                0,
+                self._tail[0][1] if self._tail else time.time(),
+                LogSource.PROVISIONER_DAEMON,
+                LogLevel.WARN,
+                self._stage,
+                text,
+            )
+
+    def _store_in_batches(self, rows: Sequence[LogRow]) -> None:
+        for start in range(0, len(rows), BATCH_LINES):
+            self._store_batch(rows[start : start + BATCH_LINES])
+
+    def _store_batch(self, batch: Sequence[LogRow]) -> None:
+        if self._lost:
+            return
+        stage = self._job_stage
+        try:
+            self._store(batch, self._dropped_lines > 0, stage)
+            self.stored_lines += len(batch)
+            self._stored_stage = stage
+        except LeaseLostError:
+            # Whoever took the job over writes its log now.
+            self._lost = True
+        except Exception:
+            # A line that cannot be stored is no reason to fail a build.
+            log.exception("logs.store_failed", lines=len(batch))
+            self._dropped_lines += len(batch)
+
+
+class FlushStarter:
+    """Starts the thread of each log buffer that is still open after one flush interval.
+
+    One thread looks after all of them, ten times a second while there are any: a build that takes
+    milliseconds gets no thread of its own and wakes none, which was a tenth of what it costs.
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[LogBuffer, float] = {}
+        self._lock = threading.Lock()
+        self._has_some = threading.Event()
+        threading.Thread(target=self._run, name="log-starter", daemon=True).start()
+
+    def start_later(self, buffer: LogBuffer) -> None:
+        """Start the buffer's thread after one interval, if it is still open then."""
+        with self._lock:
+            self._young[buffer] = time.monotonic() + FLUSH_INTERVAL_S
+            self._has_some.set()
+
+    def forget(self, buffer: LogBuffer) -> None:
+        """Do not start the buffer's thread any more."""
+        with self._lock:
+            self._young.pop(buffer, None)
+
+    def _run(self) -> None:
+        while True:
+            self._has_some.wait()
+            time.sleep(START_INTERVAL_S)
+            for buffer in self._take_due():
+                buffer.start_to_flush()
+
+    def _take_due(self) -> list[LogBuffer]:
+        now = time.monotonic()
+        with self._lock:
+            due = [buffer for buffer, at in self._young.items() if at <= now]
+            for buffer in due:
+                del self._young[buffer]
+            if not self._young:
+                self._has_some.clear()
+        return due
+
+
+def _row(line: _Line) -> LogRow:
+    _size, at, source, level, stage, output = line
+    return LogRow(
+        created_at=datetime.fromtimestamp(at, UTC),
+        source=source,
+        level=level,
+        stage=stage,
+        output=output,
+    )
+
+
+def _pieces(output: str) -> Iterator[str]:
+    """Cut a line to rows of the column's width."""
+    clean = storable(output)
+    for start in range(0, max(1, len(clean)), LINE_LIMIT):
+        yield clean[start : start + LINE_LIMIT]

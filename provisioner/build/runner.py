@@ -1,0 +1,320 @@
+"""Run one claimed job to its end, and record what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import structlog
+
+from db.jobs.archives import ArchiveCache
+from db.engine import Database, Executor
+from db.schema.enums import FailureReason, JobStatus, LogLevel, ProvisionerType, Stage, Transition
+from db.errors import LeaseLostError
+from db.faults import fault_point
+from db.jobs.logs import LogRow, append_logs
+from db.outage import is_outage, retry_outage
+from db.jobs.results import BuildResult
+from db.jobs.transitions import (
+    ClaimedJob,
+    complete_job,
+    enter_stage,
+    fail_job,
+    finish_cancel_job,
+    requeue_job,
+)
+from provisioner.build.endings import (
+    BuildInterruptedError,
+    Canceled,
+    Ending,
+    Lost,
+    Requeued,
+    Succeeded,
+    ending_of,
+)
+from provisioner.engines.port import Engine
+from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.build.events import BuildEvents, NoEvents
+from provisioner.build.failures import FailedJob
+from provisioner.build.logbuffer import FlushStarter, LogBuffer, StoreLogs
+from provisioner.build.steps import STEPS, Build, BuildSettings, Key, Step
+from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
+from provisioner.host.workdir import name_work_directory
+
+log = structlog.get_logger("provisioner")
+
+LOG_STAGES: Mapping[Stage, str] = {
+    Stage.SET_UP: "Setting up",
+    Stage.INIT: "Initializing Terraform Directory",
+    Stage.PLAN: "Planning Infrastructure",
+    Stage.COMMIT_QUOTA: "Commit quota",
+    Stage.COMPLETE: "Cleaning Up",
+}
+APPLY_LOG_STAGES: Mapping[Transition, str] = {
+    Transition.START: "Starting workspace",
+    Transition.STOP: "Stopping workspace",
+    Transition.DELETE: "Destroying workspace",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job, as its row says."""
+
+    status: JobStatus  #: PENDING: put back; UNKNOWN: somebody else has it
+    transition: Transition | None
+    template_name: str | None
+    seconds: float  #: from claim to end
+    failed_stage: Stage | None = None
+    failure: FailedJob | None = None
+
+
+class Runner:
+    """Runs builds, any number at a time from as many threads."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        engines: Mapping[ProvisionerType, Engine],
+        settings: BuildSettings,
+        events: BuildEvents | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._database = database
+        self._engines = engines
+        self._settings = settings
+        self._events = events or NoEvents()
+        self._tracer = tracer or NoTrace()
+        self._archives = ArchiveCache()
+        self._flush_starter = FlushStarter()
+
+    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
+        """Run the job's steps and record how it ended; a failed build is an outcome, no error.
+
+        Args:
+            interrupt: asks the build to end; ``LEASE_LOST`` also ends every attempt to write.
+        """
+        with self._tracer.attempt(job) as trace:
+            outcome = self._run(job, interrupt, trace)
+            trace.tell(outcome.status, outcome.failure)
+        return outcome
+
+    def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Outcome:
+        started = time.monotonic()
+        logs = LogBuffer(
+            self._store_logs(job, interrupt),
+            stored_bytes=job.logs_length,
+            starter=self._flush_starter,
+        )
+        build = self._build(job, interrupt, logs, trace)
+        ending = None
+        try:
+            ending = self._walk(build)
+        finally:
+            if ending is None:
+                logs.close()
+        with trace.step(Stage.COMPLETE):
+            ending = self._finish(build, ending)
+        if isinstance(ending, Lost) and build.stage.has_side_effects:
+            # Its state may be newer than the stored one: provisioner.recovery sees to it.
+            build.directory.release()
+        else:
+            build.directory.remove()
+        return _outcome(ending, build, time.monotonic() - started)
+
+    def _build(
+        self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, trace: AttemptTrace
+    ) -> Build:
+        return Build(
+            job=job,
+            database=self._database,
+            engine=self._engines[job.provisioner],
+            settings=self._settings,
+            events=self._events,
+            interrupt=interrupt,
+            logs=logs,
+            trace=trace,
+            archives=self._archives,
+            directory=name_work_directory(
+                self._settings.work_root,
+                job_id=job.id,
+                attempt=job.attempt,
+                lease_token=job.lease_token,
+            ),
+        )
+
+    def _walk(self, build: Build) -> Ending:
+        try:
+            for stage, step in STEPS:
+                self._take_step(build, stage, step)
+        except Exception as error:
+            # Every error is an ending: see ending_of for which.
+            if is_outage(error) and not build.interrupt.may_write():
+                return Lost()
+            ending = ending_of(
+                error, stage=build.stage, result=build.result, reason=build.interrupt.reason
+            )
+            if isinstance(ending, FailedJob) and ending.reason is FailureReason.INTERNAL:
+                log.exception("build.broke", job_id=str(build.job.id))
+            return ending
+        return Succeeded(result=build.result)
+
+    def _take_step(self, build: Build, stage: Stage, step: Step) -> None:
+        build.logs.enter_stage(_log_stage(build, stage), stage)
+        # The row has to say that side effects may follow, before they do. The other stages are
+        # told by the log, and by the quota commit.
+        if stage.has_side_effects and self._enter(build, stage):
+            build.interrupt.request(InterruptReason.CANCEL)
+        if build.interrupt.is_set():
+            raise BuildInterruptedError
+        build.stage = stage
+        started = time.monotonic()
+        try:
+            with build.trace.step(stage):
+                fault_point(f"{stage}.begin")
+                step(build)
+                fault_point(f"{stage}.end")
+        finally:
+            self._events.stage_finished(stage, time.monotonic() - started)
+
+    def _enter(self, build: Build, stage: Stage) -> bool:
+        def enter() -> bool:
+            with self._database.autocommit() as connection:
+                return enter_stage(connection, **build.key, stage=stage)
+
+        return retry_outage(enter, may_go_on=build.interrupt.may_write)
+
+    def _finish(self, build: Build, ending: Ending) -> Ending:
+        """Store the ending with the rest of the log; return what really stands on the row."""
+        logs = build.logs
+        logs.enter_stage(LOG_STAGES[Stage.COMPLETE])
+        fault_point("finish.begin")
+        level, line = _last_line(ending)
+        logs.write(level, line)
+        rest: Sequence[LogRow] = ()
+        if isinstance(ending, Requeued | Lost):
+            logs.close()  # the job does not end here, so its last lines are stored by themselves
+        else:
+            rest = logs.take_rest()
+        stored = logs.stored_lines
+        try:
+            ending = retry_outage(
+                lambda: self._record(build, ending, rest), may_go_on=build.interrupt.may_write
+            )
+            stored += len(rest)
+        except LeaseLostError:
+            return Lost()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            return Lost()
+        finally:
+            self._events.logs_finished(stored=stored, dropped=logs.dropped_lines)
+        return ending
+
+    def _record(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
+        def whole(result: BuildResult) -> BuildResult:
+            return replace(
+                result,
+                last_lines=lines,
+                log_overflowed=build.logs.dropped_lines > 0,
+                stage=build.stage,
+            )
+
+        with self._database.autocommit() as connection:
+            match ending:
+                case Succeeded(result=result):
+                    complete_job(connection, **build.key, result=whole(result))
+                case Canceled(result=result):
+                    finish_cancel_job(connection, **build.key, result=whole(result))
+                case Requeued():
+                    return _requeue_or_cancel(connection, build.key)
+                case FailedJob(failure=failure, workspace_build=result):
+                    assert result is not None
+                    fail_job(connection, **build.key, failure=failure, result=whole(result))
+                case Lost():
+                    pass
+                case _:
+                    assert_never(ending)
+        fault_point("finish.committed")
+        return ending
+
+    def _store_logs(self, job: ClaimedJob, interrupt: Interrupt) -> StoreLogs:
+        def store(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
+            with self._database.autocommit() as connection:
+                append_logs(
+                    connection,
+                    job_id=job.id,
+                    lease_token=job.lease_token,
+                    rows=rows,
+                    overflowed=overflowed,
+                    stage=stage,
+                )
+
+        def store_or_give_up(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
+            try:
+                retry_outage(
+                    lambda: store(rows, overflowed, stage),
+                    may_go_on=interrupt.may_write,
+                )
+            except Exception as error:
+                if is_outage(error):
+                    raise LeaseLostError(job.id) from error
+                raise
+
+        return store_or_give_up
+
+
+def _log_stage(build: Build, stage: Stage) -> str:
+    if stage is Stage.APPLY:
+        return APPLY_LOG_STAGES[build.loaded.transition]
+    return LOG_STAGES[stage]
+
+
+def _requeue_or_cancel(session: Executor, key: Key) -> Ending:
+    try:
+        requeue_job(session, **key)
+    except LeaseLostError:
+        # Either the job is somebody else's, and this raises again, or a cancel came in between.
+        finish_cancel_job(session, **key, result=BuildResult())
+        return Canceled(result=BuildResult())
+    return Requeued()
+
+
+def _last_line(ending: Ending) -> tuple[LogLevel, str]:
+    match ending:
+        case Succeeded():
+            return LogLevel.INFO, "The build succeeded."
+        case Canceled():
+            return LogLevel.INFO, "The build was canceled."
+        case Requeued():
+            return LogLevel.WARN, "The worker shuts down; the build goes back to the queue."
+        case Lost():
+            return LogLevel.WARN, "The worker lost its lease on this build."
+        case FailedJob(error=error):
+            return LogLevel.ERROR, error
+        case _:
+            assert_never(ending)
+
+
+def _outcome(ending: Ending, build: Build, seconds: float) -> Outcome:
+    statuses: Mapping[type[Ending], JobStatus] = {
+        Succeeded: JobStatus.SUCCEEDED,
+        Canceled: JobStatus.CANCELED,
+        Requeued: JobStatus.PENDING,
+        Lost: JobStatus.UNKNOWN,
+        FailedJob: JobStatus.FAILED,
+    }
+    failure = ending if isinstance(ending, FailedJob) else None
+    loaded = build.input
+    return Outcome(
+        status=statuses[type(ending)],
+        transition=loaded.transition if loaded else None,
+        template_name=loaded.template_name if loaded else None,
+        seconds=seconds,
+        failed_stage=build.stage if failure else None,
+        failure=failure,
+    )

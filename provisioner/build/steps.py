@@ -1,0 +1,269 @@
+"""The named steps of a workspace build, over one value.
+
+Each step does one thing with the engine or the database and leaves what the next needs on the
+``Build``. The runner walks them in order (see ``provisioner.build.runner``).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from db.jobs.archives import ArchiveCache
+from db.jobs.builds import BuildInput, load_build
+from db.engine import Database
+from db.schema.enums import LogLevel, LogSource, Stage, Transition
+from db.errors import LeaseLostError
+from db.faults import fault_point
+from db.outage import is_outage, retry_outage
+from db.jobs.results import BuildResult
+from db.jobs.states import read_state, store_state
+from db.jobs.transitions import ClaimedJob
+from provisioner.host.archive import read_archive
+from provisioner.build.endings import (
+    BuildInterruptedError,
+    QuotaRefusedError,
+    resource_rows,
+    timing_rows,
+)
+from provisioner.engines.port import BuildContext, Engine
+from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.build.environment import WorkspaceFacts, build_environment
+from provisioner.build.events import BuildEvents
+from provisioner.build.logbuffer import LogBuffer
+from provisioner.template.parameters import (
+    check_known,
+    check_parameters,
+    check_variables,
+    values_for,
+)
+from provisioner.build.tracing import AttemptTrace
+from provisioner.host.workdir import WorkDirectory
+from quota.commit import commit_quota
+
+log = structlog.get_logger("provisioner")
+
+Key = Mapping[str, uuid.UUID]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildLimits:
+    """How long each operation may take before its build fails."""
+
+    init: timedelta = timedelta(minutes=10)
+    plan: timedelta = timedelta(minutes=10)
+    apply: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """What every build of a worker shares."""
+
+    work_root: Path
+    host_environment: Mapping[str, str]
+    passed_names: tuple[str, ...] = ()
+    terraform_cli_config_file: Path | None = None
+    plugin_cache_dir: Path | None = None
+    limits: BuildLimits = field(default_factory=BuildLimits)
+
+
+@dataclass(kw_only=True)
+class Build:
+    """One attempt to run a job, and what its steps have found out so far."""
+
+    job: ClaimedJob
+    database: Database
+    engine: Engine
+    settings: BuildSettings
+    events: BuildEvents
+    interrupt: Interrupt
+    logs: LogBuffer
+    trace: AttemptTrace
+    directory: WorkDirectory
+    archives: ArchiveCache
+    stage: Stage = Stage.SET_UP
+    input: BuildInput | None = None
+    context: BuildContext | None = None
+    daily_cost: int = 0
+    result: BuildResult = field(default_factory=BuildResult)
+
+    @property
+    def key(self) -> Key:
+        """What every write on the job names."""
+        return {"job_id": self.job.id, "lease_token": self.job.lease_token}
+
+    @property
+    def loaded(self) -> BuildInput:
+        """The build as ``set_up`` read it."""
+        assert self.input is not None
+        return self.input
+
+    def context_for(self, timeout: timedelta) -> BuildContext:
+        """Return what an operation of the engine works with, and how long it may take."""
+        assert self.context is not None
+        environment = {**self.context.environment, **self.trace.environment()}
+        return replace(self.context, timeout=timeout, environment=environment)
+
+    def say(self, level: LogLevel, output: str) -> None:
+        """Write a line of the daemon's own into the job's log."""
+        self.logs.write(level, output, source=LogSource.PROVISIONER_DAEMON)
+
+
+Step = Callable[[Build], None]
+
+
+def set_up(build: Build) -> None:
+    """Read the build and its template, check parameters and variables."""
+
+    def read() -> BuildInput:
+        with build.database.autocommit() as connection:
+            return load_build(connection, **build.key, archives=build.archives)
+
+    build.input = retry_outage(read, may_go_on=build.interrupt.may_write)
+    loaded = build.input
+    files = read_archive(loaded.archive)
+    template = build.engine.parse(files)
+    variables = values_for(template, loaded.variables, loaded.parameters)
+    if loaded.transition is not Transition.DELETE:
+        # What exists has to be deletable, whatever the template asks for by now. And nobody can
+        # take back a value of an earlier build that a new template version has no use for.
+        given = loaded.parameters.keys() - loaded.inherited
+        check_known(template, {name: loaded.parameters[name] for name in sorted(given)})
+    check_parameters(template, loaded.parameters)
+    check_variables(template, variables)
+    build.context = BuildContext(
+        files=files,
+        directory=build.directory.template,
+        transition=loaded.transition,
+        environment=_environment(build),
+        variables=variables,
+        sensitive=loaded.sensitive_values,
+        log=build.logs.write,
+        interrupt=build.interrupt,
+        timeout=build.settings.limits.init,
+        state=loaded.state,
+        unpack=lambda: build.directory.make(loaded.archive),
+        on_state=lambda state: _store_checkpoint(build, state),
+    )
+
+
+def init(build: Build) -> None:
+    """Make providers and modules ready."""
+    timings = build.engine.init(build.context_for(build.settings.limits.init))
+    build.result = replace(build.result, timings=timing_rows(timings))
+
+
+def plan(build: Build) -> None:
+    """Plan the transition, and price the plan."""
+    planned = build.engine.plan(build.context_for(build.settings.limits.plan))
+    build.daily_cost = planned.daily_cost
+    build.result = replace(
+        build.result, timings=[*build.result.timings, *timing_rows(planned.timings)]
+    )
+
+
+def commit(build: Build) -> None:
+    """Commit the price against the owner's quota.
+
+    Not for delete, which has to work for whoever is over budget; and not when the build costs
+    nothing, unless an earlier attempt of it has been charged.
+
+    Raises:
+        QuotaRefusedError: the quota transaction itself said no.
+    """
+    is_free = build.daily_cost == 0 and build.job.attempt == 1
+    if build.loaded.transition is Transition.DELETE or is_free:
+        return
+
+    def look_up() -> None:
+        if build.interrupt.is_set():
+            raise BuildInterruptedError
+
+    decision = retry_outage(
+        lambda: commit_quota(
+            build.database, **build.key, daily_cost=build.daily_cost, on_wait=look_up
+        ),
+        may_go_on=build.interrupt.may_write,
+    )
+    build.events.quota_decided(decision, build.daily_cost)
+    for name, amount in (
+        ("Build cost      ", build.daily_cost),
+        ("Budget          ", decision.budget),
+        ("Credits consumed", decision.credits_consumed),
+    ):
+        build.say(LogLevel.INFO, f"{name} \N{EM DASH}   {amount}")
+    if not decision.ok:
+        build.say(LogLevel.WARN, "This build would exceed your quota. Failing.")
+        raise QuotaRefusedError(decision, build.daily_cost)
+
+
+def apply(build: Build) -> None:
+    """Apply exactly what was planned; the state is stored as it changes."""
+    applied = build.engine.apply(build.context_for(build.settings.limits.apply))
+    build.result = replace(
+        build.result,
+        state=read_state(applied.state),
+        resources=resource_rows(applied.resources),
+        timings=[*build.result.timings, *timing_rows(applied.timings)],
+    )
+
+
+STEPS: tuple[tuple[Stage, Step], ...] = (
+    (Stage.SET_UP, set_up),
+    (Stage.INIT, init),
+    (Stage.PLAN, plan),
+    (Stage.COMMIT_QUOTA, commit),
+    (Stage.APPLY, apply),
+)
+
+
+def _environment(build: Build) -> dict[str, str]:
+    loaded, settings = build.loaded, build.settings
+    return build_environment(
+        host=settings.host_environment,
+        workspace=WorkspaceFacts(
+            transition=loaded.transition,
+            workspace_id=loaded.workspace_id,
+            workspace_name=loaded.workspace_name,
+            owner_id=loaded.owner_id,
+            owner_name=loaded.owner_name,
+            owner_email=loaded.owner_email,
+            owner_full_name=loaded.owner_full_name,
+            owner_groups=tuple(loaded.owner_groups),
+            build_id=loaded.build_id,
+            template_id=loaded.template_id,
+            template_name=loaded.template_name,
+            template_version=loaded.template_version,
+        ),
+        parameters=loaded.parameters,
+        home=build.directory.home,
+        terraform_cli_config_file=settings.terraform_cli_config_file,
+        plugin_cache_dir=settings.plugin_cache_dir,
+        passed_names=settings.passed_names,
+    )
+
+
+def _store_checkpoint(build: Build, data: bytes) -> None:
+    """Store the state of a running apply. Tried once: a newer one follows, at last the result."""
+    state = read_state(data)
+    if state is None:
+        return
+    fault_point("checkpoint.begin")
+    try:
+        with build.database.autocommit() as connection:
+            stored = store_state(connection, **build.key, state=state)
+    except LeaseLostError:
+        build.interrupt.request(InterruptReason.LEASE_LOST)
+        stored = False
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))
+        stored = False
+    fault_point("checkpoint.committed")
+    build.events.checkpoint_finished(stored=stored)

@@ -1,0 +1,104 @@
+"""Copies of the state file while Terraform is at work, so that a crash loses no resources.
+
+Terraform truncates the file and writes it in place: a reader can see it empty
+or half, and a kill can leave it so. Only a whole file of the same lineage and
+of no lower serial than the one before is ever taken.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from provisioner.engines.terraform.state import StateFile, parse_state
+from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
+
+
+class Checkpoints:
+    """Watches the state file of a directory from ``with`` to its end.
+
+    ``deliver`` gets each new state, at most one an ``interval``, from the watcher's thread. If it
+    raises, ``warn`` gets one sentence, the state is offered again at the next interval, and the
+    apply goes on. The last state is ``newest`` and not delivered: the caller stores it together
+    with the result, and until then it is on disk for whoever recovers builds.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        base: bytes | None,
+        deliver: Callable[[bytes], None],
+        warn: Callable[[str], None],
+        interval: timedelta = timedelta(seconds=1),
+    ) -> None:
+        self._directory = directory
+        self._deliver = deliver
+        self._warn = warn
+        self._interval_s = interval.total_seconds()
+        self._newest = base or None
+        self._newest_parsed = parse_state(base) if base else None
+        self._delivered = self._newest
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
+
+    @property
+    def newest(self) -> bytes | None:
+        """The newest state that was seen, or the one before the apply; None if there is none."""
+        return self._newest
+
+    def __enter__(self) -> Self:
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._watcher.join()
+        self._take(STATE_FILE)
+        self._take(ERRORED_STATE_FILE)  # last, so that it wins over a state file of its serial
+
+    def poll(self) -> None:
+        """Read the state file once, and deliver it if it is new, whole and of this history."""
+        self._take(STATE_FILE)
+        if self._newest is not None and self._newest != self._delivered:
+            self._offer(self._newest)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self.poll()
+
+    def _take(self, name: str) -> None:
+        try:
+            data = (self._directory / name).read_bytes()
+        except OSError:
+            return
+        if data == self._newest:
+            return
+        state = parse_state(data)
+        if state is not None and self._follows(state):
+            self._newest, self._newest_parsed = data, state
+
+    def _follows(self, state: StateFile) -> bool:
+        before = self._newest_parsed
+        if before is None:
+            return True
+        return state.lineage == before.lineage and state.serial >= before.serial
+
+    def _offer(self, state: bytes) -> None:
+        try:
+            self._deliver(state)
+        except Exception as error:  # noqa: BLE001 -- told, and tried again; the apply must go on
+            # Its kind only: a database error's text may show the state.
+            kind = type(error).__name__
+            self._warn(f"A checkpoint of the Terraform state could not be stored ({kind})")
+        else:
+            self._delivered = state

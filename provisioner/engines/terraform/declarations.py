@@ -1,0 +1,214 @@
+"""What a Terraform template asks for, read from its files without running anything.
+
+Only ``variable`` and ``data "coder_parameter"`` blocks of the root module matter here; what the
+rest means is Terraform's affair.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import hcl2
+from lark.exceptions import LarkError, UnexpectedInput
+
+from provisioner.engines.port import EngineError, Template, TemplateParameter, TemplateVariable
+from provisioner.host.archive import TemplateFiles
+
+WORKSPACE_VARIABLES = frozenset(
+    {
+        "workspace_transition",
+        "workspace_name",
+        "workspace_owner",
+        "workspace_id",
+        "start_count",
+    }
+)
+"""Variables that the daemon itself gives a value (``TF_VAR_*``): nobody need choose one."""
+
+PARAMETER_PREFIX = "parameter_"
+"""``variable "parameter_region"`` is the template's parameter ``region``."""
+
+_OVERRIDE = re.compile(r"(^|_)override\.tf(\.json)?$")
+
+_Block = Mapping[str, Any]
+
+
+class TemplateError(EngineError):
+    """The template's files cannot be read; the message names the file and the line."""
+
+
+def read_template(files: TemplateFiles) -> Template:
+    """Return the variables and parameters of a template's root module, in the files' order.
+
+    Parameters are ``data "coder_parameter"`` blocks and variables named ``parameter_<name>``.
+    Something is required when it has no default or a null one. A parameter with ``count`` or
+    ``for_each``, or with a name that is computed, is never required: only Terraform knows
+    whether it exists and what it is called.
+
+    Raises:
+        TemplateError: there are no Terraform files, or one of them is not understood.
+    """
+    blocks = [_read(name, bytes(files[name])) for name in _terraform_files(files)]
+    declared = _merged(_labelled(blocks, "variable"))
+    chosen = [name for name in declared if name.removeprefix(PARAMETER_PREFIX) not in {name, ""}]
+    parameters = {
+        found.name: found
+        for found in (
+            *(_data_parameter(label, block) for label, block in _parameter_blocks(blocks)),
+            *(_variable_parameter(name, declared[name]) for name in chosen),
+        )
+    }
+    return Template(
+        variables=tuple(
+            _variable(name, block)
+            for name, block in declared.items()
+            if name not in chosen and name not in WORKSPACE_VARIABLES
+        ),
+        parameters=tuple(parameters.values()),
+    )
+
+
+def _terraform_files(files: TemplateFiles) -> list[str]:
+    """Return the files that Terraform would load, overrides last, as Terraform does."""
+    found = [
+        name
+        for name in files
+        if "/" not in name and name.endswith((".tf", ".tf.json")) and not name.startswith(".")
+    ]
+    if not found:
+        raise TemplateError("the template has no .tf or .tf.json file in its root")
+    return sorted(found, key=lambda name: (_OVERRIDE.search(name) is not None, name))
+
+
+def _read(name: str, data: bytes) -> _Block:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise TemplateError(f"{name} is not UTF-8 text; save it as UTF-8") from None
+    return _read_json(name, text) if name.endswith(".json") else _read_hcl(name, text)
+
+
+def _read_json(name: str, text: str) -> _Block:
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TemplateError(f"{name} line {error.lineno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise TemplateError(f"{name} is nested too deeply to be read") from None
+    return {
+        kind: list(_bodies(value))
+        for block in _bodies(body)
+        for kind, value in block.items()
+        if kind in {"variable", "data"}
+    }
+
+
+# A template is built many times and parsing costs milliseconds per screenful, with the
+# interpreter's lock held: the same text is parsed once.
+@lru_cache(maxsize=64)
+def _read_hcl(name: str, text: str) -> _Block:
+    options = hcl2.SerializationOptions(
+        with_comments=False,
+        explicit_blocks=False,
+        preserve_heredocs=False,
+        strip_string_quotes=True,
+    )
+    try:
+        body: _Block = hcl2.loads(text, serialization_options=options)
+    except UnexpectedInput as error:
+        raise TemplateError(_syntax_message(name, text, error)) from None
+    except (LarkError, ValueError, RuntimeError) as error:
+        raise TemplateError(
+            f"{name} cannot be read ({type(error).__name__}); check it with terraform validate, "
+            "and write it more simply if Terraform accepts it"
+        ) from None
+    return {kind: body[kind] for kind in ("variable", "data") if kind in body}
+
+
+def _syntax_message(name: str, text: str, error: UnexpectedInput) -> str:
+    token = str(getattr(error, "token", ""))
+    found = (token.split() or [""])[0][:40]
+    unexpected = f"unexpected {found!r}" if found else "something is missing here"
+    line = error.line if error.line > 0 else text.count("\n") + 1
+    return (
+        f"{name} line {line}: {unexpected}; correct the syntax, or write it more simply "
+        "if terraform validate accepts it"
+    )
+
+
+def _labelled(files: Iterable[_Block], kind: str) -> Iterator[tuple[str, _Block]]:
+    for file in files:
+        for labels in _bodies(file.get(kind)):
+            for label, block in labels.items():
+                # JSON may give several bodies for one label, and "//" for a comment.
+                yield from ((label, body) for body in _bodies(block))
+
+
+def _bodies(value: object) -> Iterator[_Block]:
+    for body in value if isinstance(value, list) else [value]:
+        if isinstance(body, dict):
+            yield body
+
+
+def _merged(blocks: Iterable[tuple[str, _Block]]) -> dict[str, _Block]:
+    """Lay blocks of one name over one another, as an override file does."""
+    merged: dict[str, _Block] = {}
+    for name, block in blocks:
+        merged[name] = {**merged.get(name, {}), **block}
+    return merged
+
+
+def _parameter_blocks(files: Iterable[_Block]) -> Iterator[tuple[str, _Block]]:
+    found = [
+        pair
+        for kind, block in _labelled(files, "data")
+        if kind == "coder_parameter"
+        for label, value in block.items()
+        for pair in ((label, body) for body in _bodies(value))
+    ]
+    yield from _merged(found).items()
+
+
+def _variable(name: str, block: _Block) -> TemplateVariable:
+    return TemplateVariable(
+        name=name,
+        required=block.get("default") is None,
+        sensitive=str(block.get("sensitive")).lower() == "true",
+        description=str(block.get("description") or ""),
+        type=_expression(block.get("type", "string")),
+        default=block.get("default"),
+    )
+
+
+def _expression(value: object) -> str:
+    """Return an expression as it was written, without the reader's ``${}`` around it."""
+    text = str(value)
+    return text[2:-1] if text.startswith("${") and text.endswith("}") else text
+
+
+def _variable_parameter(name: str, block: _Block) -> TemplateParameter:
+    return _parameter(name.removeprefix(PARAMETER_PREFIX), block)
+
+
+def _data_parameter(label: str, block: _Block) -> TemplateParameter:
+    name = block.get("name", label)
+    is_literal = isinstance(name, str) and "${" not in name
+    found = _parameter(name if is_literal else label, block)
+    is_certain = is_literal and not block.keys() & {"count", "for_each"}
+    return found if is_certain else replace(found, required=False)
+
+
+def _parameter(name: str, block: _Block) -> TemplateParameter:
+    default = block.get("default")
+    is_text = default is None or isinstance(default, str)
+    return TemplateParameter(
+        name=name,
+        required=default is None,
+        description=str(block.get("description") or ""),
+        default=default if is_text else json.dumps(default),
+    )

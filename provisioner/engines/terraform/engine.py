@@ -1,0 +1,218 @@
+"""The engine that runs Terraform (or OpenTofu) itself.
+
+A template's ``backend`` and ``cloud`` blocks are not used: an override file with
+a local backend, whose name sorts after every file of the template, takes their
+place, and the state file is handed back to the caller. What a template archive
+may have planted (``.terraform``, state files, a plan) is removed before
+``init``. Each command costs as much as the work itself, so there is one for
+``init``, two for ``plan`` and one for ``apply``.
+"""
+
+from __future__ import annotations
+
+import functools
+from datetime import timedelta
+from pathlib import Path
+
+from db.schema.enums import LogLevel, TimingStage, Transition
+from provisioner.engines.port import Applied, BuildContext, EngineError, Plan, Template, Timing
+from provisioner.engines.terraform import files as workdir
+from provisioner.engines.terraform.cache.initkey import init_key
+from provisioner.engines.terraform.checkpoint import Checkpoints
+from provisioner.engines.terraform.declarations import read_template
+from provisioner.engines.terraform.initcache import InitCache
+from provisioner.engines.terraform.operation import Outcome, run_command
+from provisioner.engines.terraform.price import price_plan
+from provisioner.engines.terraform.state import parse_state, resources_of
+from provisioner.engines.terraform.version import JSON_INIT, Version, check_version, read_version
+from provisioner.host.archive import TemplateFiles
+
+MAX_PLAN_JSON = 256 * 1024 * 1024
+"""A plan whose JSON has more characters is refused, before it fills the memory."""
+
+_QUIET = ("-no-color", "-input=false")
+_NOTHING_TO_DO = "The Terraform state does not exist, there is nothing to do"
+
+
+class TerraformEngine:
+    """Executes templates with the binary at ``binary`` (see ``provisioner.engines.port.Engine``).
+
+    ``grace`` is how long an interrupted Terraform may take to end before it is killed. The
+    binary's version is read once, at the first ``init``, and has to be at least 1.1.0. With a
+    ``cache`` a template is initialised once, and each of its builds begins with a copy of that.
+    """
+
+    def __init__(self, binary: Path, *, grace: timedelta, cache: InitCache | None = None) -> None:
+        self._binary = binary
+        self._grace = grace
+        self._cache = cache
+
+    def parse(self, files: TemplateFiles) -> Template:
+        """Read which variables and parameters the template declares, without running anything."""
+        return read_template(files)
+
+    def init(self, context: BuildContext) -> tuple[Timing, ...]:
+        """Unpack the template, put the workspace's state there, install providers and modules.
+
+        A lock file in the template is obeyed and not changed. A delete with nothing to destroy
+        installs nothing.
+
+        Raises:
+            EngineError: the version is too old, or ``init`` failed or was interrupted.
+        """
+        if _is_done(context):
+            return ()
+        try:
+            context.unpack()
+            key = self._init_key(context) if self._cache else ""
+            workdir.prepare(context.directory, context.state)
+        except OSError as error:
+            raise _unwritable("init", error) from error
+        if self._cache is None:
+            return self._install(context)
+        return self._cache.initialise(key, context, self._install)
+
+    def plan(self, context: BuildContext) -> Plan:
+        """Plan the transition from ``context.state`` and price it; a delete costs nothing.
+
+        Raises:
+            EngineError: the plan failed or was interrupted, or its price is not valid.
+        """
+        if _is_done(context):
+            context.log(LogLevel.INFO, _NOTHING_TO_DO)
+            return Plan(daily_cost=0)
+        arguments = ["plan", *_QUIET, "-json", "-refresh=true", f"-out={workdir.PLAN_FILE}"]
+        if context.transition is Transition.DELETE:
+            arguments.append("-destroy")
+        if context.variables:
+            _write_variables(context)
+            arguments.append(f"-var-file={workdir.VARIABLES_FILE}")
+        outcome = self._run(context, TimingStage.PLAN, *arguments)
+        if self._may_plan_again(context, outcome):
+            outcome = self._run(context, TimingStage.PLAN, *arguments)
+        outcome.check()
+        return Plan(daily_cost=self._price(context, outcome.timings), timings=outcome.timings)
+
+    def apply(self, context: BuildContext) -> Applied:
+        """Apply exactly what ``plan`` planned in the same directory.
+
+        ``context.on_state`` gets each new state at most once a second from a thread of the
+        engine's own. What it raises is logged as a warning, and the apply goes on: the last state
+        comes back with the result or the error in any case, and only there.
+
+        Raises:
+            EngineError: the apply failed or was interrupted; with the newest state.
+        """
+        if _is_done(context):
+            return Applied(state=context.state or None)
+        arguments = ("apply", "-no-color", "-auto-approve", "-input=false", "-json")
+        with Checkpoints(
+            context.directory,
+            base=context.state,
+            deliver=context.on_state,
+            warn=lambda text: context.log(LogLevel.WARN, text),
+        ) as checkpoints:
+            outcome = self._run(context, TimingStage.APPLY, *arguments, workdir.PLAN_FILE)
+        state = parse_state(checkpoints.newest or b"")
+        resources = resources_of(state) if state else ()
+        try:
+            outcome.check(state=checkpoints.newest)
+        except EngineError as error:
+            error.resources = resources
+            raise
+        return Applied(state=checkpoints.newest, resources=resources, timings=outcome.timings)
+
+    @functools.cached_property
+    def _version(self) -> Version:
+        version = read_version(self._binary)
+        check_version(version)
+        return version
+
+    def _init_key(self, context: BuildContext) -> str:
+        return init_key(
+            context.directory,
+            context.environment,
+            binary=self._binary,
+            version=str(self._version),
+        )
+
+    def _install(self, context: BuildContext) -> tuple[Timing, ...]:
+        arguments = ["init", *_QUIET]
+        if self._version >= JSON_INIT:
+            arguments.append("-json")
+        if (context.directory / workdir.LOCK_FILE).exists():
+            arguments.append("-lockfile=readonly")
+        outcome = self._run(context, TimingStage.INIT, *arguments)
+        outcome.check()
+        return outcome.timings
+
+    def _may_plan_again(self, context: BuildContext, outcome: Outcome) -> bool:
+        """Return whether the plan failed because of what the cache gave, which is mended now."""
+        if self._cache is None or outcome.ended.returncode == 0:
+            return False
+        try:
+            return self._cache.recover(outcome.explanation, context, self._install)
+        except OSError as error:
+            raise _unwritable("init", error) from error
+
+    def _run(self, context: BuildContext, stage: TimingStage, *arguments: str) -> Outcome:
+        return run_command(self._binary, arguments, context=context, stage=stage, grace=self._grace)
+
+    def _price(self, context: BuildContext, timings: tuple[Timing, ...]) -> int:
+        if context.transition is Transition.DELETE:
+            return 0
+        pieces = _PlanJson()
+        try:
+            run_command(
+                self._binary,
+                ("show", "-no-color", "-json", workdir.PLAN_FILE),
+                context=context,
+                stage=TimingStage.PLAN,
+                grace=self._grace,
+                on_stdout=pieces.take,
+            ).check()
+            return price_plan(pieces.text())
+        except EngineError as error:
+            error.timings = timings
+            raise
+
+
+class _PlanJson:
+    """Collects the JSON of a plan, up to ``MAX_PLAN_JSON`` characters."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def take(self, piece: str) -> None:
+        self._length += len(piece)
+        if self._length <= MAX_PLAN_JSON:
+            self._pieces.append(piece)
+
+    def text(self) -> str:
+        if self._length > MAX_PLAN_JSON:
+            raise EngineError(f"the plan is longer than {MAX_PLAN_JSON} characters of JSON")
+        return "".join(self._pieces)
+
+
+def _is_done(context: BuildContext) -> bool:
+    """Return whether this is a delete of a workspace that has no resources (any more)."""
+    if context.transition is not Transition.DELETE:
+        return False
+    if not context.state:
+        return True
+    state = parse_state(context.state)
+    return state is not None and not state.instances
+
+
+def _write_variables(context: BuildContext) -> None:
+    template = read_template(context.files)
+    try:
+        workdir.write_variables(context.directory, template, context.variables)
+    except OSError as error:
+        raise _unwritable("plan", error) from error
+
+
+def _unwritable(command: str, error: OSError) -> EngineError:
+    reason = error.strerror or str(error)
+    return EngineError(f"terraform {command}: can not write into the work directory: {reason}")

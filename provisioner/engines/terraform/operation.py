@@ -1,0 +1,198 @@
+"""One Terraform command of a build: run it, log what it says, and tell why it failed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from db.schema.enums import LogLevel, TimingStage
+from provisioner.engines.port import BuildContext, EngineError, EngineInterruptedError, Timing
+from provisioner.engines.terraform.files import VARIABLES_FILE
+from provisioner.engines.terraform.messages import (
+    MAX_EXPLANATION,
+    Diagnostic,
+    parse_message,
+    plain_text,
+)
+from provisioner.engines.terraform.redaction import Redaction
+from provisioner.engines.terraform.timings import TimingLog
+from provisioner.host import process
+from provisioner.host.interrupt import InterruptReason
+
+MAX_LINE = 1024 * 1024
+"""Of a longer line of output only this many characters are read; as JSON it is lost."""
+MAX_LOGGED = 16 * 1024
+"""A longer line is cut to this many characters in the log."""
+
+_TAIL_LINES = 20
+_FRAME = " \t│╷╵"  # what Terraform draws around an error on a terminal
+_LOST = (
+    "the process that watches over it was killed, so it was stopped; see whether the worker's host"
+    " runs out of memory, then start the build again"
+)
+_INTERRUPTED = {
+    InterruptReason.CANCEL: "was canceled",
+    InterruptReason.DRAIN: "was stopped because the worker shuts down",
+    InterruptReason.LEASE_LOST: "was stopped because the worker lost its lease of the job",
+    InterruptReason.DEADLINE: "was stopped because it took longer than {timeout}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a command ended."""
+
+    command: str  #: e.g. ``terraform apply``
+    ended: process.Exit
+    explanation: str  #: why it failed, if it did
+    timeout: timedelta
+    timings: tuple[Timing, ...]
+
+    def check(self, *, state: bytes | None = None) -> None:
+        """Return if the command succeeded, be it in spite of an interrupt.
+
+        Raises:
+            EngineInterruptedError: it failed after an interrupt; with ``state`` and timings.
+            EngineError: it failed by itself; with ``state`` and timings.
+        """
+        if self.ended.returncode == 0:
+            return
+        if self.ended.interrupted is None:
+            message = f"{self.command}: {self.explanation}"
+            raise EngineError(message, state=state, timings=self.timings)
+        raise EngineInterruptedError(
+            _interrupted(self.command, self.ended.interrupted, self.timeout),
+            clean=not self.ended.killed,
+            state=state,
+            timings=self.timings,
+        )
+
+
+def run_command(
+    binary: Path,
+    arguments: Sequence[str],
+    *,
+    context: BuildContext,
+    stage: TimingStage,
+    grace: timedelta,
+    on_stdout: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Run ``terraform <arguments>`` in the build's directory; ``Outcome.check`` tells of success.
+
+    Its output goes to ``context.log``, without sensitive values; standard output goes to
+    ``on_stdout`` instead, as it is, if that is given.
+
+    Raises:
+        EngineInterruptedError: an interrupt came before the start.
+        EngineError: the binary can not be started.
+    """
+    command = f"terraform {arguments[0]}"
+    if (reason := context.interrupt.reason) is not None:
+        message = _interrupted(command, reason, context.timeout)
+        raise EngineInterruptedError(message, clean=True)
+    output = _Output(context, stage)
+    started_at = datetime.now(UTC)
+    try:
+        ended = process.run(
+            [str(binary), *arguments],
+            cwd=context.directory,
+            environment=context.environment,
+            on_stdout=on_stdout or output.take_stdout,
+            on_stderr=output.take_stderr,
+            interrupt=context.interrupt,
+            timeout=context.timeout,
+            grace=grace,
+        )
+    except OSError as error:
+        reason_text = error.strerror or str(error)
+        raise EngineError(f'{command}: can not run "{binary}": {reason_text}') from error
+    return Outcome(
+        command=command,
+        ended=ended,
+        explanation=_LOST if ended.is_lost else output.explanation(ended.returncode),
+        timeout=context.timeout,
+        timings=output.timings.finished(started_at, datetime.now(UTC)),
+    )
+
+
+def _interrupted(command: str, reason: InterruptReason, timeout: timedelta) -> str:
+    return f"{command} {_INTERRUPTED[reason].format(timeout=timeout)}"
+
+
+class _Output:
+    """Takes the output of one command: logs it, keeps its first error and its timings."""
+
+    def __init__(self, context: BuildContext, stage: TimingStage) -> None:
+        self.timings = TimingLog(stage=stage)
+        self._log = context.log
+        self._redaction = Redaction(context.sensitive)
+        self._first_error: Diagnostic | None = None
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._whole_stdout = _WholeLines(self._take_line)
+        self._whole_stderr = _WholeLines(self._take_error_line)
+
+    def take_stdout(self, piece: str) -> None:
+        self._whole_stdout.take(piece)
+
+    def take_stderr(self, piece: str) -> None:
+        self._whole_stderr.take(piece)
+
+    def explanation(self, returncode: int) -> str:
+        """Tell why the command failed: its first error, or else the end of its error output."""
+        if self._first_error is not None:
+            return self._clean(self._first_error.explain())
+        lines = [line for line in (line.strip(_FRAME) for line in self._tail) if line]
+        starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+        text = " ".join(lines[starts[0] if starts else -5 :]).removeprefix("Error: ")
+        status = f"exit status {returncode}" if returncode >= 0 else f"signal {-returncode}"
+        return f"{text[-MAX_EXPLANATION:]} ({status})" if text else status
+
+    def _take_line(self, line: str) -> None:
+        message = parse_message(line)
+        if message is None:
+            return
+        self.timings.add(message)
+        self._write(message.level, message.text)
+        if message.diagnostic is not None:
+            self._take_diagnostic(message.diagnostic)
+
+    def _take_diagnostic(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.filename == VARIABLES_FILE:  # our own file, full of values
+            diagnostic = dataclasses.replace(diagnostic, code="", values=())
+        if diagnostic.severity is LogLevel.ERROR and self._first_error is None:
+            self._first_error = diagnostic
+        self._write(diagnostic.severity, diagnostic.format())
+
+    def _take_error_line(self, line: str) -> None:
+        self._tail.append(self._clean(line))
+        self._write(LogLevel.ERROR, line)
+
+    def _write(self, level: LogLevel, text: str) -> None:
+        for line in self._clean(text).split("\n"):
+            if line.strip():
+                self._log(level, line if len(line) <= MAX_LOGGED else f"{line[:MAX_LOGGED]}…")
+
+    def _clean(self, text: str) -> str:
+        return plain_text(self._redaction.apply(text))
+
+
+class _WholeLines:
+    """Puts the pieces of long lines together again, up to ``MAX_LINE`` characters."""
+
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self._take = take
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def take(self, piece: str) -> None:
+        if self._length < MAX_LINE:
+            self._pieces.append(piece)
+            self._length += len(piece)
+        if piece.endswith("\n"):
+            line = "".join(self._pieces).removesuffix("\n")
+            self._pieces, self._length = [], 0
+            self._take(line)

@@ -1,0 +1,106 @@
+"""What a plan costs: the sum of ``daily_cost`` over everything that it leaves standing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from provisioner.engines.port import EngineError, PriceError
+
+MAX_DAILY_COST = 2**31 - 1
+"""The largest cost that the quota columns hold, of one resource and of a whole plan."""
+
+_KINDS = {
+    bool: "true or false",
+    dict: "an object",
+    float: "NaN or infinity",
+    list: "a list",
+    str: "a string",
+}
+
+
+def price_plan(plan_json: str) -> int:
+    """Return the daily cost in credits of the plan that ``terraform show -json`` printed.
+
+    A ``coder_metadata`` instance costs its ``daily_cost``; a ``terraform_data`` instance costs
+    ``input.daily_cost`` if its input is an object with that attribute. Unset or null is 0. What
+    the plan destroys costs nothing. A ``terraform_data`` input that is unknown as a whole (say,
+    another resource's id) is not an object with a cost, and costs nothing either.
+
+    Raises:
+        EngineError: the plan is not readable, or a cost or the sum is not a whole number from 0
+            to ``MAX_DAILY_COST``, or a cost is not known at plan time.
+    """
+    plan = _read_plan(plan_json)
+    unknown = {
+        change.get("address"): change.get("change", {}).get("after_unknown")
+        for change in plan.get("resource_changes", [])
+    }
+    root = plan.get("planned_values", {}).get("root_module", {})
+    total = sum(_cost_of(planned, unknown.get(planned["address"])) for planned in _planned(root))
+    if total > MAX_DAILY_COST:
+        raise PriceError(
+            f"the plan costs {total} credits per day in total; at most {MAX_DAILY_COST} can be "
+            "accounted for, lower the daily_cost of its resources"
+        )
+    return total
+
+
+def parse_cost(value: object) -> int:
+    """Return ``value``, a number out of JSON or None, as credits per day.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to ``MAX_DAILY_COST``; the message is the
+            end of a sentence that begins with what has this cost.
+    """
+    if value is None:
+        return 0
+    # A float only comes from JSON's NaN and Infinity: fractions are read as Decimal. The value is
+    # not shown: text could be a secret.
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError(f"must be a number, not {_KINDS[type(value)]}")  # noqa: TRY004
+    if not 0 <= value <= MAX_DAILY_COST or value != int(value):
+        raise ValueError(f"is {value}, but must be a whole number from 0 to {MAX_DAILY_COST}")
+    return int(value)
+
+
+def _read_plan(plan_json: str) -> dict[str, Any]:
+    try:
+        plan = json.loads(plan_json, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise EngineError(f"terraform show: the plan is not readable as JSON: {error}") from error
+    if not isinstance(plan, dict) or "planned_values" not in plan:
+        raise EngineError("terraform show: the plan holds no planned values")
+    return plan
+
+
+def _planned(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the managed resource instances of ``module`` and of those below it."""
+    for resource in module.get("resources", []):
+        if resource.get("mode") == "managed":
+            yield resource
+    for child in module.get("child_modules", []):
+        yield from _planned(child)
+
+
+def _cost_of(resource: Mapping[str, Any], unknown: object) -> int:
+    values = resource.get("values") or {}
+    if resource["type"] == "terraform_data":
+        values, unknown = values.get("input"), _attribute(unknown, "input")
+    elif resource["type"] != "coder_metadata":
+        return 0
+    if _attribute(unknown, "daily_cost") is True:
+        raise PriceError(
+            f"{resource['address']}: daily_cost is not known at plan time; make it depend only on "
+            "variables, parameters and other values that are known before the apply"
+        )
+    try:
+        return parse_cost(_attribute(values, "daily_cost"))
+    except ValueError as error:
+        raise PriceError(f"{resource['address']}: daily_cost {error}") from error
+
+
+def _attribute(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None

@@ -1,0 +1,215 @@
+"""Recover what a lost worker left on disk: the newest state of its build.
+
+When a worker dies, its Terraform gets SIGINT from the launcher and ends cleanly, after the last
+checkpoint. Its state file is then newer than the stored state, and every worker on the host
+looks for such directories, at its start and again every few seconds. While the orphaned
+Terraform still works, the lease is kept alive, so that no later build starts from a state that
+is about to be outdated.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+from sqlalchemy.orm import Session
+
+from db.engine import Database
+from db.jobs.endings import Ending, read_ending
+from db.jobs.leases import ReapedJob, reap_lease, renew_leases
+from db.jobs.states import State, read_state, store_recovered_state
+from db.outage import is_outage
+from provisioner.host.workdir import (
+    ERRORED_STATE_FILE,
+    STATE_FILE,
+    WorkDirectory,
+    find_work_directories,
+    remove_remnants,
+)
+
+log = structlog.get_logger("provisioner")
+
+
+class Recovered(StrEnum):
+    """What became of a directory that was found."""
+
+    BUSY = "busy"  #: its worker lives, or its Terraform has not ended yet
+    CLOSED = "closed"  #: the job was still the lost worker's; it was closed with the state
+    STORED = "stored"  #: the job was closed already; the newer state was stored with it
+    SETTLED = "settled"  #: there was nothing newer than what is stored
+    KEPT = "kept"  #: a later build had begun; the state was put aside for a person
+    FAILED = "failed"  #: it could not be read or removed; it is tried again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What became of one directory, and of its job if that was still open."""
+
+    directory: Path
+    outcome: Recovered
+    reaped: ReapedJob | None = None
+    ending: Ending | None = None  #: how the job ended, if it was finished here
+
+
+@dataclass(kw_only=True)
+class Recoverer:
+    """Looks through the work directories of this host.
+
+    Args:
+        lease: how long a job stays a lost worker's after each look at its Terraform.
+        grace: how long an orphaned Terraform may take to end before it is killed.
+    """
+
+    database: Database
+    work_root: Path
+    max_attempts: int
+    lease: timedelta
+    grace: timedelta
+    _first_seen: dict[Path, float] = field(default_factory=dict)
+    _written: dict[Path, Ending] = field(default_factory=dict)
+
+    def recover(self) -> Iterator[Recovery]:
+        """Recover every directory that nobody works in any more, one at each step.
+
+        One that makes trouble does not keep the others from it. What was recovered before an
+        outage has been told by then.
+        """
+        remove_remnants(self.work_root)
+        for found in find_work_directories(self.work_root):
+            yield self._recover(found)
+
+    def _recover(self, directory: WorkDirectory) -> Recovery:
+        try:
+            if directory.take():
+                return self._recover_taken(directory)
+        except FileNotFoundError:  # removed since it was found
+            return Recovery(directory=directory.path, outcome=Recovered.SETTLED)
+        except Exception as error:
+            if is_outage(error):  # the others would fare no better
+                raise
+            log.exception("build.recovery_failed", directory=str(directory.path))
+            return Recovery(directory=directory.path, outcome=Recovered.FAILED)
+        return Recovery(directory=directory.path, outcome=Recovered.BUSY)
+
+    def _recover_taken(self, directory: WorkDirectory) -> Recovery:
+        try:
+            if self._has_processes(directory):
+                return Recovery(directory=directory.path, outcome=Recovered.BUSY)
+            recovery = self._settle(directory)
+            log.warning(
+                "build.recovered", job_id=str(directory.job_id), outcome=recovery.outcome.value
+            )
+            directory.remove()
+            return recovery
+        finally:
+            directory.release()
+
+    def _settle(self, directory: WorkDirectory) -> Recovery:
+        state = newest_state(directory.template)
+        with self.database.begin() as session:
+            reaped = reap_lease(
+                session,
+                job_id=directory.job_id,
+                lease_token=directory.lease_token,
+                state=state,
+                max_attempts=self.max_attempts,
+            )
+            ending = self._own_ending(session, directory, is_new=reaped is not None)
+            if reaped is not None:
+                outcome = Recovered.CLOSED
+            elif state is None:
+                outcome = Recovered.SETTLED
+            else:
+                answer = store_recovered_state(session, job_id=directory.job_id, state=state)
+                outcome = Recovered(answer.value)
+        self._written.pop(directory.path, None)
+        if outcome is Recovered.KEPT:
+            self._put_aside(directory)
+        return Recovery(directory=directory.path, outcome=outcome, reaped=reaped, ending=ending)
+
+    def _own_ending(
+        self, session: Session, directory: WorkDirectory, *, is_new: bool
+    ) -> Ending | None:
+        """Return how the job ended if this was done here: now, or before a COMMIT's lost answer."""
+        ending = read_ending(session, job_id=directory.job_id)
+        if ending and is_new:
+            self._written[directory.path] = ending
+        return ending if ending and ending == self._written.get(directory.path) else None
+
+    def _put_aside(self, directory: WorkDirectory) -> None:
+        aside = self.work_root / "orphaned-states"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        target = aside / f"{directory.job_id}.tfstate"
+        shutil.copyfile(_newest_file(directory.template), target)
+        log.error("state.orphaned", job_id=str(directory.job_id), kept_at=str(target))
+
+    def _has_processes(self, directory: WorkDirectory) -> bool:
+        """Return whether Terraform still works there; what must not go on is killed."""
+        processes = processes_in(directory.path)
+        if not processes:
+            self._first_seen.pop(directory.path, None)
+            return False
+        since = self._first_seen.setdefault(directory.path, time.monotonic())
+        is_overdue = time.monotonic() - since > self.grace.total_seconds()
+        # A provider without its Terraform has nobody left to tell what it makes.
+        if is_overdue or not any(_is_leader(pid) for pid in processes):
+            for pid in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        with self.database.begin() as session:
+            renew_leases(session, tokens=[directory.lease_token], lease=self.lease)
+        return True
+
+
+def newest_state(directory: Path) -> State | None:
+    """Return the newest whole state file in an engine's directory."""
+    found = [
+        state
+        for name in (STATE_FILE, ERRORED_STATE_FILE)
+        if (state := read_state(_read(directory / name)))
+    ]
+    return max(found, key=lambda state: state.serial, default=None)
+
+
+def processes_in(path: Path) -> list[int]:
+    """Return the processes that a build in ``path`` has started (Linux).
+
+    They work in the directory or below it, or carry its ``TMPDIR`` in their environment.
+    """
+    mark = f"TMPDIR={path}/".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone, a zombie, or another user's
+            is_inside = (entry / "cwd").readlink().is_relative_to(path)
+            if is_inside or mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def _is_leader(pid: int) -> bool:
+    """Return whether the process leads a session: Terraform does, what it starts does not."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+def _newest_file(directory: Path) -> Path:
+    errored = directory / ERRORED_STATE_FILE
+    return errored if read_state(_read(errored)) else directory / STATE_FILE
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

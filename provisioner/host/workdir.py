@@ -1,0 +1,144 @@
+"""Work directories of builds, one for each attempt.
+
+    WORK_DIR/<job>-<attempt>/lease.json   whose it is; locked while its worker lives
+                             template/    the unpacked template; the engine's directory
+                             home/        HOME and TMPDIR of the engine's processes
+
+It is made for an engine that works with files, when that begins, and removed when the build
+has ended. One that stays behind was left by a worker that was lost, and may hold the newest state
+of its build (see ``provisioner.host.recovery``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioner.host.archive import ArchiveError, unpack_template
+
+LEASE_FILE = "lease.json"
+STATE_FILE = "terraform.tfstate"
+ERRORED_STATE_FILE = "errored.tfstate"
+"""Where Terraform puts the newest state when it could not write the state file."""
+NAME = re.compile(r"[0-9a-f]{12}-\d+")
+REMNANT_AGE_S = 60
+"""A directory without a lease that is older was left by a worker that died while it made it."""
+
+
+@dataclass(kw_only=True)
+class WorkDirectory:
+    """The directory of one attempt to run a job."""
+
+    path: Path
+    job_id: uuid.UUID
+    lease_token: uuid.UUID
+    _lock: int | None = field(default=None, repr=False)
+
+    @property
+    def template(self) -> Path:
+        """Where the template is unpacked and the engine works."""
+        return self.path / "template"
+
+    @property
+    def home(self) -> Path:
+        """HOME and TMPDIR of the engine's processes."""
+        return self.path / "home"
+
+    def take(self) -> bool:
+        """Lock the directory for this process; return whether nobody else has it.
+
+        The lock goes with the process, however that ends.
+        """
+        return self._lock_by(os.open(self.path / LEASE_FILE, os.O_RDONLY | os.O_CLOEXEC))
+
+    def make(self, archive: bytes) -> None:
+        """Make the directory with the template's files, readable by us alone, and take it.
+
+        Raises:
+            OSError: the disk is full, or there is something in its place.
+            ArchiveError: the archive is refused.
+        """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(self.path / LEASE_FILE, flags, 0o600)
+            # Taken before it can be read: whoever recovers builds must not be faster.
+            self._lock_by(descriptor)
+            lease = {"job_id": str(self.job_id), "lease_token": str(self.lease_token)}
+            os.write(descriptor, json.dumps(lease).encode())
+            self.home.mkdir(mode=0o700)
+            unpack_template(archive, self.template)
+        except (OSError, ArchiveError):
+            self._delete()
+            raise
+
+    def _lock_by(self, descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._lock = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let the directory go as it is, for whoever recovers builds."""
+        if self._lock is not None:
+            # A child that was forked meanwhile (prefork) shares the lock: closing is not enough.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = None
+
+    def remove(self) -> None:
+        """Delete the directory, if it was made or taken, and all that is in it."""
+        if self._lock is not None:
+            self._delete()
+
+    def _delete(self) -> None:
+        # The lease goes last, so that whoever dies in between leaves something that can be found.
+        for path in (self.template, self.home, self.path):
+            shutil.rmtree(path, ignore_errors=True)
+        self.release()
+
+
+def name_work_directory(
+    root: Path, *, job_id: uuid.UUID, attempt: int, lease_token: uuid.UUID
+) -> WorkDirectory:
+    """Return the directory of an attempt, which is still to be made."""
+    # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
+    path = root / f"{job_id.hex[:12]}-{attempt}"
+    return WorkDirectory(path=path, job_id=job_id, lease_token=lease_token)
+
+
+def find_work_directories(root: Path) -> Iterator[WorkDirectory]:
+    """Yield the directories below ``root``; what is not one of ours is passed over."""
+    for path in sorted(root.glob("*-*")):
+        try:
+            lease = json.loads((path / LEASE_FILE).read_text())
+            yield WorkDirectory(
+                path=path,
+                job_id=uuid.UUID(lease["job_id"]),
+                lease_token=uuid.UUID(lease["lease_token"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+
+
+def remove_remnants(root: Path) -> None:
+    """Delete directories that never came to have a lease, or have it no more."""
+    readable = {directory.path for directory in find_work_directories(root)}
+    for path in root.glob("*-*"):
+        if NAME.fullmatch(path.name) and path not in readable:
+            with suppress(OSError):  # somebody else was faster
+                if time.time() - path.stat().st_mtime > REMNANT_AGE_S:
+                    shutil.rmtree(path)

@@ -1,0 +1,1 @@
+"""What a template declares, and the values that it gets; nothing that runs it."""

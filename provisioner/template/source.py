@@ -1,0 +1,26 @@
+"""Reading what a template asks for from its archive, for whichever engine it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from db.schema.enums import ProvisionerType
+from provisioner.engines.echo import EchoEngine
+from provisioner.engines.port import Template
+from provisioner.engines.terraform.declarations import read_template
+from provisioner.host.archive import TemplateFiles, read_archive
+
+READERS: Mapping[ProvisionerType, Callable[[TemplateFiles], Template]] = {
+    ProvisionerType.TERRAFORM: read_template,
+    ProvisionerType.ECHO: EchoEngine().parse,
+}
+
+
+def read_source(archive: bytes, provisioner: ProvisionerType) -> Template:
+    """Return the variables and parameters that the template in ``archive`` declares.
+
+    Raises:
+        ArchiveError: the archive is refused.
+        EngineError: the template's files cannot be read.
+    """
+    return READERS[provisioner](read_archive(archive))

@@ -1,0 +1,33 @@
+"""What the Redis server says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from redis.connection import parse_url
+
+TIMEOUT_S = 3
+
+
+def read_server(url: str) -> dict[str, Any]:
+    """Return what Redis answers to INFO, by name, within 3 seconds.
+
+    Raises:
+        ValueError: the URL cannot be read.
+        redis.RedisError: the server cannot be reached, or refuses.
+    """
+    with redis.Redis.from_url(
+        url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S
+    ) as client:
+        facts: dict[str, Any] = client.info()
+        return facts
+
+
+def check_url(url: str) -> None:
+    """Check that a Redis client can read the URL, without connecting.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    parse_url(url)  # type: ignore[no-untyped-call]

@@ -1,0 +1,39 @@
+"""Deletes what need not be kept any longer, every few hours, by one worker of the deployment."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from db.engine import Database
+from db.jobs.retention import Pruned, Retention, is_pruner, prune
+
+log = structlog.get_logger("worker")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruner:
+    """One pass over finished jobs at a time."""
+
+    database: Database
+    worker_id: uuid.UUID
+    retention: Retention
+    may_go_on: Callable[[], bool]
+
+    def prune(self) -> Pruned | None:
+        """Delete what is due; None when that is another worker's part."""
+        with self.database.begin() as session:
+            if not is_pruner(session, worker_id=self.worker_id):
+                return None
+        pruned = prune(self.database, self.retention, may_go_on=self.may_go_on)
+        log.info(
+            "prune.ended",
+            log_lines=pruned.log_lines,
+            states=pruned.states,
+            jobs=pruned.jobs,
+            complete=pruned.is_complete,
+        )
+        return pruned

@@ -1,0 +1,165 @@
+"""What queues and workers look like, from SQL: the database knows, the broker does not.
+
+A worker serves the queues' series itself, up to ``COUNT_TO`` jobs in each, so that a single one
+is complete; ``provisionerd exporter`` serves these without bound and those of the whole
+deployment, once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from db.engine import Database
+from db.jobs.tags import UNTAGGED_QUEUE
+from db.reads.fleet import Fleet, read_fleet
+from db.reads.queue import QueueDepth, queue_depths
+
+log = structlog.get_logger("worker")
+
+CACHE_S = 2.0
+"""Scrapes that come faster than this share one query."""
+
+COUNT_TO = 1_000
+"""How many jobs of a queue a worker counts: a thousand workers must not count a million jobs each.
+
+The exporter counts them all; alerts and dashboards take the highest of what is shown.
+"""
+
+Reading = TypeVar("Reading")
+
+
+class QueueCollector(Collector):
+    """Reads depth and age of the queues at each scrape.
+
+    Args:
+        count_to: as in ``queue_depths``.
+    """
+
+    def __init__(self, database: Database, *, count_to: int | None = None) -> None:
+        def read(session: Session) -> Sequence[QueueDepth]:
+            return queue_depths(session, count_to=count_to)
+
+        self._cached = _Cached[Sequence[QueueDepth]](database, read, ())
+
+    def describe(self) -> Iterator[Metric]:
+        """Name the series without asking the database."""
+        return iter(_queue_families(()))
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the series; the ones of the last good reading when the database is away."""
+        return iter(_queue_families(self._cached.get()))
+
+
+class FleetCollector(Collector):
+    """Reads workers, slots, leases and unfinished jobs of the deployment at each scrape.
+
+    Args:
+        lease_s: how long a fresh lease lasts, for telling how old one is.
+    """
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._cached = _Cached[Fleet | None](database, read_fleet, None)
+        self._lease_s = lease_s
+
+    def describe(self) -> Iterator[Metric]:
+        """Name the series without asking the database."""
+        return iter(_fleet_families(None, self._lease_s))
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the series; the ones of the last good reading when the database is away."""
+        return iter(_fleet_families(self._cached.get(), self._lease_s))
+
+
+class _Cached(Generic[Reading]):
+    """What a query gave, for ``CACHE_S`` seconds, and for as long as the database is away."""
+
+    def __init__(
+        self, database: Database, read: Callable[[Session], Reading], first: Reading
+    ) -> None:
+        self._database = database
+        self._read = read
+        self._reading = first
+        self._read_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def get(self) -> Reading:
+        with self._lock:
+            if time.monotonic() - self._read_at > CACHE_S:
+                self._refresh()
+            return self._reading
+
+    def _refresh(self) -> None:
+        try:
+            with self._database.begin() as session:
+                self._reading = self._read(session)
+        except SQLAlchemyError as error:
+            log.warning("metrics.unread", error=str(error))
+        self._read_at = time.monotonic()
+
+
+def _queue_families(depths: Sequence[QueueDepth]) -> list[Metric]:
+    depth = GaugeMetricFamily(
+        "provisionerd_queue_depth",
+        "Jobs that wait in the queue; a worker counts to 1,000.",
+        labels=("queue",),
+    )
+    oldest = GaugeMetricFamily(
+        "provisionerd_queue_oldest_seconds",
+        "Age of the oldest job that waits in the queue; for a worker, of those that it counts.",
+        labels=("queue",),
+    )
+    workers = GaugeMetricFamily(
+        "provisionerd_workers", "Live workers that serve the queue.", labels=("queue",)
+    )
+    slots = GaugeMetricFamily(
+        "provisionerd_slots", "Builds that these workers run at once.", labels=("queue",)
+    )
+    shown = {entry.queue: entry for entry in depths}
+    shown.setdefault(
+        UNTAGGED_QUEUE,
+        QueueDepth(queue=UNTAGGED_QUEUE, depth=0, oldest_s=0, workers=0, slots=0),
+    )
+    for queue, entry in sorted(shown.items()):
+        depth.add_metric((queue,), entry.depth)
+        oldest.add_metric((queue,), entry.oldest_s)
+        workers.add_metric((queue,), entry.workers)
+        slots.add_metric((queue,), entry.slots)
+    return [depth, oldest, workers, slots]
+
+
+def _fleet_families(fleet: Fleet | None, lease_s: float) -> list[Metric]:
+    workers = GaugeMetricFamily(
+        "provisionerd_workers_status",
+        "Workers by status; one that was not seen for 90 seconds is offline.",
+        labels=("status",),
+    )
+    jobs = GaugeMetricFamily("provisionerd_jobs", "Unfinished jobs by status.", labels=("status",))
+    slots = GaugeMetricFamily(
+        "provisionerd_slots_live", "Builds that all live workers can run at once."
+    )
+    used = GaugeMetricFamily("provisionerd_slots_used", "Builds that run.")
+    free = GaugeMetricFamily(
+        "provisionerd_slots_free", "Builds that live workers could take at once, beside theirs."
+    )
+    age = GaugeMetricFamily(
+        "provisionerd_lease_age_seconds", "Time since the renewal of the lease that is oldest."
+    )
+    if fleet is not None:
+        for status, count in fleet.workers.items():
+            workers.add_metric((status,), count)
+        for status, count in fleet.jobs.items():
+            jobs.add_metric((status,), count)
+        slots.add_metric((), fleet.slots)
+        used.add_metric((), fleet.slots_used)
+        free.add_metric((), fleet.slots_free)
+        age.add_metric((), 0 if fleet.least_lease_s is None else lease_s - fleet.least_lease_s)
+    return [workers, jobs, slots, used, free, age]

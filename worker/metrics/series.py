@@ -1,0 +1,248 @@
+"""What a worker counts and measures. Names, help texts and labels of every series stand here.
+
+No label carries a user, workspace or job name: such series never end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from db.jobs.endings import EndedJob
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    ProvisionerType,
+    Stage,
+    Transition,
+)
+from provisioner.build.runner import Outcome
+from quota.commit import QuotaDecision
+
+UNTAGGED = "none"
+BUILD_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+STAGE_BUCKETS = (0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)
+QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800)
+
+
+USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
+    (JobErrorCode.MISSING_TEMPLATE_PARAMETER, Stage.SET_UP, FailureReason.PARAMETERS),
+    (JobErrorCode.REQUIRED_TEMPLATE_VARIABLES, Stage.SET_UP, FailureReason.PARAMETERS),
+    (JobErrorCode.INSUFFICIENT_QUOTA, Stage.COMMIT_QUOTA, FailureReason.QUOTA),
+    (UNTAGGED, Stage.SET_UP, FailureReason.ARCHIVE),
+    (UNTAGGED, Stage.APPLY, FailureReason.CANCELED),
+    (UNTAGGED, Stage.PLAN, FailureReason.COST),
+    (UNTAGGED, Stage.APPLY, FailureReason.DEADLINE),
+    (UNTAGGED, Stage.APPLY, FailureReason.DRAINED),
+    (UNTAGGED, Stage.SET_UP, FailureReason.INTERNAL),
+    (UNTAGGED, Stage.SET_UP, FailureReason.PARAMETERS),
+    (UNTAGGED, "pending", FailureReason.PENDING_LIMIT),
+    (UNTAGGED, Stage.PLAN, FailureReason.POISON),
+    (UNTAGGED, Stage.SET_UP, FailureReason.TEMPLATE),
+    (UNTAGGED, Stage.INIT, FailureReason.TERRAFORM),
+    (UNTAGGED, Stage.PLAN, FailureReason.TERRAFORM),
+    (UNTAGGED, Stage.APPLY, FailureReason.TERRAFORM),
+    (UNTAGGED, Stage.APPLY, FailureReason.WORKER_LOST),
+)
+"""Error code, stage and reason of the series that stand at 0 from the first scrape."""
+
+
+class Metrics:
+    """The series of one process. Implements ``provisioner.build.events.BuildEvents``."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.failures = Counter(
+            "provisionerd_job_failures_total",
+            "Failed jobs by the error code of the contract (none: untagged), where and why.",
+            ("error_code", "transition", "stage", "reason"),
+            registry=registry,
+        )
+        self.builds = Counter(
+            "provisionerd_workspace_builds_total",
+            "Finished workspace builds.",
+            ("transition", "status", "template_name"),
+            registry=registry,
+        )
+        self.job_timings = Histogram(
+            "provisionerd_job_timings_seconds",
+            "The provisioner job time duration in seconds, from claim to end.",
+            ("provisioner", "status"),
+            buckets=BUILD_BUCKETS,
+            registry=registry,
+        )
+        self.build_seconds = Histogram(
+            "provisionerd_build_seconds",
+            "Duration of workspace builds from claim to end.",
+            ("transition", "status"),
+            buckets=BUILD_BUCKETS,
+            registry=registry,
+        )
+        self.stages = Histogram(
+            "provisionerd_stage_seconds",
+            "Duration of each stage of a build, whether it succeeded or not.",
+            ("stage",),
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.jobs_current = Gauge(
+            "provisionerd_jobs_current",
+            "Jobs that run now.",
+            ("provisioner",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.queue_wait = Histogram(
+            "provisionerd_queue_wait_seconds",
+            "Time from enqueue to claim.",
+            buckets=QUEUE_BUCKETS,
+            registry=registry,
+        )
+        self.claims = Counter(
+            "provisionerd_claims_total", "Jobs claimed by this worker.", registry=registry
+        )
+        self.empty_doorbells = Counter(
+            "provisionerd_empty_doorbells_total",
+            "Doorbells that found nothing to claim.",
+            registry=registry,
+        )
+        self.rerung_doorbells = Counter(
+            "provisionerd_rerung_doorbells_total",
+            "Doorbells that the sweeper rang again.",
+            registry=registry,
+        )
+        self.requeues = Counter(
+            "provisionerd_requeues_total",
+            "Jobs put back before apply.",
+            ("reason",),
+            registry=registry,
+        )
+        self.reaped = Counter(
+            "provisionerd_reaped_jobs_total",
+            "Jobs taken from workers that did not renew their lease, by what became of them.",
+            ("status",),
+            registry=registry,
+        )
+        self.checkpoints = Counter(
+            "provisionerd_checkpoints_total",
+            "States stored during apply, and those that could not be.",
+            ("result",),
+            registry=registry,
+        )
+        self.log_lines = Counter(
+            "provisionerd_log_lines_total",
+            "Log lines of builds, stored and left out.",
+            ("result",),
+            registry=registry,
+        )
+        self.quota_decisions = Counter(
+            "provisionerd_quota_decisions_total",
+            "Answers of the quota commit.",
+            ("decision",),
+            registry=registry,
+        )
+        self.quota_credits = Counter(
+            "provisionerd_quota_credits_total",
+            "Credits per day that the quota commit decided about.",
+            ("decision",),
+            registry=registry,
+        )
+        self.watchdog_restarts = Counter(
+            "provisionerd_watchdog_restarts_total",
+            "Times that this worker ended itself because no doorbell reached it.",
+            registry=registry,
+        )
+        self.leases_lost = Counter(
+            "provisionerd_leases_lost_total",
+            "Builds that this worker gave up because their lease was lost.",
+            registry=registry,
+        )
+        self._show_known_labels()
+
+    def job_claimed(self, queue_wait_s: float) -> None:
+        """Count a claim and how long the job had waited."""
+        self.claims.inc()
+        self.queue_wait.observe(queue_wait_s)
+
+    @contextmanager
+    def running(self, provisioner: ProvisionerType) -> Iterator[None]:
+        """Count a job as one that runs now, however the block ends."""
+        self.jobs_current.labels(provisioner).inc()
+        try:
+            yield
+        finally:
+            self.jobs_current.labels(provisioner).dec()
+
+    def job_ended(self, provisioner: ProvisionerType, outcome: Outcome) -> None:
+        """Count what became of a claimed job."""
+        if outcome.status is JobStatus.UNKNOWN:
+            self.leases_lost.inc()
+            return
+        if outcome.status is JobStatus.PENDING:
+            self.requeues.labels("drain").inc()
+            return
+        failure = outcome.failure
+        self.job_finished(
+            EndedJob(
+                provisioner=provisioner,
+                status=outcome.status,
+                transition=outcome.transition or "",
+                template_name=outcome.template_name or "",
+                seconds=outcome.seconds,
+                stage=outcome.failed_stage or "",
+                error_code=failure.error_code if failure else None,
+                reason=failure.reason if failure else None,
+            )
+        )
+
+    def job_finished(self, job: EndedJob) -> None:
+        """Count a job that is finished for good: to be called by whoever wrote its row, once."""
+        self.builds.labels(job.transition, job.status, job.template_name).inc()
+        if job.seconds is not None:
+            status = "success" if job.status is JobStatus.SUCCEEDED else "failed"
+            self.job_timings.labels(job.provisioner, status).observe(job.seconds)
+            self.build_seconds.labels(job.transition, job.status).observe(job.seconds)
+        if job.reason is not None:
+            code = job.error_code or UNTAGGED
+            self.failures.labels(code, job.transition, job.stage, job.reason).inc()
+
+    def stage_finished(self, stage: Stage, seconds: float) -> None:
+        """Measure a step."""
+        self.stages.labels(stage).observe(seconds)
+
+    def quota_decided(self, decision: QuotaDecision, daily_cost: int) -> None:
+        """Count an answer of the quota commit."""
+        answer = "allowed" if decision.ok else "refused"
+        self.quota_decisions.labels(answer).inc()
+        self.quota_credits.labels(answer).inc(daily_cost)
+
+    def checkpoint_finished(self, *, stored: bool) -> None:
+        """Count a checkpoint."""
+        self.checkpoints.labels("stored" if stored else "failed").inc()
+
+    def logs_finished(self, *, stored: int, dropped: int) -> None:
+        """Count the log lines of a build."""
+        self.log_lines.labels("stored").inc(stored)
+        self.log_lines.labels("dropped").inc(dropped)
+
+    def _show_known_labels(self) -> None:
+        """Let what is known to happen stand in the first scrape, with 0: rates need a start."""
+        for transition in Transition:
+            for code, stage, reason in USUAL_FAILURES:
+                self.failures.labels(code, transition, stage, reason)
+        for answer in ("allowed", "refused"):
+            self.quota_decisions.labels(answer)
+            self.quota_credits.labels(answer)
+        for provisioner in ProvisionerType:
+            self.jobs_current.labels(provisioner)
+        _touch(self.checkpoints, ("stored", "failed"))
+        _touch(self.log_lines, ("stored", "dropped"))
+        _touch(self.reaped, (JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELED))
+        _touch(self.requeues, ("drain", "lost"))
+
+
+def _touch(counter: Counter, values: Iterable[str]) -> None:
+    for value in values:
+        counter.labels(value)

@@ -1,0 +1,56 @@
+"""What a person is told when a command or a worker cannot do its work. The one place for it."""
+
+from __future__ import annotations
+
+import sqlalchemy.exc
+
+from db.engine import DatabaseError
+from db.errors import RequestError
+from db.outage import is_outage
+from provisioner.engines.port import EngineError
+from provisioner.engines.terraform.binary import TerraformNotFoundError
+from provisioner.host.archive import ArchiveError
+from worker.broker.errors import BROKER_ERRORS
+from worker.embedded import EmbeddedError
+from worker.settings import SettingsError
+
+PLAIN = (
+    ArchiveError,
+    DatabaseError,
+    EmbeddedError,
+    EngineError,
+    RequestError,
+    SettingsError,
+    TerraformNotFoundError,
+)
+"""Their messages are already one sentence for the user."""
+
+
+def explain(error: Exception) -> str | None:
+    """Return one sentence about an error that a user can do something about.
+
+    None stands for a fault of ours: that one deserves its traceback.
+    """
+    if isinstance(error, PLAIN):
+        return str(error)
+    if isinstance(error, BROKER_ERRORS):
+        return (
+            f"Redis cannot be reached ({_first_line(error)});"
+            " check PROVISIONERD_REDIS_URL and that Redis runs"
+        )
+    if isinstance(error, sqlalchemy.exc.SQLAlchemyError) and _is_database_away(error):
+        return (
+            f"the database cannot be used ({_first_line(error)});"
+            " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
+        )
+    return None
+
+
+def _is_database_away(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
+    # Not every one of them is passing: a wrong password is an OperationalError too.
+    return is_outage(error) or isinstance(error, sqlalchemy.exc.OperationalError)
+
+
+def _first_line(error: Exception) -> str:
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

@@ -1,0 +1,320 @@
+"""From the start of a Celery worker to its end: what happens when, in which process.
+
+worker_init           open the services, check them, write the worker's row   parent
+worker_process_init   make and start the runtime                              prefork child
+worker_ready          in the threads pool: make and start the runtime;
+                      start heartbeat, sweeper and metrics; take the signals  parent
+worker_shutdown       stop all that, sign off                                 parent
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import structlog
+from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.jobs.tags import UNTAGGED_QUEUE, served_queues
+from db.jobs.workers import register_worker, sign_off_worker, touch_worker
+from db.reads.queue import WaitingWork, waiting_work
+from db.schema.enums import ProvisionerType
+from provisioner.engines.port import Engine
+from provisioner.host.recovery import Recoverer
+from worker.broker.doorbell import ring_with, take_with
+from worker.broker.errors import BROKER_AWAY
+from worker.maintenance.chores import Chore
+from worker.maintenance.contact import Contact
+from worker.maintenance.pruner import Pruner
+from worker.maintenance.sweeper import Sweeper
+from worker.metrics.exposition import serve_metrics
+from worker.metrics.multiprocess import (
+    forget_lost_processes,
+    forget_process,
+    is_multiprocess,
+    worker_registry,
+)
+from worker.metrics.queues import COUNT_TO, QueueCollector
+from worker.metrics.series import Metrics
+from worker.process.application import App
+from worker.process.drain import DrainFlag, DrainState
+from worker.process.explanation import explain
+from worker.process.hardening import hide_from_siblings
+from worker.process.runtime import make_runtime
+from worker.process.services import Services, make_directories, make_engines, open_services
+from worker.process.shutdown import Shutdown
+from worker.process.telemetry import configure_logging
+from worker.process.watchdog import EXIT_STATUS, Pulse, Watchdog
+from worker.settings import Pool, Settings, load_settings
+from worker.tracing.traces import process_tracer, tracer_maker
+
+log = structlog.get_logger("worker")
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(kw_only=True)
+class Parent:
+    """What the worker's main process keeps from start to end."""
+
+    app: App
+    settings: Settings
+    services: Services
+    engines: Mapping[ProvisionerType, Engine]  #: made once; children of prefork inherit them
+    worker_id: uuid.UUID
+    metrics: Metrics
+    flag: DrainFlag
+    pulse: Pulse
+    stack: ExitStack
+
+    def make_runtime(self, *, slots: int) -> None:
+        """Make and start what runs builds in this process."""
+        runtime = make_runtime(
+            self.settings,
+            database_url=self.services.database_url,
+            worker_id=self.worker_id,
+            metrics=self.metrics,
+            ring=ring_with(self.app),
+            take_doorbell=take_with(self.app),
+            flag=self.flag,
+            pulse=self.pulse,
+            engines=self.engines,
+            slots=slots,
+        )
+        runtime.start()
+        self.app.runtime = runtime
+
+    def start_chores(self) -> None:
+        """Start what a worker does beside running builds, and take the signals."""
+        shutdown = self._shutdown()
+        shutdown.take_signals()
+        watchdog = self._watchdog(shutdown)
+        sweeper = Sweeper(
+            database=self.services.database,
+            metrics=self.metrics,
+            queues=served_queues(self.settings.tags),
+            provisioners=self.settings.engines,
+            slots=self.settings.concurrency,
+            ring=ring_with(self.app),
+            count_messages=self._count_messages,
+            recoverer=Recoverer(
+                database=self.services.database,
+                work_root=self.settings.work_root,
+                max_attempts=self.settings.max_attempts,
+                lease=self.settings.lease,
+                grace=timedelta(seconds=self.settings.interrupt_grace_seconds),
+            ),
+            max_attempts=self.settings.max_attempts,
+            pending_limit=timedelta(seconds=self.settings.pending_limit_seconds),
+            contact=Contact(settle=self.settings.lease),
+        )
+        for chore in (
+            Chore("heartbeat", self.settings.heartbeat_seconds, self._touch),
+            Chore("recovery", self.settings.sweep_seconds, sweeper.recover_builds),
+            Chore("sweeper", self.settings.sweep_seconds, sweeper.sweep),
+            Chore("doorbells", self.settings.sweep_seconds, sweeper.ring_forgotten_queues),
+            Chore("watchdog", self.settings.watchdog_seconds / 6, watchdog.check),
+            *self._pruning(),
+        ):
+            chore.start()
+            self.stack.callback(chore.stop)
+
+    def serve_metrics(self) -> None:
+        """Serve this worker's metrics, unless that is turned off."""
+        if not self.settings.metrics_address:
+            return
+        registry = worker_registry()
+        registry.register(QueueCollector(self.services.database, count_to=COUNT_TO))
+        server = serve_metrics(
+            self.settings.metrics_address, registry=registry, readiness=self._readiness
+        )
+        self.stack.callback(server.stop)
+        log.info("metrics.served", port=server.port)
+
+    def close(self) -> None:
+        """Stop everything, after the last build has ended."""
+        if self.app.runtime is not None:
+            self.app.runtime.stop()
+        try:
+            with self.services.database.begin() as session:
+                sign_off_worker(session, worker_id=self.worker_id)
+        except SQLAlchemyError as error:
+            # Then the worker's row goes stale by itself.
+            log.warning("worker.not_signed_off", error=str(error))
+        self.stack.close()
+        log.info("worker.stopped")
+
+    def _pruning(self) -> list[Chore]:
+        if not self.settings.prune_hours:
+            return []
+        pruner = Pruner(
+            database=self.services.database,
+            worker_id=self.worker_id,
+            retention=self.settings.retention,
+            may_go_on=lambda: self.flag.state is DrainState.WORKING,
+        )
+        return [Chore("pruner", self.settings.prune_hours * 3600, pruner.prune)]
+
+    def _shutdown(self) -> Shutdown:
+        return Shutdown(
+            flag=self.flag,
+            drain_seconds=self.settings.drain_seconds,
+            tell=self._touch,
+            running=self._running,
+        )
+
+    def _running(self) -> int:
+        if self.app.runtime is not None:
+            return self.app.runtime.keeper.running
+        try:
+            return self._look().held
+        except SQLAlchemyError:
+            # Children of prefork may be building: their leases end if nobody renews them.
+            return 1
+
+    def _watchdog(self, shutdown: Shutdown) -> Watchdog:
+        def bark() -> None:
+            self.metrics.watchdog_restarts.inc()
+            shutdown.end(EXIT_STATUS)
+
+        return Watchdog(
+            limit=timedelta(seconds=self.settings.watchdog_seconds),
+            slots=self.settings.concurrency,
+            look=self._look,
+            last_doorbell=lambda: self.pulse.last,
+            is_draining=lambda: self.flag.state is not DrainState.WORKING,
+            broker_answers=self._broker_answers,
+            bark=bark,
+        )
+
+    def _look(self) -> WaitingWork:
+        with self.services.database.begin() as session:
+            return waiting_work(session, worker_id=self.worker_id)
+
+    def _broker_answers(self) -> bool:
+        try:
+            self._count_messages(UNTAGGED_QUEUE)
+        except BROKER_AWAY:
+            return False
+        return True
+
+    def _touch(self) -> None:
+        forget_lost_processes()
+        draining = self.flag.state is not DrainState.WORKING
+        with self.services.database.begin() as session:
+            touch_worker(session, worker_id=self.worker_id, draining=draining)
+
+    def _readiness(self) -> str | None:
+        return None if self.flag.state is DrainState.WORKING else "draining"
+
+    def _count_messages(self, queue: str) -> int:
+        with self.app.pool.acquire(block=True, timeout=5) as connection:
+            return int(connection.default_channel._size(queue))  # noqa: SLF001 - kombu has no other
+
+
+def connect(app: App) -> None:
+    """Let the application's workers live as described above."""
+    parents: list[Parent] = []
+
+    def begin(sender: Any = None, **_: object) -> None:
+        parents.append(_explained(lambda: _begin(app, sender)))
+
+    def begin_child(**_: object) -> None:
+        # In prefork only; the threads pool does not send this signal.
+        app.runtime = None
+        parents[0].make_runtime(slots=1)
+
+    def end_child(pid: int = 0, **_: object) -> None:
+        forget_process(pid)
+        process_tracer().close()
+
+    def ready(**_: object) -> None:
+        parent = parents[0]
+        if parent.settings.pool is Pool.THREADS:
+            _explained(lambda: parent.make_runtime(slots=parent.settings.concurrency))
+        _explained(parent.serve_metrics)
+        parent.start_chores()
+        log.info(
+            "worker.ready",
+            name=parent.settings.worker_name,
+            slots=parent.settings.concurrency,
+            pool=parent.settings.pool.value,
+        )
+
+    def end(**_: object) -> None:
+        parents.pop().close()
+
+    signals.worker_init.connect(begin, weak=False)
+    signals.worker_process_init.connect(begin_child, weak=False)
+    signals.worker_process_shutdown.connect(end_child, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutdown.connect(end, weak=False)
+    # A receiver here keeps Celery from setting up logging by itself.
+    signals.setup_logging.connect(
+        lambda **_: configure_logging(_explained(load_settings)), weak=False
+    )
+
+
+def _begin(app: App, worker: Any) -> Parent:
+    hide_from_siblings()
+    settings = load_settings(
+        concurrency=worker.concurrency,
+        pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
+    )
+    make_directories(settings)
+    engines = make_engines(settings)
+    tracer_maker(os.environ)
+    stack = ExitStack()
+    services = stack.enter_context(open_services(settings))
+    app.redis_url = services.redis_url
+    with services.database.begin() as session:
+        worker_id = register_worker(
+            session,
+            name=settings.worker_name,
+            tags=settings.tags,
+            provisioners=settings.engines,
+            concurrency=settings.concurrency,
+            version=version("provisionerd"),
+            hostname=platform.node(),
+        )
+    if settings.pool is Pool.PREFORK and not is_multiprocess():
+        log.warning("metrics.incomplete", reason="start prefork by `provisionerd worker`")
+    # The pool's connections must not cross the fork of prefork.
+    services.database.dispose()
+    return Parent(
+        app=app,
+        settings=settings,
+        services=services,
+        engines=engines,
+        worker_id=worker_id,
+        metrics=Metrics(),
+        flag=DrainFlag(),
+        pulse=Pulse(),
+        stack=stack,
+    )
+
+
+def _explained(action: Callable[[], Answer]) -> Answer:
+    """Run ``action``; say what is wrong in one sentence and exit if it cannot be done.
+
+    Celery logs what a signal's receiver raises and goes on: a worker that cannot work would
+    look alive.
+    """
+    try:
+        return action()
+    except Exception as error:
+        said = explain(error)
+        if said is None:
+            log.exception("worker.start_failed")
+        else:
+            sys.stderr.write(f"Error: {said}\n")
+        raise SystemExit(1) from error

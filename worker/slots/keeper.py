@@ -1,0 +1,141 @@
+"""Keeps the leases of this process's builds, and brings them what the database says.
+
+One statement renews all leases and answers which builds somebody wants to end. A build whose
+lease is gone, or could not be renewed for the fence time, is stopped before another worker may
+take it over; for the latter each build looks by itself (see ``Interrupt.extend``), since a
+renewal may hang.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from db.engine import Database
+from db.jobs.leases import renew_leases
+from db.outage import is_outage
+from provisioner.host.interrupt import Interrupt, InterruptReason
+
+log = structlog.get_logger("worker")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseTimes:
+    """See the settings of the same names; ``worker.settings`` checks how they relate."""
+
+    lease: timedelta
+    renew: timedelta
+    fence: timedelta
+    fence_grace: timedelta
+
+
+@dataclass(kw_only=True)
+class _Held:
+    interrupt: Interrupt
+    is_lost: bool = False
+
+
+class LeaseKeeper:
+    """Renews leases from a thread of its own until ``stop``."""
+
+    def __init__(self, database: Database, times: LeaseTimes) -> None:
+        self._database = database
+        self._times = times
+        self._held: dict[uuid.UUID, _Held] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. Builds that still run lose their leases by and by."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    @contextmanager
+    def keep(
+        self, token: uuid.UUID, interrupt: Interrupt, *, asked_at: float | None = None
+    ) -> Iterator[None]:
+        """Renew the lease while the block runs; ``interrupt`` hears of cancel and loss.
+
+        Args:
+            asked_at: when the lease was asked for, by ``time.monotonic``; now when None.
+        """
+        self._extend(interrupt, time.monotonic() if asked_at is None else asked_at)
+        with self._lock:
+            self._held[token] = _Held(interrupt=interrupt)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(token, None)
+
+    @property
+    def running(self) -> int:
+        """How many builds run in this process."""
+        return len(self._held)
+
+    def interrupt_all(self, reason: InterruptReason) -> None:
+        """Tell every build of this process to end."""
+        for held in self._snapshot().values():
+            held.interrupt.request(reason)
+
+    def renew_once(self) -> None:
+        """Renew all leases now, and pass on cancels and losses."""
+        held = self._snapshot()
+        if held:
+            asked_at = time.monotonic()
+            try:
+                self._renew(held, asked_at)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                log.warning("lease.renew_failed", builds=len(held), error=str(error))
+
+    def _renew(self, held: dict[uuid.UUID, _Held], asked_at: float) -> None:
+        with self._database.autocommit() as connection:
+            renewed = renew_leases(connection, tokens=list(held), lease=self._times.lease)
+        by_token = {lease.token: lease for lease in renewed}
+        for token, build in held.items():
+            lease = by_token.get(token)
+            if lease is None:
+                self._give_up(token, build)
+                continue
+            self._extend(build.interrupt, asked_at)
+            if lease.cancel_requested:
+                build.interrupt.request(InterruptReason.CANCEL)
+
+    def _extend(self, interrupt: Interrupt, asked_at: float) -> None:
+        interrupt.extend(
+            asked_at + self._times.fence.total_seconds(), grace=self._times.fence_grace
+        )
+
+    def _give_up(self, token: uuid.UUID, build: _Held) -> None:
+        if token in self._held and not build.is_lost:
+            build.is_lost = True
+            # No warning: a build deletes its lease with its last write, a moment before it ends
+            # here. Whether this one was lost is told by its outcome (``Dispatcher``).
+            log.debug("lease.missing", lease_token=str(token))
+            build.interrupt.request(InterruptReason.LEASE_LOST, grace=self._times.fence_grace)
+
+    def _snapshot(self) -> dict[uuid.UUID, _Held]:
+        with self._lock:
+            return dict(self._held)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._times.renew.total_seconds()):
+            try:
+                self.renew_once()
+            except Exception:
+                # The fence stops the builds if this goes on; the thread must not die of it.
+                log.exception("lease.keeper_failed")

@@ -1,0 +1,1 @@
+"""Traces of builds by OpenTelemetry, loaded only when they are turned on."""

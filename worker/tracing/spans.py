@@ -1,0 +1,107 @@
+"""Traces by OpenTelemetry: one from the enqueueing of a build to its end, a span for each step.
+
+Imported by ``worker.tracing.traces`` alone, and only when traces are wanted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Tracer as OpenTelemetryTracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from db.jobs.transitions import ClaimedJob
+from db.schema.enums import JobStatus, Stage, Transition
+from provisioner.build.failures import FailedJob
+
+NAME = "provisionerd"
+FLUSH_MS = 5000
+W3C = TraceContextTextMapPropagator()
+
+
+def export_spans() -> SpanTracer:
+    """Return a tracer that sends by OTLP over HTTP, as the ``OTEL_*`` variables say."""
+    # A name of the operator's stands above ours.
+    named = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: NAME}
+    provider = TracerProvider(resource=Resource.create(named))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return SpanTracer(provider)
+
+
+class SpanTracer:
+    """Traces builds with a provider of its own, so that the caller's stays as it is."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer(NAME)
+
+    @contextmanager
+    def enqueue(self, transition: Transition) -> Iterator[Mapping[str, str]]:
+        """Enter the span of enqueueing; it is a child of the caller's span, if there is one."""
+        facts = {"provisionerd.transition": transition.value}
+        with self._tracer.start_as_current_span(
+            "enqueue build", kind=SpanKind.PRODUCER, attributes=facts
+        ):
+            yield _carrier()
+
+    @contextmanager
+    def attempt(self, job: ClaimedJob) -> Iterator[SpanAttempt]:
+        """Enter the span of an attempt, in the trace that the job's row names or in a new one."""
+        stored = job.trace_metadata or {}
+        with self._tracer.start_as_current_span(
+            "run build",
+            context=W3C.extract({k: v for k, v in stored.items() if isinstance(v, str)}),
+            kind=SpanKind.CONSUMER,
+            attributes={
+                "provisionerd.job.id": str(job.id),
+                "provisionerd.job.attempt": job.attempt,
+                "provisionerd.provisioner": job.provisioner.value,
+                "provisionerd.queue": job.queue,
+                "provisionerd.queue_wait_s": job.queue_wait_s,
+            },
+        ) as span:
+            yield SpanAttempt(self._tracer, span)
+
+    def close(self) -> None:
+        """Send what was not sent yet, for at most a few seconds."""
+        self._provider.force_flush(FLUSH_MS)
+        self._provider.shutdown()
+
+
+class SpanAttempt:
+    """The span of an attempt that is under way."""
+
+    def __init__(self, tracer: OpenTelemetryTracer, span: Span) -> None:
+        self._tracer = tracer
+        self._span = span
+
+    def step(self, stage: Stage) -> AbstractContextManager[object]:
+        """Return the span of a step; what is raised in it is recorded."""
+        return self._tracer.start_as_current_span(stage.value)
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the current span as the variables that programs agree on."""
+        return {name.upper(): value for name, value in _carrier().items()}
+
+    def tell(self, status: JobStatus, failure: FailedJob | None) -> None:
+        """Take what became of the job."""
+        self._span.set_attribute("provisionerd.job.status", status.value)
+        if failure is None:
+            return
+        self._span.set_status(Status(StatusCode.ERROR, failure.error))
+        self._span.set_attribute("provisionerd.job.failure_reason", failure.reason.value)
+        if failure.error_code is not None:
+            self._span.set_attribute("provisionerd.job.error_code", failure.error_code)
+
+
+def _carrier() -> dict[str, str]:
+    carrier: dict[str, str] = {}
+    W3C.inject(carrier)
+    return carrier
