@@ -22,7 +22,7 @@ from provisioner.template.parameters import (
     RequiredVariablesError,
     UnknownParameterError,
 )
-from provisioner.engines.terraform.declarations import TemplateError
+from provisioner.engines.terraform.hcl import TemplateError
 from quota.commit import QuotaDecision
 from quota.errors import CostError
 

@@ -38,13 +38,13 @@ from db.reads.progress import BuildProgress, QueuePlace
 from db.reads.server import ConnectionFacts
 from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType, Transition
 from provisioner.engines.terraform.binary import TerraformNotFoundError
-from provisioner.engines.terraform.declarations import TemplateError
+from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.archive import ArchiveError
 from worker.embedded import EmbeddedError
 from worker.process.explanation import explain
 from worker.settings import SettingsError
 
-HEAVY = ("sqlalchemy", "celery", "pydantic", "hcl2", "rich")
+HEAVY = ("sqlalchemy", "celery", "pydantic", "pygohcl", "rich")
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -29,7 +29,7 @@ from provisioner.engines.port import (
     ResourceMetadata,
     Timing,
 )
-from provisioner.engines.terraform.declarations import TemplateError
+from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.archive import ArchiveError
 from provisioner.host.interrupt import InterruptReason
 from provisioner.template.parameters import (

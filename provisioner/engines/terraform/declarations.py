@@ -13,10 +13,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import hcl2
-from lark.exceptions import LarkError, UnexpectedInput
-
-from provisioner.engines.port import EngineError, Template, TemplateParameter, TemplateVariable
+from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
+from provisioner.engines.terraform.hcl import TemplateError, read_hcl
 from provisioner.host.archive import TemplateFiles
 
 WORKSPACE_VARIABLES = frozenset(
@@ -38,10 +36,6 @@ _OVERRIDE = re.compile(r"(^|_)override\.tf(\.json)?$")
 _Block = Mapping[str, Any]
 
 
-class TemplateError(EngineError):
-    """The template's files cannot be read; the message names the file and the line."""
-
-
 def read_template(files: TemplateFiles) -> Template:
     """Return the variables and parameters of a template's root module, in the files' order.
 
@@ -53,13 +47,20 @@ def read_template(files: TemplateFiles) -> Template:
     Raises:
         TemplateError: there are no Terraform files, or one of them is not understood.
     """
-    blocks = [_read(name, bytes(files[name])) for name in _terraform_files(files)]
+    # A template is built many times, and its files are read by a process of its own.
+    return _read_template(tuple((name, _text(name, files[name])) for name in _names(files)))
+
+
+@lru_cache(maxsize=64)
+def _read_template(texts: tuple[tuple[str, str], ...]) -> Template:
+    read = read_hcl({name: text for name, text in texts if not name.endswith(".json")})
+    blocks = [read[name] if name in read else _read_json(name, text) for name, text in texts]
     declared = _merged(_labelled(blocks, "variable"))
     chosen = [name for name in declared if name.removeprefix(PARAMETER_PREFIX) not in {name, ""}]
     parameters = {
         found.name: found
         for found in (
-            *(_data_parameter(label, block) for label, block in _parameter_blocks(blocks)),
+            *(_data_parameter(label, block, texts) for label, block in _parameter_blocks(blocks)),
             *(_variable_parameter(name, declared[name]) for name in chosen),
         )
     }
@@ -73,7 +74,7 @@ def read_template(files: TemplateFiles) -> Template:
     )
 
 
-def _terraform_files(files: TemplateFiles) -> list[str]:
+def _names(files: TemplateFiles) -> list[str]:
     """Return the files that Terraform would load, overrides last, as Terraform does."""
     found = [
         name
@@ -85,12 +86,11 @@ def _terraform_files(files: TemplateFiles) -> list[str]:
     return sorted(found, key=lambda name: (_OVERRIDE.search(name) is not None, name))
 
 
-def _read(name: str, data: bytes) -> _Block:
+def _text(name: str, data: memoryview) -> str:
     try:
-        text = data.decode("utf-8-sig")
+        return str(data, "utf-8-sig")
     except UnicodeDecodeError:
         raise TemplateError(f"{name} is not UTF-8 text; save it as UTF-8") from None
-    return _read_json(name, text) if name.endswith(".json") else _read_hcl(name, text)
 
 
 def _read_json(name: str, text: str) -> _Block:
@@ -106,39 +106,6 @@ def _read_json(name: str, text: str) -> _Block:
         for kind, value in block.items()
         if kind in {"variable", "data"}
     }
-
-
-# A template is built many times and parsing costs milliseconds per screenful, with the
-# interpreter's lock held: the same text is parsed once.
-@lru_cache(maxsize=64)
-def _read_hcl(name: str, text: str) -> _Block:
-    options = hcl2.SerializationOptions(
-        with_comments=False,
-        explicit_blocks=False,
-        preserve_heredocs=False,
-        strip_string_quotes=True,
-    )
-    try:
-        body: _Block = hcl2.loads(text, serialization_options=options)
-    except UnexpectedInput as error:
-        raise TemplateError(_syntax_message(name, text, error)) from None
-    except (LarkError, ValueError, RuntimeError) as error:
-        raise TemplateError(
-            f"{name} cannot be read ({type(error).__name__}); check it with terraform validate, "
-            "and write it more simply if Terraform accepts it"
-        ) from None
-    return {kind: body[kind] for kind in ("variable", "data") if kind in body}
-
-
-def _syntax_message(name: str, text: str, error: UnexpectedInput) -> str:
-    token = str(getattr(error, "token", ""))
-    found = (token.split() or [""])[0][:40]
-    unexpected = f"unexpected {found!r}" if found else "something is missing here"
-    line = error.line if error.line > 0 else text.count("\n") + 1
-    return (
-        f"{name} line {line}: {unexpected}; correct the syntax, or write it more simply "
-        "if terraform validate accepts it"
-    )
 
 
 def _labelled(files: Iterable[_Block], kind: str) -> Iterator[tuple[str, _Block]]:
@@ -180,27 +147,28 @@ def _variable(name: str, block: _Block) -> TemplateVariable:
         required=block.get("default") is None,
         sensitive=str(block.get("sensitive")).lower() == "true",
         description=str(block.get("description") or ""),
-        type=_expression(block.get("type", "string")),
+        type=str(block.get("type", "string")),
         default=block.get("default"),
     )
-
-
-def _expression(value: object) -> str:
-    """Return an expression as it was written, without the reader's ``${}`` around it."""
-    text = str(value)
-    return text[2:-1] if text.startswith("${") and text.endswith("}") else text
 
 
 def _variable_parameter(name: str, block: _Block) -> TemplateParameter:
     return _parameter(name.removeprefix(PARAMETER_PREFIX), block)
 
 
-def _data_parameter(label: str, block: _Block) -> TemplateParameter:
+def _data_parameter(
+    label: str, block: _Block, texts: tuple[tuple[str, str], ...]
+) -> TemplateParameter:
     name = block.get("name", label)
-    is_literal = isinstance(name, str) and "${" not in name
+    is_literal = isinstance(name, str) and "${" not in name and _is_quoted(name, texts)
     found = _parameter(name if is_literal else label, block)
     is_certain = is_literal and not block.keys() & {"count", "for_each"}
     return found if is_certain else replace(found, required=False)
+
+
+def _is_quoted(text: str, texts: tuple[tuple[str, str], ...]) -> bool:
+    """Return whether the text stands in the files as a literal: the reader drops the quotes."""
+    return any(json.dumps(text, ensure_ascii=False) in content for _name, content in texts)
 
 
 def _parameter(name: str, block: _Block) -> TemplateParameter:

@@ -1,0 +1,93 @@
+"""Reading HCL: the files go to ``hclreader``, a child process with limits of time and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from provisioner.engines.port import EngineError
+from provisioner.engines.terraform import hclreader
+from provisioner.host import process
+from provisioner.host.interrupt import Interrupt
+
+TIMEOUT = timedelta(seconds=30)
+ANSWER_LIMIT = 64 * 1024 * 1024
+"""Characters of the answer that are read; more than any template that is meant to be built has."""
+
+_PLACE = re.compile(r"^invalid HCL: \S*?:(?P<line>\d+),\d+-(?:\d+,)?\d+: (?P<words>.*)$", re.DOTALL)
+
+
+class TemplateError(EngineError):
+    """The template's files cannot be read; the message names the file and the line."""
+
+
+def read_hcl(texts: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+    """Return the ``variable`` and ``data`` blocks of each file, by the file's name.
+
+    An expression that is no literal comes as its text.
+
+    Raises:
+        TemplateError: a file is not HCL, or takes too much time or memory to read.
+    """
+    if not texts:
+        return {}
+    bodies = {}
+    for answer in _ask(texts):
+        if "error" in answer:
+            raise TemplateError(_sentence(answer["name"], str(answer["error"])))
+        bodies[str(answer["name"])] = answer["body"]
+    return bodies
+
+
+def _ask(texts: Mapping[str, str]) -> list[Any]:
+    answer, complaints = _Text(), _Text()
+    with tempfile.TemporaryDirectory(prefix="provisionerd-hcl-") as folder:
+        given = Path(folder) / "files.json"
+        given.write_text(json.dumps(texts), encoding="utf-8")
+        ended = process.run(
+            [sys.executable, "-I", "-B", hclreader.__file__, str(given)],
+            cwd=Path(folder),
+            environment={"PATH": os.defpath, "GOMEMLIMIT": "512MiB", "GOTRACEBACK": "none"},
+            on_stdout=answer.take,
+            on_stderr=complaints.take,
+            interrupt=Interrupt(),
+            timeout=TIMEOUT,
+            grace=timedelta(),
+        )
+    if ended.returncode != 0 or answer.overflowed:
+        names = ", ".join(texts)
+        raise TemplateError(f"{names} cannot be read within the limits of time and memory")
+    return [json.loads(line) for line in answer.lines()]
+
+
+def _sentence(name: str, error: str) -> str:
+    if found := _PLACE.match(error):
+        words = " ".join(found["words"].split())
+        return f"{name} line {found['line']}: {words.rstrip('.')}"
+    return f"{name} cannot be read: {' '.join(error.removeprefix('invalid HCL: ').split())}"
+
+
+class _Text:
+    """Output of the reader, up to the limit."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+        self.overflowed = False
+
+    def take(self, piece: str) -> None:
+        self._length += len(piece)
+        if self._length > ANSWER_LIMIT:
+            self.overflowed = True
+        else:
+            self._pieces.append(piece)
+
+    def lines(self) -> list[str]:
+        return "".join(self._pieces).splitlines()

@@ -1,0 +1,56 @@
+"""Read HCL with HashiCorp's own grammar. A program of its own, started by ``hcl``.
+
+    python hclreader.py INPUT
+
+INPUT is a JSON object of file texts by name. Each line of the answer is a JSON object with the
+``name`` of a file and its ``body`` (the blocks that declare something) or the ``error``.
+
+The grammar comes with a Go runtime, which neither survives a fork nor can be interrupted, and a
+template may be written to take all memory. So it is read here, under limits, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import pygohcl
+
+CPU_SECONDS = 20
+MEMORY_BYTES = 1024**3
+DECLARING = ("variable", "data")
+
+
+def main() -> None:
+    """Read the files and print what they declare."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    texts: dict[str, str] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    for name, text in texts.items():
+        sys.stdout.write(json.dumps({"name": name, **_read(text)}) + "\n")
+
+
+def _read(text: str) -> dict[str, Any]:
+    if "\0" in text:
+        return {"error": "invalid HCL: it holds a NUL character"}
+    try:
+        body = pygohcl.loads(text, keep_interpolations=True)
+    except (pygohcl.HCLParseError, pygohcl.HCLInternalError) as error:
+        return {"error": str(error)}
+    return {"body": {kind: _in_order(body[kind], text) for kind in DECLARING if kind in body}}
+
+
+def _in_order(blocks: Any, text: str) -> Any:
+    """Return blocks by their labels in the order of the file, which the grammar does not keep."""
+    if not isinstance(blocks, dict):
+        return blocks
+    labels = sorted(blocks, key=lambda label: text.find(f'"{label}"'))
+    return {label: _in_order(blocks[label], text) for label in labels}
+
+
+if __name__ == "__main__":
+    main()
