@@ -17,6 +17,10 @@ def raised(cause: BaseException, *, invalidated: bool = False) -> DBAPIError:
 OUTAGE = raised(psycopg.OperationalError("connection refused"))
 
 
+def kind_of(error: object) -> str:
+    return type(getattr(error, "orig", error)).__name__
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -24,15 +28,25 @@ OUTAGE = raised(psycopg.OperationalError("connection refused"))
         PoolTimeoutError("no connection is free"),
         raised(psycopg.errors.AdminShutdown()),
         raised(psycopg.errors.CannotConnectNow()),
+        raised(psycopg.errors.ConfigurationLimitExceeded()),
+        raised(psycopg.errors.ConnectionFailure()),
+        raised(psycopg.errors.CrashShutdown()),
         raised(psycopg.errors.DeadlockDetected()),
+        raised(psycopg.errors.DiskFull()),
+        raised(psycopg.errors.IdleInTransactionSessionTimeout()),
+        raised(psycopg.errors.IdleSessionTimeout()),
+        raised(psycopg.errors.IoError()),
         raised(psycopg.errors.LockNotAvailable()),
+        raised(psycopg.errors.OutOfMemory()),
+        raised(psycopg.errors.ProtocolViolation("query_wait_timeout")),
         raised(psycopg.errors.QueryCanceled()),
         raised(psycopg.errors.ReadOnlySqlTransaction()),
         raised(psycopg.errors.SerializationFailure()),
         raised(psycopg.errors.TooManyConnections()),
         raised(psycopg.InterfaceError("closed"), invalidated=True),
+        raised(psycopg.errors.InternalError_("FATAL: max clients reached")),
     ],
-    ids=lambda error: type(getattr(error, "orig", error)).__name__,
+    ids=kind_of,
 )
 def test_what_may_succeed_later_is_an_outage(error: BaseException) -> None:
     assert is_outage(error)
@@ -43,15 +57,17 @@ def test_what_may_succeed_later_is_an_outage(error: BaseException) -> None:
     [
         raised(psycopg.errors.UniqueViolation()),
         raised(psycopg.errors.CheckViolation()),
+        raised(psycopg.errors.DatabaseDropped()),
         raised(psycopg.errors.UndefinedTable()),
+        raised(psycopg.errors.InsufficientPrivilege()),
+        raised(psycopg.errors.InternalError_("cache lookup failed")),
         raised(psycopg.errors.InvalidPassword()),
-        raised(psycopg.errors.DiskFull()),
         raised(psycopg.DataError("NUL")),
         ValueError("ours"),
         OSError("the disk"),
         LeaseLostError(None),  # type: ignore[arg-type]
     ],
-    ids=lambda error: type(getattr(error, "orig", error)).__name__,
+    ids=kind_of,
 )
 def test_what_would_fail_again_is_none(error: BaseException) -> None:
     assert not is_outage(error)
