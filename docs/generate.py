@@ -4,7 +4,8 @@
     docs/generate.py --check   change nothing; exit 1 when one is stale
 
 A reference is an entry of ``REFERENCES``: where it stands, how its text is made, and how to tell
-whether a text is current when making it anew takes more than Python.
+whether a text is current when making it takes more than Python. A page that is written by hand
+but for some blocks is made from itself (see ``docs.generator.blocks``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from docs.generator import contract, metrics, settings, typescript
+from docs.generator import blocks, contract, metrics, modules, settings, typescript
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,12 +39,48 @@ class Reference:
             return not self.is_current(text)
         return text != self.make()
 
+    def write(self, root: Path) -> None:
+        """Make the text and write the file."""
+        text = self.make()
+        file = root / self.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
 
-REFERENCES: Sequence[Reference] = (
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page that is written by hand but for its generated blocks."""
+
+    path: str
+    blocks: blocks.Blocks
+
+    def is_stale(self, root: Path) -> bool:
+        """Whether the page is missing, lacks a block, or has one that says something else."""
+        try:
+            text = (root / self.path).read_text(encoding="utf-8")
+            return text != blocks.fill(text, self.blocks)
+        except (FileNotFoundError, blocks.BlockError):
+            return True
+
+    def write(self, root: Path) -> None:
+        """Fill the blocks of the page.
+
+        Raises:
+            BlockError: the page does not have exactly these blocks.
+            FileNotFoundError: there is no such page.
+        """
+        file = root / self.path
+        file.write_text(
+            blocks.fill(file.read_text(encoding="utf-8"), self.blocks), encoding="utf-8"
+        )
+
+
+REFERENCES: Sequence[Reference | Page] = (
     Reference(path="docs/reference/openapi.json", make=contract.openapi),
     Reference(path="docs/reference/README.md", make=contract.page),
     Reference(path="docs/settings.md", make=settings.page),
     Reference(path="docs/metrics.md", make=metrics.page),
+    Page(path="docs/architecture.md", blocks={"modules": modules.tables}),
     # Last: it alone can fail, for want of Node.js.
     Reference(
         path="docs/reference/types.ts", make=typescript.types, is_current=typescript.is_current
@@ -63,14 +100,11 @@ def main(check: bool) -> None:
         _write(reference)
 
 
-def _write(reference: Reference) -> None:
+def _write(reference: Reference | Page) -> None:
     try:
-        text = reference.make()
-    except typescript.GeneratorError as error:
+        reference.write(ROOT)
+    except (typescript.GeneratorError, blocks.BlockError, FileNotFoundError) as error:
         raise click.ClickException(f"{reference.path} was not written: {error}") from error
-    file = ROOT / reference.path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
     click.echo(f"wrote {reference.path}")
 
 

@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 from db.schema.enums import JobErrorCode
 from docs import generate
-from docs.generator import contract, metrics, settings, typescript
+from docs.generator import blocks, contract, metrics, settings, typescript
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("db", "quota", "provisioner", "worker", "docs", "cli")
+CODE = ("db", "quota", "provisioner", "worker", "chattool", "cli", "docs")
 PATHS = [reference.path for reference in generate.REFERENCES]
 CODES = [code.value for code in JobErrorCode]
 
@@ -55,7 +55,7 @@ def add_error_code(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("reference", generate.REFERENCES, ids=PATHS)
-def test_a_committed_reference_is_current(reference: generate.Reference):
+def test_a_committed_reference_is_current(reference: generate.Reference | generate.Page):
     assert not reference.is_stale(ROOT), "run `make generate`"
 
 
@@ -98,7 +98,8 @@ def test_a_reference_changed_by_hand_is_stale(
 ):
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     changed = tmp_path / path
-    changed.write_text(changed.read_text() + "\n")
+    before, mark, after = changed.read_text().rpartition("<!-- end of ")
+    changed.write_text(f"{before}\n{mark}{after}")
     monkeypatch.setattr(generate, "ROOT", tmp_path)
 
     result = CliRunner().invoke(generate.main, ["--check"])
@@ -111,6 +112,30 @@ def test_a_missing_reference_is_stale(path: str, tmp_path: Path):
     reference = next(entry for entry in generate.REFERENCES if entry.path == path)
 
     assert reference.is_stale(tmp_path)
+
+
+def test_a_page_keeps_what_is_written_by_hand_around_its_blocks():
+    page = "# Title\n<!-- generated: list -->\nold\n<!-- end of list -->\nThe end.\n"
+
+    assert blocks.fill(page, {"list": lambda: "new"}) == (
+        "# Title\n<!-- generated: list -->\n\nnew\n\n<!-- end of list -->\nThe end.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param("text", id="missing"),
+        pytest.param("<!-- generated: list -->\n", id="without an end"),
+        pytest.param(
+            2 * "<!-- generated: list -->\n<!-- end of list -->\n",
+            id="twice",
+        ),
+    ],
+)
+def test_a_page_without_exactly_its_blocks_is_refused(page: str):
+    with pytest.raises(blocks.BlockError):
+        blocks.fill(page, {"list": lambda: "new"})
 
 
 def test_types_made_by_another_version_of_the_generator_are_stale(
