@@ -11,7 +11,7 @@ from db.engine import open_database
 from db.jobs.results import BuildResult
 from db.jobs.tags import UNTAGGED_QUEUE
 from db.jobs.transitions import claim_job, complete_job
-from tests.factory import WORKER_ID
+from tests.harness.factory import WORKER_ID
 from worker.broker.doorbell import TASK, take_with
 from worker.slots.dispatch import STAY_S
 

@@ -7,9 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,13 @@ from sqlalchemy import make_url, text
 from db.engine import Database, open_database
 from db.schema.enums import JobStatus
 from db.schema.migrate import migrate
-from tests.factory import Factory
+from tests.harness.factory import Factory
+from tests.harness.waiting import wait_until
 from worker.embedded import broker_url, start_embedded
 from worker.process.children import free_address, running_worker
 
 REPOSITORY = Path(__file__).parents[1]
+BENCH_DEADLINE_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,12 @@ class Place:
             def status() -> JobStatus:
                 return JobStatus(connection.execute(query, {"id": job_id}).scalar_one())
 
-            wait_until(lambda: not status().is_active, tick_s=0.002)
+            wait_until(
+                lambda: not status().is_active,
+                "the end of the build",
+                within_s=BENCH_DEADLINE_S,
+                tick_s=0.002,
+            )
             assert status() is JobStatus.SUCCEEDED
 
     @contextmanager
@@ -146,14 +152,3 @@ def open_place() -> Iterator[Place]:
             database.dispose()
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
-
-
-def wait_until(
-    condition: Callable[[], bool], *, within_s: float = 300, tick_s: float = 0.005
-) -> None:
-    """Return when the condition holds; a bench that hangs ends with an error."""
-    end = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("the bench waited too long")
-        time.sleep(tick_s)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy
-from sqlalchemy import text
 
-from db.engine import Database, open_database
+from db.engine import Database
 from db.schema.migrate import migrate
-from tests.factory import Factory
+from tests.harness.databases import (
+    copied_database,
+    database_url_of,
+    opened_database,
+    run_admin,
+)
+from tests.harness.factory import Factory
 from worker.embedded import Embedded, start_embedded
 
 TEMPLATE = "provisionerd_template"
@@ -31,9 +34,9 @@ def embedded() -> Iterator[Embedded]:
     try:
         with start_embedded(data_dir, tcp=True) as servers:
             # Only a crash of the whole machine would tell the difference.
-            _run_admin(servers, "ALTER SYSTEM SET fsync = off")
-            _run_admin(servers, "ALTER SYSTEM SET full_page_writes = off")
-            _run_admin(servers, "SELECT pg_reload_conf()")
+            run_admin(servers, "ALTER SYSTEM SET fsync = off")
+            run_admin(servers, "ALTER SYSTEM SET full_page_writes = off")
+            run_admin(servers, "SELECT pg_reload_conf()")
             yield servers
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
@@ -42,28 +45,24 @@ def embedded() -> Iterator[Embedded]:
 @pytest.fixture(scope="session")
 def template_database(embedded: Embedded) -> str:
     """The name of a migrated database, to be copied."""
-    _run_admin(embedded, f"CREATE DATABASE {TEMPLATE}")
-    database = open_database(_url(embedded, TEMPLATE))
-    migrate(database.engine)
-    database.dispose()
+    run_admin(embedded, f"CREATE DATABASE {TEMPLATE}")
+    with opened_database(database_url_of(embedded, TEMPLATE)) as database:
+        migrate(database.engine)
     return TEMPLATE
 
 
 @pytest.fixture
 def database_url(embedded: Embedded, template_database: str) -> Iterator[str]:
     """The URL of an empty, migrated database for this test alone."""
-    name = f"test_{uuid.uuid4().hex}"
-    _run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY")
-    yield _url(embedded, name)
-    _run_admin(embedded, f"DROP DATABASE {name} WITH (FORCE)")
+    with copied_database(embedded, template_database) as name:
+        yield database_url_of(embedded, name)
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """The database of this test, with a pool that many threads can use."""
-    opened = open_database(database_url, pool_size=40)
-    yield opened
-    opened.dispose()
+    with opened_database(database_url, pool_size=40) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -78,22 +77,3 @@ def _fast_folder() -> str | None:
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_BYTES:
         return str(memory)
     return None
-
-
-def _url(embedded: Embedded, name: str) -> str:
-    assert embedded.database_url is not None
-    return (
-        sqlalchemy.make_url(embedded.database_url)
-        .set(database=name)
-        .render_as_string(hide_password=False)
-    )
-
-
-def _run_admin(embedded: Embedded, statement: str) -> None:
-    assert embedded.database_url is not None
-    engine = sqlalchemy.create_engine(embedded.database_url, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(statement))
-    finally:
-        engine.dispose()

@@ -8,7 +8,8 @@ import psutil
 from sqlalchemy import text
 
 from bench.measure import Result
-from bench.place import Place, wait_until
+from bench.place import Place
+from tests.harness.waiting import wait_until
 
 SECONDS = 60
 COUNTING = 3  # of the transactions are those of the count itself
@@ -20,7 +21,7 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
         connection.execute(text("ALTER SYSTEM SET autovacuum = off"))
         connection.execute(text("SELECT pg_reload_conf()"))
     with place.worker(concurrency=4) as process:
-        wait_until(lambda: _seen(place) > 0)
+        wait_until(lambda: _seen(place) > 0, "the worker's first heartbeat")
         time.sleep(10)  # let the start be over: this is about the time after it
         worker = psutil.Process(process.pid)
         before, cpu = _statements(place), worker.cpu_times()

@@ -9,9 +9,10 @@ import psutil
 from sqlalchemy import text
 
 from bench.measure import Result, pair
-from bench.place import Place, wait_until
+from bench.place import BENCH_DEADLINE_S, Place
 from db.jobs.logs import LogRow, append_logs
 from db.schema.enums import JobStatus, LogLevel, LogSource, Transition
+from tests.harness.waiting import wait_until
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
@@ -131,7 +132,7 @@ def _build_watched(place: Place, workspace_id, worker: psutil.Process):
         peak = max(peak, worker.memory_info().rss)
         return not place.factory.status(build.job_id).is_active
 
-    wait_until(is_done, tick_s=0.05)
+    wait_until(is_done, "the end of the build", within_s=BENCH_DEADLINE_S, tick_s=0.05)
     assert place.factory.status(build.job_id) is JobStatus.SUCCEEDED
     return time.perf_counter() - started, peak, build.job_id
 

@@ -6,9 +6,10 @@ import psutil
 
 from bench.benches.throughput import SCRIPT, is_busy
 from bench.measure import Result
-from bench.place import Place, wait_until
+from bench.place import BENCH_DEADLINE_S, Place
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
+from tests.harness.waiting import wait_until
 from worker.app import app, configure_broker
 from worker.broker.doorbell import ring_with
 
@@ -44,25 +45,32 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
             ring(build.queue)
 
     with place.celery("bench.noop", concurrency=8) as bare:
-        wait_until(lambda: _rss(bare.pid) > 0 and bool(psutil.Process(bare.pid).threads()))
-        wait_until(lambda: _is_steady(bare.pid))
+        wait_until(
+            lambda: _rss(bare.pid) > 0 and bool(psutil.Process(bare.pid).threads()),
+            "the start of the bare worker",
+        )
+        wait_until(lambda: _is_steady(bare.pid), "its memory to be steady")
         empty = _rss(bare.pid)
     with place.worker(concurrency=8) as process:
-        wait_until(lambda: _is_steady(process.pid))
+        wait_until(lambda: _is_steady(process.pid), "its memory to be steady")
         idle = _rss(process.pid)
         for index in range(4):  # let every thread and every cache be there
             play(workspaces, list(Transition)[index % 2])
-            wait_until(lambda: not is_busy(place))
+            wait_until(
+                lambda: not is_busy(place), "the ends of all builds", within_s=BENCH_DEADLINE_S
+            )
         warm = _rss(process.pid)
         for index in range(BUILDS // AT_ONCE):
             play(workspaces, list(Transition)[index % 2])
-            wait_until(lambda: not is_busy(place))
+            wait_until(
+                lambda: not is_busy(place), "the ends of all builds", within_s=BENCH_DEADLINE_S
+            )
         after = _rss(process.pid)
         play(blocked, Transition.START)
         running = (
             "SELECT count(*) FROM provisioner_jobs WHERE stage = 'apply' AND completed_at IS NULL"
         )
-        wait_until(lambda: _count(place, running) == 8)
+        wait_until(lambda: _count(place, running) == 8, "eight builds to be applied")
         busy = _rss(process.pid)
         process.send_signal(15), process.send_signal(15)
     return [

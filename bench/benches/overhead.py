@@ -12,7 +12,7 @@ from bench.measure import Result, pair, timed
 from bench.place import Place
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
-from tests.factory import tar_archive
+from tests.harness.factory import tar_archive
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 

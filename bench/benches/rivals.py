@@ -32,8 +32,9 @@ from bench.benches.throughput import (
 )
 from bench.measure import Result, pair, quantile, timed
 from bench.meter import Meter
-from bench.place import Place, running, wait_until
+from bench.place import BENCH_DEADLINE_S, Place, running
 from db.schema.enums import Transition
+from tests.harness.waiting import wait_until
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
@@ -80,7 +81,11 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
         results = [_enqueue(place, rival, rounds)]
         with place.worker(concurrency=SLOTS) as ours, _rival_worker() as theirs:
             # What was enqueued until now warms both.
-            wait_until(lambda: not is_busy(place) and rival.is_idle())
+            wait_until(
+                lambda: not is_busy(place) and rival.is_idle(),
+                "the ends of all builds and tasks",
+                within_s=BENCH_DEADLINE_S,
+            )
             results += _pickup(place, rival, rounds)
             workers = (ours.pid, theirs.pid)
             results.append(_throughput(place, rival, rounds, workers, "whole echo builds"))
@@ -204,7 +209,7 @@ def _task_pickup(place: Place, rival: Rival) -> Pickup:
         clock = rival.connection.execute("SELECT extract(epoch FROM clock_timestamp())::float")
         committed = clock.fetchone()[0]
     _key, started = place.redis.blpop(["rival.stamp"], timeout=30)
-    wait_until(rival.is_idle, tick_s=0.002)
+    wait_until(rival.is_idle, "the end of the task", tick_s=0.002)
     claimed = rival.value(
         "SELECT extract(epoch FROM at)::float FROM procrastinate_events "
         "WHERE job_id = %s AND type = 'started'",
@@ -226,7 +231,7 @@ def _throughput(place: Place, rival: Rival, rounds: int, workers: Workers, what:
             noop = rival.module.noop.configure(connection=rival.connection)
             noop.batch_defer(*({} for _ in range(BUILDS)))
             started = time.perf_counter()
-        wait_until(rival.is_idle)
+        wait_until(rival.is_idle, "the ends of all tasks", within_s=BENCH_DEADLINE_S)
         return BUILDS / (time.perf_counter() - started)
 
     builds(), tasks()  # warm both

@@ -19,10 +19,11 @@ from bench.benches.claim import CLAIMERS, CLAIMS, _claim_concurrently
 from bench.benches.throughput import BUILDS, is_busy, make_workspaces
 from bench.costs import described
 from bench.measure import Result
-from bench.place import Place, wait_until
+from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
 from db.catalog.workspaces import insert_build
 from db.schema.enums import Transition
+from tests.harness.waiting import wait_until
 from worker.app import app, configure_broker
 from worker.broker.doorbell import ring_with
 
@@ -177,7 +178,12 @@ def _play(place: Place, workspaces: Sequence[uuid.UUID], rounds: int) -> None:
                     session, workspace_id=workspace, transition=_next_transition(session, workspace)
                 )
             ring(build.queue)
-        wait_until(lambda: not is_busy(place), tick_s=0.25)
+        wait_until(
+            lambda: not is_busy(place),
+            "the ends of all builds",
+            within_s=BENCH_DEADLINE_S,
+            tick_s=0.25,
+        )
 
 
 def _next_transition(session, workspace: uuid.UUID) -> Transition:

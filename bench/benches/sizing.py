@@ -6,10 +6,11 @@ import psutil
 from sqlalchemy import text
 
 from bench.measure import Result
-from bench.place import Place, wait_until
+from bench.place import BENCH_DEADLINE_S, Place
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
-from tests.factory import tar_archive
+from tests.harness.factory import tar_archive
+from tests.harness.waiting import wait_until
 from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
@@ -49,10 +50,20 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
                         session, workspace_id=workspace.id, transition=Transition.START
                     ).job_id
                 )
-        wait_until(lambda: all(factory.job(job).stage == "apply" for job in jobs), tick_s=0.2)
-        wait_until(lambda: len(_terraforms(worker)) >= SLOTS, tick_s=0.2)
+        wait_until(
+            lambda: all(factory.job(job).stage == "apply" for job in jobs),
+            "every build to be applied",
+            within_s=BENCH_DEADLINE_S,
+            tick_s=0.2,
+        )
+        wait_until(lambda: len(_terraforms(worker)) >= SLOTS, "all Terraforms", tick_s=0.2)
         memory = sum(_pss(child) for child in worker.children(recursive=True)) / SLOTS
-        wait_until(lambda: not any(factory.status(job).is_active for job in jobs), tick_s=0.2)
+        wait_until(
+            lambda: not any(factory.status(job).is_active for job in jobs),
+            "the ends of all builds",
+            within_s=BENCH_DEADLINE_S,
+            tick_s=0.2,
+        )
         cpu = (_cpu(worker) - started) / SLOTS
         stored = (_stored(place) - before) / SLOTS
     return [

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from bench.measure import Result, pair
-from bench.place import Place, wait_until
+from bench.place import BENCH_DEADLINE_S, Place
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
+from tests.harness.waiting import wait_until
 from worker.app import app, configure_broker
 from worker.broker.doorbell import ring_with
 
@@ -96,7 +97,9 @@ def run_builds(place: Place, workspaces: Sequence[uuid.UUID], transition: Transi
     started = time.perf_counter()
     for build in queued:
         ring(build.queue)
-    wait_until(lambda: not is_busy(place), tick_s=0.02)
+    wait_until(
+        lambda: not is_busy(place), "the ends of all builds", within_s=BENCH_DEADLINE_S, tick_s=0.02
+    )
     return len(queued) / (time.perf_counter() - started)
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import TextClause, event
 from db.connection import NO_PARAMETERS, PlainConnection, PlainResult
 from db.engine import Database
 from db.schema.enums import JobStatus, Transition
-from tests.factory import Factory
-from tests.slots import echo_runner, make_slots
+from tests.harness.factory import Factory
+from tests.harness.slots import echo_runner, make_slots
 from worker.enqueue import enqueue_build
 from worker.slots.dispatch import Dispatcher
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from db.jobs.tags import queue_name, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.host.recovery import Recoverer
-from tests.factory import LEASE, Factory
+from tests.harness.factory import LEASE, Factory
 from worker.maintenance.sweeper import Sweeper
 from worker.metrics.series import Metrics
 

@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +18,8 @@ import psycopg
 import pytest
 import redis
 
+from tests.harness.processes import is_gone, wait_until_gone
+from tests.harness.waiting import wait_until
 from worker.embedded import Embedded, EmbeddedError, broker_url, start_embedded
 
 DEADLINE_S = 30
@@ -128,7 +129,7 @@ def test_servers_end_with_their_last_user(data_dir: Path) -> None:
     with start_embedded(data_dir) as embedded:
         pids = server_pids(embedded)
 
-    assert not any(is_alive(pid) for pid in pids)
+    assert all(is_gone(pid) for pid in pids)
 
 
 def test_a_failing_user_still_stops_the_servers(data_dir: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_failing_user_still_stops_the_servers(data_dir: Path) -> None:
         fail()
 
     assert pids
-    assert not any(is_alive(pid) for pid in pids)
+    assert all(is_gone(pid) for pid in pids)
 
 
 def test_data_outlives_a_restart(data_dir: Path) -> None:
@@ -191,7 +192,7 @@ def test_servers_left_by_a_killed_user_serve_the_next_one(data_dir: Path) -> Non
     with start_embedded(data_dir) as embedded:
         pids = server_pids(embedded)
 
-    assert not any(is_alive(pid) for pid in pids)
+    assert all(is_gone(pid) for pid in pids)
 
 
 def test_servers_outlive_the_process_that_started_them(data_dir: Path) -> None:
@@ -364,7 +365,11 @@ def write_mark(embedded: Embedded) -> None:
         connection.execute("CREATE TABLE mark AS SELECT 'kept' AS value")
     with connect_redis(embedded) as client:
         client.set("mark", "kept")
-        until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0)
+        wait_until(
+            lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0,
+            "Redis to have written",
+            within_s=DEADLINE_S,
+        )
 
 
 def read_mark(embedded: Embedded) -> tuple[str, object]:
@@ -390,16 +395,8 @@ def socket_locks(data_dir: Path) -> list[Path]:
 def kill(pids: tuple[int, ...]) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(is_alive(pid) for pid in pids))
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether the process runs. A zombie that nobody reaped does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+    for pid in pids:
+        wait_until_gone(pid)
 
 
 @contextmanager
@@ -421,10 +418,3 @@ def user_process(data_dir: Path, *, wait: bool = True) -> Iterator[subprocess.Po
         finally:
             with suppress(ValueError):  # communicate() has closed the pipes
                 process.communicate(timeout=DEADLINE_S)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)

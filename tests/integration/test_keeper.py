@@ -19,7 +19,7 @@ from db.jobs.transitions import ClaimedJob, complete_job
 from db.schema.enums import JobStatus, ProvisionerType, Transition
 from provisioner.build.runner import Outcome
 from provisioner.host.interrupt import Interrupt, InterruptReason
-from tests.factory import LEASE, Factory
+from tests.harness.factory import LEASE, Factory
 from worker.metrics.series import Metrics
 from worker.slots import dispatch, keeper
 from worker.slots.dispatch import Dispatcher

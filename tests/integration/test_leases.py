@@ -12,7 +12,7 @@ from db.jobs.results import BuildResult
 from db.jobs.states import State, store_state
 from db.jobs.transitions import ClaimedJob, cancel_job, complete_job, enter_stage
 from db.schema.enums import FailureReason, JobStatus, Stage, Transition
-from tests.factory import LEASE, Factory
+from tests.harness.factory import LEASE, Factory
 
 OVER = timedelta(seconds=-1)
 STATE = State(data=b'{"newest": true}', lineage="one", serial=7)

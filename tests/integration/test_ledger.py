@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from deploy.ledger import install as installer
+from tests.harness.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATES = REPOSITORY / "deploy" / "templates"
@@ -70,18 +70,7 @@ Unpack = Callable[[str], Workspace]
 
 
 @pytest.fixture(scope="module")
-def installer() -> ModuleType:
-    path = REPOSITORY / "deploy" / "ledger" / "install.py"
-    spec = importlib.util.spec_from_file_location("ledger_install", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def cli_config(installer: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cli_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config: Path = installer.install(tmp_path_factory.mktemp("mirror"), Path(sys.executable))
     return config
 
@@ -274,9 +263,7 @@ def test_a_negative_create_time_is_refused_before_anything_exists(unpack: Unpack
     assert "create_seconds must not be negative" in output
 
 
-def test_a_second_install_changes_no_byte_of_the_provider(
-    installer: ModuleType, tmp_path: Path
-) -> None:
+def test_a_second_install_changes_no_byte_of_the_provider(tmp_path: Path) -> None:
     def laid_out() -> dict[Path, bytes]:
         installer.install(tmp_path, Path(sys.executable))
         return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -284,9 +271,7 @@ def test_a_second_install_changes_no_byte_of_the_provider(
     assert laid_out() == laid_out()
 
 
-def test_an_interpreter_without_the_framework_is_told_what_to_install(
-    installer: ModuleType, tmp_path: Path
-) -> None:
+def test_an_interpreter_without_the_framework_is_told_what_to_install(tmp_path: Path) -> None:
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
     bare.chmod(0o755)
@@ -299,19 +284,12 @@ def interrupt_when_machines_exist(workspace: Workspace, count: int) -> None:
     """Send SIGINT to an apply of slow machines once ``count`` exist; wait for its end."""
     with workspace.start("apply", "-auto-approve", "-no-color") as apply:
         try:
-            until(lambda: len(workspace.files()) == count)
+            wait_until(lambda: len(workspace.files()) == count, f"{count} machines")
             apply.send_signal(signal.SIGINT)
             apply.communicate(timeout=DEADLINE_S)
         finally:
             apply.kill()
     assert apply.returncode == 1
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def _variables(values: Mapping[str, object]) -> list[str]:

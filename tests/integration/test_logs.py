@@ -11,7 +11,7 @@ from db.jobs.logs import LINE_LIMIT, LogRow, append_logs, logs_size
 from db.jobs.transitions import ClaimedJob, requeue_job
 from db.schema.enums import LogLevel, LogSource
 from db.schema.tables import LOG_LIMIT_BYTES, ProvisionerJobLog
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import event, make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db.engine import Database, open_database
+from db.engine import Database
 from db.jobs.leases import reap_expired_lease
 from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob, Failure, cancel_job, fail_job
@@ -35,11 +35,16 @@ from provisioner.build.runner import Outcome
 from provisioner.host.interrupt import Interrupt
 from provisioner.host.recovery import Recoverer
 from provisioner.host.workdir import name_work_directory
-from tests.conftest import _run_admin, _url
-from tests.factory import LEASE, Factory, echo_archive
-from tests.integration.test_query_plans import describe, explain, rows_read, walk
-from tests.proxy import Proxy
-from tests.slots import make_slots
+from tests.harness.databases import (
+    copied_database,
+    database_url_of,
+    opened_database,
+    tcp_url_of,
+)
+from tests.harness.factory import LEASE, Factory, echo_archive
+from tests.harness.plans import describe, explain, rows_read, sent_by, walk
+from tests.harness.proxy import Proxy
+from tests.harness.slots import make_slots
 from worker.embedded import Embedded
 from worker.maintenance.sweeper import Sweeper
 from worker.metrics.queues import FleetCollector, QueueCollector
@@ -338,14 +343,10 @@ def through_proxy(embedded: Embedded, database: Database) -> Iterator[tuple[Prox
     """The same database, through a proxy that can lose an answer."""
     assert embedded.postgres_port is not None
     with Proxy(target=("127.0.0.1", embedded.postgres_port)) as proxy:
-        url = make_url("postgresql+psycopg://postgres@127.0.0.1").set(
-            port=proxy.port, database=database.engine.url.database
-        )
-        harmed = open_database(url.render_as_string(hide_password=False))
-        try:
+        name = database.engine.url.database
+        assert name is not None
+        with opened_database(tcp_url_of(embedded, name, port=proxy.port)) as harmed:
             yield proxy, harmed
-        finally:
-            harmed.dispose()
 
 
 @dataclass(kw_only=True)
@@ -430,13 +431,12 @@ SELECT id, lease_token, :worker_id, now() + interval '1 minute' FROM started;
 @pytest.fixture(scope="module")
 def filled(embedded: Embedded, template_database: str) -> Iterator[Database]:
     """A database with 50,000 finished jobs, 60 that wait and 20 that run."""
-    name = f"test_{uuid.uuid4().hex}"
-    _run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    database = open_database(_url(embedded, name))
-    fill(database)
-    yield database
-    database.dispose()
-    _run_admin(embedded, f"DROP DATABASE {name} WITH (FORCE)")
+    with (
+        copied_database(embedded, template_database) as name,
+        opened_database(database_url_of(embedded, name)) as database,
+    ):
+        fill(database)
+        yield database
 
 
 def test_a_scrape_scans_no_finished_jobs(filled: Database):
@@ -501,15 +501,6 @@ def scrape(database: Database) -> dict[tuple[str, str], float]:
 
 def plans_of_scrape(database: Database) -> list[dict[str, Any]]:
     """The plans, with real row counts, of all statements that a scrape sends."""
-    statements: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        scrape(database)
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+    statements = sent_by(database.engine, lambda: scrape(database))
     with database.engine.connect() as connection:
         return [explain(connection, *statement) for statement in statements]

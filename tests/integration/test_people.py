@@ -21,7 +21,7 @@ from db.errors import ConflictError, InvalidError, NotFoundError
 from db.schema.enums import UserStatus
 from db.schema.tables import Group, User
 from quota.usage import allowance
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 
 def test_an_organization_has_an_everyone_group_of_its_own_id(factory: Factory) -> None:

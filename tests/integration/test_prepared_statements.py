@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from db.engine import Database, open_database
 from db.schema.enums import JobStatus, Transition
-from tests.factory import Factory
-from tests.slots import echo_runner, make_slots
+from tests.harness.factory import Factory
+from tests.harness.slots import echo_runner, make_slots
 from worker.embedded import Embedded
 from worker.metrics.series import Metrics
 from worker.process.drain import DrainFlag

@@ -11,7 +11,7 @@ from db.errors import NotFoundError
 from db.jobs.workers import register_worker
 from db.reads.progress import BuildProgress, build_progress
 from db.schema.enums import JobStatus, ProvisionerType
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 ECHO = (ProvisionerType.ECHO,)
 

@@ -31,7 +31,7 @@ from db.schema.enums import (
 )
 from db.schema.tables import Organization, User, Workspace
 from quota.details import get_workspace_quota
-from tests.factory import WORKER_ID, Factory
+from tests.harness.factory import WORKER_ID, Factory
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 GPU = {"gpu": "a100"}

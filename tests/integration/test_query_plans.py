@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import sqlalchemy
-from sqlalchemy import Connection, event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.engine import Database, open_database
+from db.engine import Database
 from db.reads import queries
 from db.reads.progress import build_progress
 from db.reads.queue import claimable_jobs, queue_depths
 from db.schema.enums import JobStatus, JobType, ProvisionerType
 from quota.details import get_workspace_quota
-from tests.factory import Factory
+from tests.harness.databases import copied_database, database_url_of, opened_database
+from tests.harness.factory import Factory
+from tests.harness.plans import describe, explain, is_scan, rows_read, sent_by, walk
 from worker.embedded import Embedded
 
 JOBS = 100_000
 WORKSPACES = 1_000
-GUARDED = {"provisioner_jobs", "provisioner_job_logs", "workspace_builds"}
 # Rows of one statement: far above what a page of 50 needs in all of its legs, or the line of
 # the 1,000 that wait; far below a scan.
 MAX_ROWS_READ = 6_000
@@ -94,18 +93,11 @@ class Filled:
 @pytest.fixture(scope="module")
 def filled(embedded: Embedded, template_database: str) -> Iterator[Filled]:
     """The tables after 100,000 builds, with 1,000 that wait."""
-    assert embedded.database_url is not None
-    name = f"test_{uuid.uuid4().hex}"
-    admin = sqlalchemy.create_engine(embedded.database_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template_database}"))
-    url = sqlalchemy.make_url(embedded.database_url).set(database=name)
-    database = open_database(url.render_as_string(hide_password=False))
-    yield fill(database)
-    database.dispose()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with (
+        copied_database(embedded, template_database) as name,
+        opened_database(database_url_of(embedded, name)) as database,
+    ):
+        yield fill(database)
 
 
 def fill(database: Database) -> Filled:
@@ -229,51 +221,3 @@ def plans(filled: Filled, query: Query) -> list[dict[str, Any]]:
     with filled.database.begin() as session:
         statements = sent_by(session.connection(), lambda: query(session, filled))
         return [explain(session.connection(), *statement) for statement in statements]
-
-
-def sent_by(connection: Connection, call: Callable[[], object]) -> list[tuple[str, Any]]:
-    statements: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(connection, "before_cursor_execute", note)
-    try:
-        call()
-    finally:
-        event.remove(connection, "before_cursor_execute", note)
-    assert statements
-    return statements
-
-
-def explain(connection: Connection, statement: str, parameters: Any) -> dict[str, Any]:
-    explained = connection.exec_driver_sql(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
-    ).scalar_one()
-    plan: dict[str, Any] = (json.loads(explained) if isinstance(explained, str) else explained)[0]
-    return dict(plan["Plan"])
-
-
-def walk(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from walk(child)
-
-
-def is_scan(node: dict[str, Any]) -> bool:
-    """Whether the node reads all of a guarded table, or all of one of its indexes."""
-    if node.get("Relation Name") not in GUARDED:
-        return False
-    return not ({"Index Cond", "Recheck Cond"} & set(node))
-
-
-def rows_read(node: dict[str, Any]) -> int:
-    """The rows that the node took from a guarded table, those it threw away included."""
-    if node.get("Relation Name") not in GUARDED:
-        return 0
-    each = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-    return round(each * node["Actual Loops"])
-
-
-def describe(node: dict[str, Any]) -> str:
-    return f"{node['Node Type']} on {node['Relation Name']} {node.get('Filter', '')}"

@@ -11,7 +11,7 @@ from db.jobs.tags import queue_name
 from db.jobs.workers import register_worker, sign_off_worker, touch_worker
 from db.reads.queue import OverdueJob, overdue_jobs, queue_depths
 from db.schema.enums import JobStatus, ProvisionerType
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 GPU = {"gpu": "yes"}
 

@@ -26,7 +26,7 @@ from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import register_worker, sign_off_worker
 from db.schema.enums import JobStatus, TimingStage, Transition
 from db.schema.tables import Workspace
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from worker.maintenance.pruner import Pruner
 
 KEPT = Retention()

@@ -34,7 +34,7 @@ from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext, Timing
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from quota.commit import QuotaDecision
-from tests.factory import Factory, tar_archive
+from tests.harness.factory import Factory, tar_archive
 
 DEADLINE_S = 30
 DISK = {"type": "echo_disk", "name": "home", "daily_cost": 2}

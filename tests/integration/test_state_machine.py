@@ -37,7 +37,7 @@ from db.jobs.transitions import (
 from db.schema.enums import FailureReason, JobStatus, Stage
 from quota.commit import commit_quota
 from quota.usage import consumption
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 BUDGET = 10
 MAX_ATTEMPTS = 3

@@ -14,7 +14,8 @@ from db.jobs.results import BuildResult
 from db.jobs.states import RecoveredState, State, store_recovered_state, store_state
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, complete_job
 from db.schema.enums import JobStatus, Stage
-from tests.factory import LEASE, WORKER_ID, Factory
+from tests.harness.factory import LEASE, WORKER_ID, Factory
+from tests.harness.waiting import wait_until
 
 DEADLINE_S = 30
 
@@ -208,22 +209,17 @@ def test_a_build_that_begins_meanwhile_reads_the_recovered_state(factory: Factor
             assert answer is RecoveredState.STORED
             reader = pool.submit(begin)
             assert begun.wait(DEADLINE_S)
-            wait_until_blocked(factory, "beginner")
+            wait_until(lambda: is_blocked(factory, "beginner"), "the beginner to wait for a lock")
         assert reader.result(DEADLINE_S) == b"one 6"
 
 
-def wait_until_blocked(factory: Factory, name: str) -> None:
+def is_blocked(factory: Factory, name: str) -> bool:
     query = text("""
         SELECT count(*) FROM pg_stat_activity
         WHERE application_name = :name AND wait_event_type = 'Lock'
     """)
-    timer = threading.Event()
-    for _ in range(DEADLINE_S * 50):
-        with factory.database.begin() as session:
-            if session.execute(query, {"name": name}).scalar_one():
-                return
-        timer.wait(0.02)
-    pytest.fail(f"{name} does not wait for a lock")
+    with factory.database.begin() as session:
+        return bool(session.execute(query, {"name": name}).scalar_one())
 
 
 def test_a_build_is_read_by_whoever_holds_it_alone(factory: Factory) -> None:

@@ -18,7 +18,7 @@ from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.tags import queue_name
 from db.schema.enums import JobStatus, ProvisionerType
 from db.schema.tables import File, Organization, ProvisionerJob, Template, TemplateVersion, User
-from tests.factory import Factory, echo_archive
+from tests.harness.factory import Factory, echo_archive
 
 DEADLINE_S = 30
 Place = tuple[Organization, User]

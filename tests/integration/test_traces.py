@@ -27,7 +27,7 @@ from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext, Engine, Plan
 from provisioner.host.interrupt import Interrupt, InterruptReason
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from worker.enqueue import enqueue_build
 from worker.settings import SettingsError
 from worker.tracing.spans import SpanTracer

@@ -48,7 +48,7 @@ from db.schema.enums import (
 )
 from db.schema.tables import Workspace
 from quota.commit import commit_quota
-from tests.factory import LEASE, WORKER_ID, Factory
+from tests.harness.factory import LEASE, WORKER_ID, Factory
 
 DEADLINE_S = 30
 FAILURE = Failure(message="it broke", reason=FailureReason.TERRAFORM)

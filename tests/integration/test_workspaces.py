@@ -19,7 +19,7 @@ from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundErr
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobPriority, JobStatus, Transition, UserStatus
 from db.schema.tables import User, WorkspaceBuild, WorkspaceBuildParameter
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 DEADLINE_S = 30
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from db.engine import open_database
-from tests.conftest import _run_admin, _url
-from tests.system.cluster import Cluster, install_ledger, running_cluster
+from tests.harness.cluster import Cluster, running_cluster
+from tests.harness.databases import (
+    copied_database,
+    database_url_of,
+    opened_database,
+    tcp_url_of,
+)
+from tests.harness.ledger import install_ledger
 from worker.embedded import Embedded
 
 
@@ -39,18 +43,19 @@ def cluster(embedded: Embedded, template_database: str, cli_config: Path) -> Ite
 
 @contextmanager
 def _cluster(embedded: Embedded, template: str, cli_config: Path) -> Iterator[Cluster]:
-    name = f"test_{uuid.uuid4().hex}"
-    _run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     # Short: Unix sockets of providers stand below it.
     directory = Path(tempfile.mkdtemp(prefix="pd-"))
-    url = f"postgresql+psycopg://postgres@127.0.0.1:{embedded.postgres_port}/{name}"
-    database = open_database(_url(embedded, name), pool_size=10)
     try:
-        with running_cluster(
-            directory, database=database, database_url=url, cli_config=cli_config
-        ) as cluster:
+        with (
+            copied_database(embedded, template) as name,
+            opened_database(database_url_of(embedded, name), pool_size=10) as database,
+            running_cluster(
+                directory,
+                database=database,
+                database_url=tcp_url_of(embedded, name),
+                cli_config=cli_config,
+            ) as cluster,
+        ):
             yield cluster
     finally:
-        database.dispose()
-        _run_admin(embedded, f"DROP DATABASE {name} WITH (FORCE)")
         shutil.rmtree(directory, ignore_errors=True)

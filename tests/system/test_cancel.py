@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from db.schema.enums import FailureReason, JobStatus, Stage, Transition
-from tests.system.cluster import Cluster, MoodyTerraform
+from tests.harness.cluster import Cluster
+from tests.harness.terraform import MoodyTerraform
 
 NOBODY = {"served": "by-nobody"}
 

@@ -28,11 +28,11 @@ from chattool import (
 )
 from db.catalog.chats import bind_chat, open_chat
 from db.catalog.people import set_quota_allowance
-from db.engine import Database, open_database
+from db.engine import Database
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Group, Organization, Template, User, Workspace
-from tests.conftest import _run_admin, _url
-from tests.factory import Factory, tar_archive
+from tests.harness.databases import copied_database, database_url_of, opened_database
+from tests.harness.factory import Factory, tar_archive
 from worker.embedded import Embedded
 from worker.process.children import free_address, running_worker
 
@@ -138,18 +138,17 @@ def answer_of(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def site(embedded: Embedded, template_database: str) -> Iterator[Site]:
-    name = f"test_{uuid.uuid4().hex}"
-    _run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY")
     # Short: Unix sockets of providers stand below it.
     directory = Path(tempfile.mkdtemp(prefix="pd-"))
-    database = open_database(_url(embedded, name), pool_size=10)
-    environment = _environment(embedded, name, directory)
     try:
-        with running_worker(environment, name="chattool", log=directory / "worker.log"):
-            yield _furnish(database, environment)
+        with (
+            copied_database(embedded, template_database) as name,
+            opened_database(database_url_of(embedded, name), pool_size=10) as database,
+        ):
+            environment = _environment(embedded, name, directory)
+            with running_worker(environment, name="chattool", log=directory / "worker.log"):
+                yield _furnish(database, environment)
     finally:
-        database.dispose()
-        _run_admin(embedded, f"DROP DATABASE {name} WITH (FORCE)")
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -158,7 +157,7 @@ def _environment(embedded: Embedded, name: str, directory: Path) -> Mapping[str,
     theirs = {key: value for key, value in os.environ.items() if "PROVISIONERD_" not in key}
     return {
         **theirs,
-        "PROVISIONERD_DATABASE_URL": _url(embedded, name),
+        "PROVISIONERD_DATABASE_URL": database_url_of(embedded, name),
         "PROVISIONERD_REDIS_URL": embedded.redis_url,
         "PROVISIONERD_DATA_DIR": str(directory),
         "PROVISIONERD_METRICS_ADDRESS": free_address(),

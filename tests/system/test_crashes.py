@@ -19,7 +19,9 @@ import pytest
 from sqlalchemy import text
 
 from db.schema.enums import FailureReason, JobStatus, Transition
-from tests.system.cluster import REPOSITORY, Cluster, Worker, wait_until
+from tests.harness.cluster import REPOSITORY, Cluster
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 
 pytestmark = pytest.mark.timeout(300)
 

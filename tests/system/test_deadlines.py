@@ -6,7 +6,9 @@ import celery
 import pytest
 
 from db.schema.enums import FailureReason, JobStatus
-from tests.system.cluster import Cluster, MoodyTerraform, wait_until
+from tests.harness.cluster import Cluster
+from tests.harness.terraform import MoodyTerraform
+from tests.harness.waiting import wait_until
 from worker.process.watchdog import EXIT_STATUS
 
 NOBODY = {"served": "by-nobody"}

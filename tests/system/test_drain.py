@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from db.schema.enums import FailureReason, JobStatus, Stage
-from tests.system.cluster import Cluster, Worker, wait_until
+from tests.harness.cluster import Cluster
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 
 LONG_S = 600
 

@@ -20,7 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from db.schema.enums import Stage
-from tests.system.cluster import REPOSITORY, TIMES, Cluster, Worker, wait_until
+from tests.harness.cluster import REPOSITORY, TIMES, Cluster
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 from worker.process.children import free_address
 
 pytestmark = pytest.mark.timeout(180)

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from db.schema.enums import FailureReason, JobStatus, Stage, Transition
-from tests.proxy import Proxy
-from tests.system.cluster import Cluster, Worker, wait_until
+from tests.harness.cluster import Cluster
+from tests.harness.proxy import Proxy
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from db.schema.enums import JobStatus, Transition
-from tests.system.cluster import Cluster, wait_until
+from tests.harness.cluster import Cluster
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -7,7 +7,10 @@ import signal
 import pytest
 
 from db.schema.enums import JobStatus, Stage, Transition
-from tests.system.cluster import Cluster, MoodyTerraform, Worker, wait_until
+from tests.harness.cluster import Cluster
+from tests.harness.terraform import MoodyTerraform
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 
 
 @pytest.fixture(scope="module")

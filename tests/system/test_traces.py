@@ -11,7 +11,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from db.schema.enums import JobStatus
-from tests.system.cluster import Cluster, Worker, wait_until
+from tests.harness.cluster import Cluster
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 
 STEPS = {"set_up", "init", "plan", "commit_quota", "apply", "complete"}
 

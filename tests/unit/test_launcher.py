@@ -18,7 +18,8 @@ import pytest
 
 from provisioner.host import launcher, process
 from provisioner.host.interrupt import Interrupt, InterruptReason
-from tests.unit.processes import is_gone, wait_until
+from tests.harness.processes import is_gone, wait_until_gone
+from tests.harness.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -84,7 +85,7 @@ def run_until_death(directory: Path, code: str, *program: str) -> None:
 
 
 def report(directory: Path) -> str:
-    wait_until((directory / "report").exists)
+    wait_until((directory / "report").exists, "the report", within_s=20)
     return (directory / "report").read_text()
 
 
@@ -149,7 +150,7 @@ def test_what_outlived_the_worker_goes_with_the_last_program(tmp_path: Path, whi
     run_until_death(tmp_path, DIE, "sh", "-c", STUBBORN)
     (tmp_path / "go").touch()
     pid = int((tmp_path / "pids").read_text().split()[which])
-    wait_until(lambda: is_gone(pid))
+    wait_until_gone(pid)
 
 
 def test_the_launcher_goes_when_the_worker_ends(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_the_launcher_goes_when_the_worker_ends(tmp_path: Path) -> None:
     ) as worker:
         _, said = worker.communicate(timeout=30)
     pid = int((tmp_path / "launcher").read_text())
-    wait_until(lambda: is_gone(pid))
+    wait_until_gone(pid)
     assert said == ""
 
 
@@ -237,7 +238,7 @@ def test_the_group_of_a_program_whose_launcher_was_killed_ends_with_it() -> None
         kill_launcher(line)
 
     run("sleep 600 > /dev/null & echo $! $PPID; wait", take)
-    wait_until(lambda: is_gone(int(said[0].split()[0])))
+    wait_until_gone(int(said[0].split()[0]))
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def killed() -> int:
     run("echo $PPID", said.append)
     pid = int(said[0])
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: is_gone(pid))
+    wait_until_gone(pid)
     return pid
 
 

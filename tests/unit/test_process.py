@@ -19,7 +19,7 @@ import pytest
 from provisioner.host import process
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.lines import PIECE
-from tests.unit.processes import is_gone, wait_until
+from tests.harness.processes import wait_until_gone
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
@@ -249,7 +249,7 @@ def test_a_grandchild_that_keeps_the_output_open_is_killed_and_not_waited_for(
 ) -> None:
     ended = child.sh("sleep 600 & echo $!; exit 0")
     assert ended.returncode == 0
-    wait_until(lambda: is_gone(int(child.out[0])))
+    wait_until_gone(int(child.out[0]))
 
 
 def test_a_grandchild_that_left_the_group_does_not_hang_the_call(child: Child) -> None:
@@ -260,7 +260,7 @@ def test_a_grandchild_that_left_the_group_does_not_hang_the_call(child: Child) -
 
 def test_a_silent_grandchild_does_not_survive(child: Child) -> None:
     child.sh("sleep 600 >/dev/null 2>&1 & echo $!")
-    wait_until(lambda: is_gone(int(child.out[0])))
+    wait_until_gone(int(child.out[0]))
 
 
 def test_a_child_does_not_survive_an_error_of_the_caller(child: Child) -> None:
@@ -270,7 +270,7 @@ def test_a_child_does_not_survive_an_error_of_the_caller(child: Child) -> None:
     child.on_line = fail
     with pytest.raises(KeyError):
         child.sh("echo $$; exec sleep 600")
-    wait_until(lambda: is_gone(int(child.out[0])))
+    wait_until_gone(int(child.out[0]))
 
 
 def test_a_run_that_is_over_leaves_no_descriptor_open(child: Child) -> None:

@@ -29,7 +29,7 @@ from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 TICK_S = 0.02
 FAST = ToolSettings(

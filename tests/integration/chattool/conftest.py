@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import Chat, make_chat
 
 

@@ -15,7 +15,7 @@ from chattool import (
 )
 from db.schema.enums import JobStatus
 from db.schema.tables import Template, User, WorkspaceBuild
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import SHORT, Chat, make_chat
 
 

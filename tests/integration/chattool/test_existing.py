@@ -17,7 +17,7 @@ from db.jobs.results import BuildResult
 from db.jobs.transitions import cancel_job, finish_cancel_job
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import Chat as ChatRow
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import SHORT, Chat, call, make_chat
 
 TOOLS = pytest.mark.parametrize("tool", ["create", "start"])

@@ -16,7 +16,7 @@ from chattool import (
 from chattool.figures import look_up_figures
 from db.reads.contract import WorkspaceQuota
 from db.schema.enums import JobErrorCode, JobStatus
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import FAST, Chat, failing, make_chat
 
 REFUSED = {

@@ -18,7 +18,7 @@ from chattool import (
 )
 from db.schema.enums import Transition, UserStatus
 from db.schema.tables import User
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import Chat, call, failing, make_chat
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from chattool import CountingAuthorization, start_workspace
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import WorkspaceBuild
-from tests.factory import Factory
+from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import Chat, make_chat
 
 

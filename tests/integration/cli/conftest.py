@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from cli.main import cli
 from db.engine import Database
-from db.jobs.workers import register_worker
 from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
-from tests.factory import Factory
+from tests.harness.factory import Factory
+from tests.integration.cli.commandline import CommandLine, sign_on
 from worker.embedded import Embedded
 from worker.slots.keeper import LeaseKeeper, LeaseTimes
-
-
-@dataclass(frozen=True)
-class CommandLine:
-    """Runs ``provisionerd`` in this process."""
-
-    environment: Mapping[str, str | None]
-
-    def __call__(self, *arguments: str, **settings: str) -> Result:
-        given = {f"PROVISIONERD_{name.upper()}": value for name, value in settings.items()}
-        return CliRunner(env={**self.environment, **given}).invoke(cli, list(arguments))
-
-    def json(self, *arguments: str) -> Any:
-        result = self(*arguments, "--output", "json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
 
 
 @pytest.fixture
@@ -104,28 +84,6 @@ def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iter
     keeper.stop()
 
 
-def sign_on(database: Database, name: str, tags: Mapping[str, str] | None = None) -> None:
-    """Write the row of a worker that is alive."""
-    with database.begin() as session:
-        register_worker(
-            session,
-            name=name,
-            tags=tags or {},
-            provisioners=list(ProvisionerType),
-            concurrency=4,
-            version="1.2.3",
-            hostname="host",
-        )
-
-
-def age_workers(database: Database) -> None:
-    """Let the workers have vanished an hour ago."""
-    with database.begin() as session:
-        session.execute(
-            text("UPDATE provisioner_daemons SET last_seen_at = now() - interval '1 hour'")
-        )
-
-
 @pytest.fixture
 def nothing_changes(database: Database) -> Callable[[], Any]:
     """A context in which no row may come, go or change."""
@@ -149,13 +107,3 @@ def contents(database: Database) -> Mapping[str, list[str]]:
             name: sorted(session.scalars(text(f'SELECT "{name}"::text FROM "{name}"')))
             for name in tables
         }
-
-
-def refused(result: Result, sentence: str) -> None:
-    """Assert that a command said no in one sentence: status 1, nothing on standard output."""
-    assert result.exit_code == 1, result.output
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if line]
-    assert len(lines) == 1
-    assert lines[0].startswith("Error: ")
-    assert sentence in lines[0]

@@ -24,8 +24,8 @@ from db.jobs.results import BuildResult, TimingRow
 from db.jobs.transitions import ClaimedJob, complete_job
 from db.jobs.workers import sign_off_worker, touch_worker
 from db.schema.enums import JobErrorCode, JobStatus, LogLevel, LogSource, TimingStage
-from tests.factory import Factory
-from tests.integration.cli.conftest import CommandLine, age_workers, refused, sign_on
+from tests.harness.factory import Factory
+from tests.integration.cli.commandline import CommandLine, age_workers, refused, sign_on
 
 DEADLINE_S = 30
 Unchanged = Callable[[], AbstractContextManager[None]]

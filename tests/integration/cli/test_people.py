@@ -6,8 +6,8 @@ import pytest
 
 from db.catalog.people import EVERYONE
 from db.engine import Database
-from tests.factory import Factory
-from tests.integration.cli.conftest import CommandLine, refused
+from tests.harness.factory import Factory
+from tests.integration.cli.commandline import CommandLine, refused
 
 
 def test_the_first_user_makes_the_default_organization(run: CommandLine) -> None:

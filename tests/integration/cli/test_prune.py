@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from db.engine import Database
 from db.jobs.retention import ADVISORY_LOCK
-from tests.factory import Factory
-from tests.integration.cli.conftest import CommandLine, refused
+from tests.harness.factory import Factory
+from tests.integration.cli.commandline import CommandLine, refused
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from db.engine import Database
 from db.schema.revision import head_revision
-from tests.factory import Factory
-from tests.integration.cli.conftest import CommandLine, age_workers, refused, sign_on
+from tests.harness.factory import Factory
+from tests.integration.cli.commandline import CommandLine, age_workers, refused, sign_on
 from worker.embedded import Embedded
 
 Unchanged = Callable[[], AbstractContextManager[None]]

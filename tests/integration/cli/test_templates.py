@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from db.engine import Database
 from db.schema.tables import ProvisionerJob, TemplateVersion, TemplateVersionVariable, User
-from tests.integration.cli.conftest import CommandLine, refused
+from tests.integration.cli.commandline import CommandLine, refused
 
 VARIABLES = """
 variable "image" {

@@ -29,8 +29,8 @@ from db.schema.tables import (
     User,
     WorkspaceBuildParameter,
 )
-from tests.factory import Factory, echo_archive
-from tests.integration.cli.conftest import CommandLine, refused, sign_on
+from tests.harness.factory import Factory, echo_archive
+from tests.integration.cli.commandline import CommandLine, refused, sign_on
 
 Push = Callable[[Mapping[str, Any]], TemplateVersion]
 Unchanged = Callable[[], AbstractContextManager[None]]

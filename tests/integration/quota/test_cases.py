@@ -30,7 +30,7 @@ from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
 from quota.details import workspace_quota_details
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 Run = Callable[..., ProvisionerJob]
 

@@ -20,7 +20,7 @@ from db.schema.tables import Workspace, WorkspaceBuild
 from quota.commit import MAX_COST, QuotaDecision, commit_quota
 from quota.errors import CostError
 from quota.usage import allowance, consumption
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 DEADLINE_S = 60
 OVER = timedelta(seconds=-1)

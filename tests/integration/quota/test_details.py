@@ -6,7 +6,7 @@ from db.schema.enums import JobStatus, Transition
 from db.schema.tables import Workspace
 from quota.details import GroupAllowance, QuotaDetails, workspace_quota_details
 from quota.usage import allowance, consumption
-from tests.factory import Factory
+from tests.harness.factory import Factory
 
 
 def details(factory: Factory, workspace: Workspace) -> QuotaDetails:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-DEPLOY = Path(__file__).parents[3] / "deploy"
-SOURCE = "provisionerd.test/demo/ledger"
-VERSION = "1.0.0"
+from deploy.ledger.install import SOURCE, VERSION
+from tests.harness.ledger import install_ledger
 
 _CONFIG = """\
 provider_installation {{
@@ -56,14 +53,7 @@ def make_mirror(root: Path, *, provider_bytes: int) -> Mirror:
 
     Its program is a shell script that ends with ``exec``: what follows is never read.
     """
-    spec = importlib.util.spec_from_file_location(
-        "ledger_install", DEPLOY / "ledger" / "install.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    installer = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(installer)
-    installer.install(root / "unpacked", Path(sys.executable))
+    install_ledger(root / "unpacked")
     (package,) = (root / "unpacked" / "providers" / SOURCE / VERSION).iterdir()
     (binary,) = package.glob("terraform-provider-ledger*")
     folder = root / "packed" / SOURCE

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from provisioner.engines.terraform.cache.treestore import Shelf
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.interrupt import InterruptReason
+from tests.harness.waiting import wait_until
 from tests.integration.terraform.mirror import SOURCE, Mirror, make_mirror
 
 DEADLINE_S = 60
@@ -358,19 +358,12 @@ exec sleep 600
     return path
 
 
-def _wait_until(is_there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not is_there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def killed_half_way(spawn, half_way: Path, mirror: Mirror, tmp_path: Path) -> list[Path]:
     """Directories of templates; the worker that initialised the first was killed meanwhile."""
     directories = _directories(mirror, tmp_path, 3)
     victim = spawn(mirror, directories[0], binary=half_way)
-    _wait_until((tmp_path / "reached").exists)
+    wait_until((tmp_path / "reached").exists, "the init to be half-way")
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
     return directories

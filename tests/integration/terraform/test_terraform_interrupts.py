@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.operation import MAX_LOGGED
 from provisioner.engines.terraform.state import parse_state
 from provisioner.host.interrupt import InterruptReason
+from tests.harness.processes import wait_until_gone
 
 SLOW = """
 resource "terraform_data" "quick" {}
@@ -140,9 +140,7 @@ def test_a_grandchild_that_keeps_the_output_open_does_not_hold_up_the_build(
     build = make_build({"main.tf": ""}, make_fake(apply="sleep 600 & echo pid=$!; exit 0"))
     build.engine.apply(build.context)
     pid = int(build.text.removeprefix("pid="))
-    deadline = time.monotonic() + 20
-    while _is_running(pid):
-        assert time.monotonic() < deadline
+    wait_until_gone(pid)
 
 
 def test_a_line_of_ten_megabytes_is_cut_in_the_log(make_build, make_fake) -> None:
@@ -213,11 +211,3 @@ def test_a_binary_that_is_missing_fails_the_build_with_its_path(make_build) -> N
     build = make_build({"main.tf": ""}, Path("/nowhere/terraform"))
     with pytest.raises(EngineError, match=r'can not run "/nowhere/terraform": No such file'):
         build.engine.init(build.context)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()

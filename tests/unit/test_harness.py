@@ -1,0 +1,55 @@
+"""The directions of imports among tests, their harness and the benches."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TREES = {
+    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
+    for folder in ("tests", "bench", "docs", "deploy")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+TESTS_OF_BENCH = "tests/unit/bench/"
+
+
+def imports(path: str) -> Iterator[str]:
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield f"{node.module}"
+
+
+def test_nothing_but_its_own_tests_imports_a_bench() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path in TREES
+        if not path.startswith(("bench/", TESTS_OF_BENCH))
+        for name in imports(path)
+        if name.partition(".")[0] == "bench"
+    ]
+    assert offenders == []
+
+
+def test_no_test_imports_another_test_or_its_fixtures() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path in TREES
+        for name in imports(path)
+        if name.startswith("tests.") and name.rpartition(".")[2].startswith(("test_", "conftest"))
+    ]
+    assert offenders == []
+
+
+def test_the_harness_and_the_benches_import_nothing_of_tests_but_the_harness() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path in TREES
+        if path.startswith(("tests/harness/", "bench/"))
+        for name in imports(path)
+        if name.startswith("tests") and not name.startswith("tests.harness")
+    ]
+    assert offenders == []
