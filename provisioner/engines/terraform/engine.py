@@ -11,6 +11,7 @@ may have planted (``.terraform``, state files, a plan) is removed before
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import Applied, BuildContext, EngineError, Plan, Template, Timing
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import init_key
+from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file
 from provisioner.engines.terraform.checkpoint import Checkpoints
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.engines.terraform.initcache import InitCache
@@ -54,8 +56,8 @@ class TerraformEngine:
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
         """Unpack the template, put the workspace's state there, install providers and modules.
 
-        A lock file in the template is obeyed and not changed. A delete with nothing to destroy
-        installs nothing.
+        A provider that the template's lock file names has to match it; one that it lacks is
+        installed with a warning. A delete with nothing to destroy installs nothing.
 
         Raises:
             EngineError: the version is too old, or ``init`` failed or was interrupted.
@@ -140,11 +142,27 @@ class TerraformEngine:
         arguments = ["init", *_QUIET]
         if self._version >= JSON_INIT:
             arguments.append("-json")
-        if (context.directory / workdir.LOCK_FILE).exists():
-            arguments.append("-lockfile=readonly")
+        # Not -lockfile=readonly: a correct lock file may lack what only the state still needs. What
+        # it names is held to its hashes all the same.
+        locked = read_lock_file(context.directory / workdir.LOCK_FILE)
         outcome = self._run(context, TimingStage.INIT, *arguments)
         outcome.check()
+        self._tell_of_unlocked(context, locked)
         return outcome.timings
+
+    def _tell_of_unlocked(
+        self, context: BuildContext, locked: Mapping[str, LockedProvider]
+    ) -> None:
+        if workdir.LOCK_FILE not in context.files:
+            return
+        now = read_lock_file(context.directory / workdir.LOCK_FILE)
+        if added := sorted(now.keys() - locked.keys()):
+            context.log(
+                LogLevel.WARN,
+                f"The lock file of the template lacks {', '.join(added)}, which was installed"
+                " without a check against it; run `terraform init` in the template's folder and"
+                " push the completed lock file",
+            )
 
     def _may_plan_again(self, context: BuildContext, outcome: Outcome) -> bool:
         """Return whether the plan failed because of what the cache gave, which is mended now."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from provisioner.engines.port import EngineError, Template, TemplateVariable
+from provisioner.host.archive import TemplateFiles
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 DATA_DIR = ".terraform"
@@ -38,15 +39,28 @@ def prepare(directory: Path, state: bytes | None) -> None:
         _write_new(directory / STATE_FILE, state)
 
 
-def undo_init(directory: Path, *, keep_lock_file: bool) -> None:
+def undo_init(directory: Path, files: TemplateFiles) -> None:
     """Remove what an init made, so that another one starts from the template.
+
+    Args:
+        files: the template, whose own lock file an init may have completed.
 
     Raises:
         OSError: the directory can not be written.
     """
     _remove(directory / DATA_DIR)
-    if not keep_lock_file:
-        _remove(directory / LOCK_FILE)
+    _remove(directory / LOCK_FILE)
+    if LOCK_FILE in files:
+        _write_new(directory / LOCK_FILE, bytes(files[LOCK_FILE]))
+
+
+def has_own_lock_file(directory: Path, files: TemplateFiles) -> bool:
+    """Return whether the lock file in the directory is the template's, as its author wrote it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return LOCK_FILE in files and (directory / LOCK_FILE).read_bytes() == bytes(files[LOCK_FILE])
 
 
 def write_variables(directory: Path, template: Template, values: Mapping[str, str]) -> None:

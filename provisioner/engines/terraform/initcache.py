@@ -74,7 +74,6 @@ class InitCache:
             EngineError: ``install`` failed or was interrupted.
             OSError: the directory cannot be written.
         """
-        has_lock_file = (context.directory / workdir.LOCK_FILE).exists()
         try:
             timings = self._restore(key, context)
             if timings is not None:
@@ -84,7 +83,7 @@ class InitCache:
         except OSError as error:
             # A cache that cannot be used must not fail a build.
             log.warning("init_cache.failed", error=str(error))
-            workdir.undo_init(context.directory, keep_lock_file=has_lock_file)
+            workdir.undo_init(context.directory, context.files)
             return install(context)
 
     def recover(self, explanation: str, context: BuildContext, install: Install) -> bool:
@@ -103,8 +102,7 @@ class InitCache:
             return False
         context.log(LogLevel.WARN, "What the cache gave is of no use; initialising again")
         self._store.drop(Shelf.INITIALISED, key)
-        is_ours = (notes / _LOCK_COPY).exists()
-        workdir.undo_init(context.directory, keep_lock_file=not is_ours)
+        workdir.undo_init(context.directory, context.files)
         self.initialise(key, context, install)
         return True
 
@@ -130,7 +128,6 @@ class InitCache:
 
     def _install(self, key: str, context: BuildContext, install: Install) -> tuple[Timing, ...]:
         lock_file = context.directory / workdir.LOCK_FILE
-        has_lock_file = lock_file.exists()
         with self._store.draft() as draft:
             timings, packages = self._installed(draft, context, install)
             data_dir = context.directory / workdir.DATA_DIR
@@ -143,7 +140,9 @@ class InitCache:
             try:
                 copy_tree(data_dir, draft / "tree")
                 (draft / "tree" / _NOTES).mkdir()
-                if lock_file.exists() and not has_lock_file:
+                if lock_file.exists() and not workdir.has_own_lock_file(
+                    context.directory, context.files
+                ):
                     shutil.copyfile(lock_file, draft / "tree" / _NOTES / _LOCK_COPY)
                 self._store.publish(Shelf.INITIALISED, key, draft / "tree", facts=facts)
             except OSError as error:
@@ -158,7 +157,7 @@ class InitCache:
         if "TF_PLUGIN_CACHE_DIR" in context.environment or _OPERATORS_OWN.search(config):
             return install(context), ()
         lock_file = context.directory / workdir.LOCK_FILE
-        locked, has_lock_file = read_lock_file(lock_file), lock_file.exists()
+        locked = read_lock_file(lock_file)
         data_dir = context.directory / workdir.DATA_DIR
         origin = hashlib.sha256(os.fsencode(config)).hexdigest()
         view = show_packages(self._store, draft / "plugins", origin=origin, locked=locked)
@@ -167,7 +166,7 @@ class InitCache:
         if forged:
             log.warning("init_cache.forged", packages=forged)
             view.drop(forged)
-            workdir.undo_init(context.directory, keep_lock_file=has_lock_file)
+            workdir.undo_init(context.directory, context.files)
             view = show_packages(self._store, draft / "again", origin=origin, locked=locked)
             timings = install(_with(context, view))
         return timings, view.settle(data_dir)

@@ -16,6 +16,7 @@ import pytest
 
 from db.schema.enums import LogLevel, TimingStage
 from provisioner.engines.port import EngineError
+from provisioner.engines.terraform import files
 from provisioner.engines.terraform.cache.lockfile import package_hash, read_lock_file
 from provisioner.engines.terraform.cache.treestore import Shelf
 from provisioner.engines.terraform.engine import TerraformEngine
@@ -129,7 +130,7 @@ def test_what_a_build_writes_does_not_reach_the_next(cached) -> None:
     assert cached(WITH_MODULE).plan_and_apply().resources
 
 
-def test_a_lock_file_of_the_template_is_obeyed_and_not_changed(cached, commands) -> None:
+def test_a_lock_file_that_lacks_nothing_is_not_changed(cached, commands) -> None:
     template = {"main.tf": PLAIN, ".terraform.lock.hcl": "# ours\n"}
     cached(template).plan_and_apply()
     build = cached(template)
@@ -255,6 +256,37 @@ def test_a_state_that_needs_one_more_provider_is_initialised(
         after = cached(PLAIN, state=made.state).plan_and_apply()
         assert [resource.type for resource in after.resources] == ["terraform_data"]
     assert commands().count("init") == 3
+
+
+def test_a_provider_that_only_the_state_needs_is_installed_beside_a_lock_file(
+    cached, commands, mirror: Mirror, tmp_path: Path
+) -> None:
+    made = cached(mirror.template(tmp_path / "ledger")).plan_and_apply()
+    dropped = {"main.tf": PLAIN, ".terraform.lock.hcl": "# ours\n"}
+    for _ in range(2):  # the second takes what the first has kept, the completed lock file too
+        after = cached(dropped, state=made.state).plan_and_apply()
+        assert [resource.type for resource in after.resources] == ["terraform_data"]
+    assert commands().count("init") == 2
+
+
+def test_a_provider_that_the_lock_file_lacks_is_installed_with_a_warning(
+    cached, mirror: Mirror, tmp_path: Path
+) -> None:
+    template = {"main.tf": mirror.template(tmp_path / "one"), ".terraform.lock.hcl": "# ours\n"}
+    build = cached(template)
+    build.engine.init(build.context)
+    warnings = [text for level, text in build.lines if level is LogLevel.WARN]
+    assert any(f"lacks {SOURCE}" in text for text in warnings)
+
+
+def test_a_completed_lock_file_is_the_authors_again_before_another_init(
+    cached, mirror: Mirror, tmp_path: Path
+) -> None:
+    template = {"main.tf": mirror.template(tmp_path / "one"), ".terraform.lock.hcl": "# ours\n"}
+    build = cached(template)
+    build.engine.init(build.context)
+    files.undo_init(build.context.directory, build.context.files)
+    assert (build.context.directory / files.LOCK_FILE).read_text() == "# ours\n"
 
 
 def test_an_unpacked_mirror_is_used_where_it_is(cached, mirror: Mirror, tmp_path: Path) -> None:

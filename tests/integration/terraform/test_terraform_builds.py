@@ -149,13 +149,13 @@ def test_a_planted_state_is_not_used(make_build) -> None:
     assert parse_state(build.plan_and_apply().state).lineage != parse_state(planted).lineage
 
 
-def test_a_lock_file_is_obeyed_and_not_changed(make_build) -> None:
+def test_a_lock_file_that_lacks_nothing_is_not_changed(make_build) -> None:
     build = make_build({"main.tf": WORKSPACE, ".terraform.lock.hcl": "# ours\n"})
     build.plan_and_apply()
     assert (build.context.directory / ".terraform.lock.hcl").read_text() == "# ours\n"
 
 
-def test_a_provider_that_the_lock_file_does_not_know_is_refused(make_build) -> None:
+def test_a_provider_that_cannot_be_had_fails_the_init(make_build) -> None:
     build = make_build(
         {
             "main.tf": "terraform {\n required_providers {\n x = {\n"
