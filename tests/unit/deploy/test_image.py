@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from packaging.requirements import Requirement
 
 from provisioner.engines.terraform.binary import PINNED_VERSION, RELEASE_URL
 from tests.unit.deploy.files import DEPLOY, ROOT, settings_of
+from worker.process import init
 from worker.settings import Settings
 
 DOCKERFILE = (DEPLOY / "docker/Dockerfile").read_text()
@@ -127,8 +129,9 @@ def test_the_worker_is_told_to_drain() -> None:
     assert ("STOPSIGNAL", "SIGTERM") in last_stage()
 
 
-def test_an_init_reaps_what_templates_leave_behind() -> None:
-    assert ("ENTRYPOINT", '["tini", "--", "provisionerd"]') in last_stage()
+def test_the_first_process_outlives_a_killed_worker() -> None:
+    entry = ["python", "-I", "-m", init.__name__, "provisionerd"]
+    assert ("ENTRYPOINT", json.dumps(entry)) in last_stage()
 
 
 def test_the_settings_that_it_brings_exist() -> None:

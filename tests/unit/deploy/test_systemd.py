@@ -76,9 +76,9 @@ def test_a_worker_gets_the_time_that_its_drain_may_take() -> None:
     assert float(given) >= time_to_stop(environment(WORKER))
 
 
-def test_the_signal_that_drains_goes_to_the_worker_alone() -> None:
+def test_signals_go_to_the_worker_alone_also_the_one_that_kills() -> None:
     assert values(WORKER)["KillSignal"] == ["SIGTERM"]
-    assert values(WORKER)["KillMode"] == ["mixed"]
+    assert values(WORKER)["KillMode"] == ["process"]
 
 
 def test_a_template_that_takes_too_much_memory_does_not_stop_the_worker() -> None:
