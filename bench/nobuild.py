@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import timedelta
 
 from bench.noop import app
@@ -12,32 +11,21 @@ from db.jobs.results import BuildResult
 from db.jobs.tags import UNTAGGED_QUEUE
 from db.jobs.transitions import claim_job, complete_job
 from tests.harness.factory import WORKER_ID
-from worker.broker.doorbell import TASK, take_with
-from worker.slots.dispatch import STAY_S
+from worker.broker.client import TASK
+from worker.broker.transport import TRANSPORT_OPTIONS
 
 app.conf.update(
     task_default_queue=UNTAGGED_QUEUE,
-    # Where worker.app rings.
-    broker_transport_options={"priority_steps": [0], "global_keyprefix": "provisionerd:"},
+    broker_transport_options=dict(TRANSPORT_OPTIONS),
 )
 database = open_database(os.environ["BENCH_DATABASE_URL"], pool_size=8)
-
-
-take_doorbell = take_with(app)
 
 
 @app.task(name=TASK)
 def claim_and_complete(queue: str) -> None:
     """Do what the doorbell of a build asks for, as ``worker.slots.dispatch`` does, but for the build."""
-    until = time.monotonic() + STAY_S
-    while _claim_and_complete(queue) and time.monotonic() < until and take_doorbell(queue):
-        pass
-
-
-def _claim_and_complete(queue: str) -> bool:
     with database.autocommit() as connection:
         job = claim_job(connection, queue=queue, worker_id=WORKER_ID, lease=timedelta(minutes=1))
         if job is not None:
             key = {"job_id": job.id, "lease_token": job.lease_token}
             complete_job(connection, **key, result=BuildResult())
-    return job is not None

@@ -21,7 +21,8 @@ from db.schema.enums import JobStatus
 from db.schema.migrate import migrate
 from tests.harness.factory import Factory
 from tests.harness.waiting import wait_until
-from worker.embedded import broker_url, start_embedded
+from worker.broker.address import broker_url
+from worker.embedded import start_embedded
 from worker.process.children import free_address, running_worker
 
 REPOSITORY = Path(__file__).parents[1]

@@ -10,6 +10,7 @@ from chattool.settings import ToolSettings
 from db.catalog.chats import ChatKey
 from db.engine import Database
 from worker.broker.doorbell import Ring
+from worker.enqueue import EnqueueTracer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class ToolContext:
     organization_id: uuid.UUID
     authorization: OwnerAuthorization = field(default_factory=StoredAuthorization)
     settings: ToolSettings = field(default_factory=ToolSettings)
-    ring: Ring | None = None  #: wakes workers; None rings through this project's Celery app
+    ring: Ring | None = None  #: wakes workers; None as in ``worker.enqueue``
+    tracer: EnqueueTracer | None = None  #: None traces by this process's own OpenTelemetry
 
     @property
     def chat(self) -> ChatKey:

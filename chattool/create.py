@@ -125,6 +125,7 @@ def _create(
             template_version_id=version.id,
             parameters=parameters,
             ring=context.ring,
+            tracer=context.tracer,
         )
         bind_chat(session, context.chat, workspace_id=workspace.id, build_id=build.build_id)
         return find_bound_workspace(session, context.chat)

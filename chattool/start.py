@@ -79,6 +79,7 @@ def _start(
                 initiator_id=owner.id,
                 parameters=parameters,
                 ring=context.ring,
+                tracer=context.tracer,
             )
             if build.build_number != bound.build_number + 1:
                 # Somebody's build came and went since we looked, and may have started it.

@@ -15,8 +15,9 @@ from cli.opening import find_organization, opened
 from cli.options import organization_option
 from cli.printing import print_json
 from db.catalog.people import get_user
-from worker.app import app, configure_broker
+from worker.broker.doorbell import ring_at
 from worker.settings import load_settings
+from worker.tracing.traces import process_tracer
 
 FORMATS = {"input-schema": as_input_schema_tool, "function": as_function_tool}
 
@@ -73,7 +74,6 @@ def call_tool(name: str, arguments: str, chat: str, owner: str, organization: st
     given = _read_object(arguments)
     settings = load_settings()
     with opened() as services:
-        configure_broker(app, services.redis_url)
         with services.database.begin() as session:
             context = ToolContext(
                 database=services.database,
@@ -81,6 +81,8 @@ def call_tool(name: str, arguments: str, chat: str, owner: str, organization: st
                 owner_id=get_user(session, owner).id,
                 organization_id=find_organization(session, organization).id,
                 settings=tool_settings(settings),
+                ring=ring_at(services.redis_url),
+                tracer=process_tracer(),
             )
         print_json(tool.call(context, given))
 

@@ -18,9 +18,9 @@ from db.catalog.workspaces import EnqueuedBuild, create_workspace, get_workspace
 from db.reads.listing import WorkspaceListing, list_workspaces
 from db.schema.enums import Transition
 from db.schema.tables import Template
-from worker.app import app, configure_broker
-from worker.broker.doorbell import Ring, ring_with
+from worker.broker.doorbell import Ring, ring_at
 from worker.enqueue import enqueue_build
+from worker.tracing.traces import process_tracer
 
 COLUMNS: Columns[WorkspaceListing] = {
     "NAME": lambda row: row.name,
@@ -209,13 +209,13 @@ def _enqueue(
         template_version_id=version_id,
         parameters=parameters,
         ring=ring,
+        tracer=process_tracer(),
     )
 
 
 def _ring(redis_url: str) -> Ring:
     """Return how to ring; a broker that is away is told to the user and does not fail the build."""
-    configure_broker(app, redis_url)
-    ring = ring_with(app)
+    ring = ring_at(redis_url)
 
     def ring_or_tell(queue: str) -> bool:
         rung = ring(queue)

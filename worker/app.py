@@ -8,42 +8,18 @@ results.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from kombu.entity import Queue
-
 from db.jobs.tags import UNTAGGED_QUEUE, served_queues
+from worker.broker.address import broker_url
+from worker.broker.client import TASK
 from worker.broker.consumer import ForgetLostMessages
-from worker.broker.doorbell import TASK
-from worker.embedded import broker_url, start_embedded
+from worker.broker.transport import TRANSPORT_OPTIONS, make_queues
+from worker.embedded import start_embedded
 from worker.process import lifecycle
 from worker.process.application import App
 from worker.settings import load_settings
-
-SOCKET_TIMEOUT_S = 2
-# Longer than any build: a message that comes again finds nothing to claim, but it need not come.
-VISIBILITY_TIMEOUT_S = 12 * 3600
-TRANSPORT_OPTIONS: Mapping[str, Any] = {
-    "visibility_timeout": VISIBILITY_TIMEOUT_S,
-    # One list per queue: order is decided by SQL, not by the broker.
-    "priority_steps": [0],
-    # A Redis that is there but does not answer: publishing must not hang.
-    "socket_timeout": SOCKET_TIMEOUT_S,
-    "socket_connect_timeout": SOCKET_TIMEOUT_S,
-    "global_keyprefix": "provisionerd:",
-    # Whoever rings does not wait for a Redis that is away; kombu would try for 6 s. A
-    # worker's own connection is tried by Celery, without an end (see below).
-    "max_retries": 0,
-}
-
-
-def configure_broker(application: App, redis_url: str) -> None:
-    """Say where Redis is, for a process that knows better than its settings do."""
-    application.redis_url = redis_url
-    if application.configured:
-        application.conf.broker_url = broker_url(redis_url)
 
 
 def _configuration() -> dict[str, Any]:
@@ -67,10 +43,7 @@ def _configuration() -> dict[str, Any]:
         "task_reject_on_worker_lost": False,
         "task_track_started": False,
         "task_default_queue": UNTAGGED_QUEUE,
-        "task_queues": [
-            Queue(name)  # type: ignore[no-untyped-call]
-            for name in served_queues(settings.tags)
-        ],
+        "task_queues": make_queues(served_queues(settings.tags)),
         "task_create_missing_queues": True,
         "worker_pool": settings.pool.value,
         "worker_concurrency": settings.concurrency,
@@ -78,7 +51,8 @@ def _configuration() -> dict[str, Any]:
         "worker_disable_prefetch": True,
         # A Redis that blips must not end an apply: who may run a build is decided by its lease.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_enable_remote_control": True,
+        # Whoever can write to Redis could stop workers by it.
+        "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
@@ -104,7 +78,7 @@ lifecycle.connect(app)
 
 @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def run_next_build(queue: str) -> None:
-    """Claim and run the best job that waits in ``queue``, and a few more if they are short."""
+    """Claim and run the best job that waits in ``queue``."""
     if app.runtime is None:
         raise RuntimeError("this process runs no builds: it was not started as a worker")
-    app.runtime.dispatcher.answer_doorbell(queue)
+    app.runtime.dispatcher.run_next_build(queue)

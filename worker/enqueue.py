@@ -1,10 +1,17 @@
-"""Enqueueing builds, for any caller that has a SQLAlchemy session."""
+"""Enqueueing builds, for any caller that has a SQLAlchemy session.
+
+A guest in the caller's process: importing it has no effect, and a call starts nothing but one
+daemon thread (see ``worker.broker.ringer``). No worker setting is read.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -12,11 +19,23 @@ from sqlalchemy.orm import Session
 from db.catalog.workspaces import EnqueuedBuild, insert_build
 from db.faults import fault_point
 from db.schema.enums import BuildReason, Transition
-from worker.app import app
-from worker.broker.doorbell import Ring, ring_with
-from worker.tracing.traces import BuildTracer, process_tracer
+from worker.broker.doorbell import Ring
+from worker.broker.ringer import ring_later
+
+log = logging.getLogger("worker")
 
 DOORBELLS = "provisionerd.doorbells"
+
+Carrier = Mapping[str, str]
+"""A W3C trace context, as the job's row keeps it."""
+
+
+class EnqueueTracer(Protocol):
+    """Traces the enqueueing of builds."""
+
+    def enqueue(self, transition: Transition) -> AbstractContextManager[Carrier]:
+        """Return the span of enqueueing; entered, it gives the carrier for the row."""
+        ...
 
 
 def enqueue_build(
@@ -29,23 +48,28 @@ def enqueue_build(
     parameters: Mapping[str, str] | None = None,
     reason: BuildReason = BuildReason.INITIATOR,
     trace_metadata: dict[str, Any] | None = None,
+    redis_url: str | None = None,
     ring: Ring | None = None,
-    tracer: BuildTracer | None = None,
+    tracer: EnqueueTracer | None = None,
 ) -> EnqueuedBuild:
     """Enqueue a build of the workspace in the caller's transaction.
 
     Job and build are rows of that transaction: they exist when it commits, and not when it rolls
-    back. After the commit the queue's doorbell is rung, in bounded time: when Redis is away, the
-    build is accepted all the same, and a worker's sweeper rings later.
+    back. After the commit the queue's doorbell is rung by a thread. The caller never waits for
+    Redis: when that is away, the build is accepted all the same, and the sweeper of a worker
+    finds it. Nothing is raised after the commit.
 
     Args:
         initiator_id: who asked for it; the workspace's owner when None.
         template_version_id: what to build from; the previous build's version when None.
         parameters: values for this build; those of the previous build stand where none is given.
         trace_metadata: the W3C trace context that the build belongs to, when not the caller's
-            current span (see ``worker.tracing.traces``).
-        ring: how to ring, when not through this project's Celery application.
-        tracer: of the enqueueing, when not this process's own.
+            current OpenTelemetry span.
+        redis_url: the broker; when None, that of ``PROVISIONERD_REDIS_URL``, else a Redis that
+            runs in the data directory.
+        ring: how to ring, in place of that thread; called after the commit, in the committing
+            thread, so it should not wait.
+        tracer: of the enqueueing, when not the caller's own OpenTelemetry.
 
     Raises:
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
@@ -53,7 +77,7 @@ def enqueue_build(
         ConflictError: the template version cannot be built from.
     """
     wanted = Transition(transition)
-    with (tracer or process_tracer()).enqueue(wanted) as carrier:
+    with tracer.enqueue(wanted) if tracer else _caller_span(wanted) as carrier:
         build = insert_build(
             session,
             workspace_id=workspace_id,
@@ -64,8 +88,33 @@ def enqueue_build(
             reason=reason,
             trace_metadata=trace_metadata or dict(carrier) or None,
         )
-    _ring_after_commit(session, build.queue, ring or ring_with(app))
+    _ring_after_commit(session, build.queue, ring or ring_later(redis_url))
     return build
+
+
+@contextmanager
+def _caller_span(transition: Transition) -> Iterator[Carrier]:
+    """Enter a span of the caller's OpenTelemetry, if its process has loaded that."""
+    # Never imported here: whoever does not trace does not pay for it.
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        yield {}
+        return
+    with trace.get_tracer("provisionerd").start_as_current_span(
+        "enqueue build",
+        kind=trace.SpanKind.PRODUCER,
+        attributes={"provisionerd.transition": transition.value},
+    ) as span:
+        yield _carrier_of(span.get_span_context())
+
+
+def _carrier_of(context: Any) -> Carrier:
+    """Return a span's context in W3C's form; nothing when nobody traces."""
+    if not context.is_valid:
+        return {}
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    state = context.trace_state.to_header()
+    return {"traceparent": parent} | ({"tracestate": state} if state else {})
 
 
 def _ring_after_commit(session: Session, queue: str, ring: Ring) -> None:
@@ -83,7 +132,11 @@ def _ring_all(session: Session) -> None:
     fault_point("enqueue.committed")
     doorbells, session.info[DOORBELLS] = session.info[DOORBELLS], []
     for queue, ring in doorbells:
-        ring(queue)
+        try:
+            ring(queue)
+        except Exception:
+            # The build is committed: to the caller this is no failure.
+            log.exception("the doorbell of queue %s was not rung; a sweeper will ring it", queue)
 
 
 def _forget_all(session: Session) -> None:

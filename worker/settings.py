@@ -23,6 +23,7 @@ from db.jobs.retention import Retention
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.build.environment import BuildEnvironmentError, check_passed_names
+from worker.broker.address import DEFAULT_DATA_DIR
 
 PREFIX = "PROVISIONERD_"
 
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
         description="false for a PgBouncer before 1.22 in transaction mode, which loses them",
     )
     data_dir: Path = Field(
-        Path("~/.local/share/provisionerd"),
+        DEFAULT_DATA_DIR,
         description="embedded servers, fetched Terraform, caches, work directories",
     )
     work_dir: Path | None = Field(

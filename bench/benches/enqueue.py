@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 
+from celery import Celery
 from sqlalchemy import text
 
 from bench.benches.throughput import SCRIPT
@@ -13,14 +14,14 @@ from bench.measure import Result, pair
 from bench.place import Place
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
-from worker.app import app, configure_broker
+from worker.broker.address import broker_url
 from worker.enqueue import enqueue_build
 
 CALLS = 150
 
 
 def run(place: Place, rounds: int = 5) -> list[Result]:
-    configure_broker(app, place.redis_url)
+    app = Celery("bench", broker=broker_url(place.redis_url), set_as_current=False)
     factory = place.factory
     organization = factory.organization()
     owner = factory.user(organization=organization)

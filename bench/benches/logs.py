@@ -13,7 +13,6 @@ from bench.place import BENCH_DEADLINE_S, Place
 from db.jobs.logs import LogRow, append_logs
 from db.schema.enums import JobStatus, LogLevel, LogSource, Transition
 from tests.harness.waiting import wait_until
-from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
 LINES = 1_000_000
@@ -77,7 +76,6 @@ def _stored(place: Place, rounds: int) -> Result:
 
 def _flood(place: Place) -> list[Result]:
     """A million lines through the log buffer of a real worker."""
-    configure_broker(app, place.redis_url)
     script = {"apply": {"logs": [{"output": LINE}], "repeat_logs": LINES}}
     quiet = {"apply": {"logs": [{"output": LINE}], "repeat_logs": 1}}
     flood = place.factory.any_workspace(script=script)

@@ -10,8 +10,7 @@ from bench.place import BENCH_DEADLINE_S, Place
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
-from worker.app import app, configure_broker
-from worker.broker.doorbell import ring_with
+from worker.broker.doorbell import ring_at
 
 BUILDS = 2_000
 AT_ONCE = 100
@@ -19,8 +18,7 @@ MB = 1e6
 
 
 def run(place: Place, rounds: int = 1) -> list[Result]:
-    configure_broker(app, place.redis_url)
-    ring = ring_with(app)
+    ring = ring_at(place.redis_url)
     factory = place.factory
     organization = factory.organization(everyone_allowance=10_000)
     owner = factory.user(organization=organization)

@@ -13,7 +13,6 @@ from bench.place import Place
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
 from tests.harness.factory import tar_archive
-from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
 MAIN = b"""
@@ -32,7 +31,6 @@ terraform apply -no-color -input=false -json plan > apply.log
 
 
 def run(place: Place, rounds: int = 9) -> list[Result]:
-    configure_broker(app, place.redis_url)
     factory = place.factory
     organization = factory.organization(everyone_allowance=1000)
     owner = factory.user(organization=organization)

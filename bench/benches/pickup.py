@@ -11,14 +11,12 @@ from bench.benches.throughput import SCRIPT
 from bench.measure import Result, quantile
 from bench.place import Place
 from db.schema.enums import Transition
-from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
 BUILDS = 60
 
 
 def run(place: Place, rounds: int = 3) -> list[Result]:
-    configure_broker(app, place.redis_url)
     workspace = place.factory.any_workspace(allowance=100, script=SCRIPT)
     ours: list[float] = []
     theirs: list[float] = []

@@ -35,7 +35,6 @@ from bench.meter import Meter
 from bench.place import BENCH_DEADLINE_S, Place, running
 from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
-from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
 Workers = tuple[int, int]
@@ -75,7 +74,6 @@ class Pickup:
 
 
 def run(place: Place, rounds: int = 5) -> list[Result]:
-    configure_broker(app, place.redis_url)
     os.environ["BENCH_DATABASE_URL"] = place.database_url
     with _rival(place) as rival:
         results = [_enqueue(place, rival, rounds)]

@@ -24,8 +24,7 @@ from bench.rows import analyze, fill_jobs
 from db.catalog.workspaces import insert_build
 from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
-from worker.app import app, configure_broker
-from worker.broker.doorbell import ring_with
+from worker.broker.doorbell import ring_at
 
 SLOTS = 8
 MINUTE_S = 60.0
@@ -49,7 +48,6 @@ Costs = dict[str, float]
 
 
 def run(place: Place, rounds: int = ROUNDS) -> list[Result]:
-    configure_broker(app, place.redis_url)
     clients = len(_clients(place))
     with place.worker(concurrency=SLOTS):
         costs, kinds = _idle(place, clients)
@@ -170,7 +168,7 @@ def _cold_wal(place: Place, workspaces: Sequence[uuid.UUID]) -> float:
 
 def _play(place: Place, workspaces: Sequence[uuid.UUID], rounds: int) -> None:
     """Start and stop the workspaces in turn, one transaction and one doorbell for each build."""
-    ring = ring_with(app)
+    ring = ring_at(place.redis_url)
     for _ in range(rounds):
         for workspace in workspaces:
             with place.database.begin() as session:

@@ -11,7 +11,6 @@ from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
 from tests.harness.factory import tar_archive
 from tests.harness.waiting import wait_until
-from worker.app import app, configure_broker
 from worker.enqueue import enqueue_build
 
 SLOTS = 8
@@ -25,7 +24,6 @@ MB = 1e6
 
 
 def run(place: Place, rounds: int = 1) -> list[Result]:
-    configure_broker(app, place.redis_url)
     factory = place.factory
     organization = factory.organization(everyone_allowance=1000)
     owner = factory.user(organization=organization)

@@ -14,8 +14,7 @@ from bench.place import BENCH_DEADLINE_S, Place
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
-from worker.app import app, configure_broker
-from worker.broker.doorbell import ring_with
+from worker.broker.doorbell import ring_at
 
 BUILDS = 400
 SLOTS = 8
@@ -29,7 +28,6 @@ SCRIPT = {
 
 
 def run(place: Place, rounds: int = 5) -> list[Result]:
-    configure_broker(app, place.redis_url)
     workspaces = make_workspaces(place, BUILDS)
     return [_compare(place, workspaces, pool, rounds) for pool in ("threads", "prefork")]
 
@@ -88,7 +86,7 @@ def make_workspaces(place: Place, count: int) -> list[uuid.UUID]:
 
 def run_builds(place: Place, workspaces: Sequence[uuid.UUID], transition: Transition) -> float:
     """Queue a build of each, ring for each, and return how many were finished in a second."""
-    ring = ring_with(app)
+    ring = ring_at(place.redis_url)
     with place.database.begin() as session:
         queued = [
             insert_build(session, workspace_id=workspace, transition=transition)

@@ -12,7 +12,6 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from db.engine import open_database
 from db.schema.enums import FailureReason
-from worker.broker.doorbell import PUBLISH_FAILURES
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
 
@@ -91,8 +90,7 @@ def _table(rows: Iterable[str]) -> str:
 
 
 def _counted() -> Iterator[str]:
-    made = vars(Metrics(CollectorRegistry())).values()
-    for metric in (*made, PUBLISH_FAILURES):
+    for metric in vars(Metrics(CollectorRegistry())).values():
         if isinstance(metric, MetricWrapperBase):
             [family] = metric.describe()
             # The client has no public name for a collector's labels.

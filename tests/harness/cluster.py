@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import celery
 from sqlalchemy import text
 
 from db.catalog.templates import VariableValue
@@ -33,7 +32,7 @@ from tests.harness.redis_server import RedisServer
 from tests.harness.terraform import MoodyTerraform
 from tests.harness.waiting import DEADLINE_S, wait_until
 from tests.harness.worker import Worker
-from worker.broker.doorbell import ring_with
+from worker.broker.doorbell import ring_at
 from worker.enqueue import enqueue_build
 from worker.process.children import free_address, worker_command
 
@@ -75,17 +74,7 @@ class Cluster:
             everyone_allowance=self.allowance
         )
         self.owner: User = self.factory.user(organization=self.organization)
-        client = celery.Celery("tests", broker=self.redis.url)
-        client.conf.update(
-            broker_transport_options={
-                "priority_steps": [0],
-                "socket_timeout": 2,
-                "socket_connect_timeout": 2,
-                "global_keyprefix": "provisionerd:",
-            },
-            task_create_missing_queues=True,
-        )
-        self.ring = ring_with(client)
+        self.ring = ring_at(self.redis.url)
 
     def start_worker(
         self, name: str = "worker", *, wait: bool = True, host: str = "host", **settings: object

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import TextClause, event
 
 from db.connection import NO_PARAMETERS, PlainConnection, PlainResult
@@ -68,47 +67,20 @@ def dispatcher(database: Database, work_root: Path, **given: Any) -> Dispatcher:
     return make_slots(database, runner=echo_runner(database, work_root), **given)
 
 
-def doorbells(count: int) -> Callable[[str], bool]:
-    """A broker that has so many more messages."""
-    left = iter(range(count))
-    return lambda _queue: next(left, None) is not None
-
-
-@pytest.mark.parametrize(("more", "succeeded"), [(0, 1), (1, 2), (2, 3), (5, 3)])
-def test_a_slot_goes_on_for_as_many_doorbells_as_it_finds(
-    factory: Factory, tmp_path: Path, more: int, succeeded: int
-) -> None:
-    jobs = [factory.build(factory.any_workspace()).job_id for _ in range(3)]
-    dispatcher(factory.database, tmp_path, take_doorbell=doorbells(more)).answer_doorbell("builds")
-    assert [factory.status(job) for job in jobs].count(JobStatus.SUCCEEDED) == succeeded
-
-
-def test_a_slot_that_finds_nothing_takes_no_further_doorbell(
-    factory: Factory, tmp_path: Path
-) -> None:
-    taken: list[str] = []
-
-    def take(queue: str) -> bool:
-        taken.append(queue)
-        return True
-
-    dispatcher(factory.database, tmp_path, take_doorbell=take).answer_doorbell("builds")
-    assert taken == []
-
-
-def test_a_slot_of_a_draining_worker_takes_no_further_doorbell(
-    factory: Factory, tmp_path: Path
-) -> None:
+def test_a_doorbell_runs_one_build(factory: Factory, tmp_path: Path) -> None:
     jobs = [factory.build(factory.any_workspace()).job_id for _ in range(2)]
-    answers = iter([False, True])  # the drain begins while the first build runs
-    draining = dispatcher(
-        factory.database,
-        tmp_path,
-        take_doorbell=doorbells(1),
-        is_draining=lambda: next(answers, True),
-    )
-    draining.answer_doorbell("builds")
-    assert [factory.status(job) for job in jobs].count(JobStatus.PENDING) == 1
+    dispatcher(factory.database, tmp_path).run_next_build("builds")
+    assert [factory.status(job) for job in jobs].count(JobStatus.SUCCEEDED) == 1
+
+
+def test_a_doorbell_without_a_job_runs_nothing(factory: Factory, tmp_path: Path) -> None:
+    assert dispatcher(factory.database, tmp_path).run_next_build("builds") is None
+
+
+def test_a_draining_worker_claims_nothing(factory: Factory, tmp_path: Path) -> None:
+    job = factory.build(factory.any_workspace()).job_id
+    dispatcher(factory.database, tmp_path, is_draining=lambda: True).run_next_build("builds")
+    assert factory.status(job) is JobStatus.PENDING
 
 
 def test_a_build_is_six_statements(factory: Factory, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ import redis
 
 from tests.harness.processes import is_gone, wait_until_gone
 from tests.harness.waiting import wait_until
-from worker.embedded import Embedded, EmbeddedError, broker_url, start_embedded
+from worker.broker.address import broker_url
+from worker.embedded import Embedded, EmbeddedError, start_embedded
 
 DEADLINE_S = 30
 

@@ -55,7 +55,6 @@ def of_runtime(settings: Settings, url: str) -> Iterator[Database]:
         worker_id=uuid.uuid4(),
         metrics=Metrics(CollectorRegistry()),
         ring=lambda _queue: True,
-        take_doorbell=lambda _queue: False,
         flag=DrainFlag(),
         pulse=Pulse(),
         engines={},

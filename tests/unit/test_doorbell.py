@@ -3,23 +3,20 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from celery import Celery
 
-from worker.app import TRANSPORT_OPTIONS
-from worker.broker.doorbell import ring_with, take_with
+from worker.broker.client import BrokerClient
+from worker.broker.doorbell import ring_at
+from worker.broker.errors import BROKER_AWAY
 
 DEADLINE_S = 5  # kombu by itself tries for six
+NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 
 
-@pytest.fixture
-def away() -> Celery:
-    """An application whose Redis refuses connections."""
-    application = Celery("away", broker="redis://127.0.0.1:1/0")
-    application.conf.broker_transport_options = TRANSPORT_OPTIONS
-    return application
-
-
-@pytest.mark.parametrize("make", [ring_with, take_with])
-def test_nobody_waits_for_a_redis_that_is_away(away: Celery, make) -> None:
+def test_ringing_does_not_wait_for_a_redis_that_is_away() -> None:
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(make(away), "builds").result(DEADLINE_S) is False
+        assert pool.submit(ring_at(NOBODY_LISTENS), "builds").result(DEADLINE_S) is False
+
+
+def test_counting_says_that_redis_is_away() -> None:
+    with ThreadPoolExecutor(1) as pool, pytest.raises(BROKER_AWAY):
+        pool.submit(BrokerClient(NOBODY_LISTENS).count, "builds").result(DEADLINE_S)

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from db.schema.enums import JobErrorCode, JobStatus, Transition
-from worker.app import app, configure_broker
+from worker.broker.doorbell import ring_at
 from worker.demo.stage import DemoError, Stage, Tell
 from worker.demo.story import Expectation, Story
 from worker.process.children import free_address, running_worker
@@ -39,8 +39,12 @@ def play_demo(data_dir: Path, *, tell: Tell) -> Story:
     tell("Starting PostgreSQL and Redis, and installing the ledger cloud.")
     environment = _environment(data_dir)
     with open_services(load_settings(environment)) as services:
-        configure_broker(app, services.redis_url)
-        stage = Stage(database=services.database, ledger=data_dir / "ledger", tell=tell)
+        stage = Stage(
+            database=services.database,
+            ring=ring_at(services.redis_url),
+            ledger=data_dir / "ledger",
+            tell=tell,
+        )
         stage.set(DEPLOY / "templates")
         tell("Starting a worker process.")
         with running_worker(environment, name="demo", log=data_dir / "worker.log"):

@@ -19,6 +19,7 @@ from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Organization, Template, User
 from provisioner.host.archive import pack_template
 from provisioner.template.source import read_source
+from worker.broker.doorbell import Ring
 from worker.demo.story import Expectation, Story, played_build
 from worker.enqueue import enqueue_build
 
@@ -40,6 +41,7 @@ class Stage:
     """Does what the scenes ask for, and notes what came of it."""
 
     database: Database
+    ring: Ring
     ledger: Path
     tell: Tell
     users: dict[str, User] = field(default_factory=dict)
@@ -75,7 +77,9 @@ class Stage:
                 template=self.templates[template],
                 name=workspace,
             )
-            build = enqueue_build(session, workspace_id=made.id, transition=Transition.START)
+            build = enqueue_build(
+                session, workspace_id=made.id, transition=Transition.START, ring=self.ring
+            )
         return build.job_id
 
     def build(
@@ -84,7 +88,9 @@ class Stage:
         """Build a workspace that is there, and see it to its end."""
         with self.database.begin() as session:
             made = get_workspace(session, owner=self.users[owner], name=workspace)
-            build = enqueue_build(session, workspace_id=made.id, transition=transition)
+            build = enqueue_build(
+                session, workspace_id=made.id, transition=transition, ring=self.ring
+            )
         self.finish(build.job_id, expected)
 
     def cancel(self, job_id: uuid.UUID) -> None:

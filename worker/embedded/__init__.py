@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from worker.embedded.place import EmbeddedError
-from worker.embedded.servers import Embedded, broker_url, start_embedded
+from worker.embedded.servers import Embedded, start_embedded
 
-__all__ = ["Embedded", "EmbeddedError", "broker_url", "start_embedded"]
+__all__ = ["Embedded", "EmbeddedError", "start_embedded"]

@@ -18,12 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.broker.address import EMBEDDED_SERVERS, SOCKETS, SOCKETS_LINK
+
 SYSTEM_USER = "provisionerd"
 UNREACHABLE_HOME = Path("/var/lib/provisionerd")
 """Where root's servers live when their own user can not reach the data directory."""
 
 TIMEOUT_S = 60.0  #: of a start or a stop; recovery and loading after a crash take their time
-_STAND_IN = "run.elsewhere"
 # A socket path may have 107 bytes, of which the longest name needs 24; and libpq takes a
 # comma for the end of a host, PostgreSQL's settings a quote for more.
 _FIT_FOR_SOCKETS = re.compile(r"[\w./+-]{1,80}", re.ASCII)
@@ -45,7 +46,7 @@ class Place:
 def make_place(home: Path) -> Place:
     """Make the folders that both servers need; may be repeated."""
     user = _system_user() if os.geteuid() == 0 else None
-    folder = home / "servers"
+    folder = home / EMBEDDED_SERVERS.name
     if not folder.exists():
         folder.unlink(missing_ok=True)  # a link to what is gone
         make_private(folder, user)
@@ -58,7 +59,7 @@ def make_place(home: Path) -> Place:
 
 def drop_socket_folder(place: Place) -> None:
     """Remove the folder that stood in for one with an unfit path."""
-    link = place.folder / _STAND_IN
+    link = place.folder / SOCKETS_LINK
     if link.is_symlink():
         link.unlink()
         shutil.rmtree(place.sockets, ignore_errors=True)
@@ -125,16 +126,6 @@ def run(command: Sequence[str], user: str | None, log: Path | None = None) -> in
             umask=0o077,
             start_new_session=True,
         ).returncode
-
-
-def answers(path: Path) -> bool:
-    """Return whether somebody accepts connections at this socket."""
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 def wait_until(
@@ -213,10 +204,10 @@ def _elsewhere(home: Path) -> Path:
 
 def _make_socket_folder(folder: Path, user: str | None) -> Path:
     """Return where the sockets go; a link notes a folder with a plainer path."""
-    sockets = folder / "run"
+    sockets = folder / SOCKETS
     if _FIT_FOR_SOCKETS.fullmatch(str(sockets)):
         return make_private(sockets, user)
-    link = folder / _STAND_IN
+    link = folder / SOCKETS_LINK
     if not _is_ours(link, folder):
         link.unlink(missing_ok=True)
         link.symlink_to(

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from worker.broker.address import is_answered
 from worker.embedded.place import (
     TIMEOUT_S,
     EmbeddedError,
     Place,
-    answers,
     failure,
     free_port,
     run,
@@ -82,7 +82,7 @@ def _postgres_port(place: Place, data: Path) -> int | None:
         port = int((data / "postmaster.pid").read_text().splitlines()[3])
     except (OSError, IndexError, ValueError):
         return None
-    return port if answers(place.sockets / f".s.PGSQL.{port}") else None
+    return port if is_answered(place.sockets / f".s.PGSQL.{port}") else None
 
 
 def _launch_postgres(place: Place, binaries: Path, data: Path, port: int, addresses: str) -> None:

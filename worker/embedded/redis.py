@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import quote
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -14,10 +13,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from worker.broker.address import REDIS_SOCKET, is_answered, socket_url
 from worker.embedded.place import (
     EmbeddedError,
     Place,
-    answers,
     failure,
     free_port,
     make_private,
@@ -31,24 +30,23 @@ from worker.embedded.place import (
 
 def start_redis(place: Place, tcp: bool) -> tuple[str, int | None]:
     """Start the server if it does not run; return its URL, and its port if TCP is wanted."""
-    path = place.sockets / "redis.sock"
-    if not answers(path):
+    path = place.sockets / REDIS_SOCKET
+    if not is_answered(path):
         _launch_redis(place, path, free_port() if tcp else 0)
     with _redis(path) as client:
         wait_until(lambda: _is_loaded(client), "Redis", place.folder / "redis.log")
         port = int(client.config_get("port")["port"] or 0)
-    url = f"unix://{quote(str(path), safe='/')}?db=0"
-    return url, tcp_port(port or None, tcp, "Redis")
+    return socket_url(path), tcp_port(port or None, tcp, "Redis")
 
 
 def stop_redis(place: Place) -> None:
     """Stop the server if it runs; it writes out its append-only file first."""
-    path = place.sockets / "redis.sock"
-    if not answers(path):
+    path = place.sockets / REDIS_SOCKET
+    if not is_answered(path):
         return
     with _redis(path) as client, suppress(RedisError):
         client.shutdown()
-    wait_until(lambda: not answers(path), "Redis", place.folder / "redis.log", verb="stop")
+    wait_until(lambda: not is_answered(path), "Redis", place.folder / "redis.log", verb="stop")
 
 
 def _launch_redis(place: Place, path: Path, port: int) -> None:

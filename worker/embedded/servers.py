@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.broker.address import EMBEDDED_SERVERS
 from worker.embedded.place import EmbeddedError, Place, drop_socket_folder, make_place
 from worker.embedded.postgres import start_postgres, stop_postgres
 from worker.embedded.redis import start_redis, stop_redis
@@ -31,7 +32,7 @@ class Embedded:
     """Where the servers are. A URL is None when that server was not asked for."""
 
     database_url: str | None  #: SQLAlchemy's form, through a Unix socket
-    redis_url: str | None  #: redis-py's form; see ``broker_url``
+    redis_url: str | None  #: redis-py's form; see ``worker.broker.address``
     postgres_port: int | None = None  #: on 127.0.0.1, only with ``tcp``
     redis_port: int | None = None  #: on 127.0.0.1, only with ``tcp``
 
@@ -53,7 +54,7 @@ def start_embedded(
         EmbeddedError: a server is not installed, does not start or does not stop, or the
             data directory can not be used.
     """
-    home = data_dir.absolute() / "embedded"
+    home = data_dir.absolute() / EMBEDDED_SERVERS.parent
     place = None
     with _lock_file(home, "users.lock") as users:
         try:
@@ -72,17 +73,6 @@ def start_embedded(
             with _alone(home):
                 if place and _is_last_user(users):
                     _stop(place)
-
-
-def broker_url(redis_url: str) -> str:
-    """Return the URL by which Celery reaches the Redis that redis-py knows as ``redis_url``.
-
-    The two differ for Unix sockets only.
-    """
-    scheme, _, rest = redis_url.partition("://")
-    if scheme != "unix":
-        return redis_url
-    return "redis+socket://" + rest.replace("?db=", "?virtual_host=")
 
 
 @contextmanager

@@ -108,6 +108,11 @@ class Metrics:
             "Doorbells that found nothing to claim.",
             registry=registry,
         )
+        self.publish_failures = Counter(
+            "provisionerd_doorbell_publish_failures_total",
+            "Doorbells that could not be rung; the sweeper rings them later.",
+            registry=registry,
+        )
         self.rerung_doorbells = Counter(
             "provisionerd_rerung_doorbells_total",
             "Doorbells that the sweeper rang again.",

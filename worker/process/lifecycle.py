@@ -30,7 +30,8 @@ from db.reads.queue import WaitingWork, waiting_work
 from db.schema.enums import ProvisionerType
 from provisioner.engines.port import Engine
 from provisioner.host.recovery import Recoverer
-from worker.broker.doorbell import ring_with, take_with
+from worker.broker.client import BrokerClient
+from worker.broker.doorbell import Ring, ring_with
 from worker.broker.errors import BROKER_AWAY
 from worker.maintenance.chores import Chore
 from worker.maintenance.contact import Contact
@@ -69,6 +70,7 @@ class Parent:
     app: App
     settings: Settings
     services: Services
+    broker: BrokerClient  #: of the parent; a child makes one of its own
     engines: Mapping[ProvisionerType, Engine]  #: made once; children of prefork inherit them
     worker_id: uuid.UUID
     metrics: Metrics
@@ -83,8 +85,8 @@ class Parent:
             database_url=self.services.database_url,
             worker_id=self.worker_id,
             metrics=self.metrics,
-            ring=ring_with(self.app),
-            take_doorbell=take_with(self.app),
+            # Of this process: connections must not cross the fork of prefork.
+            ring=self._ring_with(BrokerClient(self.services.redis_url)),
             flag=self.flag,
             pulse=self.pulse,
             engines=self.engines,
@@ -104,8 +106,8 @@ class Parent:
             queues=served_queues(self.settings.tags),
             provisioners=self.settings.engines,
             slots=self.settings.concurrency,
-            ring=ring_with(self.app),
-            count_messages=self._count_messages,
+            ring=self._ring_with(self.broker),
+            count_messages=self.broker.count,
             recoverer=Recoverer(
                 database=self.services.database,
                 work_root=self.settings.work_root,
@@ -202,7 +204,7 @@ class Parent:
 
     def _broker_answers(self) -> bool:
         try:
-            self._count_messages(UNTAGGED_QUEUE)
+            self.broker.count(UNTAGGED_QUEUE)
         except BROKER_AWAY:
             return False
         return True
@@ -216,9 +218,12 @@ class Parent:
     def _readiness(self) -> str | None:
         return None if self.flag.state is DrainState.WORKING else "draining"
 
-    def _count_messages(self, queue: str) -> int:
-        with self.app.pool.acquire(block=True, timeout=5) as connection:
-            return int(connection.default_channel._size(queue))  # noqa: SLF001 - kombu has no other
+    def _ring_with(self, broker: BrokerClient) -> Ring:
+        def failed(queue: str, error: Exception) -> None:
+            self.metrics.publish_failures.inc()
+            log.warning("doorbell.failed", queue=queue, error=str(error))
+
+        return ring_with(broker, failed=failed)
 
 
 def connect(app: App) -> None:
@@ -294,6 +299,7 @@ def _begin(app: App, worker: Any) -> Parent:
         app=app,
         settings=settings,
         services=services,
+        broker=BrokerClient(services.redis_url),
         engines=engines,
         worker_id=worker_id,
         metrics=Metrics(),

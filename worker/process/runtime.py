@@ -13,7 +13,7 @@ from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.engines.port import Engine
 from provisioner.host.interrupt import InterruptReason
-from worker.broker.doorbell import Ring, TakeDoorbell
+from worker.broker.doorbell import Ring
 from worker.metrics.series import Metrics
 from worker.process.connections import build_connections
 from worker.process.drain import DrainFlag, DrainState
@@ -64,7 +64,6 @@ def make_runtime(
     worker_id: uuid.UUID,
     metrics: Metrics,
     ring: Ring,
-    take_doorbell: TakeDoorbell,
     flag: DrainFlag,
     pulse: Pulse,
     engines: Mapping[ProvisionerType, Engine],
@@ -103,7 +102,6 @@ def make_runtime(
         keeper=keeper,
         metrics=metrics,
         ring=ring,
-        take_doorbell=take_doorbell,
         worker_id=worker_id,
         provisioners=tuple(engines),
         lease=settings.lease,

@@ -18,18 +18,16 @@ from db.outage import is_outage, retry_outage
 from db.schema.enums import JobStatus, ProvisionerType
 from provisioner.build.runner import Outcome, Runner
 from provisioner.host.interrupt import Interrupt
-from worker.broker.doorbell import Ring, TakeDoorbell
+from worker.broker.doorbell import Ring
 from worker.metrics.series import Metrics
 from worker.slots.keeper import LeaseKeeper
 
 log = structlog.get_logger("worker")
 
-STAY_S = 1.0
-
 
 @dataclass(kw_only=True)
 class Dispatcher:
-    """The build slots of one process: any number of threads call ``answer_doorbell``."""
+    """The build slots of one process: any number of threads call ``run_next_build``."""
 
     database: Database
     runner: Runner
@@ -39,20 +37,8 @@ class Dispatcher:
     worker_id: uuid.UUID
     provisioners: Sequence[ProvisionerType]
     lease: timedelta
-    take_doorbell: TakeDoorbell = lambda _queue: False
     doorbell_came: Callable[[], None] = lambda: None
     is_draining: Callable[[], bool] = lambda: False
-
-    def answer_doorbell(self, queue: str) -> None:
-        """Run the best job of ``queue``, and as many more as short builds leave time for.
-
-        Each for a doorbell that is taken for it, so there is no loop over an empty queue; and
-        not for long, since other queues may have rung, too.
-        """
-        until = time.monotonic() + STAY_S
-        while self.run_next_build(queue) is not None:
-            if time.monotonic() > until or self.is_draining() or not self.take_doorbell(queue):
-                return
 
     def run_next_build(self, queue: str) -> JobStatus | None:
         """Claim and run the best job of ``queue``; None when there is nothing to claim.

@@ -11,7 +11,6 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from db.engine import Database
 from tests.unit.deploy.files import DEPLOY, read_yaml
-from worker.broker.doorbell import PUBLISH_FAILURES
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
 
@@ -70,7 +69,7 @@ def _of_buckets(series: str) -> frozenset[str]:
 def _counted() -> Iterator[tuple[str, frozenset[str]]]:
     metrics = Metrics(CollectorRegistry())
     own = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
-    for metric in (*own, PUBLISH_FAILURES):
+    for metric in own:
         for suffix in SUFFIXES[metric._type]:
             yield f"{metric._name}{suffix}", frozenset(metric._labelnames)
 

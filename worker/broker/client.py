@@ -1,0 +1,92 @@
+"""A client of the broker: publishes doorbells and counts them."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+
+from celery import Celery
+from kombu.connection import Connection
+from kombu.messaging import Producer
+from kombu.transport.virtual import Channel
+
+from worker.broker.address import broker_url
+from worker.broker.errors import BROKER_AWAY
+from worker.broker.transport import TRANSPORT_OPTIONS
+
+TASK = "run_next_build"
+
+
+class BrokerClient:
+    """One connection to Redis, opened when it is first needed, for any number of threads.
+
+    Not to be carried across a fork. Each call waits for the others, and for Redis no longer than
+    the timeouts of ``TRANSPORT_OPTIONS``.
+    """
+
+    def __init__(self, redis_url: str) -> None:
+        self._url = broker_url(redis_url)
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+
+    def publish(self, queue: str) -> None:
+        """Publish one message of our task to the queue.
+
+        The message is sent by kombu: Celery's own ``send_task`` would call the signal receivers
+        of the process that we are a guest in, and obey its ``CELERY_BROKER_URL``.
+
+        Raises:
+            any of BROKER_AWAY: the broker did not take it.
+        """
+        message = _producer().amqp.as_task_v2(
+            str(uuid.uuid4()), TASK, args=(queue,), ignore_result=True
+        )
+        with self._channel() as channel:
+            Producer(channel).publish(  # type: ignore[no-untyped-call]
+                message.body,
+                routing_key=queue,
+                serializer="json",
+                headers=message.headers,
+                **message.properties,
+            )
+
+    def count(self, queue: str) -> int:
+        """Return how many messages lie in the queue.
+
+        Raises:
+            any of BROKER_AWAY: the broker did not answer.
+        """
+        with self._channel() as channel:
+            return int(channel._size(queue))  # type: ignore[no-untyped-call] # noqa: SLF001 - no other
+
+    @contextmanager
+    def _channel(self) -> Iterator[Channel]:
+        with self._lock:
+            if self._connection is None:
+                self._connection = Connection(  # type: ignore[no-untyped-call]
+                    self._url, transport_options=dict(TRANSPORT_OPTIONS)
+                )
+            try:
+                yield self._connection.default_channel
+            except BROKER_AWAY:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # it is broken already
+                connection.release()  # type: ignore[no-untyped-call]
+
+
+@lru_cache(maxsize=1)
+def _producer() -> Celery:
+    """Return the application that knows the form of Celery's messages, and nothing else.
+
+    It is nobody's current application, connects no signals, and takes nothing from the
+    environment of the process that it is a guest in (``CELERY_LOADER``, Django's settings).
+    """
+    return Celery("provisionerd.doorbells", set_as_current=False, loader="app", fixups=[])
