@@ -1,4 +1,4 @@
-# Everything a newcomer or CI runs. `make` alone lists it.
+# Everything that a newcomer or CI runs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -8,20 +8,23 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-# The first of these that is Python 3.11 or newer makes the virtualenv. 3.12 stands first
-# because the wheel with the embedded Redis ends there.
+# The first of these that is Python 3.11 or newer makes the virtualenv. 3.12 comes first
+# because it is the newest for which there is a wheel with the embedded Redis.
 PYTHONS ?= python3.12 python3.11 python3.13 python3.14 python3 python
 
-# A generator writes what it generates, and with --check only tells whether that is current.
+# Writes the generated files; with --check it only says whether they are current.
 GENERATOR := docs/generate.py
 IMPORT_TEST := tests/unit/test_imports.py
 
-# Tests mostly wait for PostgreSQL's disk and for Terraform; each process has servers of its own.
+# Prints what is wrong, and little else.
+SITE = NO_COLOR=1 $(PY) -m docs.site.build
+
+# Tests mostly wait for PostgreSQL's disk and for Terraform. Each process has its own servers.
 TEST_PROCESSES ?= 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test faults check bench chaos generate lock clean
+.PHONY: help setup demo test faults format check docs bench chaos generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -64,6 +67,10 @@ faults: setup ## Kill, cut, pause and drain real workers (some five minutes)
 	@echo "Running the system tests"
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system
 
+format: setup ## Format the code, and fix what the linter can fix
+	@$(PY) -m ruff check --quiet --fix-only .
+	@$(PY) -m ruff format --quiet .
+
 check: setup ## Check format, lint, types, import directions and generated files
 	@echo "Checking the format"
 	@$(PY) -m ruff format --check --quiet .
@@ -77,6 +84,19 @@ check: setup ## Check format, lint, types, import directions and generated files
 	@if [ -e $(GENERATOR) ]; then echo "Checking that generated files are current"; \
 		$(PY) $(GENERATOR) --check; \
 	else echo "No $(GENERATOR): nothing is generated"; fi
+	@echo "Checking the links of the documentation"
+	@$(SITE)
+
+docs: setup ## Build the documentation into build/site; with npm, charts are drawn
+	@mkdir -p build/charts
+	@cp docs/site/package.json docs/site/package-lock.json build/charts
+	@if command -v npm >/dev/null; then cd build/charts && \
+		npm ci --ignore-scripts --no-audit --no-fund --silent \
+		|| echo "npm could not fetch the script for charts: they are shown as text"; \
+	else echo "No npm: charts are shown as text"; fi
+	@echo "Building the site"
+	@$(SITE)
+	@echo "Open build/site/index.html"
 
 bench: setup ## Measure claims, quota commits and whole builds
 	@$(PY) -m bench.run $(BENCH)
@@ -84,7 +104,7 @@ bench: setup ## Measure claims, quota commits and whole builds
 chaos: setup ## Kill workers and servers while builds run, and check that nothing is lost
 	@$(PY) -m bench.chaos
 
-generate: setup ## Write the generated files anew
+generate: setup ## Write the generated files
 	@echo "Running $(GENERATOR)"
 	@$(PY) $(GENERATOR)
 

@@ -1,0 +1,55 @@
+"""Build the documentation into ``build/site``, and fail if a link or an anchor leads nowhere.
+
+The pages are copied to ``build/pages`` first, together with those that stand at the top of the
+repository, where contributors and forges look for them. Charts are drawn by a script of the site
+itself if ``make docs`` could fetch it (see ``package.json``), and shown as their text if it could
+not, so no page ever asks another host for anything.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+SCRIPT = Path("node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js")
+
+
+def main() -> int:
+    """Build the site; return the exit status of the program that does."""
+    stage(ROOT / "build/pages", charts=ROOT / "build/charts" / SCRIPT)
+    command = (sys.executable, "-m", "zensical", "build", "--clean", "--strict")
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def stage(target: Path, charts: Path) -> None:
+    """Copy all pages to ``target``, with their links leading to each other there."""
+    shutil.rmtree(target, ignore_errors=True)
+    for page in (ROOT / "docs").rglob("*.md"):
+        _copy(page, target / page.relative_to(ROOT / "docs"), with_charts=charts.is_file())
+    for name in TOP_PAGES:
+        _copy(ROOT / name, target / name, with_charts=charts.is_file())
+    for asset in (ROOT / "docs/reference").glob("[!.]*.[jt]s*"):
+        shutil.copy(asset, target / "reference")
+    script = charts.read_bytes() if charts.is_file() else b""
+    (target / "charts.js").write_bytes(script)
+
+
+def _copy(page: Path, target: Path, *, with_charts: bool) -> None:
+    text = page.read_text(encoding="utf-8")
+    if page.parent == ROOT:
+        text = text.replace("](docs/", "](")
+    else:
+        text = re.sub(rf"\]\(((?:\.\./)*)\.\./({'|'.join(TOP_PAGES)})", r"](\1\2", text)
+    if not with_charts:
+        text = text.replace("```mermaid\n", "```text\n")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
