@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from db.errors import LeaseLostError
 from db.jobs.logs import LINE_LIMIT, LogRow, append_logs, logs_size
 from db.jobs.transitions import ClaimedJob, requeue_job
-from db.schema.enums import LogLevel, LogSource
+from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES, ProvisionerJobLog
 from tests.harness.factory import Factory
 
@@ -109,6 +109,21 @@ def test_the_size_never_passes_the_limit(factory: Factory) -> None:
 def test_no_lines_are_no_error(factory: Factory) -> None:
     append(factory, factory.running_build())
     assert outputs(factory) == []
+
+
+def test_a_line_that_comes_late_does_not_take_back_that_the_job_has_come_to_apply(
+    factory: Factory,
+) -> None:
+    job = factory.running_build(stage=Stage.APPLY)
+    with factory.database.begin() as session:
+        append_logs(
+            session,
+            job_id=job.id,
+            lease_token=job.lease_token,
+            rows=[row("planned")],
+            stage=Stage.PLAN,
+        )
+    assert factory.job(job.id).stage == Stage.APPLY
 
 
 @pytest.mark.parametrize("is_finished", [False, True])
