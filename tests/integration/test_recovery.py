@@ -1,0 +1,104 @@
+"""What a look through the work directories of this host does about the builds that are in them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from db.jobs.leases import reap_expired_lease
+from db.jobs.transitions import ClaimedJob
+from db.schema.enums import JobStatus, Stage
+from provisioner.host.recovery import Recovered, Recoverer
+from provisioner.host.workdir import WorkDirectory, find_work_directories, name_work_directory
+from tests.harness.factory import LEASE, Factory, echo_archive
+
+OVER = timedelta(seconds=-1)
+LASTS = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+@pytest.fixture
+def recoverer(factory: Factory, tmp_path: Path) -> Recoverer:
+    return Recoverer(
+        database=factory.database, work_root=tmp_path, max_attempts=3, lease=LEASE, grace=LEASE
+    )
+
+
+def make_directory(root: Path, job: ClaimedJob) -> WorkDirectory:
+    """Return the directory of a build that runs."""
+    directory = name_work_directory(
+        root, job_id=job.id, attempt=job.attempt, lease_token=job.lease_token
+    )
+    directory.make(echo_archive())
+    return directory
+
+
+@contextmanager
+def terraform_in(directory: WorkDirectory) -> Iterator[subprocess.Popen[bytes]]:
+    """Let a process work in the directory, as Terraform does, until the end of the block."""
+    with subprocess.Popen(
+        LASTS, cwd=directory.template, stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def outcomes(recoverer: Recoverer) -> list[Recovered]:
+    return [recovery.outcome for recovery in recoverer.recover()]
+
+
+def test_a_build_that_runs_is_left_alone(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    job = factory.running_build(stage=Stage.APPLY)
+    directory = make_directory(tmp_path, job)
+    assert outcomes(recoverer) == [Recovered.BUSY]
+    assert factory.status(job.id) is JobStatus.RUNNING
+    directory.remove()
+
+
+def test_a_build_whose_worker_died_in_apply_is_closed(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    job = factory.running_build(stage=Stage.APPLY)
+    make_directory(tmp_path, job).release()
+    assert outcomes(recoverer) == [Recovered.CLOSED]
+    assert factory.status(job.id) is JobStatus.FAILED
+
+
+def test_the_directory_of_a_build_can_be_taken_by_nobody_else(
+    factory: Factory, tmp_path: Path
+) -> None:
+    directory = make_directory(tmp_path, factory.running_build())
+    [found] = find_work_directories(tmp_path)
+    assert not found.take()
+    directory.remove()
+
+
+def test_a_build_whose_terraform_outlives_its_worker_keeps_its_lease(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    job = factory.running_build(stage=Stage.APPLY, lease=OVER)
+    directory = make_directory(tmp_path, job)
+    with terraform_in(directory):
+        directory.release()
+        assert outcomes(recoverer) == [Recovered.BUSY]
+        with factory.database.begin() as session:
+            assert reap_expired_lease(session, max_attempts=3) is None
+
+
+def test_a_terraform_that_outlives_its_worker_may_go_on_within_its_grace(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    directory = make_directory(tmp_path, factory.running_build(stage=Stage.APPLY))
+    with terraform_in(directory) as terraform:
+        directory.release()
+        list(recoverer.recover())
+        assert terraform.poll() is None
