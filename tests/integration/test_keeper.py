@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,11 +13,12 @@ from typing import Any
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
-from sqlalchemy import text
+from sqlalchemy import event, text
 from structlog.testing import LogCapture
 
+from db.engine import Database
 from db.jobs.results import BuildResult
-from db.jobs.transitions import ClaimedJob, complete_job
+from db.jobs.transitions import ClaimedJob, cancel_job, complete_job
 from db.schema.enums import JobStatus, ProvisionerType, Transition
 from provisioner.build.runner import Outcome
 from provisioner.host.interrupt import Interrupt, InterruptReason
@@ -44,6 +47,7 @@ class Build:
 
     factory: Factory
     end: Callable[[Factory, ClaimedJob], JobStatus]
+    enqueued: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.keeper = LeaseKeeper(self.factory.database, TIMES)
@@ -58,6 +62,7 @@ class Build:
     def dispatch(self) -> None:
         runner: Any = self
         self.factory.build(self.factory.any_workspace())
+        self.enqueued()
         Dispatcher(
             database=self.factory.database,
             runner=runner,
@@ -80,6 +85,12 @@ def lose_the_lease(factory: Factory, _job: ClaimedJob) -> JobStatus:
     with factory.database.begin() as session:
         session.execute(text("DELETE FROM leases"))
     return JobStatus.UNKNOWN
+
+
+def request_a_cancel(factory: Factory, job: ClaimedJob) -> JobStatus:
+    with factory.database.begin() as session:
+        cancel_job(session, job_id=job.id)
+    return JobStatus.CANCELED
 
 
 def keep_the_lease(_factory: Factory, _job: ClaimedJob) -> JobStatus:
@@ -107,11 +118,12 @@ def test_a_warning_tells_of_a_lost_build_and_not_of_one_that(
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
-        pytest.param(lose_the_lease, InterruptReason.LEASE_LOST, id="is gone"),
-        pytest.param(keep_the_lease, None, id="is there"),
+        pytest.param(lose_the_lease, InterruptReason.LEASE_LOST, id="has lost its lease"),
+        pytest.param(request_a_cancel, InterruptReason.CANCEL, id="is to be canceled"),
+        pytest.param(keep_the_lease, None, id="may go on"),
     ],
 )
-def test_a_renewal_stops_a_build_at_once_whose_lease(
+def test_a_renewal_tells_a_build_at_once_that_it(
     factory: Factory,
     end: Callable[[Factory, ClaimedJob], JobStatus],
     reason: InterruptReason | None,
@@ -119,3 +131,54 @@ def test_a_renewal_stops_a_build_at_once_whose_lease(
     build = Build(factory=factory, end=end)
     build.dispatch()
     assert build.reason is reason
+
+
+# A lease counts from when it was asked for: an answer that comes late must not make it longer.
+
+
+class FencedInterrupt(Interrupt):
+    """Notes until when its build may write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fences: list[float] = []
+
+    def extend(self, fence_at: float, *, grace: timedelta) -> None:
+        self.fences.append(fence_at)
+        super().extend(fence_at, grace=grace)
+
+
+@contextmanager
+def connections_noted(database: Database) -> Iterator[list[float]]:
+    """Note when connections are taken for statements, by ``time.monotonic``."""
+    taken: list[float] = []
+
+    def note(*_: object) -> None:
+        taken.append(time.monotonic())
+
+    event.listen(database.engine, "checkout", note)
+    yield taken
+    event.remove(database.engine, "checkout", note)
+
+
+def test_a_renewed_lease_counts_from_the_request_and_not_from_the_answer(factory: Factory) -> None:
+    job = factory.running_build()
+    interrupt = FencedInterrupt()
+    renewing = LeaseKeeper(factory.database, TIMES)
+    with (
+        renewing.keep(job.lease_token, interrupt),
+        connections_noted(factory.database) as requests,
+    ):
+        renewing.renew_once()
+    _claimed_until, renewed_until = interrupt.fences
+    assert renewed_until <= requests[0] + TIMES.fence.total_seconds()
+
+
+def test_a_claimed_lease_counts_from_the_request_and_not_from_the_answer(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt = FencedInterrupt()
+    monkeypatch.setattr(dispatch, "Interrupt", lambda: interrupt)
+    with connections_noted(factory.database) as requests:
+        Build(factory=factory, end=keep_the_lease, enqueued=requests.clear).dispatch()
+    assert interrupt.fences[0] <= requests[0] + TIMES.fence.total_seconds()
