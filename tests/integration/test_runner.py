@@ -18,7 +18,7 @@ from sqlalchemy import select, text
 
 from db.catalog.templates import VariableValue
 from db.engine import Database
-from db.jobs.transitions import ClaimedJob, cancel_job
+from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,
@@ -33,7 +33,7 @@ from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext, Timing
 from provisioner.host.interrupt import Interrupt, InterruptReason
-from quota.commit import QuotaDecision
+from quota.commit import QuotaDecision, commit_quota
 from tests.harness.factory import Factory, tar_archive
 
 DEADLINE_S = 30
@@ -260,6 +260,19 @@ def test_what_costs_nothing_and_a_delete_ask_no_quota(
     job, outcome = bench.play(script, transition, allowance=0)
     assert outcome.status is JobStatus.SUCCEEDED
     assert bench.build(job).quota_budget is None
+
+
+def test_a_build_that_is_free_when_it_is_run_again_keeps_no_charge_of_before(bench: Bench) -> None:
+    workspace = bench.factory.any_workspace(allowance=5)
+    job = bench.factory.running_build(workspace)
+    key = {"job_id": job.id, "lease_token": job.lease_token}
+    assert commit_quota(bench.database, **key, daily_cost=2).ok
+    with bench.database.begin() as session:
+        requeue_job(session, **key)
+    again = bench.factory.claim()
+    assert again is not None
+    bench.run(again)
+    assert bench.build(job).daily_cost == 0
 
 
 @pytest.mark.parametrize(
