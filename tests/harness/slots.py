@@ -34,16 +34,15 @@ def echo_runner(database: Database, work_root: Path) -> Runner:
 def make_slots(
     database: Database, *, runner: Any, metrics: Metrics | None = None, **given: Any
 ) -> Dispatcher:
-    """Return the slots; ``given`` are further arguments of the ``Dispatcher``."""
+    """Return the slots; ``given`` are further arguments of the ``Dispatcher``, or others."""
     times = LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
     return Dispatcher(
         database=database,
         runner=runner,
         keeper=LeaseKeeper(database, times),
         metrics=metrics or Metrics(CollectorRegistry()),
-        ring=lambda _queue: True,
         worker_id=uuid.uuid4(),
         provisioners=tuple(ProvisionerType),
         lease=LEASE,
-        **given,
+        **{"ring": lambda _queue: True, **given},
     )

@@ -12,7 +12,10 @@ from sqlalchemy import TextClause, event
 
 from db.connection import NO_PARAMETERS, PlainConnection, PlainResult
 from db.engine import Database
+from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, Transition
+from provisioner.build.runner import Outcome, Runner
+from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.factory import Factory
 from tests.harness.slots import echo_runner, make_slots
 from worker.enqueue import enqueue_build
@@ -111,3 +114,45 @@ def test_an_enqueue_rings_once(factory: Factory) -> None:
             session, workspace_id=workspace.id, transition=Transition.START, ring=ring
         )
     assert rung == [build.queue]
+
+
+class HurriedRunner:
+    """Runs builds of a worker whose drain time is over."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
+        interrupt.request(InterruptReason.DRAIN)
+        return self.runner.run(job, interrupt)
+
+
+def test_a_job_that_a_drain_puts_back_is_rung_for(factory: Factory, tmp_path: Path) -> None:
+    rung: list[str] = []
+
+    def ring(queue: str) -> bool:
+        rung.append(queue)
+        return True
+
+    factory.build(factory.any_workspace())
+    runner = HurriedRunner(echo_runner(factory.database, tmp_path))
+    slots = make_slots(factory.database, runner=runner, ring=ring)
+    assert slots.run_next_build("builds") is JobStatus.PENDING
+    assert rung == ["builds"]
+
+
+def test_a_build_enqueued_within_a_savepoint_is_rung_for_after_the_commit(factory: Factory) -> None:
+    rung: list[str] = []
+
+    def ring(queue: str) -> bool:
+        rung.append(queue)
+        return True
+
+    workspace = factory.any_workspace()
+    with factory.database.begin() as session:
+        with session.begin_nested():
+            enqueue_build(
+                session, workspace_id=workspace.id, transition=Transition.START, ring=ring
+            )
+        assert rung == [], "nobody else sees the rows yet"
+    assert rung == ["builds"]
