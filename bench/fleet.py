@@ -21,7 +21,7 @@ from bench.rows import analyze, fill_jobs
 from db.jobs.tags import served_queues
 from db.jobs.workers import register_worker, touch_worker
 from db.reads.progress import build_progress, job_logs
-from db.reads.queue import waiting_work
+from db.reads.queues import waiting_work
 from db.schema.enums import ProvisionerType
 from provisioner.host.recovery import Recoverer
 from worker.maintenance.sweeper import Sweeper

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from chattool.errors import AuthorizationError
-from db.catalog.chats import OwnerFacts, find_owner
+from db.reads.people import OwnerFacts, find_owner
 from db.schema.enums import UserStatus
 
 

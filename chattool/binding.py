@@ -8,7 +8,8 @@ from chattool.answers import Answer, build_failure
 from chattool.context import ToolContext
 from chattool.errors import BuildTimeoutError, WorkspaceBuildError
 from chattool.waiting import wait_for_build
-from db.catalog.chats import BoundWorkspace, find_bound_workspace, note_build
+from db.catalog.chats import note_build
+from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.schema.enums import JobStatus, Transition
 
 ACTIONS: Mapping[Transition, str] = {

@@ -16,17 +16,15 @@ from chattool.parameters import refuse_unknown_parameters
 from chattool.waiting import wait_for_build
 from db.catalog import workspaces
 from db.catalog.chats import (
-    BoundWorkspace,
     bind_chat,
-    find_bound_workspace,
-    find_template,
-    list_template_names,
     lock_chat,
     open_chat,
 )
 from db.catalog.templates import get_usable_version
 from db.errors import ConflictError, InvalidError, NotFoundError
-from db.reads.queries import get_build
+from db.reads.builds import get_build
+from db.reads.chats import BoundWorkspace, find_bound_workspace
+from db.reads.templates import find_template, list_template_names
 from db.schema.enums import Transition
 from db.schema.tables import Template, User, Workspace
 from db.texts import check_storable

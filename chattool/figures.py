@@ -10,8 +10,9 @@ import structlog
 from sqlalchemy.orm import Session
 
 from chattool.context import ToolContext
-from db.catalog.chats import find_quota_decision, limit_statements
+from db.reads.builds import find_quota_decision
 from db.reads.contract import WorkspaceQuota
+from db.reads.server import limit_statements
 from quota.details import get_workspace_quota
 
 log = structlog.get_logger("chattool")

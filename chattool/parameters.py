@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
-from db.catalog.chats import get_version_source
 from db.errors import InvalidError
+from db.reads.templates import get_version_source
 from provisioner.template.parameters import UnknownParameterError, check_known
 from provisioner.template.source import read_source
 

@@ -11,9 +11,10 @@ from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.parameters import refuse_unknown_parameters
 from chattool.waiting import wait_for_build
-from db.catalog.chats import BoundWorkspace, note_build
+from db.catalog.chats import note_build
 from db.errors import BuildActiveError, NotFoundError
-from db.reads.queries import get_build
+from db.reads.builds import get_build
+from db.reads.chats import BoundWorkspace
 from db.schema.enums import Transition
 from worker.enqueue import enqueue_build
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from chattool.errors import BuildTimeoutError, WorkspaceBuildError
 from chattool.settings import ToolSettings
-from db.catalog.chats import BuildOutcome, get_build_outcome
 from db.engine import Database
 from db.outage import retry_outage
+from db.reads.builds import get_build
+from db.reads.chats import BuildOutcome, get_build_outcome
 from db.reads.contract import WorkspaceBuild
-from db.reads.queries import get_build
 from db.schema.enums import JobStatus
 
 

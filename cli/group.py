@@ -7,7 +7,6 @@ import click
 from cli.opening import find_organization, transaction
 from cli.options import limit_option, organization_option, output_option
 from cli.printing import Columns, print_rows
-from db.catalog.membership import GroupListing, list_groups
 from db.catalog.people import (
     add_group_member,
     create_group,
@@ -16,6 +15,7 @@ from db.catalog.people import (
     remove_group_member,
     set_quota_allowance,
 )
+from db.reads.people import GroupListing, list_groups
 
 COLUMNS: Columns[GroupListing] = {
     "NAME": lambda row: row.name,

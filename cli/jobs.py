@@ -32,9 +32,9 @@ from cli.waiting import View, follow_job
 from db.catalog.people import get_user
 from db.engine import Database
 from db.jobs.transitions import cancel_job
-from db.reads.durations import job_durations
 from db.reads.listing import UNTAGGED, JobListing, get_job, list_jobs
 from db.reads.progress import LOG_PAGE, LogLine, QueuePlace, find_job, job_logs, queue_place
+from db.reads.timings import job_durations
 from db.schema.enums import JobErrorCode, JobStatus
 
 COLUMNS: Columns[JobListing] = {

@@ -7,8 +7,8 @@ import click
 from cli.opening import transaction
 from cli.options import limit_option, output_option
 from cli.printing import Columns, print_rows
-from db.catalog.membership import OrganizationListing, list_organizations
 from db.catalog.people import create_organization
+from db.reads.people import OrganizationListing, list_organizations
 
 COLUMNS: Columns[OrganizationListing] = {
     "NAME": lambda row: row.name,

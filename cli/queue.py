@@ -11,9 +11,10 @@ from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows, seconds_text, tags_text
 from db.jobs.tags import missing_tags
-from db.reads.listing import JobListing, WorkerListing, get_job, list_workers
+from db.reads.listing import JobListing, get_job
 from db.reads.progress import QueuePlace, find_job, queue_place
-from db.reads.queue import QueueDepth, queue_depths
+from db.reads.queues import QueueDepth, queue_depths
+from db.reads.workers import WorkerListing, list_workers
 
 COLUMNS: Columns[QueueDepth] = {
     "QUEUE": lambda row: row.queue,

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from cli.opening import find_organization, transaction
 from cli.options import limit_option, organization_option, output_option, to_mapping
 from cli.printing import JSON, Columns, print_json, print_rows
-from db.catalog.membership import first_member
 from db.catalog.people import get_user
 from db.catalog.templates import VariableValue, push_template
 from db.errors import InvalidError, NotFoundError
-from db.reads.listing import TemplateListing, list_templates
+from db.reads.people import first_member
+from db.reads.templates import TemplateListing, list_templates
 from db.schema.enums import ProvisionerType
 from db.schema.tables import Organization, User
 from provisioner.engines.port import Template

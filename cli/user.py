@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 from cli.opening import find_organization, transaction
 from cli.options import limit_option, organization_option, output_option
 from cli.printing import Columns, print_rows
-from db.catalog.membership import UserListing, list_organizations, list_users
 from db.catalog.people import create_organization, create_user, get_user, set_user_status
 from db.errors import ConflictError
+from db.reads.people import UserListing, list_organizations, list_users
 from db.schema.enums import UserStatus
 from db.schema.tables import Organization
 

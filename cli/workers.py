@@ -7,7 +7,7 @@ import click
 from cli.opening import transaction
 from cli.options import limit_option, output_option
 from cli.printing import Columns, print_rows, seconds_text, tags_text
-from db.reads.listing import WorkerListing, list_workers
+from db.reads.workers import WorkerListing, list_workers
 
 COLUMNS: Columns[WorkerListing] = {
     "NAME": lambda row: row.name,

@@ -15,7 +15,7 @@ from cli.printing import Columns, print_rows
 from db.catalog.people import get_user
 from db.catalog.templates import get_template
 from db.catalog.workspaces import EnqueuedBuild, create_workspace, get_workspace
-from db.reads.listing import WorkspaceListing, list_workspaces
+from db.reads.workspaces import WorkspaceListing, list_workspaces
 from db.schema.enums import Transition
 from db.schema.tables import Template
 from worker.broker.doorbell import Ring, ring_at

@@ -10,7 +10,9 @@ from sqlalchemy import text
 from bench.measure import Result, growth, in_turns, timed
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
-from db.reads.queries import get_job, get_logs, list_jobs
+from db.reads.jobs import get_job
+from db.reads.logs import get_logs
+from db.reads.pages import list_jobs
 from db.schema.enums import JobStatus
 
 CALLS = 200

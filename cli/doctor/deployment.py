@@ -9,9 +9,9 @@ from cli.doctor.finding import Finding, fine, problem, warning
 from cli.printing import seconds_text
 from db.engine import Database
 from db.reads.fleet import read_fleet
-from db.reads.listing import WorkerListing, list_workers
-from db.reads.queue import queue_depths
+from db.reads.queues import queue_depths
 from db.reads.server import ConnectionFacts, connection_facts
+from db.reads.workers import WorkerListing, list_workers
 from worker.process.connections import build_connections, chore_connections
 
 # Every worker sweeps every few seconds: a lease that ran out so long ago is seen by none.

@@ -1,1 +1,5 @@
-"""What readers ask of the tables, and the contract they get it in; nothing changes a row."""
+"""What readers ask: a module for each table in FROM, and the contract; nothing changes a row.
+
+Every function runs in the caller's transaction. The index that makes a query cheap is named
+above its SQL, and ``tests/integration/test_query_plans.py`` checks that it is used.
+"""

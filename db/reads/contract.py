@@ -38,7 +38,7 @@ from db.schema.enums import (
 )
 
 QUEUE_COUNT_LIMIT = 10_000
-"""How far a queue is counted for its readers (see ``db.reads.queries.jobs``)."""
+"""How far a queue is counted for its readers (see ``db.reads.jobs``)."""
 
 
 def _in_utc(value: datetime) -> datetime:

@@ -1,9 +1,9 @@
-"""What the PostgreSQL server tells of itself."""
+"""The PostgreSQL server: its version, clock and connections, and how long it may take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -48,3 +48,11 @@ def connection_facts(session: Session) -> ConnectionFacts:
         """)
     ).one()
     return ConnectionFacts(**row._asdict())
+
+
+def limit_statements(session: Session, timeout: timedelta) -> None:
+    """Let PostgreSQL end each statement of this transaction that takes longer."""
+    session.execute(
+        text("SELECT set_config('statement_timeout', :timeout, true)"),
+        {"timeout": f"{max(1, int(timeout.total_seconds() * 1000))}ms"},
+    )

@@ -16,9 +16,13 @@ from db.errors import InvalidError, NotFoundError
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, ResourceRow, TimingRow
 from db.jobs.workers import register_worker, sign_off_worker
-from db.reads import queries
+from db.reads import jobs as job_reads
+from db.reads.builds import get_build, get_builds
 from db.reads.contract import WorkspaceQuota
-from db.reads.queries import jobs as job_queries
+from db.reads.jobs import get_jobs
+from db.reads.logs import get_logs
+from db.reads.pages import list_jobs
+from db.reads.timings import get_timings
 from db.schema.enums import (
     JobErrorCode,
     JobStatus,
@@ -39,17 +43,17 @@ GPU = {"gpu": "a100"}
 
 def get_job(database: Database, job_id: uuid.UUID) -> Any:
     with database.begin() as session:
-        return queries.get_job(session, job_id)
+        return job_reads.get_job(session, job_id)
 
 
 def get_build_of(database: Database, workspace: Workspace) -> Any:
     with database.begin() as session:
-        return queries.get_builds(session, workspace.id)[0]
+        return get_builds(session, workspace.id)[0]
 
 
 def list_ids(database: Database, organization_id: uuid.UUID, **filters: Any) -> list[uuid.UUID]:
     with database.begin() as session:
-        page = queries.list_jobs(session, organization_id, **filters)
+        page = list_jobs(session, organization_id, **filters)
         return [job.id for job in page.jobs]
 
 
@@ -58,7 +62,7 @@ def walk(database: Database, organization_id: uuid.UUID, **filters: Any) -> Iter
     after = None
     while True:
         with database.begin() as session:
-            page = queries.list_jobs(session, organization_id, after=after, **filters)
+            page = list_jobs(session, organization_id, after=after, **filters)
         yield [job.id for job in page.jobs]
         after = page.after
         if after is None:
@@ -100,7 +104,7 @@ def test_the_import_of_a_template_names_its_version(database: Database, factory:
     template = factory.template(organization=organization, created_by=owner, name="machine")
 
     with database.begin() as session:
-        [job] = queries.list_jobs(session, organization.id).jobs
+        [job] = list_jobs(session, organization.id).jobs
 
     assert job.type is JobType.TEMPLATE_VERSION_IMPORT
     assert job.input.template_version_id == template.active_version_id
@@ -169,7 +173,7 @@ def test_queue_positions_follow_the_order_of_claims(database: Database, factory:
     builds = [factory.build(factory.workspace(owner=o, template=template)) for o in owners]
 
     with database.begin() as session:
-        jobs = queries.get_jobs(session, [b.job_id for b in [*builds, prebuild]])
+        jobs = get_jobs(session, [b.job_id for b in [*builds, prebuild]])
     position = {job.id: job.queue_position for job in jobs}
     claimed = [factory.claim() for _ in jobs]
 
@@ -198,11 +202,11 @@ def test_a_job_that_does_not_wait_has_no_place_in_the_queue(database: Database, 
 def test_a_place_behind_the_limit_of_counting_is_the_limit(
     database: Database, factory: Factory, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(job_queries, "QUEUE_COUNT_LIMIT", 2)
+    monkeypatch.setattr(job_reads, "QUEUE_COUNT_LIMIT", 2)
     builds = [factory.build(factory.any_workspace()) for _ in range(4)]
 
     with database.begin() as session:
-        jobs = queries.get_jobs(session, [build.job_id for build in builds])
+        jobs = get_jobs(session, [build.job_id for build in builds])
 
     assert [(job.queue_position, job.queue_size) for job in jobs] == [(1, 2), *[(2, 2)] * 3]
 
@@ -329,7 +333,7 @@ def test_a_page_that_is_just_full_has_no_page_after_it(
     count = len(expected_ids(database, organization, "true"))
 
     with database.begin() as session:
-        page = queries.list_jobs(session, organization.id, limit=count)
+        page = list_jobs(session, organization.id, limit=count)
 
     assert (len(page.jobs), page.after) == (count, None)
 
@@ -388,8 +392,8 @@ def test_logs_come_in_their_order_and_go_on_after_an_id(database: Database, fact
     write_lines(database, factory.running_build(), "of another job")
 
     with database.begin() as session:
-        first = queries.get_logs(session, job.id, limit=2)
-        rest = queries.get_logs(session, job.id, after=first[-1].id)
+        first = get_logs(session, job.id, limit=2)
+        rest = get_logs(session, job.id, after=first[-1].id)
 
     assert [line.output for line in first] == ["one", "two"]
     assert [line.output for line in rest] == ["three"]
@@ -400,7 +404,7 @@ def test_a_log_line_has_the_fields_of_the_api(database: Database, factory: Facto
     write_lines(database, job, "one")
 
     with database.begin() as session:
-        [line] = queries.get_logs(session, job.id)
+        [line] = get_logs(session, job.id)
 
     assert line.model_dump(mode="json") == {
         "id": line.id,
@@ -428,7 +432,7 @@ def test_timings_are_those_of_the_job_by_their_start(database: Database, factory
     factory.finished_build(result=BuildResult(timings=timings))
 
     with database.begin() as session:
-        found = queries.get_timings(session, job.id).provisioner_timings
+        found = get_timings(session, job.id).provisioner_timings
 
     assert [(timing.job_id, timing.stage) for timing in found] == [
         (job.id, "init"),
@@ -517,8 +521,8 @@ def test_builds_come_newest_first_a_page_at_a_time(database: Database, factory: 
     factory.finished_build()
 
     with database.begin() as session:
-        first = queries.get_builds(session, workspace.id, limit=3)
-        rest = queries.get_builds(session, workspace.id, before=first[-1].build_number)
+        first = get_builds(session, workspace.id, limit=3)
+        rest = get_builds(session, workspace.id, before=first[-1].build_number)
 
     assert [build.build_number for build in (*first, *rest)] == [5, 4, 3, 2, 1]
 
@@ -528,14 +532,14 @@ def test_one_build_is_the_same_as_in_the_list(database: Database, factory: Facto
     build = factory.build(workspace)
 
     with database.begin() as session:
-        found = queries.get_build(session, build.build_id)
+        found = get_build(session, build.build_id)
 
     assert found == get_build_of(database, workspace)
 
 
 def test_a_build_that_does_not_exist_is_not_found(database: Database):
     with database.begin() as session, pytest.raises(NotFoundError, match="no workspace build"):
-        queries.get_build(session, uuid.uuid4())
+        get_build(session, uuid.uuid4())
 
 
 # --- quota

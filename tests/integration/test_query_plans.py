@@ -12,9 +12,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.reads import queries
+from db.reads.builds import get_build, get_builds
+from db.reads.jobs import get_job
+from db.reads.logs import get_logs
+from db.reads.pages import list_jobs
 from db.reads.progress import build_progress
-from db.reads.queue import claimable_jobs, queue_depths
+from db.reads.queues import claimable_jobs, queue_depths
+from db.reads.timings import get_timings
 from db.schema.enums import JobStatus, JobType, ProvisionerType
 from quota.details import get_workspace_quota
 from tests.harness.databases import copied_database, database_url_of, opened_database
@@ -118,7 +122,7 @@ def fill(database: Database) -> Filled:
             if statement.strip():
                 session.execute(text(statement), values)
         workspace_id = uuid.UUID(int=7)
-        newest = queries.get_builds(session, workspace_id, limit=2)
+        newest = get_builds(session, workspace_id, limit=2)
     return Filled(
         database=database,
         organization_id=organization.id,
@@ -134,12 +138,12 @@ Query = Callable[[Session, Filled], object]
 
 
 def jobs(**filters: Any) -> Query:
-    return lambda session, filled: queries.list_jobs(session, filled.organization_id, **filters)
+    return lambda session, filled: list_jobs(session, filled.organization_id, **filters)
 
 
 QUERIES: dict[str, Query] = {
-    "a finished job": lambda s, f: queries.get_job(s, f.finished_job_id),
-    "a pending job": lambda s, f: queries.get_job(s, f.pending_job_id),
+    "a finished job": lambda s, f: get_job(s, f.finished_job_id),
+    "a pending job": lambda s, f: get_job(s, f.pending_job_id),
     "the newest jobs": jobs(),
     "an old page of jobs": jobs(after=f"{0}.{uuid.UUID(int=0).hex}"),
     "jobs of one status": jobs(statuses=[JobStatus.FAILED]),
@@ -152,12 +156,12 @@ QUERIES: dict[str, Query] = {
     "jobs by status, type and tags": jobs(
         statuses=[JobStatus.FAILED], types=[JobType.WORKSPACE_BUILD], tags={"gpu": "a100"}
     ),
-    "the log of a job": lambda s, f: queries.get_logs(s, f.finished_job_id),
-    "the log after a line": lambda s, f: queries.get_logs(s, f.finished_job_id, after=1),
-    "timings": lambda s, f: queries.get_timings(s, f.finished_job_id),
-    "builds of a workspace": lambda s, f: queries.get_builds(s, f.workspace_id),
-    "older builds of a workspace": lambda s, f: queries.get_builds(s, f.workspace_id, before=50),
-    "a build": lambda s, f: queries.get_build(s, f.build_id),
+    "the log of a job": lambda s, f: get_logs(s, f.finished_job_id),
+    "the log after a line": lambda s, f: get_logs(s, f.finished_job_id, after=1),
+    "timings": lambda s, f: get_timings(s, f.finished_job_id),
+    "builds of a workspace": lambda s, f: get_builds(s, f.workspace_id),
+    "older builds of a workspace": lambda s, f: get_builds(s, f.workspace_id, before=50),
+    "a build": lambda s, f: get_build(s, f.build_id),
     "a quota": lambda s, f: get_workspace_quota(
         s, organization_id=f.organization_id, user_id=f.owner_id
     ),

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from db.errors import InvalidError
 from db.jobs.tags import queue_name
 from db.jobs.workers import register_worker, sign_off_worker, touch_worker
-from db.reads.queue import OverdueJob, overdue_jobs, queue_depths
+from db.reads.queues import OverdueJob, overdue_jobs, queue_depths
 from db.schema.enums import JobStatus, ProvisionerType
 from tests.harness.factory import Factory
 

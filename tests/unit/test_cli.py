@@ -33,9 +33,10 @@ from cli.queue import match, verdict
 from db.engine import DatabaseError
 from db.errors import BuildActiveError
 from db.jobs.tags import normalize_tags, queue_name, served_queues
-from db.reads.listing import JobListing, WorkerListing
+from db.reads.listing import JobListing
 from db.reads.progress import BuildProgress, QueuePlace
 from db.reads.server import ConnectionFacts
+from db.reads.workers import WorkerListing
 from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType, Transition
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.engines.terraform.hcl import TemplateError

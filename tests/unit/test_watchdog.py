@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from db.reads.queue import WaitingWork
+from db.reads.queues import WaitingWork
 from worker.process.watchdog import Pulse, Watchdog
 
 LIMIT_S = 60.0

@@ -20,7 +20,7 @@ from db.jobs.endings import Ending, read_ending
 from db.jobs.leases import ReapedJob, reap_expired_lease
 from db.jobs.transitions import Failure, expire_job
 from db.outage import is_outage, retry_outage
-from db.reads.queue import claimable_jobs, overdue_jobs
+from db.reads.queues import claimable_jobs, overdue_jobs
 from db.schema.enums import FailureReason, JobStatus, ProvisionerType
 from provisioner.host.recovery import Recoverer
 from worker.broker.doorbell import Ring

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.jobs.tags import UNTAGGED_QUEUE
 from db.reads.fleet import Fleet, read_fleet
-from db.reads.queue import QueueDepth, queue_depths
+from db.reads.queues import QueueDepth, queue_depths
 
 log = structlog.get_logger("worker")
 

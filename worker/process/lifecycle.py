@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.jobs.tags import UNTAGGED_QUEUE, served_queues
 from db.jobs.workers import register_worker, sign_off_worker, touch_worker
-from db.reads.queue import WaitingWork, waiting_work
+from db.reads.queues import WaitingWork, waiting_work
 from db.schema.enums import ProvisionerType
 from provisioner.engines.port import Engine
 from provisioner.host.recovery import Recoverer

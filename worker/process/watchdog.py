@@ -16,7 +16,7 @@ from datetime import timedelta
 
 import structlog
 
-from db.reads.queue import WaitingWork
+from db.reads.queues import WaitingWork
 
 log = structlog.get_logger("worker")
 

@@ -121,7 +121,7 @@ class ProvisionerJob(Base):
             "owner_id",
             postgresql_where="completed_at IS NULL",
         ),
-        # Serve the pages of db.queries: no filter; by status and type; by tags, and by those two.
+        # For db.reads.pages: no filter; by status and type; by tags, and by those two.
         Index("ix_provisioner_jobs_newest", "organization_id", "created_at", "id"),
         Index(
             "ix_provisioner_jobs_by_status",

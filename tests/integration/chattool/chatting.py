@@ -22,7 +22,8 @@ from chattool import (
     create_workspace,
     start_workspace,
 )
-from db.catalog.chats import BoundWorkspace, bind_chat, find_bound_workspace, open_chat
+from db.catalog.chats import bind_chat, open_chat
+from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.schema.enums import JobStatus, ProvisionerType, Transition, UserStatus
 from db.schema.tables import Organization, Template, User, Workspace
 from provisioner.build.runner import Runner

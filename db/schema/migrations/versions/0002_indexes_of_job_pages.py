@@ -1,4 +1,4 @@
-"""Indexes for pages of jobs by status, type and tags (``db.reads.queries.pages``).
+"""Indexes for pages of jobs by status, type and tags (``db.reads.pages``).
 
 How it is deployed: at any time, with old and new workers running. The indexes are built
 concurrently, so that builds go on meanwhile; that takes a few seconds per million jobs and waits

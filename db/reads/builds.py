@@ -14,11 +14,12 @@ from db.errors import InvalidError, NotFoundError
 from db.reads.contract import (
     ProvisionerJob,
     WorkspaceBuild,
+    WorkspaceQuota,
     WorkspaceResource,
     WorkspaceResourceMetadata,
     workspace_status,
 )
-from db.reads.queries.jobs import get_jobs
+from db.reads.jobs import get_jobs
 from db.schema.enums import Transition
 
 MAX_PAGE = 1000
@@ -111,6 +112,21 @@ def get_builds(
         },
     )
     return _load(session, {row.id: row.job_id for row in rows})
+
+
+def find_quota_decision(session: Session, build_id: uuid.UUID) -> WorkspaceQuota | None:
+    """Return the figures that the build's quota commit decided by; None when it has none."""
+    row = session.execute(
+        text("""
+            SELECT quota_credits_consumed AS credits_consumed, quota_budget AS budget
+            FROM workspace_builds
+            WHERE id = :build_id
+              AND quota_budget IS NOT NULL
+              AND quota_credits_consumed IS NOT NULL
+        """),
+        {"build_id": build_id},
+    ).one_or_none()
+    return WorkspaceQuota(**row._asdict()) if row else None
 
 
 def _load(session: Session, job_ids: Mapping[uuid.UUID, uuid.UUID]) -> list[WorkspaceBuild]:

@@ -1,4 +1,4 @@
-"""Organizations, users and groups, for people who look."""
+"""Organizations, users and groups."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from db.schema.enums import UserStatus
 from db.schema.tables import Organization, OrganizationMember, User
 
 LIMIT = 200
@@ -123,3 +124,45 @@ def first_member(session: Session, organization: Organization) -> User | None:
         .order_by(OrganizationMember.created_at, User.username)
         .limit(1)
     ).one_or_none()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnerFacts:
+    """Who an owner is and what they may do in one organization."""
+
+    id: uuid.UUID
+    username: str
+    status: UserStatus
+    deleted: bool
+    is_member: bool
+    roles: Sequence[str]
+    groups: Sequence[str]
+
+
+def find_owner(
+    session: Session, *, owner_id: uuid.UUID, organization_id: uuid.UUID
+) -> OwnerFacts | None:
+    """Return the user with their roles and groups in the organization, or None."""
+    row = session.execute(
+        text("""
+            SELECT owner.id,
+                   owner.username,
+                   owner.status::text,
+                   owner.deleted,
+                   member.user_id IS NOT NULL AS is_member,
+                   owner.rbac_roles || coalesce(member.roles, '{}') AS roles,
+                   ARRAY(
+                       SELECT expanded.group_name
+                       FROM group_members_expanded AS expanded
+                       WHERE expanded.user_id = owner.id
+                         AND expanded.organization_id = :organization_id
+                       ORDER BY expanded.group_name
+                   ) AS groups
+            FROM users AS owner
+            LEFT JOIN organization_members AS member
+                   ON member.user_id = owner.id AND member.organization_id = :organization_id
+            WHERE owner.id = :owner_id
+        """),
+        {"owner_id": owner_id, "organization_id": organization_id},
+    ).one_or_none()
+    return OwnerFacts(**{**row._asdict(), "status": UserStatus(row.status)}) if row else None

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import InvalidError
 from db.reads.contract import ProvisionerJob
-from db.reads.queries.jobs import get_jobs
+from db.reads.jobs import get_jobs
 from db.schema.enums import JobStatus, JobType
 
 MAX_PAGE = 1000

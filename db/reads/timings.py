@@ -9,7 +9,17 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.reads.contract import ProvisionerJobTimings, ProvisionerTiming
+
 WAIT = "queue"
+
+# Uses: ix_provisioner_job_timings_job_id.
+_TIMINGS = text("""
+    SELECT job_id, started_at, ended_at, stage, source, action, resource
+    FROM provisioner_job_timings
+    WHERE job_id = :job_id
+    ORDER BY started_at, id
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +57,13 @@ def job_durations(session: Session, job_id: uuid.UUID) -> list[StageDuration]:
         {"job_id": job_id, "wait": WAIT},
     )
     return [StageDuration(**row._asdict()) for row in rows]
+
+
+def get_timings(session: Session, job_id: uuid.UUID) -> ProvisionerJobTimings:
+    """Return where the time of a job went; nothing until it has ended."""
+    rows = session.execute(_TIMINGS, {"job_id": job_id})
+    return ProvisionerJobTimings(
+        provisioner_timings=[ProvisionerTiming(**row._asdict()) for row in rows],
+        agent_script_timings=(),
+        agent_connection_timings=(),
+    )

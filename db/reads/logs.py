@@ -1,4 +1,4 @@
-"""What a job tells while it runs and afterwards: its log and its timings."""
+"""Log lines of jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.reads.contract import ProvisionerJobLog, ProvisionerJobTimings, ProvisionerTiming
+from db.reads.contract import ProvisionerJobLog
 
 # Uses: ix_provisioner_job_logs_job_id_id.
 _LOGS = text("""
@@ -16,14 +16,6 @@ _LOGS = text("""
     WHERE job_id = :job_id AND id > :after
     ORDER BY id
     LIMIT :limit
-""")
-
-# Uses: ix_provisioner_job_timings_job_id.
-_TIMINGS = text("""
-    SELECT job_id, started_at, ended_at, stage, source, action, resource
-    FROM provisioner_job_timings
-    WHERE job_id = :job_id
-    ORDER BY started_at, id
 """)
 
 
@@ -37,13 +29,3 @@ def get_logs(
     """
     rows = session.execute(_LOGS, {"job_id": job_id, "after": after, "limit": limit})
     return [ProvisionerJobLog(**row._asdict()) for row in rows]
-
-
-def get_timings(session: Session, job_id: uuid.UUID) -> ProvisionerJobTimings:
-    """Return where the time of a job went; nothing until it has ended."""
-    rows = session.execute(_TIMINGS, {"job_id": job_id})
-    return ProvisionerJobTimings(
-        provisioner_timings=[ProvisionerTiming(**row._asdict()) for row in rows],
-        agent_script_timings=(),
-        agent_connection_timings=(),
-    )

@@ -1,0 +1,106 @@
+"""Chats and where the latest build of their workspace stands."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.catalog.chats import ChatKey
+from db.errors import NotFoundError
+from db.schema.enums import JobErrorCode, JobStatus, Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundWorkspace:
+    """The workspace of a chat, and where its latest build stands."""
+
+    id: uuid.UUID
+    name: str  #: owner/name
+    deleted: bool
+    build_id: uuid.UUID
+    build_number: int
+    template_version_id: uuid.UUID
+    transition: Transition
+    status: JobStatus
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the workspace was started and nothing has happened since."""
+        return self.transition is Transition.START and self.status is JobStatus.SUCCEEDED
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the workspace was stopped and nothing has happened since."""
+        return self.transition is Transition.STOP and self.status is JobStatus.SUCCEEDED
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOutcome:
+    """Where a build stands, in as little as a poll needs."""
+
+    status: JobStatus
+    error: str | None
+    error_code: JobErrorCode | None
+
+
+def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | None:
+    """Return the chat's workspace, deleted or not; None when it never had one."""
+    row = session.execute(
+        text("""
+            SELECT workspace.id,
+                   owner.username || '/' || workspace.name AS name,
+                   workspace.deleted,
+                   latest.id AS build_id,
+                   latest.build_number,
+                   latest.template_version_id,
+                   latest.transition::text,
+                   job.job_status::text AS status
+            FROM chats AS chat
+            JOIN workspaces AS workspace ON workspace.id = chat.workspace_id
+            JOIN users AS owner ON owner.id = workspace.owner_id
+            CROSS JOIN LATERAL (
+                SELECT build.id, build.build_number, build.template_version_id,
+                       build.transition, build.job_id
+                FROM workspace_builds AS build
+                WHERE build.workspace_id = workspace.id
+                ORDER BY build.build_number DESC
+                LIMIT 1
+            ) AS latest
+            JOIN provisioner_jobs AS job ON job.id = latest.job_id
+            WHERE chat.owner_id = :owner_id
+              AND chat.id = :id
+              AND chat.organization_id = :organization_id
+        """),
+        {"owner_id": chat.owner_id, "id": chat.id, "organization_id": chat.organization_id},
+    ).one_or_none()
+    if row is None:
+        return None
+    facts = {**row._asdict(), "transition": Transition(row.transition)}
+    return BoundWorkspace(**{**facts, "status": JobStatus(row.status)})
+
+
+def get_build_outcome(session: Session, build_id: uuid.UUID) -> BuildOutcome:
+    """Return where a build stands.
+
+    Raises:
+        NotFoundError: there is no such build.
+    """
+    row = session.execute(
+        text("""
+            SELECT job.job_status::text AS status, job.error, job.error_code
+            FROM workspace_builds AS build
+            JOIN provisioner_jobs AS job ON job.id = build.job_id
+            WHERE build.id = :build_id
+        """),
+        {"build_id": build_id},
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no workspace build {build_id}")
+    return BuildOutcome(
+        status=JobStatus(row.status),
+        error=row.error,
+        error_code=JobErrorCode(row.error_code) if row.error_code else None,
+    )
