@@ -84,13 +84,7 @@ def workspace_quota_details(
                        job.job_status::text AS status,
                        latest.daily_cost
                 FROM workspaces
-                CROSS JOIN LATERAL (
-                    SELECT build.transition, build.job_id, build.daily_cost
-                    FROM workspace_builds AS build
-                    WHERE build.workspace_id = workspaces.id
-                    ORDER BY build.build_number DESC
-                    LIMIT 1
-                ) AS latest
+                JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspaces.id
                 JOIN provisioner_jobs AS job ON job.id = latest.job_id
                 WHERE workspaces.owner_id = :owner_id
                   AND workspaces.organization_id = :organization_id

@@ -24,19 +24,13 @@ def allowance_sql(organization_id: str, owner_id: str) -> str:
 def consumption_sql(organization_id: str, owner_id: str, without_build: str) -> str:
     """Return the query of what an owner consumes, for these three SQL expressions.
 
-    The lateral query takes one index entry per workspace (build_number with daily_cost), however
-    many builds there are; DISTINCT ON over all builds would read every one of them.
+    The view takes one index entry per workspace (build_number with daily_cost), however many
+    builds there are.
     """
     return f"""
         SELECT coalesce(sum(latest.daily_cost), 0)::bigint
         FROM workspaces
-        CROSS JOIN LATERAL (
-            SELECT build.id, build.daily_cost
-            FROM workspace_builds AS build
-            WHERE build.workspace_id = workspaces.id
-            ORDER BY build.build_number DESC
-            LIMIT 1
-        ) AS latest
+        JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspaces.id
         WHERE workspaces.owner_id = {owner_id}
           AND workspaces.organization_id = {organization_id}
           AND NOT workspaces.deleted

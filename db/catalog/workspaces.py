@@ -32,7 +32,7 @@ FAIR_RANK_LIMIT = 1000
 READ_SOURCE = """
     SELECT previous.id AS previous_id,
            previous.build_number AS previous_number,
-           previous.job_status::text AS previous_status,
+           previous_job.job_status::text AS previous_status,
            template.id AS template_id,
            template.name AS template_name,
            version.id AS version_id,
@@ -49,14 +49,8 @@ READ_SOURCE = """
                 LIMIT :limit
             ) AS unfinished) AS fair_rank
     FROM templates AS template
-    LEFT JOIN LATERAL (
-        SELECT build.id, build.build_number, build.template_version_id, job.job_status
-        FROM workspace_builds AS build
-        JOIN provisioner_jobs AS job ON job.id = build.job_id
-        WHERE build.workspace_id = :workspace_id
-        ORDER BY build.build_number DESC
-        LIMIT 1
-    ) AS previous ON true
+    LEFT JOIN latest_workspace_builds AS previous ON previous.workspace_id = :workspace_id
+    LEFT JOIN provisioner_jobs AS previous_job ON previous_job.id = previous.job_id
     LEFT JOIN template_versions AS version
         ON version.id = coalesce(
             CAST(:wanted AS uuid), previous.template_version_id, template.active_version_id)

@@ -19,7 +19,6 @@ from sqlalchemy import Connection
 
 from db.engine import Database, Executor, sql
 from db.errors import InvalidError
-from db.jobs.workers import STALE_AFTER
 
 ADVISORY_LOCK = 7_203_482_612
 LINES_PER_TURN = 1000
@@ -134,12 +133,11 @@ def is_pruner(session: Executor, *, worker_id: uuid.UUID) -> bool:
     first = session.execute(
         sql("""
             SELECT id
-            FROM provisioner_daemons
-            WHERE stopped_at IS NULL AND NOT draining AND last_seen_at > now() - :stale
+            FROM live_workers
+            WHERE takes_jobs
             ORDER BY id
             LIMIT 1
-        """),
-        {"stale": STALE_AFTER},
+        """)
     ).first()
     return first is not None and first.id == worker_id
 

@@ -1,20 +1,16 @@
-"""Worker rows: who is there, alive, and for which queues."""
+"""Worker rows: a worker signs on, shows that it is alive, and signs off."""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
-
-STALE_AFTER = timedelta(seconds=90)
-"""A worker that was not seen for so long counts as offline. Source: the system that we follow."""
 
 
 def register_worker(

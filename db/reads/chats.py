@@ -61,14 +61,7 @@ def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | No
             FROM chats AS chat
             JOIN workspaces AS workspace ON workspace.id = chat.workspace_id
             JOIN users AS owner ON owner.id = workspace.owner_id
-            CROSS JOIN LATERAL (
-                SELECT build.id, build.build_number, build.template_version_id,
-                       build.transition, build.job_id
-                FROM workspace_builds AS build
-                WHERE build.workspace_id = workspace.id
-                ORDER BY build.build_number DESC
-                LIMIT 1
-            ) AS latest
+            JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspace.id
             JOIN provisioner_jobs AS job ON job.id = latest.job_id
             WHERE chat.owner_id = :owner_id
               AND chat.id = :id

@@ -13,7 +13,6 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.jobs.workers import STALE_AFTER
 
 FORGOTTEN_AFTER = timedelta(days=7)
 """A worker that was not seen for so long no longer counts as offline: it is gone."""
@@ -66,14 +65,15 @@ def _workers(session: Session) -> tuple[dict[str, int], int, int]:
             SELECT status, count(*) AS workers, sum(concurrency)::int AS slots,
                    sum(greatest(concurrency - held, 0))::int AS free
             FROM (
-                SELECT concurrency, held,
+                SELECT daemon.concurrency, held,
                        CASE
-                           WHEN last_seen_at < now() - :stale THEN 'offline'
-                           WHEN draining THEN 'draining'
+                           WHEN live.id IS NULL THEN 'offline'
+                           WHEN NOT live.takes_jobs THEN 'draining'
                            WHEN held > 0 THEN 'busy'
                            ELSE 'idle'
                        END AS status
                 FROM provisioner_daemons AS daemon
+                LEFT JOIN live_workers AS live ON live.id = daemon.id
                 LEFT JOIN (
                     SELECT worker_id, count(*) AS leased FROM leases GROUP BY worker_id
                 ) AS running ON running.worker_id = daemon.id
@@ -82,7 +82,7 @@ def _workers(session: Session) -> tuple[dict[str, int], int, int]:
             ) AS daemons
             GROUP BY status
         """),
-        {"stale": STALE_AFTER, "forgotten": FORGOTTEN_AFTER},
+        {"forgotten": FORGOTTEN_AFTER},
     ).all()
     counts = dict.fromkeys(("busy", "idle", "draining", "offline"), 0)
     counts |= {row.status: row.workers for row in rows}

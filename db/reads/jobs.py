@@ -15,7 +15,6 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from db.errors import NotFoundError
-from db.jobs.workers import STALE_AFTER
 from db.reads.contract import (
     QUEUE_COUNT_LIMIT,
     ProvisionerJob,
@@ -64,12 +63,10 @@ _JOBS = text("""
            END AS queue_size,
            CASE WHEN job.job_status = 'pending' THEN ARRAY(
                SELECT worker.id
-               FROM provisioner_daemons AS worker
-               WHERE job.queue = ANY(worker.queues)
+               FROM live_workers AS worker
+               WHERE worker.takes_jobs
+                 AND job.queue = ANY(worker.queues)
                  AND job.provisioner = ANY(worker.provisioners)
-                 AND worker.last_seen_at > now() - :stale
-                 AND worker.stopped_at IS NULL
-                 AND NOT worker.draining
                ORDER BY worker.id
            ) END AS available_workers,
            version.name AS template_version_name,
@@ -110,7 +107,6 @@ def get_jobs(session: Session, job_ids: Sequence[uuid.UUID]) -> list[Provisioner
         {
             "job_ids": list(job_ids),
             "count_limit": QUEUE_COUNT_LIMIT,
-            "stale": STALE_AFTER,
         },
     )
     jobs = {row.id: _job(row) for row in rows}

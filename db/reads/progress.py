@@ -11,7 +11,6 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.errors import ConflictError, InvalidError, NotFoundError
-from db.jobs.workers import STALE_AFTER
 from db.schema.enums import JobErrorCode, JobStatus, LogLevel, LogSource
 
 LOG_PAGE = 1000
@@ -45,16 +44,16 @@ def build_progress(session: Session, job_id: uuid.UUID) -> BuildProgress:
                    -- Reads all workers, so only as long as somebody wants to know.
                    CASE WHEN job.job_status = 'pending' THEN (
                        SELECT count(*)
-                       FROM provisioner_daemons AS worker
-                       WHERE job.queue = ANY(worker.queues)
+                       FROM live_workers AS worker
+                       WHERE worker.takes_jobs
+                         AND job.queue = ANY(worker.queues)
                          AND job.provisioner = ANY(worker.provisioners)
-                         AND last_seen_at > now() - :stale AND stopped_at IS NULL AND NOT draining
                    ) END AS workers
             FROM provisioner_jobs AS job
             JOIN workspace_builds AS build ON build.job_id = job.id
             WHERE job.id = :job_id
         """),
-        {"job_id": job_id, "stale": STALE_AFTER},
+        {"job_id": job_id},
     ).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no build with the job {job_id}")

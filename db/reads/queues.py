@@ -10,7 +10,6 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from db.engine import Executor, sql
-from db.jobs.workers import STALE_AFTER
 from db.schema.enums import ProvisionerType
 
 
@@ -66,8 +65,8 @@ def queue_depths(session: Session, *, count_to: int | None = None) -> list[Queue
                 WHERE depth > 0
             ), serving AS (
                 SELECT queue, count(*) AS workers, sum(concurrency) AS slots
-                FROM provisioner_daemons, unnest(queues) AS queue
-                WHERE last_seen_at > now() - :stale AND stopped_at IS NULL AND NOT draining
+                FROM live_workers, unnest(queues) AS queue
+                WHERE takes_jobs
                 GROUP BY queue
             )
             SELECT queue,
@@ -79,7 +78,7 @@ def queue_depths(session: Session, *, count_to: int | None = None) -> list[Queue
             FULL JOIN serving USING (queue)
             ORDER BY queue
         """),
-        {"stale": STALE_AFTER, "count_to": count_to},
+        {"count_to": count_to},
     )
     return [QueueDepth(**row._asdict()) for row in rows]
 

@@ -10,8 +10,6 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.jobs.workers import STALE_AFTER
-
 LIMIT = 200
 
 
@@ -21,7 +19,7 @@ class WorkerListing:
 
     id: uuid.UUID
     name: str
-    status: str  #: busy, idle, draining, or offline: signed off, or not seen for STALE_AFTER
+    status: str  #: busy, idle, draining, or offline (see the view live_workers)
     is_stale: bool  #: vanished without signing off
     tags: dict[str, str]
     provisioners: Sequence[str]
@@ -39,31 +37,29 @@ def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]
     """Return the workers that have ever signed on, those seen last first."""
     rows = session.execute(
         text("""
-            SELECT id, name, tags, provisioners::text[], queues, concurrency AS slots,
-                   last_seen_at, version, hostname,
-                   extract(epoch FROM now() - last_seen_at)::float AS last_seen_s,
+            SELECT worker.id, worker.name, worker.tags, worker.provisioners::text[],
+                   worker.queues, worker.concurrency AS slots,
+                   worker.last_seen_at, worker.version, worker.hostname,
+                   extract(epoch FROM now() - worker.last_seen_at)::float AS last_seen_s,
                    running.jobs AS running_jobs,
-                   CASE WHEN stopped_at IS NULL AND NOT is_stale AND NOT draining
-                       THEN greatest(0, concurrency - running.jobs) ELSE 0
+                   CASE WHEN live.takes_jobs
+                       THEN greatest(0, worker.concurrency - running.jobs) ELSE 0
                    END AS free_slots,
-                   is_stale,
+                   worker.stopped_at IS NULL AND live.id IS NULL AS is_stale,
                    CASE
-                       WHEN stopped_at IS NOT NULL OR is_stale THEN 'offline'
-                       WHEN draining THEN 'draining'
+                       WHEN live.id IS NULL THEN 'offline'
+                       WHEN NOT live.takes_jobs THEN 'draining'
                        WHEN running.jobs > 0 THEN 'busy'
                        ELSE 'idle'
                    END AS status
             FROM provisioner_daemons AS worker
-            CROSS JOIN LATERAL (
-                SELECT stopped_at IS NULL
-                       AND coalesce(last_seen_at <= now() - :stale, true) AS is_stale
-            ) AS sight
+            LEFT JOIN live_workers AS live ON live.id = worker.id
             CROSS JOIN LATERAL (
                 SELECT count(*) AS jobs FROM leases WHERE leases.worker_id = worker.id
             ) AS running
-            ORDER BY last_seen_at DESC NULLS LAST, name
+            ORDER BY worker.last_seen_at DESC NULLS LAST, worker.name
             LIMIT :limit
         """),
-        {"stale": STALE_AFTER, "limit": limit},
+        {"limit": limit},
     )
     return [WorkerListing(**row._asdict()) for row in rows]

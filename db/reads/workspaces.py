@@ -46,13 +46,7 @@ def list_workspaces(
             FROM workspaces AS workspace
             JOIN users AS owner ON owner.id = workspace.owner_id
             JOIN templates AS template ON template.id = workspace.template_id
-            LEFT JOIN LATERAL (
-                SELECT daily_cost, build_number, transition, job_id, created_at
-                FROM workspace_builds AS build
-                WHERE build.workspace_id = workspace.id
-                ORDER BY build_number DESC
-                LIMIT 1
-            ) AS latest ON true
+            LEFT JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspace.id
             LEFT JOIN provisioner_jobs AS job ON job.id = latest.job_id
             WHERE NOT workspace.deleted
               AND (CAST(:owner_id AS uuid) IS NULL OR workspace.owner_id = :owner_id)

@@ -21,6 +21,7 @@ from db.reads.queues import claimable_jobs, queue_depths
 from db.reads.timings import get_timings
 from db.schema.enums import JobStatus, JobType, ProvisionerType
 from quota.details import get_workspace_quota
+from quota.usage import consumption
 from tests.harness.databases import copied_database, database_url_of, opened_database
 from tests.harness.factory import Factory
 from tests.harness.plans import describe, explain, is_scan, rows_read, sent_by, walk
@@ -208,6 +209,41 @@ def test_a_look_at_a_build_reads_the_workers_only_while_it_waits(
     workers = [node for node in walk(plan) if node.get("Relation Name") == "provisioner_daemons"]
 
     assert [node["Actual Loops"] for node in workers] == [looks]
+
+
+def latest_build_of_one(session: Session, filled: Filled) -> object:
+    """The view, asked for one workspace by a condition."""
+    statement = "SELECT id FROM latest_workspace_builds WHERE workspace_id = :id"
+    return session.execute(text(statement), {"id": filled.workspace_id}).one()
+
+
+def latest_build_by_join(session: Session, filled: Filled) -> object:
+    """The view, asked for one workspace by a join, as most readers do."""
+    statement = """
+        SELECT latest.id
+        FROM workspaces
+        LEFT JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspaces.id
+        WHERE workspaces.id = :id
+    """
+    return session.execute(text(statement), {"id": filled.workspace_id}).one()
+
+
+@pytest.mark.parametrize("query", [latest_build_of_one, latest_build_by_join])
+def test_the_latest_build_of_a_workspace_is_one_entry_of_an_index(filled: Filled, query: Query):
+    [plan] = plans(filled, query)
+
+    assert sum(map(rows_read, walk(plan))) == 1
+
+
+def test_consumption_reads_one_build_of_each_workspace(filled: Filled):
+    def consume(session: Session, filled: Filled) -> object:
+        return consumption(
+            session, organization_id=filled.organization_id, owner_id=filled.owner_id
+        )
+
+    [plan] = plans(filled, consume)
+
+    assert sum(map(rows_read, walk(plan))) == WORKSPACES
 
 
 def test_a_query_without_an_index_would_be_noticed(filled: Filled):
