@@ -27,5 +27,4 @@ def claim_and_complete(queue: str) -> None:
     with database.autocommit() as connection:
         job = claim_job(connection, queue=queue, worker_id=WORKER_ID, lease=timedelta(minutes=1))
         if job is not None:
-            key = {"job_id": job.id, "lease_token": job.lease_token}
-            complete_job(connection, **key, result=BuildResult())
+            complete_job(connection, job.lease, result=BuildResult())

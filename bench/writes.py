@@ -70,9 +70,7 @@ def _batches(place: Place, jobs: list[ClaimedJob], *, lines: int, count: int) ->
     def write(connection: Connection) -> None:
         for _ in range(count):
             for job in jobs:
-                append_logs(
-                    connection, job_id=job.id, lease_token=job.lease_token, rows=[ROW] * lines
-                )
+                append_logs(connection, job.lease, rows=[ROW] * lines)
 
     return _spent(place, write)
 
@@ -109,7 +107,7 @@ def _checkpoints(place: Place, jobs: list[ClaimedJob]) -> Usage:
             for job in jobs:
                 state = read_state(_state(serial))
                 assert state is not None
-                store_state(connection, job_id=job.id, lease_token=job.lease_token, state=state)
+                store_state(connection, job.lease, state=state)
 
     return _spent(place, write)
 
@@ -151,7 +149,7 @@ def _state(serial: int) -> bytes:
 
 def renewals(place: Place, jobs: list[ClaimedJob]) -> Costs:
     """One statement for the leases of a worker whose slots are all in use."""
-    tokens = [job.lease_token for job in jobs]
+    tokens = [job.lease.token for job in jobs]
 
     def write(connection: Connection) -> None:
         for _ in range(RENEWALS):
@@ -184,7 +182,7 @@ def _finished(place: Place, result: BuildResult) -> Usage:
     before = read_usage(place)
     for job in jobs:
         with place.database.transact() as connection:
-            complete_job(connection, job_id=job.id, lease_token=job.lease_token, result=result)
+            complete_job(connection, job.lease, result=result)
     return read_usage(place) - before
 
 

@@ -41,9 +41,7 @@ def _stored(place: Place, rounds: int) -> Result:
         started = time.perf_counter()
         for _ in range(STORED // BATCH):
             with place.database.autocommit() as connection:
-                append_logs(
-                    connection, job_id=job.id, lease_token=job.lease_token, rows=[row] * BATCH
-                )
+                append_logs(connection, job.lease, rows=[row] * BATCH)
         return STORED / (time.perf_counter() - started)
 
     def theirs() -> float:

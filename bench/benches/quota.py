@@ -106,7 +106,7 @@ class _Scene:
     def ours(self, index: int) -> bool:
         job, _owner = self.builds[index]
         return commit_quota(
-            self.place.database, job_id=job.id, lease_token=job.lease_token, daily_cost=1
+            self.place.database, job_id=job.id, lease_token=job.lease.token, daily_cost=1
         ).ok
 
     def theirs(self, index: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from db.engine import Executor, sql
 from db.errors import LeaseLostError
 from db.jobs.archives import ArchiveCache
+from db.jobs.leases import Lease
 from db.schema.enums import Transition
 
 
@@ -83,17 +84,15 @@ LOAD_BUILD = sql("""
 """)
 
 
-def load_build(
-    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, archives: ArchiveCache
-) -> BuildInput:
+def load_build(session: Executor, lease: Lease, *, archives: ArchiveCache) -> BuildInput:
     """Read the build of a claimed job.
 
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    row = session.execute(LOAD_BUILD, {"job_id": job_id, "lease_token": lease_token}).one_or_none()
+    row = session.execute(LOAD_BUILD, lease.parameters).one_or_none()
     if row is None:
-        raise LeaseLostError(job_id)
+        raise LeaseLostError(lease.job_id)
     fields = row._asdict()
     parameters, variables = fields["parameters"], fields["variables"]
     return BuildInput(

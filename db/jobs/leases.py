@@ -1,34 +1,30 @@
-"""Leases: renewing them, and finding those that ran out.
+"""Leases: until when a worker may write on a job, and by which token.
 
-A lease is a row that says until when a worker may write on a job. All times are the
-database's, so that a worker with a wrong clock neither loses nor keeps anything by it.
+A lease is a row that says until when. All times are the database's, so that a worker with a
+wrong clock neither loses nor keeps anything by it.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-
-from sqlalchemy import Row
 
 from db.engine import Executor, sql
-from db.jobs.results import BuildResult
-from db.jobs.states import State
-from db.jobs.transitions import Failure, fail_job, finish_cancel_job, requeue_job
-from db.schema.enums import FailureReason, JobStatus, Stage
 
-LOST_JOB = """
-    SELECT job.id, job.lease_token, job.queue, job.job_status, job.stage, job.attempt,
-           coalesce(build.transition::text, '') AS transition
-    FROM leases
-    JOIN provisioner_jobs AS job ON job.id = leases.job_id
-    LEFT JOIN workspace_builds AS build ON build.job_id = job.id
-"""
-LOCKED = "FOR UPDATE OF leases, job"
-FIRST_FREE = f"ORDER BY leases.expires_at LIMIT 1 {LOCKED} SKIP LOCKED"
+
+@dataclass(frozen=True)
+class Lease:
+    """What a worker names in every write on a job that it runs."""
+
+    job_id: uuid.UUID
+    token: uuid.UUID  #: fencing token, a new one for each attempt
+
+    @property
+    def parameters(self) -> Mapping[str, uuid.UUID]:
+        """The lease as the parameters ``:job_id`` and ``:lease_token`` of a statement."""
+        return {"job_id": self.job_id, "lease_token": self.token}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +33,6 @@ class RenewedLease:
 
     token: uuid.UUID
     cancel_requested: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReapedJob:
-    """What became of a job whose worker was lost."""
-
-    job_id: uuid.UUID
-    queue: str
-    status: JobStatus
-    stage: Stage
-    transition: str
-    reason: FailureReason | None = None
 
 
 def renew_leases(
@@ -66,93 +50,3 @@ def renew_leases(
         {"tokens": list(tokens), "lease": lease},
     ).all()
     return [RenewedLease(**row._asdict()) for row in rows]
-
-
-def reap_expired_lease(session: Executor, *, max_attempts: int) -> ReapedJob | None:
-    """Take one job from a worker that did not renew in time; None when there is none.
-
-    Before apply nothing has happened outside: the job goes back to the queue, or is canceled if
-    that was asked for, or fails as poison after ``max_attempts``. During apply it is failed with
-    the newest state that its worker stored. Sweepers do not wait for each other.
-    """
-    lost = session.execute(
-        sql(f"{LOST_JOB} WHERE leases.expires_at < now() {FIRST_FREE}")
-    ).one_or_none()
-    return _close(session, lost, state=None, max_attempts=max_attempts) if lost else None
-
-
-def reap_lease(
-    session: Executor,
-    *,
-    job_id: uuid.UUID,
-    lease_token: uuid.UUID,
-    state: State | None,
-    max_attempts: int,
-) -> ReapedJob | None:
-    """Take a job from a worker that is known to be dead, before its lease runs out.
-
-    Args:
-        state: the newest state that was found; kept if the job had come to apply.
-
-    Returns:
-        What became of the job; None when the lease is not the job's any more.
-    """
-    lost = session.execute(
-        # Waits for the rows: "locked by somebody" must not look like "not ours any more".
-        sql(f"{LOST_JOB} WHERE job.id = :job_id AND leases.token = :token {LOCKED}"),
-        {"job_id": job_id, "token": lease_token},
-    ).one_or_none()
-    return _close(session, lost, state=state, max_attempts=max_attempts) if lost else None
-
-
-def _close(
-    session: Executor, lost: Row[Any], *, state: State | None, max_attempts: int
-) -> ReapedJob:
-    stage, status = Stage(lost.stage), JobStatus(lost.job_status)
-    key = {"job_id": lost.id, "lease_token": _take_over(session, lost.id)}
-    failure = _failure_of_lost(stage, lost.attempt, max_attempts)
-    if status is JobStatus.CANCELING and not stage.has_side_effects:
-        finish_cancel_job(session, **key, result=BuildResult())
-        failure, status = None, JobStatus.CANCELED
-    elif failure is None:
-        requeue_job(session, **key)
-        status = JobStatus.PENDING
-    else:
-        kept = state if stage.has_side_effects else None
-        fail_job(session, **key, failure=failure, result=BuildResult(state=kept))
-        status = JobStatus.FAILED
-    return ReapedJob(
-        job_id=lost.id,
-        queue=lost.queue,
-        status=status,
-        stage=stage,
-        transition=lost.transition,
-        reason=failure.reason if failure else None,
-    )
-
-
-def _take_over(session: Executor, job_id: uuid.UUID) -> uuid.UUID:
-    """Give the job a token of our own, so that nothing the lost worker still sends fits."""
-    token = uuid.uuid4()
-    session.execute(
-        sql("UPDATE provisioner_jobs SET lease_token = :token WHERE id = :job_id"),
-        {"token": token, "job_id": job_id},
-    )
-    return token
-
-
-def _failure_of_lost(stage: Stage, attempt: int, max_attempts: int) -> Failure | None:
-    if stage.has_side_effects:
-        return Failure(
-            reason=FailureReason.WORKER_LOST,
-            message="the worker was lost while it applied the plan; the newest state that it"
-            " stored is kept, and the next build of the workspace starts from it",
-        )
-    if attempt >= max_attempts:
-        return Failure(
-            reason=FailureReason.POISON,
-            # Not each of them by the loss of its worker: those that were drained count, too.
-            message=f"the worker was lost in the last of {attempt} attempts to run this build;"
-            " it will not be tried again",
-        )
-    return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from db.engine import Executor, sql
 from db.errors import LeaseLostError
+from db.jobs.leases import Lease
 from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES
 
@@ -46,9 +46,8 @@ LINES = """
 
 def append_logs(
     session: Executor,
+    lease: Lease,
     *,
-    job_id: uuid.UUID,
-    lease_token: uuid.UUID,
     rows: Sequence[LogRow],
     overflowed: bool = False,
     stage: Stage | None = None,
@@ -80,14 +79,13 @@ def append_logs(
             SELECT 1 FROM held
         """),  # noqa: S608 - made of constants
         {
-            "job_id": job_id,
-            "lease_token": lease_token,
+            **lease.parameters,
             "job_stage": stage,
             **log_parameters(rows, overflowed=overflowed),
         },
     ).first()
     if stored is None:
-        raise LeaseLostError(job_id)
+        raise LeaseLostError(lease.job_id)
 
 
 def log_parameters(rows: Sequence[LogRow], *, overflowed: bool) -> dict[str, object]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from db.engine import Executor, sql
 from db.errors import LeaseLostError
+from db.jobs.leases import Lease
 from db.texts import storable
 
 MAX_SERIAL = 2**63 - 1
@@ -67,9 +68,7 @@ STORE_STATE = sql(f"""
 """)  # noqa: S608 - made of constants
 
 
-def store_state(
-    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, state: State
-) -> bool:
+def store_state(session: Executor, lease: Lease, *, state: State) -> bool:
     """Store a checkpoint of the build's state; return whether it replaced the stored one.
 
     It does not when the stored state is of another lineage or has a higher serial.
@@ -77,11 +76,9 @@ def store_state(
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    row = session.execute(
-        STORE_STATE, {"job_id": job_id, "lease_token": lease_token, **state_parameters(state)}
-    ).one()
+    row = session.execute(STORE_STATE, {**lease.parameters, **state_parameters(state)}).one()
     if not row.held:
-        raise LeaseLostError(job_id)
+        raise LeaseLostError(lease.job_id)
     return bool(row.replaced)
 
 

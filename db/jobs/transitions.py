@@ -20,6 +20,7 @@ from sqlalchemy import TextClause
 
 from db.engine import Executor, sql
 from db.errors import ConflictError, LeaseLostError, NotFoundError
+from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE
 from db.jobs.results import STORE_RESULT, BuildResult, result_parameters
 from db.schema.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType, Stage
@@ -75,8 +76,7 @@ FAIL = _finish_statement("""
 class ClaimedJob:
     """A job that this worker holds the lease of."""
 
-    id: uuid.UUID
-    lease_token: uuid.UUID
+    lease: Lease
     attempt: int  #: 1 for the first claim
     provisioner: ProvisionerType
     type: str
@@ -84,6 +84,11 @@ class ClaimedJob:
     queue_wait_s: float  #: from enqueue to this claim
     logs_length: int  #: bytes that an earlier attempt stored
     trace_metadata: dict[str, Any] | None
+
+    @property
+    def id(self) -> uuid.UUID:
+        """The job's id."""
+        return self.lease.job_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,13 +162,19 @@ def claim_job(
     ).one_or_none()
     if row is None:
         return None
-    fields = row._asdict()
-    return ClaimedJob(**{**fields, "provisioner": ProvisionerType(fields["provisioner"])})
+    return ClaimedJob(
+        lease=Lease(row.id, row.lease_token),
+        attempt=row.attempt,
+        provisioner=ProvisionerType(row.provisioner),
+        type=row.type,
+        queue=row.queue,
+        queue_wait_s=row.queue_wait_s,
+        logs_length=row.logs_length,
+        trace_metadata=row.trace_metadata,
+    )
 
 
-def enter_stage(
-    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, stage: Stage
-) -> bool:
+def enter_stage(session: Executor, lease: Lease, *, stage: Stage) -> bool:
     """Record how far the running job is; return whether a cancel was requested meanwhile.
 
     Raises:
@@ -176,14 +187,14 @@ def enter_stage(
             WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
             RETURNING canceled_at IS NOT NULL
         """),
-        {"job_id": job_id, "lease_token": lease_token, "stage": stage.value},
+        {**lease.parameters, "stage": stage.value},
     ).one_or_none()
     if row is None:
-        raise LeaseLostError(job_id)
+        raise LeaseLostError(lease.job_id)
     return bool(row[0])
 
 
-def requeue_job(session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID) -> None:
+def requeue_job(session: Executor, lease: Lease) -> None:
     """Put a job back before it had side effects: running -> pending. The attempt still counts.
 
     Raises:
@@ -203,10 +214,10 @@ def requeue_job(session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID)
             )
             SELECT 1 FROM requeued
         """),
-        {"job_id": job_id, "lease_token": lease_token},
+        lease.parameters,
     ).first()
     if requeued is None:
-        raise LeaseLostError(job_id)
+        raise LeaseLostError(lease.job_id)
 
 
 def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
@@ -242,9 +253,7 @@ def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
     raise ConflictError("Job has already been marked as canceled!")
 
 
-def complete_job(
-    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, result: BuildResult
-) -> None:
+def complete_job(session: Executor, lease: Lease, *, result: BuildResult) -> None:
     """Finish a job whose work is done, with its result: running or canceling -> succeeded.
 
     A cancel request that came too late is taken back, since the row is to say what happened.
@@ -256,15 +265,12 @@ def complete_job(
     _finish(
         session,
         COMPLETE,
-        job_id=job_id,
-        lease_token=lease_token,
+        lease,
         **result_parameters(result, succeeded=True),
     )
 
 
-def finish_cancel_job(
-    session: Executor, *, job_id: uuid.UUID, lease_token: uuid.UUID, result: BuildResult
-) -> None:
+def finish_cancel_job(session: Executor, lease: Lease, *, result: BuildResult) -> None:
     """Finish a job that ended cleanly on request: canceling -> canceled.
 
     Raises:
@@ -273,17 +279,15 @@ def finish_cancel_job(
     _finish(
         session,
         FINISH_CANCEL,
-        job_id=job_id,
-        lease_token=lease_token,
+        lease,
         **result_parameters(result, succeeded=False),
     )
 
 
 def fail_job(
     session: Executor,
+    lease: Lease,
     *,
-    job_id: uuid.UUID,
-    lease_token: uuid.UUID,
     failure: Failure,
     result: BuildResult,
 ) -> bool:
@@ -298,8 +302,7 @@ def fail_job(
     return _finish(
         session,
         FAIL,
-        job_id=job_id,
-        lease_token=lease_token,
+        lease,
         **_failure_columns(failure),
         **result_parameters(result, succeeded=False),
     )
@@ -323,9 +326,7 @@ def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> boo
 def _finish(
     session: Executor,
     statement: TextClause,
-    *,
-    job_id: uuid.UUID,
-    lease_token: uuid.UUID,
+    lease: Lease,
     **parameters: object,
 ) -> bool:
     """Finish the job with its result if the lease is held, and give the lease up.
@@ -333,20 +334,19 @@ def _finish(
     Returns False when this very attempt has already finished the job: the answer to its COMMIT
     was lost.
     """
-    key = {"job_id": job_id, "lease_token": lease_token}
-    if session.execute(statement, {**key, **parameters}).first() is not None:
+    if session.execute(statement, {**lease.parameters, **parameters}).first() is not None:
         return True
-    if _finished_by(session, key):
+    if _finished_by(session, lease):
         return False
-    raise LeaseLostError(job_id)
+    raise LeaseLostError(lease.job_id)
 
 
-def _finished_by(session: Executor, key: Mapping[str, object]) -> bool:
+def _finished_by(session: Executor, lease: Lease) -> bool:
     query = sql("""
         SELECT 1 FROM provisioner_jobs
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NOT NULL
     """)
-    return session.execute(query, key).first() is not None
+    return session.execute(query, lease.parameters).first() is not None
 
 
 def _failure_columns(failure: Failure) -> dict[str, str | None]:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db.schema.enums import FailureReason, JobErrorCode, Stage
 from db.errors import LeaseLostError
 from db.jobs.results import BuildResult, ResourceRow, TimingRow
 from db.jobs.states import read_state
-from provisioner.host.archive import ArchiveError
-from provisioner.engines.port import EngineError, EngineInterruptedError, PriceError, Resource, Timing
-from provisioner.host.interrupt import InterruptReason
+from db.schema.enums import FailureReason, JobErrorCode, Stage
 from provisioner.build.environment import BuildEnvironmentError
 from provisioner.build.failures import (
     FailedJob,
     failed_workspace_build,
     failed_workspace_build_code,
 )
+from provisioner.engines.port import (
+    EngineError,
+    EngineInterruptedError,
+    PriceError,
+    Resource,
+    Timing,
+)
+from provisioner.engines.terraform.hcl import TemplateError
+from provisioner.host.archive import ArchiveError
+from provisioner.host.interrupt import InterruptReason
 from provisioner.template.parameters import (
     MissingParameterError,
     RequiredVariablesError,
     UnknownParameterError,
 )
-from provisioner.engines.terraform.hcl import TemplateError
 from quota.commit import QuotaDecision
 from quota.errors import CostError
 

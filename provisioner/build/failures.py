@@ -3,17 +3,17 @@
 A quota refusal is told apart from every other failure where it happens, not by its text:
 ``failed_workspace_build_code`` is called with ``INSUFFICIENT_QUOTA`` by the commit quota step
 alone. Every other text goes through ``classify``, which knows exactly two sentinels, both
-written by components of ours (``provisioner.template.parameters``). It is deliberately not extended: a
-cloud provider that answers "insufficient quota in us-east1" is no quota of ours.
+written by our own ``provisioner.template.parameters``. It is deliberately not extended: a cloud
+provider that answers "insufficient quota in us-east1" does not speak of our quota.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db.schema.enums import FailureReason, JobErrorCode
 from db.jobs.results import BuildResult
 from db.jobs.transitions import Failure
+from db.schema.enums import FailureReason, JobErrorCode
 
 # In this order: a text with both sentinels has the first one's code, always.
 SENTINELS: tuple[tuple[str, JobErrorCode], ...] = (

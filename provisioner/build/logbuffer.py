@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from db.schema.enums import LogLevel, LogSource, Stage
 from db.errors import LeaseLostError
 from db.jobs.logs import LINE_LIMIT, LogRow
+from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES
 from db.texts import storable
 

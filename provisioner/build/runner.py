@@ -9,13 +9,12 @@ from typing import assert_never
 
 import structlog
 
-from db.jobs.archives import ArchiveCache
 from db.engine import Database, Executor
-from db.schema.enums import FailureReason, JobStatus, LogLevel, ProvisionerType, Stage, Transition
 from db.errors import LeaseLostError
 from db.faults import fault_point
+from db.jobs.archives import ArchiveCache
+from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
-from db.outage import is_outage, retry_outage
 from db.jobs.results import BuildResult
 from db.jobs.transitions import (
     ClaimedJob,
@@ -25,6 +24,8 @@ from db.jobs.transitions import (
     finish_cancel_job,
     requeue_job,
 )
+from db.outage import is_outage, retry_outage
+from db.schema.enums import FailureReason, JobStatus, LogLevel, ProvisionerType, Stage, Transition
 from provisioner.build.endings import (
     BuildInterruptedError,
     Canceled,
@@ -34,13 +35,13 @@ from provisioner.build.endings import (
     Succeeded,
     ending_of,
 )
-from provisioner.engines.port import Engine
-from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.build.events import BuildEvents, NoEvents
 from provisioner.build.failures import FailedJob
 from provisioner.build.logbuffer import FlushStarter, LogBuffer, StoreLogs
-from provisioner.build.steps import STEPS, Build, BuildSettings, Key, Step
+from provisioner.build.steps import STEPS, Build, BuildSettings, Step
 from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
+from provisioner.engines.port import Engine
+from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import name_work_directory
 
 log = structlog.get_logger("provisioner")
@@ -138,12 +139,7 @@ class Runner:
             logs=logs,
             trace=trace,
             archives=self._archives,
-            directory=name_work_directory(
-                self._settings.work_root,
-                job_id=job.id,
-                attempt=job.attempt,
-                lease_token=job.lease_token,
-            ),
+            directory=name_work_directory(self._settings.work_root, job.lease, attempt=job.attempt),
         )
 
     def _walk(self, build: Build) -> Ending:
@@ -183,7 +179,7 @@ class Runner:
     def _enter(self, build: Build, stage: Stage) -> bool:
         def enter() -> bool:
             with self._database.autocommit() as connection:
-                return enter_stage(connection, **build.key, stage=stage)
+                return enter_stage(connection, build.lease, stage=stage)
 
         return retry_outage(enter, may_go_on=build.interrupt.may_write)
 
@@ -227,14 +223,14 @@ class Runner:
         with self._database.autocommit() as connection:
             match ending:
                 case Succeeded(result=result):
-                    complete_job(connection, **build.key, result=whole(result))
+                    complete_job(connection, build.lease, result=whole(result))
                 case Canceled(result=result):
-                    finish_cancel_job(connection, **build.key, result=whole(result))
+                    finish_cancel_job(connection, build.lease, result=whole(result))
                 case Requeued():
-                    return _requeue_or_cancel(connection, build.key)
+                    return _requeue_or_cancel(connection, build.lease)
                 case FailedJob(failure=failure, workspace_build=result):
                     assert result is not None
-                    fail_job(connection, **build.key, failure=failure, result=whole(result))
+                    fail_job(connection, build.lease, failure=failure, result=whole(result))
                 case Lost():
                     pass
                 case _:
@@ -247,8 +243,7 @@ class Runner:
             with self._database.autocommit() as connection:
                 append_logs(
                     connection,
-                    job_id=job.id,
-                    lease_token=job.lease_token,
+                    job.lease,
                     rows=rows,
                     overflowed=overflowed,
                     stage=stage,
@@ -274,12 +269,12 @@ def _log_stage(build: Build, stage: Stage) -> str:
     return LOG_STAGES[stage]
 
 
-def _requeue_or_cancel(session: Executor, key: Key) -> Ending:
+def _requeue_or_cancel(session: Executor, lease: Lease) -> Ending:
     try:
-        requeue_job(session, **key)
+        requeue_job(session, lease)
     except LeaseLostError:
         # Either the job is somebody else's, and this raises again, or a cancel came in between.
-        finish_cancel_job(session, **key, result=BuildResult())
+        finish_cancel_job(session, lease, result=BuildResult())
         return Canceled(result=BuildResult())
     return Requeued()
 

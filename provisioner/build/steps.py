@@ -6,7 +6,6 @@ Each step does one thing with the engine or the database and leaves what the nex
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -14,41 +13,40 @@ from pathlib import Path
 
 import structlog
 
-from db.jobs.archives import ArchiveCache
-from db.jobs.builds import BuildInput, load_build
 from db.engine import Database
-from db.schema.enums import LogLevel, LogSource, Stage, Transition
 from db.errors import LeaseLostError
 from db.faults import fault_point
-from db.outage import is_outage, retry_outage
+from db.jobs.archives import ArchiveCache
+from db.jobs.builds import BuildInput, load_build
+from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state, store_state
 from db.jobs.transitions import ClaimedJob
-from provisioner.host.archive import read_archive
+from db.outage import is_outage, retry_outage
+from db.schema.enums import LogLevel, LogSource, Stage, Transition
 from provisioner.build.endings import (
     BuildInterruptedError,
     QuotaRefusedError,
     resource_rows,
     timing_rows,
 )
-from provisioner.engines.port import BuildContext, Engine
-from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.events import BuildEvents
 from provisioner.build.logbuffer import LogBuffer
+from provisioner.build.tracing import AttemptTrace
+from provisioner.engines.port import BuildContext, Engine
+from provisioner.host.archive import read_archive
+from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.workdir import WorkDirectory
 from provisioner.template.parameters import (
     check_known,
     check_parameters,
     check_variables,
     values_for,
 )
-from provisioner.build.tracing import AttemptTrace
-from provisioner.host.workdir import WorkDirectory
 from quota.commit import commit_quota
 
 log = structlog.get_logger("provisioner")
-
-Key = Mapping[str, uuid.UUID]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +91,9 @@ class Build:
     result: BuildResult = field(default_factory=BuildResult)
 
     @property
-    def key(self) -> Key:
+    def lease(self) -> Lease:
         """What every write on the job names."""
-        return {"job_id": self.job.id, "lease_token": self.job.lease_token}
+        return self.job.lease
 
     @property
     def loaded(self) -> BuildInput:
@@ -122,7 +120,7 @@ def set_up(build: Build) -> None:
 
     def read() -> BuildInput:
         with build.database.autocommit() as connection:
-            return load_build(connection, **build.key, archives=build.archives)
+            return load_build(connection, build.lease, archives=build.archives)
 
     build.input = retry_outage(read, may_go_on=build.interrupt.may_write)
     loaded = build.input
@@ -186,7 +184,11 @@ def commit(build: Build) -> None:
 
     decision = retry_outage(
         lambda: commit_quota(
-            build.database, **build.key, daily_cost=build.daily_cost, on_wait=look_up
+            build.database,
+            job_id=build.lease.job_id,
+            lease_token=build.lease.token,
+            daily_cost=build.daily_cost,
+            on_wait=look_up,
         ),
         may_go_on=build.interrupt.may_write,
     )
@@ -256,7 +258,7 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
     fault_point("checkpoint.begin")
     try:
         with build.database.autocommit() as connection:
-            stored = store_state(connection, **build.key, state=state)
+            stored = store_state(connection, build.lease, state=state)
     except LeaseLostError:
         build.interrupt.request(InterruptReason.LEASE_LOST)
         stored = False

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from db.schema.enums import JobStatus, Stage
 from db.jobs.transitions import ClaimedJob
+from db.schema.enums import JobStatus, Stage
 from provisioner.build.failures import FailedJob
 
 

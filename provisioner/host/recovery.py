@@ -25,7 +25,8 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.jobs.endings import Ending, read_ending
-from db.jobs.leases import ReapedJob, reap_lease, renew_leases
+from db.jobs.leases import renew_leases
+from db.jobs.reaper import ReapedJob, reap_lease
 from db.jobs.states import State, read_state, store_recovered_state
 from db.outage import is_outage
 from provisioner.host.workdir import (
@@ -106,7 +107,9 @@ class Recoverer:
                 return Recovery(directory=directory.path, outcome=Recovered.BUSY)
             recovery = self._settle(directory)
             log.warning(
-                "build.recovered", job_id=str(directory.job_id), outcome=recovery.outcome.value
+                "build.recovered",
+                job_id=str(directory.lease.job_id),
+                outcome=recovery.outcome.value,
             )
             directory.remove()
             return recovery
@@ -118,8 +121,7 @@ class Recoverer:
         with self.database.begin() as session:
             reaped = reap_lease(
                 session,
-                job_id=directory.job_id,
-                lease_token=directory.lease_token,
+                directory.lease,
                 state=state,
                 max_attempts=self.max_attempts,
             )
@@ -129,7 +131,7 @@ class Recoverer:
             elif state is None:
                 outcome = Recovered.SETTLED
             else:
-                answer = store_recovered_state(session, job_id=directory.job_id, state=state)
+                answer = store_recovered_state(session, job_id=directory.lease.job_id, state=state)
                 outcome = Recovered(answer.value)
         self._written.pop(directory.path, None)
         if outcome is Recovered.KEPT:
@@ -140,7 +142,7 @@ class Recoverer:
         self, session: Session, directory: WorkDirectory, *, is_new: bool
     ) -> Ending | None:
         """Return how the job ended if this was done here: now, or before a COMMIT's lost answer."""
-        ending = read_ending(session, job_id=directory.job_id)
+        ending = read_ending(session, job_id=directory.lease.job_id)
         if ending and is_new:
             self._written[directory.path] = ending
         return ending if ending and ending == self._written.get(directory.path) else None
@@ -148,9 +150,9 @@ class Recoverer:
     def _put_aside(self, directory: WorkDirectory) -> None:
         aside = self.work_root / "orphaned-states"
         aside.mkdir(mode=0o700, exist_ok=True)
-        target = aside / f"{directory.job_id}.tfstate"
+        target = aside / f"{directory.lease.job_id}.tfstate"
         shutil.copyfile(_newest_file(directory.template), target)
-        log.error("state.orphaned", job_id=str(directory.job_id), kept_at=str(target))
+        log.error("state.orphaned", job_id=str(directory.lease.job_id), kept_at=str(target))
 
     def _has_processes(self, directory: WorkDirectory) -> bool:
         """Return whether Terraform still works there; what must not go on is killed."""
@@ -166,7 +168,7 @@ class Recoverer:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         with self.database.begin() as session:
-            renew_leases(session, tokens=[directory.lease_token], lease=self.lease)
+            renew_leases(session, tokens=[directory.lease.token], lease=self.lease)
         return True
 
 

@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from db.jobs.leases import Lease
 from provisioner.host.archive import ArchiveError, unpack_template
 
 LEASE_FILE = "lease.json"
@@ -39,8 +40,7 @@ class WorkDirectory:
     """The directory of one attempt to run a job."""
 
     path: Path
-    job_id: uuid.UUID
-    lease_token: uuid.UUID
+    lease: Lease
     _lock: int | None = field(default=None, repr=False)
 
     @property
@@ -74,7 +74,7 @@ class WorkDirectory:
             descriptor = os.open(self.path / LEASE_FILE, flags, 0o600)
             # Taken before it can be read: whoever recovers builds must not be faster.
             self._lock_by(descriptor)
-            lease = {"job_id": str(self.job_id), "lease_token": str(self.lease_token)}
+            lease = {"job_id": str(self.lease.job_id), "lease_token": str(self.lease.token)}
             os.write(descriptor, json.dumps(lease).encode())
             self.home.mkdir(mode=0o700)
             unpack_template(archive, self.template)
@@ -111,27 +111,22 @@ class WorkDirectory:
         self.release()
 
 
-def name_work_directory(
-    root: Path, *, job_id: uuid.UUID, attempt: int, lease_token: uuid.UUID
-) -> WorkDirectory:
+def name_work_directory(root: Path, lease: Lease, *, attempt: int) -> WorkDirectory:
     """Return the directory of an attempt, which is still to be made."""
     # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
-    path = root / f"{job_id.hex[:12]}-{attempt}"
-    return WorkDirectory(path=path, job_id=job_id, lease_token=lease_token)
+    path = root / f"{lease.job_id.hex[:12]}-{attempt}"
+    return WorkDirectory(path=path, lease=lease)
 
 
 def find_work_directories(root: Path) -> Iterator[WorkDirectory]:
     """Yield the directories below ``root``; what is not one of ours is passed over."""
     for path in sorted(root.glob("*-*")):
         try:
-            lease = json.loads((path / LEASE_FILE).read_text())
-            yield WorkDirectory(
-                path=path,
-                job_id=uuid.UUID(lease["job_id"]),
-                lease_token=uuid.UUID(lease["lease_token"]),
-            )
+            stored = json.loads((path / LEASE_FILE).read_text())
+            lease = Lease(uuid.UUID(stored["job_id"]), uuid.UUID(stored["lease_token"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
+        yield WorkDirectory(path=path, lease=lease)
 
 
 def remove_remnants(root: Path) -> None:

@@ -174,7 +174,7 @@ class Factory:
         assert job.id == build.job_id, "another job waits in this queue"
         if stage is not Stage.SET_UP:
             with self.database.begin() as session:
-                enter_stage(session, job_id=job.id, lease_token=job.lease_token, stage=stage)
+                enter_stage(session, job.lease, stage=stage)
         return job
 
     def finished_build(
@@ -189,18 +189,18 @@ class Factory:
     ) -> ClaimedJob:
         """A build that ended with ``status``."""
         job = self.running_build(workspace, transition)
-        key = {"job_id": job.id, "lease_token": job.lease_token}
+        lease = job.lease
         made = result or BuildResult()
         with self.database.begin() as session:
             if status is JobStatus.SUCCEEDED:
-                complete_job(session, **key, result=made)
+                complete_job(session, lease, result=made)
             elif status is JobStatus.FAILED:
                 failure = Failure(message=error, reason=FailureReason.TERRAFORM, code=error_code)
-                fail_job(session, **key, failure=failure, result=made)
+                fail_job(session, lease, failure=failure, result=made)
             else:
                 assert status is JobStatus.CANCELED
                 cancel_job(session, job_id=job.id)
-                finish_cancel_job(session, **key, result=made)
+                finish_cancel_job(session, lease, result=made)
         return job
 
     def job(self, job_id: uuid.UUID) -> ProvisionerJob:

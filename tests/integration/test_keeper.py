@@ -77,7 +77,7 @@ class Build:
 
 def write_the_end(factory: Factory, job: ClaimedJob) -> JobStatus:
     with factory.database.begin() as session:
-        complete_job(session, job_id=job.id, lease_token=job.lease_token, result=BuildResult())
+        complete_job(session, job.lease, result=BuildResult())
     return JobStatus.SUCCEEDED
 
 
@@ -166,7 +166,7 @@ def test_a_renewed_lease_counts_from_the_request_and_not_from_the_answer(factory
     interrupt = FencedInterrupt()
     renewing = LeaseKeeper(factory.database, TIMES)
     with (
-        renewing.keep(job.lease_token, interrupt),
+        renewing.keep(job.lease.token, interrupt),
         connections_noted(factory.database) as requests,
     ):
         renewing.renew_once()

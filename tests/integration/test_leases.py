@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from db.errors import LeaseLostError
-from db.jobs.leases import ReapedJob, reap_expired_lease, renew_leases
+from db.jobs.leases import renew_leases
+from db.jobs.reaper import ReapedJob, reap_expired_lease
 from db.jobs.results import BuildResult
 from db.jobs.states import State, store_state
 from db.jobs.transitions import ClaimedJob, cancel_job, complete_job, enter_stage
@@ -38,14 +39,14 @@ def renew(factory: Factory, *tokens: uuid.UUID, lease: timedelta = LEASE) -> dic
 
 def test_a_renewal_answers_for_each_lease_that_is_held(factory: Factory) -> None:
     held, finished = factory.running_build(), factory.finished_build()
-    tokens = (held.lease_token, finished.lease_token, uuid.uuid4())
-    assert renew(factory, *tokens) == {held.lease_token: False}
+    tokens = (held.lease.token, finished.lease.token, uuid.uuid4())
+    assert renew(factory, *tokens) == {held.lease.token: False}
 
 
 def test_a_renewal_brings_the_cancel_request(factory: Factory) -> None:
     job = factory.running_build()
     cancel(factory, job)
-    assert renew(factory, job.lease_token) == {job.lease_token: True}
+    assert renew(factory, job.lease.token) == {job.lease.token: True}
 
 
 def test_a_renewal_of_nothing_is_nothing(factory: Factory) -> None:
@@ -54,15 +55,15 @@ def test_a_renewal_of_nothing_is_nothing(factory: Factory) -> None:
 
 def test_a_renewed_lease_is_not_taken(factory: Factory) -> None:
     job = factory.running_build(lease=OVER)
-    renew(factory, job.lease_token)
+    renew(factory, job.lease.token)
     assert reap(factory) is None
 
 
 def test_a_lease_that_ran_out_can_be_renewed_until_it_is_taken(factory: Factory) -> None:
     job = factory.running_build(lease=OVER)
-    assert renew(factory, job.lease_token, lease=OVER) == {job.lease_token: False}
+    assert renew(factory, job.lease.token, lease=OVER) == {job.lease.token: False}
     reap(factory)
-    assert renew(factory, job.lease_token) == {}
+    assert renew(factory, job.lease.token) == {}
 
 
 def test_a_lease_that_still_runs_is_left_alone(factory: Factory) -> None:
@@ -133,7 +134,7 @@ def test_a_job_lost_during_apply_fails_for_its_lost_worker(
 def test_a_job_lost_during_apply_keeps_its_newest_state(factory: Factory) -> None:
     job = factory.running_build(stage=Stage.APPLY, lease=OVER)
     with factory.database.begin() as session:
-        store_state(session, job_id=job.id, lease_token=job.lease_token, state=STATE)
+        store_state(session, job.lease, state=STATE)
     reap(factory)
     with factory.database.begin() as session:
         stored = session.execute(text("SELECT provisioner_state FROM workspace_builds"))
@@ -149,14 +150,14 @@ def test_the_lost_workers_token_fits_nothing_any_more(
     reap(factory)
     if is_claimed_again:
         factory.claim()
-    key = {"job_id": job.id, "lease_token": job.lease_token}
+    lease = job.lease
     with factory.database.begin() as session:
         with pytest.raises(LeaseLostError):
-            enter_stage(session, **key, stage=Stage.APPLY)
+            enter_stage(session, lease, stage=Stage.APPLY)
         with pytest.raises(LeaseLostError):
-            store_state(session, **key, state=STATE)
+            store_state(session, lease, state=STATE)
         with pytest.raises(LeaseLostError):
-            complete_job(session, **key, result=BuildResult())
+            complete_job(session, lease, result=BuildResult())
 
 
 def test_a_taken_job_leaves_no_lease(factory: Factory) -> None:
@@ -183,6 +184,6 @@ def test_sweepers_do_not_wait_for_each_other(factory: Factory) -> None:
 def test_a_job_that_is_just_being_finished_is_left_alone(factory: Factory) -> None:
     job = factory.running_build(lease=OVER)
     with factory.database.begin() as session:
-        complete_job(session, job_id=job.id, lease_token=job.lease_token, result=BuildResult())
+        complete_job(session, job.lease, result=BuildResult())
         assert reap(factory) is None
     assert factory.status(job.id) is JobStatus.SUCCEEDED

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, text
 
 from db.errors import LeaseLostError
+from db.jobs.leases import Lease
 from db.jobs.logs import LINE_LIMIT, LogRow, append_logs, logs_size
 from db.jobs.transitions import ClaimedJob, requeue_job
 from db.schema.enums import LogLevel, LogSource, Stage
@@ -26,8 +27,7 @@ def append(factory: Factory, job: ClaimedJob, *outputs: str, overflowed: bool = 
     with factory.database.begin() as session:
         append_logs(
             session,
-            job_id=job.id,
-            lease_token=job.lease_token,
+            job.lease,
             rows=[row(output) for output in outputs],
             overflowed=overflowed,
         )
@@ -118,8 +118,7 @@ def test_a_line_that_comes_late_does_not_take_back_that_the_job_has_come_to_appl
     with factory.database.begin() as session:
         append_logs(
             session,
-            job_id=job.id,
-            lease_token=job.lease_token,
+            job.lease,
             rows=[row("planned")],
             stage=Stage.PLAN,
         )
@@ -129,9 +128,9 @@ def test_a_line_that_comes_late_does_not_take_back_that_the_job_has_come_to_appl
 @pytest.mark.parametrize("is_finished", [False, True])
 def test_lines_of_a_job_that_is_not_held_are_refused(factory: Factory, is_finished: bool) -> None:
     job = factory.finished_build() if is_finished else factory.running_build()
-    token = job.lease_token if is_finished else uuid.uuid4()
+    token = job.lease.token if is_finished else uuid.uuid4()
     with factory.database.begin() as session, pytest.raises(LeaseLostError):
-        append_logs(session, job_id=job.id, lease_token=token, rows=[row("x")])
+        append_logs(session, Lease(job.id, token), rows=[row("x")])
     assert outputs(factory) == []
 
 
@@ -139,7 +138,7 @@ def test_a_claim_tells_how_much_an_earlier_attempt_has_stored(factory: Factory) 
     job = factory.running_build()
     append(factory, job, "abc")
     with factory.database.begin() as session:
-        requeue_job(session, job_id=job.id, lease_token=job.lease_token)
+        requeue_job(session, job.lease)
     again = factory.claim()
     assert again is not None
     assert again.logs_length == 3

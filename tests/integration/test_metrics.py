@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.jobs.leases import reap_expired_lease
+from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob, Failure, cancel_job, fail_job
 from db.jobs.workers import register_worker
@@ -160,9 +160,7 @@ def lost_build(factory: Factory, *, stage: Stage, attempt: int = 1) -> ClaimedJo
 def left_build(factory: Factory, work_root: Path) -> ClaimedJob:
     """A build in apply whose worker on this host has died a moment ago."""
     job = factory.running_build(stage=Stage.APPLY)
-    directory = name_work_directory(
-        work_root, job_id=job.id, attempt=job.attempt, lease_token=job.lease_token
-    )
+    directory = name_work_directory(work_root, job.lease, attempt=job.attempt)
     directory.make(echo_archive())
     directory.release()
     return job
@@ -363,9 +361,9 @@ class LostRunner:
                 reason=FailureReason.QUOTA,
                 code=JobErrorCode.INSUFFICIENT_QUOTA,
             )
-            key = {"job_id": job.id, "lease_token": job.lease_token}
+            lease = job.lease
             with self.factory.database.begin() as session:
-                fail_job(session, **key, failure=refused, result=BuildResult())
+                fail_job(session, lease, failure=refused, result=BuildResult())
         return Outcome(
             status=JobStatus.UNKNOWN, transition=Transition.START, template_name=None, seconds=1.0
         )

@@ -383,7 +383,7 @@ def write_lines(database: Database, job: Any, *lines: str) -> None:
         for line in lines
     ]
     with database.begin() as session:
-        append_logs(session, job_id=job.id, lease_token=job.lease_token, rows=rows)
+        append_logs(session, job.lease, rows=rows)
 
 
 def test_logs_come_in_their_order_and_go_on_after_an_id(database: Database, factory: Factory):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from db.jobs.leases import reap_expired_lease
+from db.jobs.reaper import reap_expired_lease
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, Stage
 from provisioner.host.recovery import Recovered, Recoverer
@@ -31,9 +31,7 @@ def recoverer(factory: Factory, tmp_path: Path) -> Recoverer:
 
 def make_directory(root: Path, job: ClaimedJob) -> WorkDirectory:
     """Return the directory of a build that runs."""
-    directory = name_work_directory(
-        root, job_id=job.id, attempt=job.attempt, lease_token=job.lease_token
-    )
+    directory = name_work_directory(root, job.lease, attempt=job.attempt)
     directory.make(echo_archive())
     return directory
 

@@ -143,9 +143,7 @@ def start_from(factory: Factory, workspace: Workspace) -> int | None:
     """The serial of the state that the next build of the workspace starts from."""
     job = factory.running_build(workspace)
     with factory.database.autocommit() as connection:
-        loaded = load_build(
-            connection, job_id=job.id, lease_token=job.lease_token, archives=ArchiveCache()
-        )
+        loaded = load_build(connection, job.lease, archives=ArchiveCache())
     return json.loads(loaded.state)["serial"] if loaded.state else None
 
 

@@ -265,10 +265,10 @@ def test_what_costs_nothing_and_a_delete_ask_no_quota(
 def test_a_build_that_is_free_when_it_is_run_again_keeps_no_charge_of_before(bench: Bench) -> None:
     workspace = bench.factory.any_workspace(allowance=5)
     job = bench.factory.running_build(workspace)
-    key = {"job_id": job.id, "lease_token": job.lease_token}
+    key = {"job_id": job.id, "lease_token": job.lease.token}
     assert commit_quota(bench.database, **key, daily_cost=2).ok
     with bench.database.begin() as session:
-        requeue_job(session, **key)
+        requeue_job(session, job.lease)
     again = bench.factory.claim()
     assert again is not None
     bench.run(again)

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,7 +21,8 @@ from sqlalchemy import text
 
 from db.engine import Database
 from db.errors import BuildActiveError, ConflictError, LeaseLostError
-from db.jobs.leases import reap_expired_lease, renew_leases
+from db.jobs.leases import Lease, renew_leases
+from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult
 from db.jobs.tags import normalize_tags, queue_name
 from db.jobs.transitions import (
@@ -35,7 +35,7 @@ from db.jobs.transitions import (
     requeue_job,
 )
 from db.schema.enums import FailureReason, JobStatus, Stage
-from quota.commit import commit_quota
+from quota.commit import QuotaDecision, commit_quota
 from quota.usage import consumption
 from tests.harness.factory import Factory
 
@@ -111,7 +111,7 @@ class Queue(RuleBasedStateMachine):
             assert not pending
             return
         job = pending[claimed.id]
-        job.status, job.stage, job.token = JobStatus.RUNNING, Stage.SET_UP, claimed.lease_token
+        job.status, job.stage, job.token = JobStatus.RUNNING, Stage.SET_UP, claimed.lease.token
         job.attempt += 1
         assert claimed.attempt == job.attempt
 
@@ -124,7 +124,7 @@ class Queue(RuleBasedStateMachine):
         if order.index(stage) <= order.index(job.stage):
             return
         with self.database.begin() as session:
-            canceled = enter_stage(session, **self._key(job), stage=stage)
+            canceled = enter_stage(session, self._lease(job), stage=stage)
         job.stage = stage
         assert canceled == (job.status is JobStatus.CANCELING)
 
@@ -134,7 +134,7 @@ class Queue(RuleBasedStateMachine):
         job = self._pick(pick)
         others = self._consumed() - job.cost
         is_cheaper = job.previous_cost is not None and cost < job.previous_cost
-        decision = commit_quota(self.database, **self._key(job), daily_cost=cost)
+        decision = self._commit_quota(self._lease(job), cost)
         assert decision.ok == (others + cost <= BUDGET or is_cheaper or cost == 0)
         job.cost = cost if decision.ok else 0
 
@@ -143,7 +143,7 @@ class Queue(RuleBasedStateMachine):
     def complete(self, pick: int) -> None:
         job = self._pick(pick)
         with self.database.begin() as session:
-            complete_job(session, **self._key(job), result=BuildResult())
+            complete_job(session, self._lease(job), result=BuildResult())
         self._retire(job)
         job.end(JobStatus.SUCCEEDED)
 
@@ -152,7 +152,7 @@ class Queue(RuleBasedStateMachine):
     def fail(self, pick: int) -> None:
         job = self._pick(pick)
         with self.database.begin() as session:
-            assert fail_job(session, **self._key(job), failure=BROKE, result=BuildResult())
+            assert fail_job(session, self._lease(job), failure=BROKE, result=BuildResult())
         self._retire(job)
         job.end(JobStatus.FAILED)
 
@@ -162,10 +162,10 @@ class Queue(RuleBasedStateMachine):
         job = self._pick(pick)
         if job.status is JobStatus.CANCELING:
             with pytest.raises(LeaseLostError), self.database.begin() as session:
-                requeue_job(session, **self._key(job))
+                requeue_job(session, self._lease(job))
             return
         with self.database.begin() as session:
-            requeue_job(session, **self._key(job))
+            requeue_job(session, self._lease(job))
         self._retire(job)
         job.go_back()
 
@@ -175,10 +175,10 @@ class Queue(RuleBasedStateMachine):
         job = self._pick(pick)
         if job.status is JobStatus.RUNNING:
             with pytest.raises(LeaseLostError), self.database.begin() as session:
-                finish_cancel_job(session, **self._key(job), result=BuildResult())
+                finish_cancel_job(session, self._lease(job), result=BuildResult())
             return
         with self.database.begin() as session:
-            finish_cancel_job(session, **self._key(job), result=BuildResult())
+            finish_cancel_job(session, self._lease(job), result=BuildResult())
         self._retire(job)
         job.end(JobStatus.CANCELED)
 
@@ -228,13 +228,13 @@ class Queue(RuleBasedStateMachine):
     @rule(pick=PICK, write=st.sampled_from(["stage", "put back", "complete", "fail", "quota"]))
     def write_with_an_old_token(self, pick: int, write: str) -> None:
         job, token = self.old_tokens[pick % len(self.old_tokens)]
-        key = {"job_id": job.id, "lease_token": token}
+        lease = Lease(job.id, token)
         if write in {"complete", "fail"} and token == job.finished_by:
             # The answer to its COMMIT may have been lost: to be repeated, and of no effect.
-            self._writes(key)[write]()
+            self._writes(lease)[write]()
             return
         with pytest.raises(LeaseLostError):
-            self._writes(key)[write]()
+            self._writes(lease)[write]()
 
     # What always holds.
 
@@ -277,9 +277,14 @@ class Queue(RuleBasedStateMachine):
         held = self._held()
         return held[pick % len(held)]
 
-    def _key(self, job: Job) -> dict[str, Any]:
+    def _lease(self, job: Job) -> Lease:
         assert job.token is not None
-        return {"job_id": job.id, "lease_token": job.token}
+        return Lease(job.id, job.token)
+
+    def _commit_quota(self, lease: Lease, cost: int) -> QuotaDecision:
+        return commit_quota(
+            self.database, job_id=lease.job_id, lease_token=lease.token, daily_cost=cost
+        )
 
     def _latest(self, space: uuid.UUID) -> Job | None:
         return next((job for job in reversed(self.jobs) if job.space == space), None)
@@ -301,11 +306,11 @@ class Queue(RuleBasedStateMachine):
             return JobStatus.CANCELED
         return JobStatus.FAILED if job.attempt >= MAX_ATTEMPTS else JobStatus.PENDING
 
-    def _writes(self, key: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    def _writes(self, lease: Lease) -> dict[str, Callable[[], object]]:
         def within(action: Callable[..., object], **arguments: object) -> Callable[[], object]:
             def write() -> object:
                 with self.database.begin() as session:
-                    return action(session, **key, **arguments)
+                    return action(session, lease, **arguments)
 
             return write
 
@@ -314,7 +319,7 @@ class Queue(RuleBasedStateMachine):
             "put back": within(requeue_job),
             "complete": within(complete_job, result=BuildResult()),
             "fail": within(fail_job, failure=BROKE, result=BuildResult()),
-            "quota": lambda: commit_quota(self.database, **key, daily_cost=1),
+            "quota": lambda: self._commit_quota(lease, 1),
         }
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from db.errors import LeaseLostError
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import load_build
+from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.states import RecoveredState, State, store_recovered_state, store_state
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, complete_job
@@ -33,7 +34,7 @@ def stored(factory: Factory, job_id: uuid.UUID) -> bytes | None:
 
 def store(factory: Factory, job: ClaimedJob, new: State) -> bool:
     with factory.database.begin() as session:
-        return store_state(session, job_id=job.id, lease_token=job.lease_token, state=new)
+        return store_state(session, job.lease, state=new)
 
 
 def recover(factory: Factory, job: ClaimedJob, new: State) -> RecoveredState:
@@ -81,9 +82,7 @@ def test_a_result_replaces_only_an_older_state_of_its_lineage(
     job = factory.running_build()
     store(factory, job, state(5))
     with factory.database.begin() as session:
-        complete_job(
-            session, job_id=job.id, lease_token=job.lease_token, result=BuildResult(state=new)
-        )
+        complete_job(session, job.lease, result=BuildResult(state=new))
     assert stored(factory, job.id) == (new.data if replaces else b"one 5")
 
 
@@ -91,7 +90,7 @@ def test_a_result_without_a_state_keeps_the_stored_one(factory: Factory) -> None
     job = factory.running_build()
     store(factory, job, state(5))
     with factory.database.begin() as session:
-        complete_job(session, job_id=job.id, lease_token=job.lease_token, result=BuildResult())
+        complete_job(session, job.lease, result=BuildResult())
     assert stored(factory, job.id) == b"one 5"
 
 
@@ -114,9 +113,7 @@ def test_the_build_that_is_run_reads_its_state(factory: Factory) -> None:
     factory.finished_build(workspace, result=BuildResult(state=state(5)))
     job = factory.running_build(workspace)
     with factory.database.autocommit() as connection:
-        loaded = load_build(
-            connection, job_id=job.id, lease_token=job.lease_token, archives=ArchiveCache()
-        )
+        loaded = load_build(connection, job.lease, archives=ArchiveCache())
     assert loaded.state == b"one 5"
 
 
@@ -197,8 +194,7 @@ def test_a_build_that_begins_meanwhile_reads_the_recovered_state(factory: Factor
         with factory.database.begin() as session:
             return load_build(
                 session,
-                job_id=claimed.id,
-                lease_token=claimed.lease_token,
+                claimed.lease,
                 archives=ArchiveCache(),
             ).state
 
@@ -225,4 +221,4 @@ def is_blocked(factory: Factory, name: str) -> bool:
 def test_a_build_is_read_by_whoever_holds_it_alone(factory: Factory) -> None:
     job = factory.running_build(stage=Stage.SET_UP)
     with factory.database.autocommit() as connection, pytest.raises(LeaseLostError):
-        load_build(connection, job_id=job.id, lease_token=uuid.uuid4(), archives=ArchiveCache())
+        load_build(connection, Lease(job.id, uuid.uuid4()), archives=ArchiveCache())

@@ -19,6 +19,7 @@ from db.catalog.people import create_user
 from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import ConflictError, LeaseLostError, NotFoundError
+from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, ResourceRow, TimingRow
 from db.jobs.states import State, store_state
@@ -75,11 +76,11 @@ class Subject:
         assert self.status() is status
 
     def _take(self, job: ClaimedJob) -> None:
-        self.job_id, self.token, self.queue = job.id, job.lease_token, job.queue
+        self.job_id, self.token, self.queue = job.id, job.lease.token, job.queue
 
     @property
-    def key(self) -> dict[str, uuid.UUID]:
-        return {"job_id": self.job_id, "lease_token": self.token}
+    def lease(self) -> Lease:
+        return Lease(self.job_id, self.token)
 
     def status(self) -> JobStatus:
         return self.factory.status(self.job_id)
@@ -109,7 +110,7 @@ def claim(session: Session, subject: Subject) -> object:
 
 
 def requeue(session: Session, subject: Subject) -> object:
-    return requeue_job(session, **subject.key)
+    return requeue_job(session, subject.lease)
 
 
 def cancel(session: Session, subject: Subject) -> object:
@@ -117,15 +118,15 @@ def cancel(session: Session, subject: Subject) -> object:
 
 
 def complete(session: Session, subject: Subject) -> object:
-    return complete_job(session, **subject.key, result=BuildResult(state=STATE))
+    return complete_job(session, subject.lease, result=BuildResult(state=STATE))
 
 
 def finish_cancel(session: Session, subject: Subject) -> object:
-    return finish_cancel_job(session, **subject.key, result=BuildResult(state=STATE))
+    return finish_cancel_job(session, subject.lease, result=BuildResult(state=STATE))
 
 
 def fail(session: Session, subject: Subject) -> object:
-    return fail_job(session, **subject.key, failure=FAILURE, result=BuildResult(state=STATE))
+    return fail_job(session, subject.lease, failure=FAILURE, result=BuildResult(state=STATE))
 
 
 def expire(session: Session, subject: Subject) -> object:
@@ -233,7 +234,7 @@ def test_a_second_claim_is_a_second_attempt_with_another_token(factory: Factory)
     job = factory.claim(subject.queue)
     assert job is not None
     assert job.attempt == 2
-    assert job.lease_token != subject.token
+    assert job.lease.token != subject.token
 
 
 def test_a_failure_writes_message_code_and_reason(factory: Factory) -> None:
@@ -243,9 +244,9 @@ def test_a_failure_writes_message_code_and_reason(factory: Factory) -> None:
         reason=FailureReason.QUOTA,
         code=JobErrorCode.INSUFFICIENT_QUOTA,
     )
-    key = {"job_id": job.id, "lease_token": job.lease_token}
+    lease = job.lease
     with factory.database.begin() as session:
-        fail_job(session, **key, failure=failure, result=BuildResult())
+        fail_job(session, lease, failure=failure, result=BuildResult())
     row = factory.job(job.id)
     assert (row.error, row.error_code, row.failure_reason) == (
         "insufficient quota: 2 of 1",
@@ -300,7 +301,7 @@ def test_a_cancel_answers_with_the_status_after_it(
 
 
 def write_stage(session: Session, subject: Subject) -> None:
-    enter_stage(session, **subject.key, stage=Stage.PLAN)
+    enter_stage(session, subject.lease, stage=Stage.PLAN)
 
 
 def write_logs(session: Session, subject: Subject) -> None:
@@ -311,15 +312,20 @@ def write_logs(session: Session, subject: Subject) -> None:
         stage="Planning",
         output="x",
     )
-    append_logs(session, **subject.key, rows=[row])
+    append_logs(session, subject.lease, rows=[row])
 
 
 def write_state(session: Session, subject: Subject) -> None:
-    store_state(session, **subject.key, state=STATE)
+    store_state(session, subject.lease, state=STATE)
 
 
 def write_quota(session: Session, subject: Subject) -> None:
-    commit_quota(subject.factory.database, **subject.key, daily_cost=1)
+    commit_quota(
+        subject.factory.database,
+        job_id=subject.job_id,
+        lease_token=subject.token,
+        daily_cost=1,
+    )
 
 
 GUARDED: dict[str, Callable[[Session, Subject], object]] = {
@@ -373,7 +379,7 @@ def test_entering_a_stage_tells_of_a_cancel_request(
 ) -> None:
     subject = Subject(factory, status)
     with factory.database.begin() as session:
-        assert enter_stage(session, **subject.key, stage=Stage.PLAN) is answer
+        assert enter_stage(session, subject.lease, stage=Stage.PLAN) is answer
 
 
 # What a result writes.
@@ -612,8 +618,8 @@ def test_a_claim_writes_the_worker_the_stage_and_a_lease(factory: Factory) -> No
     row = factory.job(job.id)
     with factory.database.begin() as session:
         lease = session.execute(text("SELECT * FROM leases")).one()
-    assert (row.worker_id, row.lease_token, row.stage) == (WORKER_ID, job.lease_token, "set_up")
-    assert (lease.job_id, lease.token, lease.worker_id) == (job.id, job.lease_token, WORKER_ID)
+    assert (row.worker_id, row.lease_token, row.stage) == (WORKER_ID, job.lease.token, "set_up")
+    assert (lease.job_id, lease.token, lease.worker_id) == (job.id, job.lease.token, WORKER_ID)
 
 
 def test_builds_of_equal_rank_are_claimed_by_age(factory: Factory) -> None:

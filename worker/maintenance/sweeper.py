@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.jobs.endings import Ending, read_ending
-from db.jobs.leases import ReapedJob, reap_expired_lease
+from db.jobs.reaper import ReapedJob, reap_expired_lease
 from db.jobs.transitions import Failure, expire_job
 from db.outage import is_outage, retry_outage
 from db.reads.queues import claimable_jobs, overdue_jobs

@@ -82,7 +82,7 @@ class Dispatcher:
         interrupt = Interrupt()
         with (
             self.metrics.running(job.provisioner),
-            self.keeper.keep(job.lease_token, interrupt, asked_at=asked_at),
+            self.keeper.keep(job.lease.token, interrupt, asked_at=asked_at),
         ):
             outcome = self.runner.run(job, interrupt)
         self._count(job, outcome)
@@ -117,7 +117,7 @@ class Dispatcher:
         def read() -> EndedJob | None:
             with self.database.autocommit() as connection:
                 ending = read_ending(connection, job_id=job.id)
-            return ending.job if ending and ending.lease_token == job.lease_token else None
+            return ending.job if ending and ending.lease_token == job.lease.token else None
 
         try:
             return retry_outage(read, may_go_on=lambda: not self.is_draining())

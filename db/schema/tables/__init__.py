@@ -6,7 +6,7 @@ from db.schema.tables.base import Base
 from db.schema.tables.chats import Chat
 from db.schema.tables.jobs import (
     LOG_LIMIT_BYTES,
-    Lease,
+    JobLease,
     ProvisionerDaemon,
     ProvisionerJob,
     ProvisionerJobLog,
@@ -36,7 +36,7 @@ __all__ = [
     "File",
     "Group",
     "GroupMember",
-    "Lease",
+    "JobLease",
     "Organization",
     "OrganizationMember",
     "ProvisionerDaemon",

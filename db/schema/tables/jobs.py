@@ -172,7 +172,7 @@ class ProvisionerJob(Base):
     )
 
 
-class Lease(Base):
+class JobLease(Base):
     """Until when a worker may write on a job. Narrow and apart: it is renewed every few seconds."""
 
     __tablename__ = "leases"

@@ -125,9 +125,7 @@ def test_a_build_being_canceled_is_waited_for_before_going_on(chat: Chat, tool: 
     with ThreadPoolExecutor(1) as pool, chat.building():
         answer = pool.submit(call, chat, tool)
         with chat.factory.database.begin() as session:
-            finish_cancel_job(
-                session, job_id=job.id, lease_token=job.lease_token, result=BuildResult()
-            )
+            finish_cancel_job(session, job.lease, result=BuildResult())
         assert "error" not in answer.result(timeout=30)
     assert len(chat.workspaces()) == (2 if tool == "create" else 1)
 

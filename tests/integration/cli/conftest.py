@@ -73,7 +73,7 @@ def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iter
             if job := factory.claim():
                 interrupt = Interrupt()
                 # The keeper is what brings a cancel to a build that waits.
-                with keeper.keep(job.lease_token, interrupt, asked_at=asked_at):
+                with keeper.keep(job.lease.token, interrupt, asked_at=asked_at):
                     runner.run(job, interrupt)
 
     thread = threading.Thread(target=serve)

@@ -43,12 +43,12 @@ def say(database: Database, job: ClaimedJob, *outputs: str, stage: str = "Settin
         for output in outputs
     ]
     with database.begin() as session:
-        append_logs(session, job_id=job.id, lease_token=job.lease_token, rows=rows)
+        append_logs(session, job.lease, rows=rows)
 
 
 def finish(database: Database, job: ClaimedJob) -> None:
     with database.begin() as session:
-        complete_job(session, job_id=job.id, lease_token=job.lease_token, result=BuildResult())
+        complete_job(session, job.lease, result=BuildResult())
 
 
 def test_jobs_are_listed_newest_first(run: CommandLine, factory: Factory) -> None:

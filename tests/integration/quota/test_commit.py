@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from db.engine import Timeouts, open_database
 from db.errors import LeaseLostError
-from db.jobs.leases import reap_expired_lease
+from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob, Failure, fail_job
 from db.schema.enums import FailureReason, JobStatus, Stage, Transition
@@ -29,7 +29,7 @@ FAILURE = Failure(message="it broke", reason=FailureReason.TERRAFORM)
 
 def commit(factory: Factory, job: ClaimedJob, cost: int) -> QuotaDecision:
     return commit_quota(
-        factory.database, job_id=job.id, lease_token=job.lease_token, daily_cost=cost
+        factory.database, job_id=job.id, lease_token=job.lease.token, daily_cost=cost
     )
 
 
@@ -304,7 +304,7 @@ def test_a_commit_that_waits_goes_on_when_the_account_is_free(factory: Factory) 
     workspace = factory.any_workspace(allowance=1)
     job = factory.running_build(workspace)
     waited = threading.Event()
-    key = {"job_id": job.id, "lease_token": job.lease_token}
+    key = {"job_id": job.id, "lease_token": job.lease.token}
     with ThreadPoolExecutor(1) as pool:
         with factory.database.begin() as session:
             hold_account(session, workspace)
@@ -326,7 +326,7 @@ def test_a_commit_that_waits_can_be_ended(factory: Factory) -> None:
     def stop() -> None:
         raise StoppedError
 
-    key = {"job_id": job.id, "lease_token": job.lease_token}
+    key = {"job_id": job.id, "lease_token": job.lease.token}
     with factory.database.begin() as session:
         hold_account(session, workspace)
         with pytest.raises(StoppedError):
@@ -356,7 +356,7 @@ def test_a_commit_needs_two_connections_at_no_time(factory: Factory, database_ur
     job = factory.running_build(factory.any_workspace(allowance=1))
     small = open_database(database_url, pool_size=1, timeouts=Timeouts())
     try:
-        key = {"job_id": job.id, "lease_token": job.lease_token}
+        key = {"job_id": job.id, "lease_token": job.lease.token}
         assert commit_quota(small, **key, daily_cost=1).ok
         assert small.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     finally:
@@ -378,7 +378,7 @@ OTHER_WRITES = {
 def test_a_write_of_others_at_the_same_time_fails_no_commit(factory: Factory, write: str) -> None:
     workspace = factory.any_workspace(allowance=1)
     job = factory.running_build(workspace)
-    key = {"job_id": job.id, "lease_token": job.lease_token}
+    key = {"job_id": job.id, "lease_token": job.lease.token}
     waited = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         with factory.database.begin() as session:
@@ -396,7 +396,7 @@ def test_a_write_of_others_at_the_same_time_fails_no_commit(factory: Factory, wr
 def test_a_write_that_holds_the_build_delays_a_commit_and_fails_none(factory: Factory) -> None:
     workspace = factory.any_workspace(allowance=1)
     job = factory.running_build(workspace)
-    key = {"job_id": job.id, "lease_token": job.lease_token}
+    key = {"job_id": job.id, "lease_token": job.lease.token}
     waited = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         with factory.database.begin() as session:
@@ -460,8 +460,7 @@ def test_a_failure_after_the_commit_keeps_the_cost(factory: Factory) -> None:
     with factory.database.begin() as session:
         fail_job(
             session,
-            job_id=job.id,
-            lease_token=job.lease_token,
+            job.lease,
             failure=FAILURE,
             result=BuildResult(),
         )
