@@ -172,6 +172,29 @@ def test_only_the_worker_knows_celery() -> None:
     assert offenders == []
 
 
+def test_enqueueing_and_the_broker_import_db_alone_of_ours() -> None:
+    allowed = ("db", "worker.broker")
+    offenders = [
+        f"{path} imports {name}"
+        for path, tree in TREES.items()
+        if path == "worker/enqueue.py" or path.startswith("worker/broker/")
+        for name in imports(tree)
+        if package_of(name) in LAYERS and not f"{name}.".startswith(tuple(f"{a}." for a in allowed))
+    ]
+    assert offenders == []
+
+
+def test_only_the_broker_s_room_knows_kombu_and_redis() -> None:
+    offenders = [
+        f"{path} imports {name}"
+        for path, tree in TREES.items()
+        if not path.startswith("worker/broker/")
+        for name in imports(tree)
+        if package_of(name) in {"kombu", "redis"} and not path.startswith("worker/embedded/")
+    ]
+    assert offenders == []
+
+
 # The worker has processes of its own: the embedded servers, and the tree of `provisionerd up`.
 def test_one_module_starts_the_processes_of_builds() -> None:
     offenders = [

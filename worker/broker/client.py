@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 
 from celery import Celery
+from celery.loaders.base import BaseLoader
 from kombu.connection import Connection
 from kombu.messaging import Producer
 from kombu.transport.virtual import Channel
@@ -82,11 +83,19 @@ class BrokerClient:
                 connection.release()  # type: ignore[no-untyped-call]
 
 
+class NoConfiguration(BaseLoader):  # type: ignore[misc]
+    """Reads no configuration; Celery's own loaders import the caller's ``CELERY_CONFIG_MODULE``."""
+
+    def read_configuration(self, env: str = "") -> dict[str, object]:  # noqa: ARG002 - Celery's
+        """Return no configuration."""
+        return {}
+
+
 @lru_cache(maxsize=1)
 def _producer() -> Celery:
     """Return the application that knows the form of Celery's messages, and nothing else.
 
     It is nobody's current application, connects no signals, and takes nothing from the
-    environment of the process that it is a guest in (``CELERY_LOADER``, Django's settings).
+    environment of the process that it is a guest in (``CELERY_*``, Django's settings).
     """
-    return Celery("provisionerd.doorbells", set_as_current=False, loader="app", fixups=[])
+    return Celery("provisionerd.doorbells", set_as_current=False, loader=NoConfiguration, fixups=[])
