@@ -17,8 +17,8 @@ from worker.broker.client import TASK
 from worker.broker.consumer import ForgetLostMessages
 from worker.broker.transport import TRANSPORT_OPTIONS, make_queues
 from worker.embedded import start_embedded
-from worker.process import lifecycle
 from worker.process.application import App
+from worker.process.node import Node
 from worker.settings import load_settings
 
 
@@ -70,10 +70,11 @@ def _redis_url() -> str:
     return embedded.redis_url
 
 
-app = App("provisionerd")
+# Not the current application of a process that imports this beside its own.
+app = App("provisionerd", set_as_current=False)
 app.add_defaults(_configuration)
 app.steps["consumer"].add(ForgetLostMessages)
-lifecycle.connect(app)
+app.Worker = app.subclass_with_self(Node)
 
 
 @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -1,11 +1,4 @@
-"""From the start of a Celery worker to its end: what happens when, in which process.
-
-worker_init           open the services, check them, write the worker's row   parent
-worker_process_init   make and start the runtime                              prefork child
-worker_ready          in the threads pool: make and start the runtime;
-                      start heartbeat, sweeper and metrics; take the signals  parent
-worker_shutdown       stop all that, sign off                                 parent
-"""
+"""What the main process of a worker keeps, starts and stops, from its start to its end."""
 
 from __future__ import annotations
 
@@ -21,7 +14,6 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 import structlog
-from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.jobs.tags import UNTAGGED_QUEUE, served_queues
@@ -40,7 +32,6 @@ from worker.maintenance.sweeper import Sweeper
 from worker.metrics.exposition import serve_metrics
 from worker.metrics.multiprocess import (
     forget_lost_processes,
-    forget_process,
     is_multiprocess,
     worker_registry,
 )
@@ -53,10 +44,9 @@ from worker.process.hardening import hide_from_siblings
 from worker.process.runtime import make_runtime
 from worker.process.services import Services, make_directories, make_engines, open_services
 from worker.process.shutdown import Shutdown
-from worker.process.telemetry import configure_logging
 from worker.process.watchdog import EXIT_STATUS, Pulse, Watchdog
 from worker.settings import Pool, Settings, load_settings
-from worker.tracing.traces import process_tracer, tracer_maker
+from worker.tracing.traces import tracer_maker
 
 log = structlog.get_logger("worker")
 
@@ -226,50 +216,15 @@ class Parent:
         return ring_with(broker, failed=failed)
 
 
-def connect(app: App) -> None:
-    """Let the application's workers live as described above."""
-    parents: list[Parent] = []
+def begin_parent(app: App, worker: Any) -> Parent:
+    """Open and check what the worker's main process needs, and write the worker's row.
 
-    def begin(sender: Any = None, **_: object) -> None:
-        parents.append(_explained(lambda: _begin(app, sender)))
+    Args:
+        worker: Celery's own object, whose concurrency and pool the command line may have set.
 
-    def begin_child(**_: object) -> None:
-        # In prefork only; the threads pool does not send this signal.
-        app.runtime = None
-        parents[0].make_runtime(slots=1)
-
-    def end_child(pid: int = 0, **_: object) -> None:
-        forget_process(pid)
-        process_tracer().close()
-
-    def ready(**_: object) -> None:
-        parent = parents[0]
-        if parent.settings.pool is Pool.THREADS:
-            _explained(lambda: parent.make_runtime(slots=parent.settings.concurrency))
-        _explained(parent.serve_metrics)
-        parent.start_chores()
-        log.info(
-            "worker.ready",
-            name=parent.settings.worker_name,
-            slots=parent.settings.concurrency,
-            pool=parent.settings.pool.value,
-        )
-
-    def end(**_: object) -> None:
-        parents.pop().close()
-
-    signals.worker_init.connect(begin, weak=False)
-    signals.worker_process_init.connect(begin_child, weak=False)
-    signals.worker_process_shutdown.connect(end_child, weak=False)
-    signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutdown.connect(end, weak=False)
-    # A receiver here keeps Celery from setting up logging by itself.
-    signals.setup_logging.connect(
-        lambda **_: configure_logging(_explained(load_settings)), weak=False
-    )
-
-
-def _begin(app: App, worker: Any) -> Parent:
+    Raises:
+        SettingsError, EmbeddedError, DatabaseError, TerraformNotFoundError: it cannot work.
+    """
     hide_from_siblings()
     settings = load_settings(
         concurrency=worker.concurrency,
@@ -309,7 +264,7 @@ def _begin(app: App, worker: Any) -> Parent:
     )
 
 
-def _explained(action: Callable[[], Answer]) -> Answer:
+def explained(action: Callable[[], Answer]) -> Answer:
     """Run ``action``; say what is wrong in one sentence and exit if it cannot be done.
 
     Celery logs what a signal's receiver raises and goes on: a worker that cannot work would
