@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from db.engine import Database
@@ -23,6 +24,10 @@ from worker.embedded import Embedded, start_embedded
 
 TEMPLATE = "provisionerd_template"
 ENOUGH_BYTES = 2 * 1024**3
+
+# An example that takes long on a busy machine is not a failure.
+hypothesis.settings.register_profile("provisionerd", deadline=None)
+hypothesis.settings.load_profile("provisionerd")
 
 
 @pytest.fixture(scope="session")
