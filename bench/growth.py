@@ -245,7 +245,7 @@ def with_unit(value: float, unit: str) -> str:
 def seen(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield what else the bench ``scale`` saw, as it stands."""
     costs = {what for what, _ in described().values()}
-    yield from ("", "Seen beside the costs:", "", "| | |", "| --- | ---: |")
+    yield from ("", "Seen in addition to the costs:", "", "| | |", "| --- | ---: |")
     for row in results:
         if row["bench"] == "scale" and row["what"] not in costs:
             yield f"| {row['what']} | {with_unit(row['ours'], row['unit'])} |"

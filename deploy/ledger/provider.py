@@ -67,7 +67,7 @@ class Machine:
         machine = planned | {"id": uuid.uuid4().hex, "created_at": _now()}
         if not _write(ctx.diagnostics, machine):
             return None
-        # The machine exists from here on. An error beside a returned state makes
+        # The machine exists from here on. An error together with a returned state makes
         # Terraform keep it as tainted; without the state it would be an orphan.
         if self._stopping.wait(machine["create_seconds"] or 0):
             name = machine["name"]

@@ -18,31 +18,32 @@ from worker.metrics.series import Metrics
 INTRODUCTION = """\
 # Metrics
 
-Made from the collectors in `worker/` by `make generate`. No label carries a user, workspace or job
-name: such series never end.
+Made from the collectors in `worker/` by `make generate`. No label carries the name of a user, a
+workspace or a job: their number has no limit.
 
-A failed job is counted once, by the process that wrote its row: the worker that ran it, or the one
-that took it from a lost worker or failed it for waiting too long. Canceled jobs are no failures.
-Counts are of one process and begin at 0 with it, so ask for `increase` and `rate`, summed over all
-workers. With the prefork pool, the counts of all of a worker's processes are added up, those of
-children that died included; gauges hold what lives.
+A failed job is counted once, by the process that wrote its row: the worker that ran it, the one
+that took it from a lost worker, or the one that failed it because it had waited too long. Canceled
+jobs do not count as failures. Counters belong to one process and begin at 0 with it, so ask for
+`increase` and `rate`, summed over all workers. With the prefork pool, the counters of all
+processes of a worker are added up, including those of children that died; gauges show only what
+lives.
 """
 
 WORKER = """\
 ## Of a worker
 
-At `/metrics` of each worker. Beside these stand those that the Prometheus client brings along in
-the threads pool (`process_*`, `python_*`). The queues' series come from SQL, and every worker
-serves the same. It looks at no more than the 1,000 jobs of each queue that are claimed next, so
-that many workers can be scraped while many jobs wait: what is above, the exporter shows.
+At `/metrics` of each worker. In addition to these, there are the series that the Prometheus client
+includes in the threads pool (`process_*`, `python_*`). The series of queues come from SQL, and
+every worker serves the same. A worker counts at most the 1,000 jobs of each queue that are claimed
+next, so that many workers can be scraped while many jobs wait. The exporter counts all of them.
 """
 
 EXPORTER = """\
 ## Of the exporter
 
-At `/metrics` of `provisionerd exporter`, once for each deployment, all from SQL: the queues' series
-again, with every job that waits, and these. The cost of a scrape does not grow with the jobs that
-were ever run, and scrapes that come within two seconds share one reading.
+At `/metrics` of `provisionerd exporter`, one for each deployment, all from SQL: the series of
+queues again, with every job that waits, and these. The cost of a scrape does not grow with the
+number of jobs that were ever run, and scrapes that come within two seconds share one reading.
 """
 
 REASONS = """\

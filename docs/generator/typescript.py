@@ -2,7 +2,7 @@
 
 The well-kept generators from JSON schemas live on npm; those on PyPI either call them or are
 unkept (looked at in 2026: pydantic-to-typescript needs Node.js and had no release for two years,
-quicktype-ts and py-ts-interfaces are older still). So Node.js is needed by whoever changes the
+quicktype-ts and py-ts-interfaces are older still). So Node.js is needed by people who change the
 contract, and by nobody else: ``types.ts`` is committed and says in its head which schema and
 which locked generator it was made from, and what its own text was. That is checked with Python
 alone; so a stale file and one changed by hand are both found on a machine without Node.js.
@@ -42,7 +42,7 @@ class GeneratorError(Exception):
 
 
 def types() -> str:
-    """Return the types, made anew.
+    """Generate the types.
 
     Raises:
         GeneratorError: Node.js is missing or the generator failed.
@@ -69,7 +69,7 @@ def _schema() -> str:
 
 
 def _without_siblings(schema: contract.Schema) -> contract.Schema:
-    # The generator takes a reference with a description beside it for a type of its own, and
+    # The generator takes a reference with a description next to it for a type of its own, and
     # would write JobErrorCode a second time as JobErrorCode1.
     if "properties" not in schema:
         return schema

@@ -1,4 +1,4 @@
-# Asks whoever creates the workspace for a parameter that has no default: a build
+# Asks the user who creates the workspace for a parameter that has no default: a build
 # without a value for `region` fails with MISSING_TEMPLATE_PARAMETER before it is planned.
 
 variable "parameter_region" {

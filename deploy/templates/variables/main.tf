@@ -1,4 +1,4 @@
-# Asks whoever pushes the template for a variable that has no default: a build of a
+# Asks the user who pushes the template for a variable that has no default: a build of a
 # version without a value for `image` fails with REQUIRED_TEMPLATE_VARIABLES before it is planned.
 
 variable "image" {
