@@ -38,12 +38,18 @@ def opened_database(url: str, *, pool_size: int = 5) -> Iterator[Database]:
 @contextmanager
 def copied_database(embedded: Embedded, template: str) -> Iterator[str]:
     """The name of a copy of ``template``; it is dropped with the block."""
-    name = f"test_{uuid.uuid4().hex}"
-    run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    name = new_database(embedded, template)
     try:
         yield name
     finally:
         run_admin(embedded, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def new_database(embedded: Embedded, template: str) -> str:
+    """Copy ``template`` and return the name of the copy."""
+    name = f"test_{uuid.uuid4().hex}"
+    run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    return name
 
 
 def run_admin(embedded: Embedded, statement: str) -> None:
