@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from db.engine import Database
 from db.schema.migrate import migrate
 from tests.harness.databases import database_url_of, opened_database, run_admin
 from tests.harness.factory import Factory
+from tests.harness.leftovers import no_process_left
 from tests.harness.spare import SpareDatabase
 from worker.embedded import Embedded, start_embedded
 
@@ -24,6 +26,19 @@ ENOUGH_BYTES = 2 * 1024**3
 # An example that takes long on a busy machine is not a failure.
 hypothesis.settings.register_profile("provisionerd", deadline=None)
 hypothesis.settings.load_profile("provisionerd")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl+C reach what the tests start, also when whoever started them has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail the session when a process of its tests is left. Torn down after everything else."""
+    with no_process_left(tmp_path_factory.getbasetemp()):
+        yield
 
 
 @pytest.fixture(scope="session")

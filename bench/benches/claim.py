@@ -10,10 +10,11 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from bench.measure import Result, quantile
-from bench.place import Place
+from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
 from db.jobs.transitions import claim_job
 from db.schema.enums import ProvisionerType
+from tests.harness.threads import run_together
 
 SIZES = (1_000, 100_000, 1_000_000)
 CLAIMERS = 8
@@ -114,11 +115,7 @@ def _claim_concurrently(place: Place) -> list[float]:
         with lock:
             times.extend(mine)
 
-    threads = [threading.Thread(target=claim) for _ in range(CLAIMERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_together([claim] * CLAIMERS, within_s=BENCH_DEADLINE_S)
     return times
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -14,13 +14,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bench.measure import Result, growth, in_turns, pair, timed
-from bench.place import Place
+from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
 from db.catalog.workspaces import create_workspace, insert_build
 from db.jobs.transitions import claim_job
 from db.schema.enums import Transition
 from quota.commit import commit_quota
 from quota.usage import ALLOWANCE
+from tests.harness.threads import run_together
 
 THREADS = 32
 COMMITS = 8  # by each thread
@@ -146,12 +147,11 @@ class _Scene:
                 except (DBAPIError, psycopg.Error):
                     failed[index] += 1
 
-        threads = [threading.Thread(target=repeat, args=(index,)) for index in range(THREADS)]
         started = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        run_together(
+            [functools.partial(repeat, index) for index in range(THREADS)],
+            within_s=BENCH_DEADLINE_S,
+        )
         answered = THREADS * COMMITS - sum(failed)
         return answered / (time.perf_counter() - started), sum(failed)
 

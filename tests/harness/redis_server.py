@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import DEADLINE_S, wait_until
 from worker.embedded.place import wheel_folder
 
 
@@ -40,7 +40,7 @@ class RedisServer:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(DEADLINE_S)
             self.process = None
 
     def send(self, number: signal.Signals) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from provisioner.host import launcher
-from tests.harness.waiting import NeverHappenedError
+from tests.harness.waiting import DEADLINE_S, NeverHappenedError
 from worker.process.children import is_ready
 
 
@@ -64,7 +64,7 @@ class Worker:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.kill()
-        self.process.wait()
+        self.process.wait(DEADLINE_S)
 
 
 def _is_running(process: psutil.Process) -> bool:

@@ -5,7 +5,6 @@ import io
 import os
 import platform
 import stat
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from provisioner.engines.terraform.binary import TerraformNotFoundError, find_terraform
+from tests.harness.threads import serving
 
 VERSION = "1.11.4"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -70,13 +70,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReleaseServer]:
         def log_message(self, *arguments: object) -> None:
             """Keep the test's output clean."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        releases = ReleaseServer(url=f"http://127.0.0.1:{http.server_port}/tf")
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        releases = ReleaseServer(url=f"{url}/tf")
         yield releases
-        http.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from db.connection import PlainConnection
 from db.engine import Database, open_database
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import DEADLINE_S, wait_until
 
 LINES = text("SELECT line FROM noted")
 NAMES = text("SELECT name FROM users ORDER BY name")
@@ -75,7 +75,7 @@ def test_the_second_of_two_together_sees_what_the_first_has_waited_for(table: Da
             session.execute(text("UPDATE noted SET line = 'changed'"))
             answer = pool.submit(read)
             wait_until(lambda: is_anybody_waiting(table), "a wait for the row", within_s=20)
-        assert answer.result() == "changed"
+        assert answer.result(DEADLINE_S) == "changed"
 
 
 def is_anybody_waiting(database: Database) -> bool:

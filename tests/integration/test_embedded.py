@@ -188,7 +188,7 @@ def test_a_lock_file_naming_a_stranger_does_not_prevent_the_start(data_dir: Path
 def test_servers_left_by_a_killed_user_serve_the_next_one(data_dir: Path) -> None:
     with user_process(data_dir) as user:
         user.kill()
-        user.wait()
+        user.wait(DEADLINE_S)
 
     with start_embedded(data_dir) as embedded:
         pids = server_pids(embedded)

@@ -27,6 +27,7 @@ from db.jobs.workers import register_worker, sign_off_worker
 from db.schema.enums import JobStatus, TimingStage, Transition
 from db.schema.tables import Workspace
 from tests.harness.factory import Factory
+from tests.harness.threads import join_thread, start_thread
 from worker.maintenance.pruner import Pruner
 
 KEPT = Retention()
@@ -409,13 +410,12 @@ def test_builds_are_enqueued_while_old_ones_go(database: Database, factory: Fact
         while not stopped.is_set():
             prune(database, KEPT)
 
-    thread = threading.Thread(target=prune_on)
-    thread.start()
+    thread = start_thread(prune_on)
     try:
         starts = [start_from(factory, workspace) for workspace in workspaces]
     finally:
         stopped.set()
-        thread.join(DEADLINE_S)
+        join_thread(thread)
 
     assert starts == [4] * 5
 

@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext, Engine, Plan
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from tests.harness.collector import Collector, running_collector
 from tests.harness.factory import Factory
 from worker.enqueue import enqueue_build
 from worker.settings import SettingsError
@@ -365,25 +364,9 @@ except t.SettingsError as error:
 
 
 @pytest.fixture
-def collector() -> Iterator[tuple[str, list[bytes]]]:
-    """Something that takes spans by OTLP over HTTP: its address and what came."""
-    came: list[bytes] = []
-
-    class Take(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            came.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Take) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", came
-        server.shutdown()
-        thread.join()
+def collector() -> Iterator[Collector]:
+    with running_collector() as running:
+        yield running
 
 
 EXPORT = """
@@ -409,28 +392,24 @@ t.process_tracer().close()
     ],
 )
 def test_spans_reach_the_collector_before_the_process_ends(
-    collector: tuple[str, list[bytes]], before: str, after: str
+    collector: Collector, before: str, after: str
 ) -> None:
-    address, came = collector
-
     in_a_process(
         EXPORT.format(before=before, after=after),
-        OTEL_EXPORTER_OTLP_ENDPOINT=address,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         NO_PROXY="127.0.0.1",
     )
 
-    assert b"enqueue build" in b"".join(came)
-    assert b"provisionerd" in b"".join(came)
+    assert b"enqueue build" in b"".join(collector.requests)
+    assert b"provisionerd" in b"".join(collector.requests)
 
 
-def test_the_operator_names_the_service(collector: tuple[str, list[bytes]]) -> None:
-    address, came = collector
-
+def test_the_operator_names_the_service(collector: Collector) -> None:
     in_a_process(
         EXPORT.format(before="", after=""),
-        OTEL_EXPORTER_OTLP_ENDPOINT=address,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_SERVICE_NAME="builds-of-berlin",
         NO_PROXY="127.0.0.1",
     )
 
-    assert b"builds-of-berlin" in b"".join(came)
+    assert b"builds-of-berlin" in b"".join(collector.requests)

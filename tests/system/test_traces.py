@@ -3,67 +3,34 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from db.schema.enums import JobStatus
 from tests.harness.cluster import Cluster
+from tests.harness.collector import Collector, running_collector
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 
 STEPS = {"set_up", "init", "plan", "commit_quota", "apply", "complete"}
 
 
-class Collector:
-    """Takes spans by OTLP over HTTP."""
-
-    def __init__(self) -> None:
-        self.requests: list[bytes] = []
-        requests = self.requests
-
-        class Take(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                requests.append(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Take)
-        self.thread = Thread(target=self.server.serve_forever)
-
-    @property
-    def traces(self) -> dict[bytes, set[str]]:
-        """The names of the spans that came, by trace."""
-        found: dict[bytes, set[str]] = {}
-        for request in list(self.requests):
-            for resource in ExportTraceServiceRequest.FromString(request).resource_spans:
-                for scope in resource.scope_spans:
-                    for span in scope.spans:
-                        found.setdefault(span.trace_id, set()).add(span.name)
-        return found
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    made = Collector()
-    made.thread.start()
-    yield made
-    made.server.shutdown()
-    made.thread.join()
-    made.server.server_close()
+def traces(collector: Collector) -> dict[bytes, set[str]]:
+    """Return the names of the spans that came, by trace."""
+    found: dict[bytes, set[str]] = {}
+    for request in list(collector.requests):
+        for resource in ExportTraceServiceRequest.FromString(request).resource_spans:
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    found.setdefault(span.trace_id, set()).add(span.name)
+    return found
 
 
 def start_traced_worker(cluster: Cluster, collector: Collector, pool: str) -> Worker:
     # Not in the environment of this process, whose enqueueing would then be traced as well.
     with pytest.MonkeyPatch.context() as patch:
-        address = f"http://127.0.0.1:{collector.server.server_port}"
-        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         patch.setenv("NO_PROXY", "127.0.0.1")
         # It has to send what is left when it ends, and not because it is time.
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
@@ -71,26 +38,22 @@ def start_traced_worker(cluster: Cluster, collector: Collector, pool: str) -> Wo
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_worker_sends_its_spans_before_it_ends(
-    cluster: Cluster, collector: Collector, pool: str
-) -> None:
-    worker = start_traced_worker(cluster, collector, pool)
-    assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
+def test_a_worker_sends_its_spans_before_it_ends(cluster: Cluster, pool: str) -> None:
+    with running_collector() as collector:
+        worker = start_traced_worker(cluster, collector, pool)
+        assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
 
-    worker.send(signal.SIGTERM)
-    wait_until(worker.has_ended, "the worker's end")
+        worker.send(signal.SIGTERM)
+        wait_until(worker.has_ended, "the worker's end")
 
-    assert list(collector.traces.values()) == [STEPS | {"run build"}]
+    assert list(traces(collector).values()) == [STEPS | {"run build"}]
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_collector_that_is_away_keeps_no_worker_from_ending(
-    cluster: Cluster, collector: Collector, pool: str
-) -> None:
-    worker = start_traced_worker(cluster, collector, pool)
-    assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
-    collector.server.shutdown()
-    collector.server.server_close()
+def test_a_collector_that_is_away_keeps_no_worker_from_ending(cluster: Cluster, pool: str) -> None:
+    with running_collector() as collector:
+        worker = start_traced_worker(cluster, collector, pool)
+        assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
 
     worker.send(signal.SIGTERM)
 

@@ -19,6 +19,7 @@ from provisioner.build.logbuffer import (
     FlushStarter,
     LogBuffer,
 )
+from tests.harness.threads import run_together
 
 DEADLINE_S = 20
 
@@ -207,13 +208,10 @@ def test_a_batch_that_cannot_be_stored_costs_its_own_lines_alone() -> None:
 
 def test_lines_may_come_from_many_threads() -> None:
     def write(buffer: LogBuffer) -> None:
-        threads = [
-            threading.Thread(target=lambda: [buffer.write(LogLevel.INFO, "x") for _ in range(500)])
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        def write_many() -> None:
+            for _ in range(500):
+                buffer.write(LogLevel.INFO, "x")
+
+        run_together([write_many] * 4)
 
     assert len(stored_by(write).rows) == 2000

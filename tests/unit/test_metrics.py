@@ -288,7 +288,7 @@ class PreforkWorker:
     directory: Path
 
     def end(self) -> None:
-        self.process.communicate()
+        self.process.communicate(timeout=60)
 
 
 def start_prefork_worker(data_dir: Path) -> PreforkWorker:
@@ -335,7 +335,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     """A process that lives until its input ends."""
     process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
     yield process
-    process.communicate()
+    process.communicate(timeout=60)
 
 
 def test_gauges_of_processes_that_live_stay(
@@ -356,7 +356,7 @@ def test_of_a_process_that_was_killed_the_counts_stay_and_the_gauges_go(
     for kind in ("gauge_livesum", "counter", "histogram"):
         (metrics_directory / f"{kind}_{child.pid}.db").touch()
     child.kill()
-    child.wait()
+    child.wait(60)
 
     forget_lost_processes()
 

@@ -18,6 +18,7 @@ from db.jobs.transitions import cancel_job, finish_cancel_job
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import Chat as ChatRow
 from tests.harness.factory import Factory
+from tests.harness.waiting import DEADLINE_S
 from tests.integration.chattool.chatting import SHORT, Chat, call, make_chat
 
 TOOLS = pytest.mark.parametrize("tool", ["create", "start"])
@@ -145,11 +146,11 @@ def test_calls_of_one_chat_at_once_create_one_workspace(chat: Chat) -> None:
     start = threading.Barrier(8)
 
     def create() -> dict[str, Any]:
-        start.wait()
+        start.wait(DEADLINE_S)
         return create_workspace(chat.context(), template_id="dev")
 
     with ThreadPoolExecutor(8) as pool, chat.building():
-        answers = [future.result() for future in [pool.submit(create) for _ in range(8)]]
+        answers = [future.result(DEADLINE_S) for future in [pool.submit(create) for _ in range(8)]]
     assert len(chat.workspaces()) == 1
     assert sorted(answer["created"] for answer in answers) == [False] * 7 + [True]
 
@@ -158,10 +159,10 @@ def test_who_comes_second_is_not_authorized(chat: Chat) -> None:
     start = threading.Barrier(4)
 
     def create() -> dict[str, Any]:
-        start.wait()
+        start.wait(DEADLINE_S)
         return create_workspace(chat.context(), template_id="dev")
 
     with ThreadPoolExecutor(4) as pool, chat.building():
         for future in [pool.submit(create) for _ in range(4)]:
-            future.result()
+            future.result(DEADLINE_S)
     assert chat.authorization.calls == 1

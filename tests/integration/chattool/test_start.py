@@ -15,6 +15,7 @@ from chattool import CountingAuthorization, start_workspace
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import WorkspaceBuild
 from tests.harness.factory import Factory
+from tests.harness.waiting import DEADLINE_S
 from tests.integration.chattool.chatting import Chat, make_chat
 
 
@@ -144,11 +145,11 @@ def test_starts_at_once_share_one_build(chat: Chat) -> None:
     begin = threading.Barrier(6)
 
     def start() -> dict[str, Any]:
-        begin.wait()
+        begin.wait(DEADLINE_S)
         return start_workspace(chat.context())
 
     with ThreadPoolExecutor(6) as pool, chat.building():
-        answers = [future.result() for future in [pool.submit(start) for _ in range(6)]]
+        answers = [future.result(DEADLINE_S) for future in [pool.submit(start) for _ in range(6)]]
     assert all(answer["started"] for answer in answers)
     with chat.factory.database.begin() as session:
         query = select(WorkspaceBuild.id).where(WorkspaceBuild.workspace_id == workspace.id)

@@ -21,6 +21,7 @@ from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
 from tests.harness.factory import Factory
+from tests.harness.threads import join_thread, start_thread
 from tests.integration.cli.commandline import CommandLine, sign_on
 from worker.embedded import Embedded
 from worker.slots.keeper import LeaseKeeper, LeaseTimes
@@ -76,11 +77,10 @@ def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iter
                 with keeper.keep(job.lease.token, interrupt, asked_at=asked_at):
                     runner.run(job, interrupt)
 
-    thread = threading.Thread(target=serve)
-    thread.start()
+    thread = start_thread(serve)
     yield
     stopped.set()
-    thread.join()
+    join_thread(thread, within_s=20)
     keeper.stop()
 
 

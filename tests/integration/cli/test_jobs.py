@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -153,19 +154,25 @@ def test_a_watched_list_ends_cleanly_with_ctrl_c(
         cwd=Path(__file__).parents[3],
     )
     os.close(theirs)
-    seen = read_until(ours, str(job.id))
-    process.send_signal(signal.SIGINT)
-    seen += read_until(ours, None)
+    try:
+        seen = read_until(ours, str(job.id))
+        process.send_signal(signal.SIGINT)
+        seen += read_until(ours, None)
+        status = process.wait(DEADLINE_S)
+    finally:
+        os.close(ours)
+        process.kill()
+        process.wait(DEADLINE_S)
 
-    assert process.wait(DEADLINE_S) == 0
+    assert status == 0
     assert "Traceback" not in seen
-    os.close(ours)
 
 
 def read_until(terminal: int, word: str | None) -> str:
     """Return what comes on the terminal up to a word, or until nobody writes any more."""
     came = ""
     while word is None or word not in came:
+        assert select.select([terminal], [], [], DEADLINE_S)[0], f"nothing comes after {came!r}"
         try:
             chunk = os.read(terminal, 65536)
         except OSError:  # how Linux tells that the other side is closed

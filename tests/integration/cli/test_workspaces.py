@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -30,6 +29,8 @@ from db.schema.tables import (
     WorkspaceBuildParameter,
 )
 from tests.harness.factory import Factory, echo_archive
+from tests.harness.threads import join_thread, start_thread
+from tests.harness.waiting import wait_until
 from tests.integration.cli.commandline import CommandLine, refused, sign_on
 
 Push = Callable[[Mapping[str, Any]], TemplateVersion]
@@ -188,7 +189,7 @@ def test_a_canceled_build_ends_with_status_1(
 
     result = run(*CREATE)
 
-    canceller.join()
+    join_thread(canceller)
     assert result.exit_code == 1
     assert "the start of box was canceled" in result.stderr
 
@@ -366,30 +367,32 @@ def test_a_dead_redis_is_told_and_does_not_lose_the_build(
 
 
 def cancel_when_running(database: Database) -> threading.Thread:
-    def cancel() -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with database.begin() as session:
-                query = select(ProvisionerJob.id).where(
-                    ProvisionerJob.job_status == JobStatus.RUNNING
-                )
-                if job_id := session.scalars(query).one_or_none():
-                    cancel_job(session, job_id=job_id)
-                    return
-            threading.Event().wait(0.02)
+    query = select(ProvisionerJob.id).where(ProvisionerJob.job_status == JobStatus.RUNNING)
 
-    thread = threading.Thread(target=cancel)
-    thread.start()
-    return thread
+    def is_canceled() -> bool:
+        with database.begin() as session:
+            job_id = session.scalars(query).one_or_none()
+            if job_id is not None:
+                cancel_job(session, job_id=job_id)
+            return job_id is not None
+
+    return start_thread(lambda: wait_until(is_canceled, "a build to cancel"))
 
 
-def start_process(environment: Mapping[str, str | None], *arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def start_process(
+    environment: Mapping[str, str | None], *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
     theirs = {name: value for name, value in os.environ.items() if name not in environment}
     ours = {name: value for name, value in environment.items() if value is not None}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "cli.main", *arguments],
         env={**theirs, **ours},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

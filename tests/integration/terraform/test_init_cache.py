@@ -338,7 +338,7 @@ def spawn(cache_root: Path, tmp_path: Path, terraform: Path):
     yield spawn
     for process in started:
         process.kill()
-        process.wait()
+        process.wait(DEADLINE_S)
         if process.stderr is not None:
             process.stderr.close()
 
@@ -365,7 +365,9 @@ def test_twenty_inits_at_once_fetch_a_large_provider_once(
 ) -> None:
     directories = _directories(large_mirror, tmp_path, 20)
     processes = [spawn(large_mirror, *directories[part::4]) for part in range(4)]
-    ended = [(process.communicate()[1], process.returncode) for process in processes]
+    ended = [
+        (process.communicate(timeout=DEADLINE_S)[1], process.returncode) for process in processes
+    ]
     assert ended == [("", 0)] * 4
     packages = [large_mirror.package_in(path / ".terraform") for path in directories]
     (stored,) = kept(cache_root, Shelf.PACKAGES)
@@ -397,7 +399,7 @@ def killed_half_way(spawn, half_way: Path, mirror: Mirror, tmp_path: Path) -> li
     victim = spawn(mirror, directories[0], binary=half_way)
     wait_until((tmp_path / "reached").exists, "the init to be half-way")
     victim.send_signal(signal.SIGKILL)
-    victim.communicate()
+    victim.communicate(timeout=DEADLINE_S)
     return directories
 
 
@@ -411,7 +413,7 @@ def test_after_a_worker_was_killed_in_an_init_the_others_go_on(
     killed_half_way: list[Path], spawn, mirror: Mirror, cache_root: Path
 ) -> None:
     others = spawn(mirror, *killed_half_way[1:])
-    assert (others.communicate()[1], others.returncode) == ("", 0)
+    assert (others.communicate(timeout=DEADLINE_S)[1], others.returncode) == ("", 0)
     (stored,) = kept(cache_root, Shelf.PACKAGES)
     lock = read_lock_file(killed_half_way[1] / ".terraform.lock.hcl")
     assert package_hash(stored / "tree") in lock[SOURCE].hashes
@@ -422,7 +424,7 @@ def test_what_a_killed_worker_left_is_swept(
 ) -> None:
     (draft,) = (cache_root / "drafts").iterdir()
     os.utime(draft, (1, 1))
-    spawn(mirror, killed_half_way[1]).communicate()
+    spawn(mirror, killed_half_way[1]).communicate(timeout=DEADLINE_S)
     assert list((cache_root / "drafts").iterdir()) == []
 
 
