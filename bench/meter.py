@@ -9,6 +9,7 @@ import psutil
 from sqlalchemy import text
 
 from bench.place import Place
+from tests.harness.databases import autocommit
 
 WRITTEN = text("""
     SELECT pg_snapshot_xmax(pg_current_snapshot())::text::float8,
@@ -42,7 +43,7 @@ class Meter:
         return result
 
     def _read(self) -> tuple[float, float, float, float]:
-        with self.place.database.autocommit() as connection:
+        with autocommit(self.place.database) as connection:
             transactions, wal_bytes, backend = connection.execute(WRITTEN).one()
         postgres = psutil.Process(backend).parent()
         redis = psutil.Process(self.place.redis.info("server")["process_id"])

@@ -24,7 +24,7 @@ database = open_database(os.environ["BENCH_DATABASE_URL"], pool_size=8)
 @app.task(name=TASK)
 def claim_and_complete(queue: str) -> None:
     """Do what the doorbell of a build asks for, as ``worker.slots.dispatch`` does, but for the build."""
-    with database.autocommit() as connection:
+    with database.begin() as connection:
         job = claim_job(connection, queue=queue, worker_id=WORKER_ID, lease=timedelta(minutes=1))
         if job is not None:
             complete_job(connection, job.lease, result=BuildResult())

@@ -19,6 +19,7 @@ from sqlalchemy import make_url, text
 from db.engine import Database, open_database
 from db.schema.enums import JobStatus
 from db.schema.migrate import migrate
+from tests.harness.databases import autocommit
 from tests.harness.factory import Factory
 from tests.harness.waiting import wait_until
 from worker.broker.address import broker_url
@@ -67,7 +68,7 @@ class Place:
         measured, too.
         """
         query = text("SELECT job_status::text FROM provisioner_jobs WHERE id = :id")
-        with self.database.autocommit() as connection:
+        with autocommit(self.database) as connection:
 
             def status() -> JobStatus:
                 return JobStatus(connection.execute(query, {"id": job_id}).scalar_one())
@@ -87,7 +88,7 @@ class Place:
         To compare a large one with a small one in turns: what the disk and the processor do at
         the moment, they do to both.
         """
-        with self.database.autocommit() as connection:
+        with autocommit(self.database) as connection:
             connection.execute(text("CREATE DATABASE beside"))
         url = make_url(self.database_url).set(database="beside")
         database = open_database(url.render_as_string(hide_password=False))

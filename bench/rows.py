@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from bench.place import Place
+from tests.harness.databases import autocommit
 
 
 def fill_jobs(
@@ -56,14 +57,14 @@ def fill_jobs(
 
 def analyze(place: Place) -> None:
     """Let the planner know what is there, as autovacuum does by and by, and the disk come to rest."""
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
         connection.execute(text("CHECKPOINT"))
 
 
 def _run(place: Place, statement: str, **parameters: object) -> None:
-    with place.database.transact() as connection:
+    with place.database.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         # Foreign keys and triggers of a million rows take minutes; the rows are known to fit.
         connection.execute(text("SET LOCAL session_replication_role = replica"))

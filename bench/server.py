@@ -9,6 +9,7 @@ import psutil
 from sqlalchemy import text
 
 from bench.place import Place
+from tests.harness.databases import autocommit
 
 FLUSH_S = 11.0
 """An idle server process tells its counts within ten seconds."""
@@ -52,7 +53,7 @@ class Usage:
 
 def read_usage(place: Place) -> Usage:
     """Read all counters. What other connections did lately may be missing: see ``FLUSH_S``."""
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
         row = connection.execute(COUNTS).one()
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
@@ -69,7 +70,7 @@ def read_usage(place: Place) -> Usage:
 def connections(place: Place) -> int:
     """Return how many connections PostgreSQL has, less those of this process."""
     pool = place.database.engine.pool
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         count = connection.execute(
             text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
         ).scalar_one()
@@ -78,7 +79,7 @@ def connections(place: Place) -> int:
 
 def private_mb(place: Place) -> float:
     """Return the memory that a connection of a worker has for itself, the mean of all."""
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         clients = connection.execute(
             text("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
         ).all()

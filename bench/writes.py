@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from bench.place import Place
 from bench.server import Usage, read_usage
@@ -19,6 +19,7 @@ from db.jobs.retention import Retention, prune
 from db.jobs.states import read_state, store_state
 from db.jobs.transitions import ClaimedJob, complete_job
 from db.schema.enums import LogLevel, LogSource, Stage, TimingStage
+from tests.harness.databases import autocommit
 
 SLOTS = 8
 BATCHES = 150  # on each of the jobs
@@ -49,7 +50,7 @@ def running_jobs(place: Place) -> list[ClaimedJob]:
 def logs(place: Place, jobs: list[ClaimedJob]) -> Costs:
     """Small batches tell what a batch costs, large ones what a line does."""
     table = "provisioner_job_logs"
-    with place.database.transact() as connection:
+    with place.database.begin() as connection:
         # What is deleted later stands in front, as in a table in use.
         connection.execute(text(f"TRUNCATE {table}"))
     few = _batches(place, jobs, lines=FEW, count=BATCHES)
@@ -67,10 +68,11 @@ def logs(place: Place, jobs: list[ClaimedJob]) -> Costs:
 
 
 def _batches(place: Place, jobs: list[ClaimedJob], *, lines: int, count: int) -> Usage:
-    def write(connection: Connection) -> None:
+    def write() -> None:
         for _ in range(count):
             for job in jobs:
-                append_logs(connection, job.lease, rows=[ROW] * lines)
+                with place.database.begin() as session:
+                    append_logs(session, job.lease, rows=[ROW] * lines)
 
     return _spent(place, write)
 
@@ -102,12 +104,13 @@ def states(place: Place, jobs: list[ClaimedJob]) -> Costs:
 
 
 def _checkpoints(place: Place, jobs: list[ClaimedJob]) -> Usage:
-    def write(connection: Connection) -> None:
+    def write() -> None:
         for serial in range(CHECKPOINTS):
             for job in jobs:
                 state = read_state(_state(serial))
                 assert state is not None
-                store_state(connection, job.lease, state=state)
+                with place.database.begin() as session:
+                    store_state(session, job.lease, state=state)
 
     return _spent(place, write)
 
@@ -151,9 +154,10 @@ def renewals(place: Place, jobs: list[ClaimedJob]) -> Costs:
     """One statement for the leases of a worker whose slots are all in use."""
     tokens = [job.lease.token for job in jobs]
 
-    def write(connection: Connection) -> None:
+    def write() -> None:
         for _ in range(RENEWALS):
-            renew_leases(connection, tokens=tokens, lease=LEASE)
+            with place.database.begin() as session:
+                renew_leases(session, tokens=tokens, lease=LEASE)
 
     spent = _spent(place, write)
     return {
@@ -181,7 +185,7 @@ def _finished(place: Place, result: BuildResult) -> Usage:
     jobs = running_jobs(place)
     before = read_usage(place)
     for job in jobs:
-        with place.database.transact() as connection:
+        with place.database.begin() as connection:
             complete_job(connection, job.lease, result=result)
     return read_usage(place) - before
 
@@ -237,7 +241,7 @@ def dead_jobs(place: Place, *, count: int = 20_000) -> Costs:
 
 
 def _vacuum_s(place: Place, table: str) -> float:
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text("SET statement_timeout = 0"))
         # A VACUUM by hand has no pauses unless it is told to take those of autovacuum.
         connection.execute(text("SET vacuum_cost_delay = '2ms'"))
@@ -250,16 +254,16 @@ def _vacuum_s(place: Place, table: str) -> float:
 
 
 def _as_replica(place: Place, statement: str) -> None:
-    with place.database.transact() as connection:
+    with place.database.begin() as connection:
         # A trigger refuses changes of finished jobs.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(statement))
 
 
-def _spent(place: Place, write: Callable[[Connection], None]) -> Usage:
+def _spent(place: Place, write: Callable[[], None]) -> Usage:
     before = read_usage(place)
-    with place.database.autocommit() as connection:
-        write(connection)
+    write()
+    with autocommit(place.database) as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
         connection.execute(text("SELECT 1"))
     return read_usage(place) - before

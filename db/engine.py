@@ -6,14 +6,10 @@ import functools
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-import psycopg
 import sqlalchemy
-from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
-
-from db.connection import PlainConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +19,6 @@ MINIMUM_SERVER_VERSION = (15, 0)
 
 class DatabaseError(Exception):
     """The database cannot be used; the message says what to do."""
-
-
-Executor: TypeAlias = Session | sqlalchemy.Connection | PlainConnection
-"""What runs a statement. A session where rows are objects; a plain connection costs a third."""
 
 
 @functools.cache
@@ -61,34 +53,6 @@ class Database:
         with self.sessions.begin() as session:
             yield session
 
-    @contextmanager
-    def transact(self) -> Iterator[sqlalchemy.Connection]:
-        """Run one transaction of plain statements."""
-        with self.engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def autocommit(self) -> Iterator[PlainConnection]:
-        """Run statements that are a transaction each: one round trip instead of three.
-
-        Raises:
-            psycopg.Error: or SQLAlchemy's of it, where no connection can be made.
-        """
-        pooled = self.engine.raw_connection()
-        connection = pooled.driver_connection
-        assert isinstance(connection, psycopg.Connection)
-        try:
-            if not connection.autocommit:  # SQLAlchemy has reset its isolation level
-                connection.autocommit = True
-            yield PlainConnection(connection)
-        except psycopg.OperationalError as error:
-            if connection.broken:
-                # As SQLAlchemy does: whatever cut this one has cut all that were opened before.
-                self.engine.pool._invalidate(pooled, error)  # noqa: SLF001
-            raise
-        finally:
-            pooled.close()
-
     def dispose(self) -> None:
         """Close the pool's connections."""
         self.engine.dispose()
@@ -119,6 +83,8 @@ def open_database(
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
+        # They can be a state or a secret, and the text of an error can come before a user.
+        hide_parameters=True,
         # No ping before use, which would be a round trip for each transaction: the first statement
         # on a connection that a restart cut fails, the pool drops all of its age, and whoever has
         # to go on tries again (db.outage).
@@ -126,22 +92,10 @@ def open_database(
             timeouts or Timeouts(), prepared_statements=prepared_statements
         ),
     )
-    event.listen(engine, "begin", _begin)
     return Database(
         engine=engine,
         sessions=sessionmaker(engine, expire_on_commit=False),
     )
-
-
-def _begin(connection: sqlalchemy.Connection) -> None:
-    """Begin where SQLAlchemy wants a transaction.
-
-    All connections are in autocommit: to switch one over for each plain use and back again cost
-    40 us. One whose isolation level was chosen is looked after by SQLAlchemy.
-    """
-    raw: Any = connection.connection.driver_connection
-    if raw.autocommit and "isolation_level" not in connection.get_execution_options():
-        raw.execute("BEGIN")
 
 
 def _psycopg_url(url: str) -> sqlalchemy.URL:
@@ -172,7 +126,6 @@ def _connect_arguments(timeouts: Timeouts, *, prepared_statements: bool) -> dict
     preparing = {} if prepared_statements else {"prepare_threshold": None}
     return {
         **preparing,
-        "autocommit": True,
         "connect_timeout": max(1, int(timeouts.connect.total_seconds())),
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         "application_name": "provisionerd",

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from db.connection import PlainConnection
 from db.engine import Database, sql
 from db.errors import LeaseLostError
 from quota.errors import CostError
@@ -117,21 +118,21 @@ def commit_quota(
         raise CostError(f"a daily cost is a whole number from 0 to {MAX_COST}, not {daily_cost!r}")
     while True:
         try:
-            with database.autocommit() as connection:
-                return _decide(connection, job_id, daily_cost, lease_token)
-        except LockNotAvailable:
-            on_wait()
+            with database.begin() as session:
+                return _decide(session, job_id, daily_cost, lease_token)
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+        on_wait()
 
 
 def _decide(
-    connection: PlainConnection, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
+    session: Session, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
 ) -> QuotaDecision:
-    key = {"job_id": job_id}
-    _, decided = connection.execute_together(
-        (LOCK_ACCOUNT, key),
-        (DECIDE, {**key, "lease_token": lease_token, "daily_cost": daily_cost}),
-    )
-    row = decided.one_or_none()
+    session.execute(LOCK_ACCOUNT, {"job_id": job_id})
+    row = session.execute(
+        DECIDE, {"job_id": job_id, "lease_token": lease_token, "daily_cost": daily_cost}
+    ).one_or_none()
     if row is None:
         raise LeaseLostError(job_id)
     return QuotaDecision(**row._asdict())

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import uuid
 
-from db.engine import Executor, sql
+from sqlalchemy.orm import Session
+
+from db.engine import sql
 
 
 def allowance_sql(organization_id: str, owner_id: str) -> str:
@@ -42,7 +44,7 @@ ALLOWANCE = allowance_sql(":organization_id", ":owner_id")
 CONSUMPTION = consumption_sql(":organization_id", ":owner_id", ":without_build")
 
 
-def allowance(session: Executor, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
+def allowance(session: Session, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
     """Return the owner's budget in credits per day: the sum over all groups, Everyone included."""
     total = session.execute(
         sql(ALLOWANCE), {"owner_id": owner_id, "organization_id": organization_id}
@@ -51,7 +53,7 @@ def allowance(session: Executor, *, organization_id: uuid.UUID, owner_id: uuid.U
 
 
 def consumption(
-    session: Executor,
+    session: Session,
     *,
     organization_id: uuid.UUID,
     owner_id: uuid.UUID,

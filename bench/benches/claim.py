@@ -14,6 +14,7 @@ from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
 from db.jobs.transitions import claim_job
 from db.schema.enums import ProvisionerType
+from tests.harness.databases import autocommit
 from tests.harness.threads import run_together
 
 SIZES = (1_000, 100_000, 1_000_000)
@@ -102,7 +103,7 @@ def _claim_concurrently(place: Place) -> list[float]:
         mine = []
         for _ in range(CLAIMS):
             started = time.perf_counter()
-            with place.database.autocommit() as connection:
+            with place.database.begin() as connection:
                 job = claim_job(
                     connection,
                     queue="builds",
@@ -123,7 +124,7 @@ def _reference(place: Place, organization_id: uuid.UUID) -> float:
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        with place.database.transact() as connection:
+        with place.database.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(
                 REFERENCE, {"worker_id": uuid.uuid4(), "organization_id": organization_id}
@@ -134,7 +135,7 @@ def _reference(place: Place, organization_id: uuid.UUID) -> float:
 
 def _leave_dead_tuples(place: Place) -> None:
     """Update as many pending rows, so that each leaves a dead version behind."""
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(
             text("""

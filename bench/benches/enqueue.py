@@ -50,7 +50,7 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
         rows = [_rows(place, template, owner, workspace_id) for workspace_id in made]
         started = time.perf_counter()
         for row in rows:
-            with place.database.transact() as connection:
+            with place.database.begin() as connection:
                 connection.execute(INSERT_JOB, row)
                 connection.execute(INSERT_BUILD, row)
             app.send_task("run_next_build", args=("other",), queue="other", ignore_result=True)

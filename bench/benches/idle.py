@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from bench.measure import Result
 from bench.place import Place
+from tests.harness.databases import autocommit
 from tests.harness.waiting import wait_until
 
 SECONDS = 60
@@ -16,7 +17,7 @@ COUNTING = 3  # of the transactions are those of the count itself
 
 
 def run(place: Place, rounds: int = 1) -> list[Result]:
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         # Its transactions are counted, too, and are not the worker's.
         connection.execute(text("ALTER SYSTEM SET autovacuum = off"))
         connection.execute(text("SELECT pg_reload_conf()"))
@@ -53,10 +54,10 @@ def _seen(place: Place) -> int:
 
 def _statements(place: Place) -> int:
     """Return how many transactions of the database were counted by now."""
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text("SELECT pg_stat_clear_snapshot()"))
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         return connection.execute(
             text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
         ).scalar_one()

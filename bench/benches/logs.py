@@ -40,14 +40,14 @@ def _stored(place: Place, rounds: int) -> Result:
         )
         started = time.perf_counter()
         for _ in range(STORED // BATCH):
-            with place.database.autocommit() as connection:
+            with place.database.begin() as connection:
                 append_logs(connection, job.lease, rows=[row] * BATCH)
         return STORED / (time.perf_counter() - started)
 
     def theirs() -> float:
         job = place.factory.running_build()
         started = time.perf_counter()
-        with place.database.transact() as connection:
+        with place.database.begin() as connection:
             cursor = connection.connection.cursor()
             statement = (
                 "COPY provisioner_job_logs (job_id, created_at, source, level, stage, output)"

@@ -94,7 +94,7 @@ class _Scene:
                     session, owner=owner, template=template, name=f"w{index}"
                 )
                 insert_build(session, workspace_id=workspace.id, transition=Transition.START)
-            with place.database.autocommit() as connection:
+            with place.database.begin() as connection:
                 job = claim_job(
                     connection,
                     queue="builds",

@@ -34,6 +34,7 @@ from bench.measure import Result, pair, quantile, timed
 from bench.meter import Meter
 from bench.place import BENCH_DEADLINE_S, Place, running
 from db.schema.enums import Transition
+from tests.harness.databases import autocommit
 from tests.harness.waiting import wait_until
 from worker.enqueue import enqueue_build
 
@@ -98,7 +99,7 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
 
 @contextmanager
 def _rival(place: Place) -> Iterator[Rival]:
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text(f"CREATE DATABASE {RIVAL}"))
     url = make_url(place.database_url).set(drivername="postgresql", database=RIVAL)
     os.environ["BENCH_RIVAL_URL"] = url.render_as_string(hide_password=False)

@@ -23,6 +23,7 @@ from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
 from db.catalog.workspaces import insert_build
 from db.schema.enums import Transition
+from tests.harness.databases import autocommit
 from tests.harness.waiting import wait_until
 from worker.broker.doorbell import ring_at
 
@@ -101,7 +102,7 @@ def _idle(place: Place, clients: int) -> tuple[Costs, list[tuple[str, int]]]:
 
 
 def _log_statements(place: Place, which: str) -> None:
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text(f"ALTER SYSTEM SET log_statement = '{which}'"))
         connection.execute(text("SELECT pg_reload_conf()"))
 
@@ -159,7 +160,7 @@ def _cold_wal(place: Place, workspaces: Sequence[uuid.UUID]) -> float:
     template = factory.template(organization=organization, created_by=owner)
     fill_jobs(place, STORED, owner=owner, template=template, pending=False)
     analyze(place)
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         connection.execute(text("CHECKPOINT"))
     before = server.read_usage(place)
     _play(place, workspaces, 1)

@@ -13,6 +13,7 @@ from bench.measure import Result, pair
 from bench.place import BENCH_DEADLINE_S, Place
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
+from tests.harness.databases import autocommit
 from tests.harness.waiting import wait_until
 from worker.broker.doorbell import ring_at
 
@@ -104,7 +105,7 @@ def run_builds(place: Place, workspaces: Sequence[uuid.UUID], transition: Transi
 def is_busy(place: Place) -> bool:
     # Not how many: to count them takes 5 % of the core that PostgreSQL has.
     query = text("SELECT EXISTS (SELECT FROM provisioner_jobs WHERE completed_at IS NULL)")
-    with place.database.autocommit() as connection:
+    with autocommit(place.database) as connection:
         return bool(connection.execute(query).scalar_one())
 
 

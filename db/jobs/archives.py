@@ -6,7 +6,9 @@ import threading
 import uuid
 from collections import OrderedDict
 
-from db.engine import Executor, sql
+from sqlalchemy.orm import Session
+
+from db.engine import sql
 
 LIMIT_BYTES = 32 * 1024 * 1024
 
@@ -20,7 +22,7 @@ class ArchiveCache:
         self._archives: OrderedDict[uuid.UUID, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, session: Executor, file_id: uuid.UUID) -> bytes:
+    def get(self, session: Session, file_id: uuid.UUID) -> bytes:
         """Return the content of the file."""
         with self._lock:
             if (known := self._archives.get(file_id)) is not None:

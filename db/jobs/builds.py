@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from db.engine import Executor, sql
+from sqlalchemy.orm import Session
+
+from db.engine import sql
 from db.errors import LeaseLostError
 from db.jobs.archives import ArchiveCache
 from db.jobs.leases import Lease
@@ -84,7 +86,7 @@ LOAD_BUILD = sql("""
 """)
 
 
-def load_build(session: Executor, lease: Lease, *, archives: ArchiveCache) -> BuildInput:
+def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> BuildInput:
     """Read the build of a claimed job.
 
     Raises:

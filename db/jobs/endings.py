@@ -6,7 +6,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.engine import Executor, sql
+from sqlalchemy.orm import Session
+
+from db.engine import sql
 from db.schema.enums import FailureReason, JobErrorCode, JobStatus, ProvisionerType
 
 
@@ -34,7 +36,7 @@ class Ending:
     job: EndedJob
 
 
-def read_ending(session: Executor, *, job_id: uuid.UUID) -> Ending | None:
+def read_ending(session: Session, *, job_id: uuid.UUID) -> Ending | None:
     """Return how the job ended; None when it has not, or is not there."""
     row = session.execute(
         sql("""

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from db.engine import Executor, sql
+from sqlalchemy.orm import Session
+
+from db.engine import sql
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class RenewedLease:
 
 
 def renew_leases(
-    session: Executor, *, tokens: Sequence[uuid.UUID], lease: timedelta
+    session: Session, *, tokens: Sequence[uuid.UUID], lease: timedelta
 ) -> list[RenewedLease]:
     """Extend the leases named by ``tokens``; those that are not returned are lost."""
     rows = session.execute(

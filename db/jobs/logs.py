@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.engine import Executor, sql
+from sqlalchemy.orm import Session
+
+from db.engine import sql
 from db.errors import LeaseLostError
 from db.jobs.leases import Lease
 from db.schema.enums import LogLevel, LogSource, Stage
@@ -45,7 +47,7 @@ LINES = """
 
 
 def append_logs(
-    session: Executor,
+    session: Session,
     lease: Lease,
     *,
     rows: Sequence[LogRow],

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row
+from sqlalchemy.orm import Session
 
-from db.engine import Executor, sql
+from db.engine import sql
 from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.states import State
@@ -38,7 +39,7 @@ class ReapedJob:
     reason: FailureReason | None = None
 
 
-def reap_expired_lease(session: Executor, *, max_attempts: int) -> ReapedJob | None:
+def reap_expired_lease(session: Session, *, max_attempts: int) -> ReapedJob | None:
     """Take one job from a worker that did not renew in time; None when there is none.
 
     Before apply nothing has happened outside: the job goes back to the queue, or is canceled if
@@ -52,7 +53,7 @@ def reap_expired_lease(session: Executor, *, max_attempts: int) -> ReapedJob | N
 
 
 def reap_lease(
-    session: Executor,
+    session: Session,
     lease: Lease,
     *,
     state: State | None,
@@ -75,7 +76,7 @@ def reap_lease(
 
 
 def _close(
-    session: Executor, lost: Row[Any], *, state: State | None, max_attempts: int
+    session: Session, lost: Row[Any], *, state: State | None, max_attempts: int
 ) -> ReapedJob:
     stage, status = Stage(lost.stage), JobStatus(lost.job_status)
     lease = _take_over(session, lost.id)
@@ -100,7 +101,7 @@ def _close(
     )
 
 
-def _take_over(session: Executor, job_id: uuid.UUID) -> Lease:
+def _take_over(session: Session, job_id: uuid.UUID) -> Lease:
     """Give the job a token of our own, so that nothing the lost worker still sends fits."""
     lease = Lease(job_id, uuid.uuid4())
     session.execute(

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
-from db.engine import Database, Executor, sql
+from db.engine import Database, sql
 from db.errors import InvalidError
 
 ADVISORY_LOCK = 7_203_482_612
@@ -93,7 +93,7 @@ class _Place:
     job: tuple[datetime | str, uuid.UUID] = ("-infinity", uuid.UUID(int=0))
 
 
-_Look = Callable[[Connection, _Bounds, _Place], _Due]
+_Look = Callable[[Session, _Bounds, _Place], _Due]
 
 
 def prune(
@@ -109,26 +109,26 @@ def prune(
         is_dry_run: only count.
         may_go_on: asked before each turn of at most a thousand rows.
     """
-    with database.transact() as connection:
-        bounds = _bounds(connection, retention)
+    with database.begin() as session:
+        bounds = _bounds(session, retention)
     total = Pruned()
     for look in (_due_lines, _due_jobs):
         place: _Place | None = _Place()
         while place is not None:
             if not may_go_on():
                 return total + Pruned(is_complete=False)
-            with database.transact() as connection:
-                if not is_dry_run and not _take_turn(connection):
+            with database.begin() as session:
+                if not is_dry_run and not _take_turn(session):
                     return total + Pruned(is_complete=False)
-                due = look(connection, bounds, place)
+                due = look(session, bounds, place)
                 if not is_dry_run:
-                    _delete(connection, due)
+                    _delete(session, due)
             total += _count(due)
             place = due.next
     return total
 
 
-def is_pruner(session: Executor, *, worker_id: uuid.UUID) -> bool:
+def is_pruner(session: Session, *, worker_id: uuid.UUID) -> bool:
     """Return whether it is this worker's part to prune: one of those alive has it."""
     first = session.execute(
         sql("""
@@ -142,23 +142,23 @@ def is_pruner(session: Executor, *, worker_id: uuid.UUID) -> bool:
     return first is not None and first.id == worker_id
 
 
-def _bounds(connection: Connection, retention: Retention) -> _Bounds:
-    row = connection.execute(
+def _bounds(session: Session, retention: Retention) -> _Bounds:
+    row = session.execute(
         sql("SELECT now() - :logs AS logs, now() - :states AS states, now() - :jobs AS jobs"),
         {"logs": retention.logs, "states": retention.states, "jobs": retention.jobs},
     ).one()
     return _Bounds(**row._asdict())
 
 
-def _take_turn(connection: Connection) -> bool:
+def _take_turn(session: Session) -> bool:
     """Take the pruner's lock until the end of the transaction, unless another one has it."""
     query = sql("SELECT pg_try_advisory_xact_lock(:key)")
-    return bool(connection.execute(query, {"key": ADVISORY_LOCK}).scalar_one())
+    return bool(session.execute(query, {"key": ADVISORY_LOCK}).scalar_one())
 
 
-def _due_lines(connection: Connection, bounds: _Bounds, place: _Place) -> _Due:
+def _due_lines(session: Session, bounds: _Bounds, place: _Place) -> _Due:
     """Find lines from the front of the table: their ids grow with time, so no index is needed."""
-    rows = connection.execute(
+    rows = session.execute(
         sql("""
             SELECT line.id,
                    line.created_at < :before AS is_old,
@@ -182,14 +182,14 @@ def _due_lines(connection: Connection, bounds: _Bounds, place: _Place) -> _Due:
     )
 
 
-def _due_jobs(connection: Connection, bounds: _Bounds, place: _Place) -> _Due:
+def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
     """Find jobs in the order in which they ended, and those of their builds that are superseded.
 
     A build is superseded when a later one of its workspace has a state, if it has one itself; and
     when its workspace was deleted.
     """
     at, job_id = place.job
-    rows = connection.execute(
+    rows = session.execute(
         sql("""
             SELECT job.id, job.completed_at, build.id AS build_id,
                    job.completed_at < :jobs_before AS is_job_due,
@@ -242,7 +242,7 @@ def _due_jobs(connection: Connection, bounds: _Bounds, place: _Place) -> _Due:
     )
 
 
-def _delete(connection: Connection, due: _Due) -> None:
+def _delete(session: Session, due: _Due) -> None:
     # Lineage and serial stay with a build whose state went: they still say what it had.
     for statement, ids in (
         ("DELETE FROM provisioner_job_logs WHERE id = ANY(:ids)", due.lines),
@@ -254,7 +254,7 @@ def _delete(connection: Connection, due: _Due) -> None:
         ("DELETE FROM provisioner_jobs WHERE id = ANY(:ids)", due.jobs),
     ):
         if ids:
-            connection.execute(sql(statement), {"ids": list(ids)})
+            session.execute(sql(statement), {"ids": list(ids)})
 
 
 def _count(due: _Due) -> Pruned:

@@ -11,7 +11,9 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
-from db.engine import Executor, sql
+from sqlalchemy.orm import Session
+
+from db.engine import sql
 from db.errors import LeaseLostError
 from db.jobs.leases import Lease
 from db.texts import storable
@@ -68,7 +70,7 @@ STORE_STATE = sql(f"""
 """)  # noqa: S608 - made of constants
 
 
-def store_state(session: Executor, lease: Lease, *, state: State) -> bool:
+def store_state(session: Session, lease: Lease, *, state: State) -> bool:
     """Store a checkpoint of the build's state; return whether it replaced the stored one.
 
     It does not when the stored state is of another lineage or has a higher serial.
@@ -90,7 +92,7 @@ class RecoveredState(StrEnum):
     KEPT = "kept"  #: a later build had begun: it was not stored
 
 
-def store_recovered_state(session: Executor, *, job_id: uuid.UUID, state: State) -> RecoveredState:
+def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
     """Store a state found on disk after its build was closed.
 
     For a worker that was lost or paused during apply. It is also copied into a later build
@@ -136,7 +138,7 @@ def state_parameters(state: State | None) -> dict[str, object]:
     return {"data": state.data, "lineage": state.lineage, "serial": state.serial}
 
 
-def _replace_state(session: Executor, *, job_id: uuid.UUID, state: State) -> bool:
+def _replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
     """Write the state on the job's build unless it is older. The caller guards who may write."""
     row = session.execute(
         sql(f"{REPLACE_STATE} WHERE job_id = :job_id AND {IS_NOT_OLDER} RETURNING 1"),

@@ -17,8 +17,9 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import TextClause
+from sqlalchemy.orm import Session
 
-from db.engine import Executor, sql
+from db.engine import sql
 from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE
@@ -101,7 +102,7 @@ class Failure:
 
 
 def claim_job(
-    session: Executor,
+    session: Session,
     *,
     queue: str,
     worker_id: uuid.UUID,
@@ -174,7 +175,7 @@ def claim_job(
     )
 
 
-def enter_stage(session: Executor, lease: Lease, *, stage: Stage) -> bool:
+def enter_stage(session: Session, lease: Lease, *, stage: Stage) -> bool:
     """Record how far the running job is; return whether a cancel was requested meanwhile.
 
     Raises:
@@ -194,7 +195,7 @@ def enter_stage(session: Executor, lease: Lease, *, stage: Stage) -> bool:
     return bool(row[0])
 
 
-def requeue_job(session: Executor, lease: Lease) -> None:
+def requeue_job(session: Session, lease: Lease) -> None:
     """Put a job back before it had side effects: running -> pending. The attempt still counts.
 
     Raises:
@@ -220,7 +221,7 @@ def requeue_job(session: Executor, lease: Lease) -> None:
         raise LeaseLostError(lease.job_id)
 
 
-def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
+def cancel_job(session: Session, *, job_id: uuid.UUID) -> JobStatus:
     """Request the end of a job: pending -> canceled at once, running -> canceling.
 
     Returns:
@@ -253,7 +254,7 @@ def cancel_job(session: Executor, *, job_id: uuid.UUID) -> JobStatus:
     raise ConflictError("Job has already been marked as canceled!")
 
 
-def complete_job(session: Executor, lease: Lease, *, result: BuildResult) -> None:
+def complete_job(session: Session, lease: Lease, *, result: BuildResult) -> None:
     """Finish a job whose work is done, with its result: running or canceling -> succeeded.
 
     A cancel request that came too late is taken back, since the row is to say what happened.
@@ -270,7 +271,7 @@ def complete_job(session: Executor, lease: Lease, *, result: BuildResult) -> Non
     )
 
 
-def finish_cancel_job(session: Executor, lease: Lease, *, result: BuildResult) -> None:
+def finish_cancel_job(session: Session, lease: Lease, *, result: BuildResult) -> None:
     """Finish a job that ended cleanly on request: canceling -> canceled.
 
     Raises:
@@ -285,7 +286,7 @@ def finish_cancel_job(session: Executor, lease: Lease, *, result: BuildResult) -
 
 
 def fail_job(
-    session: Executor,
+    session: Session,
     lease: Lease,
     *,
     failure: Failure,
@@ -308,7 +309,7 @@ def fail_job(
     )
 
 
-def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> bool:
+def expire_job(session: Session, *, job_id: uuid.UUID, failure: Failure) -> bool:
     """Fail a job that nobody claimed in time: pending -> failed. Return whether it still waited."""
     expired = session.execute(
         sql("""
@@ -324,7 +325,7 @@ def expire_job(session: Executor, *, job_id: uuid.UUID, failure: Failure) -> boo
 
 
 def _finish(
-    session: Executor,
+    session: Session,
     statement: TextClause,
     lease: Lease,
     **parameters: object,
@@ -341,7 +342,7 @@ def _finish(
     raise LeaseLostError(lease.job_id)
 
 
-def _finished_by(session: Executor, lease: Lease) -> bool:
+def _finished_by(session: Session, lease: Lease) -> bool:
     query = sql("""
         SELECT 1 FROM provisioner_jobs
         WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NOT NULL

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from db.engine import Executor, sql
+from db.engine import sql
 from db.schema.enums import ProvisionerType
 
 
@@ -84,7 +84,7 @@ def queue_depths(session: Session, *, count_to: int | None = None) -> list[Queue
 
 
 def claimable_jobs(
-    session: Executor,
+    session: Session,
     *,
     queues: Sequence[str],
     provisioners: Sequence[ProvisionerType],

@@ -24,7 +24,6 @@ from db.texts import storable
 log = structlog.get_logger("provisioner")
 
 FLUSH_INTERVAL_S = 0.25
-START_INTERVAL_S = 0.1
 BATCH_LINES = 1000
 # Room for the line that says what was left out, and for the daemon's own last lines.
 RESERVE_BYTES = 16 * 1024
@@ -42,7 +41,6 @@ class LogBuffer:
     Args:
         store: writes one batch (rows, whether lines were left out, how far the job is). It may
             wait for the database.
-        starter: starts the thread when it is worth it; at once when None.
         stored_bytes: what an earlier attempt of the job has stored already.
         limit_bytes: what the job may store in all.
     """
@@ -53,7 +51,6 @@ class LogBuffer:
         *,
         stored_bytes: int = 0,
         limit_bytes: int = LOG_LIMIT_BYTES,
-        starter: FlushStarter | None = None,
     ) -> None:
         self._store = store
         room = max(0, limit_bytes - stored_bytes - RESERVE_BYTES)
@@ -71,22 +68,8 @@ class LogBuffer:
         self._stage = "Setting up"
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._starter = starter
-        if starter is None:
-            self.start_to_flush()
-        else:
-            starter.start_later(self)
-
-    def start_to_flush(self) -> None:
-        """Start the thread that stores lines by and by, unless everything was said already."""
-        with self._starting:
-            if not self._closing.is_set():
-                self._thread = threading.Thread(
-                    target=self._flush_until_closed, name="log", daemon=True
-                )
-                self._thread.start()
+        self._thread = threading.Thread(target=self._flush_until_closed, name="log", daemon=True)
+        self._thread.start()
 
     @property
     def dropped_lines(self) -> int:
@@ -123,12 +106,8 @@ class LogBuffer:
 
         What does not fit into one batch is stored before.
         """
-        if self._starter is not None:
-            self._starter.forget(self)
-        with self._starting:
-            self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._closing.set()
+        self._thread.join()
         rest = self._rest()
         last = (len(rest) - 1) // BATCH_LINES * BATCH_LINES
         self._store_in_batches(rest[:last])
@@ -199,48 +178,6 @@ class LogBuffer:
             # A line that cannot be stored is no reason to fail a build.
             log.exception("logs.store_failed", lines=len(batch))
             self._dropped_lines += len(batch)
-
-
-class FlushStarter:
-    """Starts the thread of each log buffer that is still open after one flush interval.
-
-    One thread looks after all of them, ten times a second while there are any: a build that takes
-    milliseconds gets no thread of its own and wakes none, which was a tenth of what it costs.
-    """
-
-    def __init__(self) -> None:
-        self._young: dict[LogBuffer, float] = {}
-        self._lock = threading.Lock()
-        self._has_some = threading.Event()
-        threading.Thread(target=self._run, name="log-starter", daemon=True).start()
-
-    def start_later(self, buffer: LogBuffer) -> None:
-        """Start the buffer's thread after one interval, if it is still open then."""
-        with self._lock:
-            self._young[buffer] = time.monotonic() + FLUSH_INTERVAL_S
-            self._has_some.set()
-
-    def forget(self, buffer: LogBuffer) -> None:
-        """Do not start the buffer's thread any more."""
-        with self._lock:
-            self._young.pop(buffer, None)
-
-    def _run(self) -> None:
-        while True:
-            self._has_some.wait()
-            time.sleep(START_INTERVAL_S)
-            for buffer in self._take_due():
-                buffer.start_to_flush()
-
-    def _take_due(self) -> list[LogBuffer]:
-        now = time.monotonic()
-        with self._lock:
-            due = [buffer for buffer, at in self._young.items() if at <= now]
-            for buffer in due:
-                del self._young[buffer]
-            if not self._young:
-                self._has_some.clear()
-        return due
 
 
 def _row(line: _Line) -> LogRow:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 import structlog
+from sqlalchemy.orm import Session
 
-from db.engine import Database, Executor
+from db.engine import Database
 from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.jobs.archives import ArchiveCache
@@ -37,7 +38,7 @@ from provisioner.build.endings import (
 )
 from provisioner.build.events import BuildEvents, NoEvents
 from provisioner.build.failures import FailedJob
-from provisioner.build.logbuffer import FlushStarter, LogBuffer, StoreLogs
+from provisioner.build.logbuffer import LogBuffer, StoreLogs
 from provisioner.build.steps import STEPS, Build, BuildSettings, Step
 from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
 from provisioner.engines.port import Engine
@@ -90,7 +91,6 @@ class Runner:
         self._events = events or NoEvents()
         self._tracer = tracer or NoTrace()
         self._archives = ArchiveCache()
-        self._flush_starter = FlushStarter()
 
     def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
         """Run the job's steps and record how it ended; a failed build is an outcome, no error.
@@ -105,11 +105,7 @@ class Runner:
 
     def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Outcome:
         started = time.monotonic()
-        logs = LogBuffer(
-            self._store_logs(job, interrupt),
-            stored_bytes=job.logs_length,
-            starter=self._flush_starter,
-        )
+        logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
         build = self._build(job, interrupt, logs, trace)
         ending = None
         try:
@@ -178,8 +174,8 @@ class Runner:
 
     def _enter(self, build: Build, stage: Stage) -> bool:
         def enter() -> bool:
-            with self._database.autocommit() as connection:
-                return enter_stage(connection, build.lease, stage=stage)
+            with self._database.begin() as session:
+                return enter_stage(session, build.lease, stage=stage)
 
         return retry_outage(enter, may_go_on=build.interrupt.may_write)
 
@@ -220,17 +216,17 @@ class Runner:
                 stage=build.stage,
             )
 
-        with self._database.autocommit() as connection:
+        with self._database.begin() as session:
             match ending:
                 case Succeeded(result=result):
-                    complete_job(connection, build.lease, result=whole(result))
+                    complete_job(session, build.lease, result=whole(result))
                 case Canceled(result=result):
-                    finish_cancel_job(connection, build.lease, result=whole(result))
+                    finish_cancel_job(session, build.lease, result=whole(result))
                 case Requeued():
-                    return _requeue_or_cancel(connection, build.lease)
+                    return _requeue_or_cancel(session, build.lease)
                 case FailedJob(failure=failure, workspace_build=result):
                     assert result is not None
-                    fail_job(connection, build.lease, failure=failure, result=whole(result))
+                    fail_job(session, build.lease, failure=failure, result=whole(result))
                 case Lost():
                     pass
                 case _:
@@ -240,9 +236,9 @@ class Runner:
 
     def _store_logs(self, job: ClaimedJob, interrupt: Interrupt) -> StoreLogs:
         def store(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
-            with self._database.autocommit() as connection:
+            with self._database.begin() as session:
                 append_logs(
-                    connection,
+                    session,
                     job.lease,
                     rows=rows,
                     overflowed=overflowed,
@@ -269,7 +265,7 @@ def _log_stage(build: Build, stage: Stage) -> str:
     return LOG_STAGES[stage]
 
 
-def _requeue_or_cancel(session: Executor, lease: Lease) -> Ending:
+def _requeue_or_cancel(session: Session, lease: Lease) -> Ending:
     try:
         requeue_job(session, lease)
     except LeaseLostError:

@@ -119,8 +119,8 @@ def set_up(build: Build) -> None:
     """Read the build and its template, check parameters and variables."""
 
     def read() -> BuildInput:
-        with build.database.autocommit() as connection:
-            return load_build(connection, build.lease, archives=build.archives)
+        with build.database.begin() as session:
+            return load_build(session, build.lease, archives=build.archives)
 
     build.input = retry_outage(read, may_go_on=build.interrupt.may_write)
     loaded = build.input
@@ -257,8 +257,8 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
         return
     fault_point("checkpoint.begin")
     try:
-        with build.database.autocommit() as connection:
-            stored = store_state(connection, build.lease, state=state)
+        with build.database.begin() as session:
+            stored = store_state(session, build.lease, state=state)
     except LeaseLostError:
         build.interrupt.request(InterruptReason.LEASE_LOST)
         stored = False

@@ -52,6 +52,13 @@ def new_database(embedded: Embedded, template: str) -> str:
     return name
 
 
+@contextmanager
+def autocommit(database: Database) -> Iterator[sqlalchemy.Connection]:
+    """A connection for statements that run outside of a transaction, as VACUUM does."""
+    with database.engine.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def run_admin(embedded: Embedded, statement: str) -> None:
     """Run a statement as the server's administrator, outside of a transaction."""
     assert embedded.database_url is not None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 CHUNK = 65536
+COMMIT = b"COMMIT"
 TICK_S = 0.02
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 
@@ -41,7 +42,6 @@ class Proxy:
     _frozen: threading.Event = field(default_factory=threading.Event)
     _delay_s: float = 0.0
     _pattern: bytes | None = None
-    _then: bytes = b"COMMIT"
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _closing: threading.Event = field(default_factory=threading.Event)
 
@@ -79,12 +79,12 @@ class Proxy:
         """Hold back each piece of data, in both directions."""
         self._delay_s = seconds
 
-    def lose_answer(self, pattern: bytes, *, then: bytes = b"COMMIT") -> None:
-        """Once: after ``pattern`` and then ``then`` were sent, drop the answer and cut.
+    def lose_answer(self, pattern: bytes) -> None:
+        """Once: after ``pattern`` and then COMMIT were sent, drop the answer and cut.
 
         The server has done what it was asked to; its client does not get to know.
         """
-        self._pattern, self._then = pattern, then
+        self._pattern = pattern
 
     def heal(self) -> None:
         """Forward again."""
@@ -151,7 +151,7 @@ class Proxy:
         with self._lock:
             if self._pattern is not None and self._pattern in data:
                 link.marked = True
-            if link.marked and self._pattern is not None and self._then in data:
+            if link.marked and self._pattern is not None and COMMIT in data:
                 link.doomed, self._pattern = True, None
 
 

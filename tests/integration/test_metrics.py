@@ -36,6 +36,7 @@ from provisioner.host.interrupt import Interrupt
 from provisioner.host.recovery import Recoverer
 from provisioner.host.workdir import name_work_directory
 from tests.harness.databases import (
+    autocommit,
     copied_database,
     database_url_of,
     opened_database,
@@ -482,7 +483,7 @@ def fill(database: Database) -> None:
         }
         for statement in filter(str.strip, FILL.split(";\n")):
             session.execute(text(statement), values)
-    with database.autocommit() as connection:
+    with autocommit(database) as connection:
         connection.execute(text("VACUUM ANALYZE"))
 
 

@@ -41,7 +41,7 @@ def test_builds_prepare_statements_only_if_they_may(
         factory.build(workspace, Transition.STOP if number % 2 else Transition.START)
         assert slot.run_next_build("builds") is JobStatus.SUCCEEDED
 
-    with database.autocommit() as connection:
+    with database.begin() as connection:
         found = connection.execute(text("SELECT name FROM pg_prepared_statements")).all()
     database.dispose()
     assert bool(found) == prepares

@@ -143,7 +143,7 @@ def serial_of(database: Database, job: ClaimedJob) -> int | None:
 def start_from(factory: Factory, workspace: Workspace) -> int | None:
     """The serial of the state that the next build of the workspace starts from."""
     job = factory.running_build(workspace)
-    with factory.database.autocommit() as connection:
+    with factory.database.begin() as connection:
         loaded = load_build(connection, job.lease, archives=ArchiveCache())
     return json.loads(loaded.state)["serial"] if loaded.state else None
 
@@ -366,7 +366,7 @@ def test_one_process_prunes_at_a_time(database: Database, factory: Factory) -> N
     workspace = factory.any_workspace()
     finished(factory, workspace, serial=1, days_ago=91)
     finished(factory, workspace, serial=2, days_ago=0)
-    with database.transact() as connection:
+    with database.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
 
         assert prune(database, KEPT) == Pruned(is_complete=False)

@@ -112,7 +112,7 @@ def test_the_build_that_is_run_reads_its_state(factory: Factory) -> None:
     workspace = factory.any_workspace()
     factory.finished_build(workspace, result=BuildResult(state=state(5)))
     job = factory.running_build(workspace)
-    with factory.database.autocommit() as connection:
+    with factory.database.begin() as connection:
         loaded = load_build(connection, job.lease, archives=ArchiveCache())
     assert loaded.state == b"one 5"
 
@@ -220,5 +220,5 @@ def is_blocked(factory: Factory, name: str) -> bool:
 
 def test_a_build_is_read_by_whoever_holds_it_alone(factory: Factory) -> None:
     job = factory.running_build(stage=Stage.SET_UP)
-    with factory.database.autocommit() as connection, pytest.raises(LeaseLostError):
+    with factory.database.begin() as connection, pytest.raises(LeaseLostError):
         load_build(connection, Lease(job.id, uuid.uuid4()), archives=ArchiveCache())

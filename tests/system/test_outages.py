@@ -151,7 +151,7 @@ def test_a_lost_answer_to_a_commit_changes_nothing_of_the_outcome(
     _start(shared, proxy, name, tags=f"kind={name}")
     before = proxy.lost_answers
     workspace_id = shared.workspace("plain", tags={"kind": name})
-    proxy.lose_answer(statement, then=statement)  # each ends its transaction
+    proxy.lose_answer(statement)
 
     row = shared.build(workspace_id)
 

@@ -16,7 +16,6 @@ from provisioner.build.logbuffer import (
     BATCH_LINES,
     RESERVE_BYTES,
     STAGE_LIMIT,
-    FlushStarter,
     LogBuffer,
 )
 from tests.harness.threads import run_together
@@ -71,24 +70,6 @@ def test_lines_are_stored_while_the_build_still_runs() -> None:
     assert stored.arrived.wait(DEADLINE_S)
     buffer.close()
     assert stored.lines == ["early"]
-
-
-def test_a_buffer_that_is_started_later_stores_lines_while_the_build_still_runs() -> None:
-    stored = Stored()
-    buffer = LogBuffer(stored, starter=FlushStarter())
-    buffer.write(LogLevel.INFO, "early")
-    assert stored.arrived.wait(DEADLINE_S)
-    buffer.close()
-    assert stored.lines == ["early"]
-
-
-def test_a_buffer_that_is_closed_before_its_thread_starts_stores_its_lines() -> None:
-    stored = Stored()
-    buffer = LogBuffer(stored, starter=FlushStarter())
-    buffer.write(LogLevel.INFO, "only")
-    buffer.close()
-    buffer.start_to_flush()  # the starter comes late
-    assert stored.lines == ["only"]
 
 
 @pytest.mark.parametrize(

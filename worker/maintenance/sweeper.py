@@ -108,9 +108,9 @@ class Sweeper:
         One ring for each slot of ours is enough: the other workers ring for theirs, and the next
         sweep rings again. Nobody would hear a ring for a queue without workers.
         """
-        with self.database.autocommit() as connection:
+        with self.database.begin() as session:
             waiting = claimable_jobs(
-                connection,
+                session,
                 queues=self.queues,
                 provisioners=self.provisioners,
                 count_to=self.slots,

@@ -64,9 +64,9 @@ class Dispatcher:
         """
         fault_point("claim.begin")
         asked_at = time.monotonic()
-        with self.database.autocommit() as connection:
+        with self.database.begin() as session:
             job = claim_job(
-                connection,
+                session,
                 queue=queue,
                 worker_id=self.worker_id,
                 lease=self.lease,
@@ -115,8 +115,8 @@ class Dispatcher:
         """
 
         def read() -> EndedJob | None:
-            with self.database.autocommit() as connection:
-                ending = read_ending(connection, job_id=job.id)
+            with self.database.begin() as session:
+                ending = read_ending(session, job_id=job.id)
             return ending.job if ending and ending.lease_token == job.lease.token else None
 
         try:

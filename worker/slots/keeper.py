@@ -103,8 +103,8 @@ class LeaseKeeper:
                 log.warning("lease.renew_failed", builds=len(held), error=str(error))
 
     def _renew(self, held: dict[uuid.UUID, _Held], asked_at: float) -> None:
-        with self._database.autocommit() as connection:
-            renewed = renew_leases(connection, tokens=list(held), lease=self._times.lease)
+        with self._database.begin() as session:
+            renewed = renew_leases(session, tokens=list(held), lease=self._times.lease)
         by_token = {lease.token: lease for lease in renewed}
         for token, build in held.items():
             lease = by_token.get(token)

@@ -80,7 +80,7 @@ def test_an_age_is_a_number_of_days_or_hours(run: CommandLine, age: str) -> None
 
 
 def test_a_second_prune_at_the_same_time_is_refused(run: CommandLine, database: Database) -> None:
-    with database.transact() as connection:
+    with database.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
 
         refused(run("prune"), "another process prunes at the moment")
