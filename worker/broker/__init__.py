@@ -1,1 +1,1 @@
-"""The Celery producer, doorbells, and all that touches kombu; of ours it imports `db` alone."""
+"""The Celery producer, doorbells, and all that touches kombu; it imports only `db` of our code."""

@@ -1,1 +1,1 @@
-"""What a worker does beside builds: sweeping, pruning, signs of life; not the builds themselves."""
+"""What a worker does in addition to builds: sweeping, pruning, heartbeats; not the builds."""

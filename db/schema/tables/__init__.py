@@ -1,4 +1,4 @@
-"""The tables, as typed SQLAlchemy models. Columns are named as in the system that we follow."""
+"""The tables, as typed SQLAlchemy models. Columns are named as in Coder."""
 
 from __future__ import annotations
 
