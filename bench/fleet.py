@@ -20,7 +20,8 @@ from bench.place import Place
 from bench.rows import analyze, fill_jobs
 from db.jobs.tags import served_queues
 from db.jobs.workers import register_worker, touch_worker
-from db.reads.progress import build_progress, job_logs
+from db.reads.logs import get_logs
+from db.reads.progress import build_progress
 from db.reads.queues import waiting_work
 from db.schema.enums import ProvisionerType
 from provisioner.host.recovery import Recoverer
@@ -149,7 +150,7 @@ def _looks(place: Place, watched: Sequence[uuid.UUID]) -> dict[str, float]:
     def look(job_id: uuid.UUID) -> None:
         with place.database.begin() as session:
             build_progress(session, job_id)
-            job_logs(session, job_id=job_id, after=2**62)
+            get_logs(session, job_id, after=2**62)
 
     before = server.read_usage(place)
     _play([("look", look, watched[index % len(watched)]) for index in range(TURNS)])

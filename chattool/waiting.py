@@ -10,9 +10,10 @@ from chattool.errors import BuildTimeoutError, WorkspaceBuildError
 from chattool.settings import ToolSettings
 from db.engine import Database
 from db.outage import retry_outage
-from db.reads.builds import get_build
-from db.reads.chats import BuildOutcome, get_build_outcome
+from db.reads.builds import find_job_of_build, get_build
 from db.reads.contract import WorkspaceBuild
+from db.reads.follow import Pace, await_end
+from db.reads.progress import BuildProgress
 from db.schema.enums import JobStatus
 
 
@@ -33,24 +34,28 @@ def wait_for_build(
         NotFoundError: there is no such build.
     """
     limits = settings or ToolSettings()
-    end = time.monotonic() + limits.timeout.total_seconds()
-    while (outcome := _look(database, build_id, end)).status.is_active:
-        left_s = end - time.monotonic()
-        if left_s <= 0:
-            raise BuildTimeoutError(_still(outcome.status, limits.timeout))
-        time.sleep(min(limits.poll.total_seconds(), left_s))
-    if outcome.status is not JobStatus.SUCCEEDED:
-        raise WorkspaceBuildError(_failure_text(outcome), outcome.error_code)
+    ended = _await_end(database, build_id, limits)
+    if ended.status.is_active:
+        raise BuildTimeoutError(_still(ended.status, limits.timeout))
+    if ended.status is not JobStatus.SUCCEEDED:
+        raise WorkspaceBuildError(_failure_text(ended), ended.error_code)
     with database.begin() as session:
         return get_build(session, build_id)
 
 
-def _look(database: Database, build_id: uuid.UUID, end: float) -> BuildOutcome:
-    def look() -> BuildOutcome:
-        with database.begin() as session:
-            return get_build_outcome(session, build_id)
+def _await_end(database: Database, build_id: uuid.UUID, limits: ToolSettings) -> BuildProgress:
+    end = time.monotonic() + limits.timeout.total_seconds()
+    job_id = retry_outage(
+        lambda: _find_job(database, build_id), may_go_on=lambda: time.monotonic() < end
+    )
+    pause_s, left_s = limits.poll.total_seconds(), end - time.monotonic()
+    pace = Pace(first_pause_s=pause_s, last_pause_s=pause_s, outage_s=left_s)
+    return await_end(database, job_id, pace=pace, limit_s=left_s)
 
-    return retry_outage(look, may_go_on=lambda: time.monotonic() < end)
+
+def _find_job(database: Database, build_id: uuid.UUID) -> uuid.UUID:
+    with database.begin() as session:
+        return find_job_of_build(session, build_id)
 
 
 def _still(status: JobStatus, timeout: timedelta) -> str:
@@ -60,11 +65,11 @@ def _still(status: JobStatus, timeout: timedelta) -> str:
     )
 
 
-def _failure_text(outcome: BuildOutcome) -> str:
-    match outcome.status:
+def _failure_text(ended: BuildProgress) -> str:
+    match ended.status:
         case JobStatus.FAILED:
-            return outcome.error or "build failed"
+            return ended.error or "build failed"
         case JobStatus.CANCELED:
             return "build was canceled"
         case _:
-            return f"unexpected job status: {outcome.status}"
+            return f"unexpected job status: {ended.status}"

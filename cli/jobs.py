@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TypedDict, Unpack
@@ -28,16 +28,19 @@ from cli.printing import (
     screen,
     tags_text,
 )
+from cli.queue import position_text
 from cli.waiting import View, follow_job
 from db.catalog.people import get_user
 from db.engine import Database
 from db.jobs.transitions import cancel_job
-from db.reads.listing import UNTAGGED, JobListing, get_job, list_jobs
-from db.reads.progress import LOG_PAGE, LogLine, QueuePlace, find_job, job_logs, queue_place
+from db.reads.contract import ProvisionerJobLog
+from db.reads.jobs import Job, find_job_id, get_job
+from db.reads.logs import LOG_PAGE, get_logs
+from db.reads.pages import MAX_PAGE, UNTAGGED, Cursor, JobFilter, list_jobs
 from db.reads.timings import job_durations
-from db.schema.enums import JobErrorCode, JobStatus
+from db.schema.enums import JobErrorCode, JobStatus, JobType
 
-COLUMNS: Columns[JobListing] = {
+COLUMNS: Columns[Job] = {
     "JOB": lambda row: row.id,
     "STATUS": lambda row: row.status,
     "TRANSITION": lambda row: row.transition,
@@ -48,6 +51,38 @@ COLUMNS: Columns[JobListing] = {
     "WORKER": lambda row: row.worker_name,
     "CREATED": lambda row: row.created_at,
 }
+
+FIELDS = (
+    "id",
+    "status",
+    "transition",
+    "workspace_name",
+    "workspace_owner_name",
+    "template_name",
+    "template_version_name",
+    "build_number",
+    "provisioner",
+    "queue",
+    "tags",
+    "stage",
+    "attempt",
+    "worker_name",
+    "error",
+    "error_code",
+    "failure_reason",
+    "initiator_name",
+    "workspace_build_id",
+    "organization_id",
+    "daily_cost",
+    "quota_budget",
+    "quota_credits_consumed",
+    "logs_overflowed",
+    "created_at",
+    "started_at",
+    "canceled_at",
+    "completed_at",
+)
+"""The facts of a job that its JSON has."""
 
 
 class Filters(TypedDict):
@@ -89,7 +124,7 @@ def jobs() -> None:
 @click.option("--before", metavar="JOB", help="Only jobs older than this one: the next page.")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, MAX_PAGE),
     default=50,
     show_default=True,
     help="At most so many.",
@@ -114,7 +149,7 @@ def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
             return
         with services.database.begin() as session:
             rows = _find(session, filters)
-    print_rows(rows, COLUMNS, output=output, kind="jobs")
+    print_rows(rows, COLUMNS, output=output, kind="jobs", document=document)
 
 
 @jobs.command()
@@ -128,20 +163,19 @@ def show(job: str, output: str) -> None:
         provisionerd jobs show 3f2a
     """
     with transaction() as session:
-        found = get_job(session, find_job(session, job))
-        place = queue_place(session, found.id)
+        found = get_job(session, find_job_id(session, job))
         durations = job_durations(session, found.id)
     if output == JSON:
         print_json(
             {
-                **asdict(found),
-                "queue_position": place.position if place else 0,
-                "queue_size": place.size if place else 0,
+                **document(found),
+                "queue_position": found.queue_position,
+                "queue_size": found.queue_size,
                 "durations": [asdict(duration) for duration in durations],
             }
         )
         return
-    _print(found, place)
+    _print(found)
     click.echo()
     print_bars([(duration.stage, duration.seconds) for duration in durations], unit="s")
 
@@ -161,13 +195,13 @@ def logs(job: str, follow: bool, output: str) -> None:
         raise click.UsageError("--follow goes with the table output only")
     with opened() as services:
         with services.database.begin() as session:
-            job_id = find_job(session, job)
+            job_id = find_job_id(session, job)
         if follow:
             _follow(services.database, job_id)
             return
         lines = list(_stored_lines(services.database, job_id))
     if output == JSON:
-        print_json([asdict(line) for line in lines])
+        print_json([line.model_dump() for line in lines])
         return
     view = View(console=screen())
     for line in lines:
@@ -188,7 +222,7 @@ def cancel(job: str, output: str) -> None:
         provisionerd jobs cancel 3f2a
     """
     with transaction() as session:
-        job_id = find_job(session, job)
+        job_id = find_job_id(session, job)
         status = cancel_job(session, job_id=job_id)
     if output == JSON:
         print_json({"id": job_id, "status": status})
@@ -196,18 +230,28 @@ def cancel(job: str, output: str) -> None:
         click.echo(f"Job {job_id} is {status}.")
 
 
-def _find(session: Session, filters: Filters) -> list[JobListing]:
-    owner, before = filters["owner"], filters["before"]
-    return list_jobs(
-        session,
+def document(job: Job) -> dict[str, object]:
+    """Return the JSON object of a job."""
+    return {name: getattr(job, name) for name in FIELDS}
+
+
+def _find(session: Session, filters: Filters) -> Sequence[Job]:
+    owner = filters["owner"]
+    wanted = JobFilter(
+        types=[JobType.WORKSPACE_BUILD],
         statuses=[JobStatus(status) for status in filters["statuses"]],
         owner_id=get_user(session, owner).id if owner else None,
         workspace_name=filters["workspace"],
         queue=filters["queue"],
         error_code=filters["error_code"],
-        before=find_job(session, before) if before else None,
-        limit=filters["limit"],
     )
+    after = _cursor(session, filters["before"]) if filters["before"] else None
+    return list_jobs(session, wanted, limit=filters["limit"], after=after).jobs
+
+
+def _cursor(session: Session, before: str) -> Cursor:
+    job = get_job(session, find_job_id(session, before))
+    return Cursor(created_at=job.created_at, id=job.id)
 
 
 def _draw(database: Database, filters: Filters) -> Table:
@@ -223,16 +267,16 @@ def _follow(database: Database, job_id: uuid.UUID) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _stored_lines(database: Database, job_id: uuid.UUID) -> Iterator[LogLine]:
+def _stored_lines(database: Database, job_id: uuid.UUID) -> Iterator[ProvisionerJobLog]:
     after: int | None = 0
     while after is not None:
         with database.begin() as session:
-            page = job_logs(session, job_id=job_id, after=after)
+            page = get_logs(session, job_id, after=after)
         yield from page
         after = page[-1].id if len(page) == LOG_PAGE else None
 
 
-def _print(job: JobListing, place: QueuePlace | None) -> None:
+def _print(job: Job) -> None:
     print_facts(
         {
             "Job": job.id,
@@ -245,7 +289,7 @@ def _print(job: JobListing, place: QueuePlace | None) -> None:
             "Template": f"{job.template_name} {job.template_version_name}",
             "Initiator": job.initiator_name,
             "Queue": job.queue,
-            "Place in queue": f"{place.position} of {place.size}" if place else None,
+            "Position in queue": position_text(job),
             "Tags": tags_text(job.tags),
             "Worker": job.worker_name,
             "Attempt": job.attempt,

@@ -40,15 +40,23 @@ _STYLES: Mapping[str, str] = {
 }
 
 
-def print_rows(rows: Sequence[Row], columns: Columns[Row], *, output: str, kind: str) -> None:
+def print_rows(
+    rows: Sequence[Row],
+    columns: Columns[Row],
+    *,
+    output: str,
+    kind: str,
+    document: Callable[[Row], object] = asdict,
+) -> None:
     """Print rows: every field of them as JSON, the columns as a table.
 
     Args:
         columns: heading and cell of each column.
         kind: what the rows are, in the plural.
+        document: makes the JSON object of a row.
     """
     if output == JSON:
-        print_json([asdict(row) for row in rows])
+        print_json([document(row) for row in rows])
         return
     if not rows:
         click.echo(f"There are no {kind}.", err=True)

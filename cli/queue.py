@@ -11,10 +11,11 @@ from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows, seconds_text, tags_text
 from db.jobs.tags import missing_tags
-from db.reads.listing import JobListing, get_job
-from db.reads.progress import QueuePlace, find_job, queue_place
+from db.reads.contract import QUEUE_COUNT_LIMIT
+from db.reads.jobs import Job, find_job_id, get_job
 from db.reads.queues import QueueDepth, queue_depths
 from db.reads.workers import WorkerListing, list_workers
+from db.schema.enums import JobStatus
 
 COLUMNS: Columns[QueueDepth] = {
     "QUEUE": lambda row: row.queue,
@@ -69,15 +70,14 @@ def queue(context: click.Context, output: str) -> None:
 @click.argument("job")
 @output_option
 def explain(job: str, output: str) -> None:
-    r"""Explain why JOB waits: its place, and which worker could take it.
+    r"""Explain why JOB waits: its position, and which worker could take it.
 
     \b
     Example:
         provisionerd queue explain 3f2a
     """
     with transaction() as session:
-        found = get_job(session, find_job(session, job))
-        place = queue_place(session, found.id)
+        found = get_job(session, find_job_id(session, job))
         matches = [match(found, worker) for worker in list_workers(session)]
     if output == JSON:
         print_json(
@@ -86,17 +86,17 @@ def explain(job: str, output: str) -> None:
                 "status": found.status,
                 "queue": found.queue,
                 "tags": found.tags,
-                "queue_position": place.position if place else 0,
-                "queue_size": place.size if place else 0,
-                "verdict": verdict(found, place, matches),
+                "queue_position": found.queue_position,
+                "queue_size": found.queue_size,
+                "verdict": verdict(found, matches),
                 "workers": [asdict(row) for row in matches],
             }
         )
     else:
-        _print(found, place, matches)
+        _print(found, matches)
 
 
-def match(job: JobListing, worker: WorkerListing) -> Match:
+def match(job: Job, worker: WorkerListing) -> Match:
     """Return whether the worker can run the job, and if not, why."""
     missing = missing_tags(job.tags, worker.tags)
     serves = job.queue in worker.queues
@@ -110,14 +110,14 @@ def match(job: JobListing, worker: WorkerListing) -> Match:
     )
 
 
-def verdict(job: JobListing, place: QueuePlace | None, matches: list[Match]) -> str:
+def verdict(job: Job, matches: list[Match]) -> str:
     """Return in one sentence why the job waits."""
-    if place is None:
+    if job.status is not JobStatus.PENDING:
         return f"the job does not wait: it is {job.status}"
     fitting = [row for row in matches if row.matches]
     alive = [row for row in fitting if row.status in {"busy", "idle"}]
     if alive:
-        ahead = place.position - 1
+        ahead = job.queue_position - 1
         return f"{ahead} jobs are ahead of it for {len(alive)} live workers that match"
     if fitting:
         return "every worker that matches is offline or draining: start one again"
@@ -126,8 +126,16 @@ def verdict(job: JobListing, place: QueuePlace | None, matches: list[Match]) -> 
     return f"0 of {len(matches)} workers match: start one with `{start}`"
 
 
+def position_text(job: Job) -> str | None:
+    """Return the job's position in its queue, or None when it does not wait."""
+    if job.status is not JobStatus.PENDING:
+        return None
+    more = " or more" if job.queue_size == QUEUE_COUNT_LIMIT else ""
+    return f"{job.queue_position} of {job.queue_size}{more}"
+
+
 def _reason(
-    job: JobListing,
+    job: Job,
     worker: WorkerListing,
     *,
     missing: Mapping[str, str],
@@ -147,15 +155,15 @@ def _reason(
     return "takes nothing new" if worker.status == "draining" else ""
 
 
-def _print(job: JobListing, place: QueuePlace | None, matches: list[Match]) -> None:
+def _print(job: Job, matches: list[Match]) -> None:
     print_facts(
         {
             "Job": job.id,
             "Status": job.status,
             "Queue": job.queue,
             "Tags": tags_text(job.tags) or "none",
-            "Place": f"{place.position} of {place.size}" if place else None,
-            "Verdict": verdict(job, place, matches),
+            "Position": position_text(job),
+            "Verdict": verdict(job, matches),
         }
     )
     click.echo()

@@ -12,7 +12,7 @@ from bench.place import Place
 from bench.rows import analyze, fill_jobs
 from db.reads.jobs import get_job
 from db.reads.logs import get_logs
-from db.reads.pages import list_jobs
+from db.reads.pages import JobFilter, list_jobs
 from db.schema.enums import JobStatus
 
 CALLS = 200
@@ -37,9 +37,12 @@ def _reads(place: Place, size: int) -> dict[str, Callable[[], object]]:
     reads: dict[str, Callable] = {
         "a finished job by id": lambda s: get_job(s, finished),
         "a pending job with its queue position": lambda s: get_job(s, pending),
-        "the newest 50 jobs": lambda s: list_jobs(s, organization.id),
+        "the newest 50 jobs": lambda s: list_jobs(s, JobFilter(organization_id=organization.id)),
         "the newest 50 failed or canceled jobs": lambda s: list_jobs(
-            s, organization.id, statuses=(JobStatus.FAILED, JobStatus.CANCELED)
+            s,
+            JobFilter(
+                organization_id=organization.id, statuses=(JobStatus.FAILED, JobStatus.CANCELED)
+            ),
         ),
         "log lines after an id": lambda s: get_logs(s, finished, after=0),
     }

@@ -19,7 +19,7 @@ from db.reads.contract import (
     WorkspaceResourceMetadata,
     workspace_status,
 )
-from db.reads.jobs import get_jobs
+from db.reads.jobs import as_contract, get_jobs
 from db.schema.enums import Transition
 
 MAX_PAGE = 1000
@@ -81,12 +81,21 @@ def get_build(session: Session, build_id: uuid.UUID) -> WorkspaceBuild:
     Raises:
         NotFoundError: there is no such build.
     """
+    return _load(session, {build_id: find_job_of_build(session, build_id)})[0]
+
+
+def find_job_of_build(session: Session, build_id: uuid.UUID) -> uuid.UUID:
+    """Return the id of the build's job.
+
+    Raises:
+        NotFoundError: there is no such build.
+    """
     job_id = session.execute(
         text("SELECT job_id FROM workspace_builds WHERE id = :id"), {"id": build_id}
     ).scalar_one_or_none()
     if job_id is None:
         raise NotFoundError(f"there is no workspace build {build_id}")
-    return _load(session, {build_id: job_id})[0]
+    return uuid.UUID(str(job_id))
 
 
 def get_builds(
@@ -133,7 +142,7 @@ def _load(session: Session, job_ids: Mapping[uuid.UUID, uuid.UUID]) -> list[Work
     # Jobs first: what a finished job left is written in the transaction that finished it, so the
     # statements that follow see all of it. The other way round, a build could look finished and
     # empty.
-    jobs = {job.id: job for job in get_jobs(session, list(job_ids.values()))}
+    jobs = {job.id: as_contract(job) for job in get_jobs(session, list(job_ids.values()))}
     rows = session.execute(_BUILDS, {"build_ids": list(job_ids)}).all()
     resources = _resources(session, list(jobs))
     return [_build(row, jobs[row.job_id], resources.get(row.job_id, [])) for row in rows]

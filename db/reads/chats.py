@@ -9,8 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.catalog.chats import ChatKey
-from db.errors import NotFoundError
-from db.schema.enums import JobErrorCode, JobStatus, Transition
+from db.schema.enums import JobStatus, Transition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +34,6 @@ class BoundWorkspace:
     def is_stopped(self) -> bool:
         """Whether the workspace was stopped and nothing has happened since."""
         return self.transition is Transition.STOP and self.status is JobStatus.SUCCEEDED
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOutcome:
-    """Where a build stands, in as little as a poll needs."""
-
-    status: JobStatus
-    error: str | None
-    error_code: JobErrorCode | None
 
 
 def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | None:
@@ -73,27 +63,3 @@ def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | No
         return None
     facts = {**row._asdict(), "transition": Transition(row.transition)}
     return BoundWorkspace(**{**facts, "status": JobStatus(row.status)})
-
-
-def get_build_outcome(session: Session, build_id: uuid.UUID) -> BuildOutcome:
-    """Return where a build stands.
-
-    Raises:
-        NotFoundError: there is no such build.
-    """
-    row = session.execute(
-        text("""
-            SELECT job.job_status::text AS status, job.error, job.error_code
-            FROM workspace_builds AS build
-            JOIN provisioner_jobs AS job ON job.id = build.job_id
-            WHERE build.id = :build_id
-        """),
-        {"build_id": build_id},
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no workspace build {build_id}")
-    return BuildOutcome(
-        status=JobStatus(row.status),
-        error=row.error,
-        error_code=JobErrorCode(row.error_code) if row.error_code else None,
-    )

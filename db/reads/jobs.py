@@ -1,4 +1,4 @@
-"""Jobs as readers see them, with their place in the queue and the workers that may take them.
+"""Jobs, with their position in the queue and the workers that may take them.
 
 One pass over the head of a queue gives its size and the position of every job asked for, so a
 page of pending jobs costs at most ``QUEUE_COUNT_LIMIT`` index entries per queue, though a million
@@ -7,20 +7,25 @@ wait.
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from db.errors import NotFoundError
+from db.errors import ConflictError, InvalidError, NotFoundError
 from db.reads.contract import (
     QUEUE_COUNT_LIMIT,
     ProvisionerJob,
     ProvisionerJobInput,
     ProvisionerJobMetadata,
 )
+from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
 
 _NO_TEMPLATE = uuid.UUID(int=0)
 
@@ -37,10 +42,10 @@ _JOBS = text("""
         FROM wanted
         WHERE job_status = 'pending'
     ), line AS (
-        SELECT place.id,
+        SELECT waiting.id,
                row_number() OVER (
                    PARTITION BY queues.queue
-                   ORDER BY place.priority, place.fair_rank, place.created_at, place.id
+                   ORDER BY waiting.priority, waiting.fair_rank, waiting.created_at, waiting.id
                ) AS position,
                count(*) OVER (PARTITION BY queues.queue) AS size
         FROM queues
@@ -50,12 +55,14 @@ _JOBS = text("""
             WHERE queue = queues.queue AND started_at IS NULL AND completed_at IS NULL
             ORDER BY priority, fair_rank, created_at, id
             LIMIT :count_limit
-        ) AS place
+        ) AS waiting
     )
-    SELECT job.id, job.created_at, job.started_at, job.completed_at, job.canceled_at, job.error,
-           job.error_code, job.job_status, job.worker_id, job.file_id, job.tags, job.type,
-           job.input, job.organization_id, job.initiator_id, job.logs_overflowed,
-           claimer.name AS worker_name,
+    SELECT job.id, job.type, job.job_status AS status, job.provisioner, job.queue, job.tags,
+           job.input, job.file_id, job.stage, job.attempt, job.error, job.error_code,
+           job.failure_reason, job.logs_overflowed, job.organization_id,
+           job.created_at, job.started_at, job.canceled_at, job.completed_at,
+           job.worker_id, claimer.name AS worker_name,
+           job.initiator_id, initiator.username AS initiator_name,
            -- A pending job that the pass did not reach stands behind the limit.
            CASE WHEN job.job_status = 'pending' THEN coalesce(line.position, :count_limit) ELSE 0
            END AS queue_position,
@@ -68,27 +75,98 @@ _JOBS = text("""
                  AND job.queue = ANY(worker.queues)
                  AND job.provisioner = ANY(worker.provisioners)
                ORDER BY worker.id
-           ) END AS available_workers,
-           version.name AS template_version_name,
+           ) ELSE ARRAY[]::uuid[] END AS available_workers,
+           coalesce(version.name, '') AS template_version_name,
            template.id AS template_id,
-           template.name AS template_name,
-           template.display_name AS template_display_name,
-           template.icon AS template_icon,
+           coalesce(template.name, '') AS template_name,
+           coalesce(template.display_name, '') AS template_display_name,
+           coalesce(template.icon, '') AS template_icon,
            workspace.id AS workspace_id,
-           workspace.name AS workspace_name
+           workspace.name AS workspace_name,
+           owner.username AS workspace_owner_name,
+           build.id AS workspace_build_id,
+           build.build_number,
+           build.transition,
+           coalesce(build.daily_cost, 0) AS daily_cost,
+           build.quota_budget,
+           build.quota_credits_consumed
     FROM wanted AS job
+    JOIN users AS initiator ON initiator.id = job.initiator_id
     LEFT JOIN line ON line.id = job.id
     LEFT JOIN provisioner_daemons AS claimer ON claimer.id = job.worker_id
     LEFT JOIN workspace_builds AS build ON build.job_id = job.id
     LEFT JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+    LEFT JOIN users AS owner ON owner.id = workspace.owner_id
     LEFT JOIN template_versions AS version ON version.id = coalesce(
         build.template_version_id, CAST(job.input ->> 'template_version_id' AS uuid)
     )
     LEFT JOIN templates AS template ON template.id = version.template_id
 """)
 
+# A range over the primary key: a comparison as text would read every row.
+_STARTING_WITH = text("""
+    SELECT id
+    FROM provisioner_jobs
+    WHERE id BETWEEN :first AND :last AND type = 'workspace_build'
+    LIMIT 2
+""")
 
-def get_job(session: Session, job_id: uuid.UUID) -> ProvisionerJob:
+_ENUMS: Mapping[str, type[StrEnum]] = {
+    "type": JobType,
+    "status": JobStatus,
+    "provisioner": ProvisionerType,
+    "error_code": JobErrorCode,
+    "transition": Transition,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job, and the names of what it works on. Facts of the build are None for other jobs."""
+
+    id: uuid.UUID
+    type: JobType
+    status: JobStatus
+    provisioner: ProvisionerType
+    queue: str
+    tags: dict[str, str]
+    input: Mapping[str, Any]
+    file_id: uuid.UUID  #: the template's source archive
+    stage: str | None
+    attempt: int
+    error: str | None
+    error_code: JobErrorCode | None
+    failure_reason: str | None
+    logs_overflowed: bool
+    organization_id: uuid.UUID
+    created_at: datetime
+    started_at: datetime | None
+    canceled_at: datetime | None  #: when a cancel was requested
+    completed_at: datetime | None
+    worker_id: uuid.UUID | None
+    worker_name: str | None
+    initiator_id: uuid.UUID
+    initiator_name: str
+    queue_position: int  #: 1 is claimed next; 0 unless pending; counted to QUEUE_COUNT_LIMIT
+    queue_size: int  #: pending jobs of its queue; likewise
+    available_workers: Sequence[uuid.UUID]  #: live ones that may claim it; none unless pending
+    template_version_name: str
+    template_id: uuid.UUID | None
+    template_name: str
+    template_display_name: str
+    template_icon: str
+    workspace_id: uuid.UUID | None
+    workspace_name: str | None
+    workspace_owner_name: str | None
+    workspace_build_id: uuid.UUID | None
+    build_number: int | None
+    transition: Transition | None
+    daily_cost: int
+    quota_budget: int | None  #: of the quota decision, None before it
+    quota_credits_consumed: int | None
+
+
+def get_job(session: Session, job_id: uuid.UUID) -> Job:
     """Return one job.
 
     Raises:
@@ -100,52 +178,73 @@ def get_job(session: Session, job_id: uuid.UUID) -> ProvisionerJob:
     return found[0]
 
 
-def get_jobs(session: Session, job_ids: Sequence[uuid.UUID]) -> list[ProvisionerJob]:
+def get_jobs(session: Session, job_ids: Sequence[uuid.UUID]) -> list[Job]:
     """Return those of the jobs that exist, in the order of ``job_ids``."""
-    rows = session.execute(
-        _JOBS,
-        {
-            "job_ids": list(job_ids),
-            "count_limit": QUEUE_COUNT_LIMIT,
-        },
-    )
+    rows = session.execute(_JOBS, {"job_ids": list(job_ids), "count_limit": QUEUE_COUNT_LIMIT})
     jobs = {row.id: _job(row) for row in rows}
     return [jobs[job_id] for job_id in job_ids if job_id in jobs]
 
 
-def _job(row: Row[Any]) -> ProvisionerJob:
+def find_job_id(session: Session, prefix: str) -> uuid.UUID:
+    """Return the id of the workspace build's job that begins with ``prefix``.
+
+    Raises:
+        InvalidError: no id can begin like this.
+        NotFoundError: none does.
+        ConflictError: several do.
+    """
+    digits = prefix.replace("-", "").lower()
+    if not re.fullmatch("[0-9a-f]{1,32}", digits):
+        raise InvalidError(f"{prefix!r} is not a job ID; give a full ID or a prefix")
+    bounds = {"first": uuid.UUID(digits.ljust(32, "0")), "last": uuid.UUID(digits.ljust(32, "f"))}
+    found = session.execute(_STARTING_WITH, bounds).scalars().all()
+    if not found:
+        raise NotFoundError(f"there is no job {prefix}; `provisionerd jobs list` shows them")
+    if len(found) > 1:
+        raise ConflictError(f"several jobs begin with {prefix}; give more of the ID")
+    return uuid.UUID(str(found[0]))
+
+
+def as_contract(job: Job) -> ProvisionerJob:
+    """Return the job as readers outside of this project get it."""
     return ProvisionerJob(
-        id=row.id,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        completed_at=row.completed_at,
-        canceled_at=row.canceled_at,
-        error=row.error,
-        error_code=row.error_code,
-        status=row.job_status,
-        worker_id=row.worker_id,
-        worker_name=row.worker_name,
-        file_id=row.file_id,
-        tags=row.tags,
-        queue_position=row.queue_position,
-        queue_size=row.queue_size,
-        organization_id=row.organization_id,
-        initiator_id=row.initiator_id,
-        input=ProvisionerJobInput.model_validate(row.input),
-        type=row.type,
-        available_workers=row.available_workers or None,
-        metadata=_metadata(row),
-        logs_overflowed=row.logs_overflowed,
+        id=job.id,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        canceled_at=job.canceled_at,
+        error=job.error,
+        error_code=job.error_code,
+        status=job.status,
+        worker_id=job.worker_id,
+        worker_name=job.worker_name,
+        file_id=job.file_id,
+        tags=job.tags,
+        queue_position=job.queue_position,
+        queue_size=job.queue_size,
+        organization_id=job.organization_id,
+        initiator_id=job.initiator_id,
+        input=ProvisionerJobInput.model_validate(job.input),
+        type=job.type,
+        available_workers=list(job.available_workers) or None,
+        metadata=_metadata(job),
+        logs_overflowed=job.logs_overflowed,
     )
 
 
-def _metadata(row: Row[Any]) -> ProvisionerJobMetadata:
+def _metadata(job: Job) -> ProvisionerJobMetadata:
     return ProvisionerJobMetadata(
-        template_version_name=row.template_version_name or "",
-        template_id=row.template_id or _NO_TEMPLATE,
-        template_name=row.template_name or "",
-        template_display_name=row.template_display_name or "",
-        template_icon=row.template_icon or "",
-        workspace_id=row.workspace_id,
-        workspace_name=row.workspace_name,
+        template_version_name=job.template_version_name,
+        template_id=job.template_id or _NO_TEMPLATE,
+        template_name=job.template_name,
+        template_display_name=job.template_display_name,
+        template_icon=job.template_icon,
+        workspace_id=job.workspace_id,
+        workspace_name=job.workspace_name,
     )
+
+
+def _job(row: Row[Any]) -> Job:
+    fields: dict[str, Any] = row._asdict()
+    members = {name: kind(fields[name]) for name, kind in _ENUMS.items() if fields[name]}
+    return Job(**{**fields, **members})

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from db.reads.contract import ProvisionerJobLog
 
+LOG_PAGE = 1000
+
 # Uses: ix_provisioner_job_logs_job_id_id.
 _LOGS = text("""
     SELECT id, created_at, source AS log_source, level AS log_level, stage, output
@@ -20,11 +22,11 @@ _LOGS = text("""
 
 
 def get_logs(
-    session: Session, job_id: uuid.UUID, *, after: int = 0, limit: int = 1000
+    session: Session, job_id: uuid.UUID, *, after: int = 0, limit: int = LOG_PAGE
 ) -> list[ProvisionerJobLog]:
     """Return log lines of a job in their order; none for a job that does not exist.
 
-    To follow a job, give the id of the last line seen as ``after``. One writer at a time holds
+    For the next page, give the id of the last line seen as ``after``. One writer at a time holds
     the job's lease, so no line with a lower id turns up later.
     """
     rows = session.execute(_LOGS, {"job_id": job_id, "after": after, "limit": limit})

@@ -1,179 +1,223 @@
-"""The jobs of an organization, newest first, a page at a time.
+"""Lists of jobs, newest first, a page at a time.
 
-A page is found by its keys alone and then read by ``get_jobs``. Filters are answered by *legs*:
-one short index range for each combination of what is asked for, already in the order of the
-page, of which the newest are merged. So a page costs the same wherever the matching jobs lie; a
+A page is found by its keys alone and then read by ``get_jobs``. Status, type and tags are answered
+by *legs*: one short index range for each combination of what is asked for, already in the order of
+the page, of which the newest are merged. So a page costs the same wherever the matching jobs lie; a
 filter applied while walking over all jobs would read a year of them to find the rare ones.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Enum,
+    FromClause,
+    Select,
+    cast,
+    func,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.orm import Session
 
 from db.errors import InvalidError
-from db.reads.contract import ProvisionerJob
-from db.reads.jobs import get_jobs
-from db.schema.enums import JobStatus, JobType
+from db.reads.jobs import Job, get_jobs
+from db.schema.enums import JobErrorCode, JobStatus, JobType
+from db.schema.tables import Organization, ProvisionerJob, Workspace
 
-MAX_PAGE = 1000
+MAX_PAGE = 10_000
+UNTAGGED = "none"  #: the error code of failures that have none, as in the metrics
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
-_LAST_ID = uuid.UUID(int=2**128 - 1)
 
-# Uses: ix_provisioner_jobs_newest.
-_NEWEST = text("""
-    SELECT created_at, id
-    FROM provisioner_jobs
-    WHERE organization_id = :organization_id AND (created_at, id) < (:created_at, :id)
-    ORDER BY created_at DESC, id DESC
-    LIMIT :limit
-""")
 
-# Uses: ix_provisioner_jobs_by_status.
-_FILTERED = text("""
-    SELECT leg.created_at, leg.id
-    FROM unnest(CAST(:statuses AS provisioner_job_status[])) AS wanted_status
-    CROSS JOIN unnest(CAST(:types AS provisioner_job_type[])) AS wanted_type
-    CROSS JOIN LATERAL (
-        SELECT created_at, id
-        FROM provisioner_jobs AS job
-        WHERE job.organization_id = :organization_id
-          AND job.job_status = wanted_status
-          AND job.type = wanted_type
-          AND (job.created_at, job.id) < (:created_at, :id)
-        ORDER BY job.created_at DESC, job.id DESC
-        LIMIT :limit
-    ) AS leg
-    ORDER BY leg.created_at DESC, leg.id DESC
-    LIMIT :limit
-""")
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """Where a page of jobs ends: the keys of its last job."""
 
-# A queue is a tag set, so the tags of its first job are those of all. The recursion takes one
-# index entry per queue that the organization ever used, however many jobs there are.
-# Uses: ix_provisioner_jobs_by_queue.
-_TAGGED = text("""
-    WITH RECURSIVE queues AS (
-        (
-            SELECT queue, tags
-            FROM provisioner_jobs
-            WHERE organization_id = :organization_id
-            ORDER BY queue
-            LIMIT 1
-        )
-        UNION ALL
-        SELECT following.queue, following.tags
-        FROM queues
-        CROSS JOIN LATERAL (
-            SELECT queue, tags
-            FROM provisioner_jobs AS job
-            WHERE job.organization_id = :organization_id AND job.queue > queues.queue
-            ORDER BY job.queue
-            LIMIT 1
-        ) AS following
-    )
-    SELECT leg.created_at, leg.id
-    FROM queues
-    CROSS JOIN unnest(CAST(:statuses AS provisioner_job_status[])) AS wanted_status
-    CROSS JOIN unnest(CAST(:types AS provisioner_job_type[])) AS wanted_type
-    CROSS JOIN LATERAL (
-        SELECT created_at, id
-        FROM provisioner_jobs AS job
-        WHERE job.organization_id = :organization_id
-          AND job.queue = queues.queue
-          AND job.job_status = wanted_status
-          AND job.type = wanted_type
-          AND (job.created_at, job.id) < (:created_at, :id)
-        ORDER BY job.created_at DESC, job.id DESC
-        LIMIT :limit
-    ) AS leg
-    WHERE queues.tags @> CAST(:tags AS jsonb)
-    ORDER BY leg.created_at DESC, leg.id DESC
-    LIMIT :limit
-""")
+    created_at: datetime
+    id: uuid.UUID
+
+    def __str__(self) -> str:
+        # Whole microseconds, as PostgreSQL keeps them: a float would lose some.
+        return f"{(self.created_at - _EPOCH) // timedelta(microseconds=1)}.{self.id.hex}"
+
+    @classmethod
+    def parse(cls, given: str) -> Cursor:
+        """Return the cursor that was written so.
+
+        Raises:
+            InvalidError: it is not one that was given out.
+        """
+        microseconds, _, job_id = given.partition(".")
+        try:
+            created_at = _EPOCH + timedelta(microseconds=int(microseconds))
+            return cls(created_at=created_at, id=uuid.UUID(job_id))
+        except (ValueError, OverflowError) as error:
+            raise InvalidError(
+                f"{given!r} is not the cursor of a page of jobs; begin with the first page"
+            ) from error
+
+
+_BEFORE_THE_FIRST = Cursor(
+    created_at=datetime(9999, 12, 31, tzinfo=UTC), id=uuid.UUID(int=2**128 - 1)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Which jobs are wanted; a field that is None or empty leaves all of them."""
+
+    organization_id: uuid.UUID | None = None
+    statuses: Collection[JobStatus] = ()
+    types: Collection[JobType] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)  #: jobs that have all of these
+    queue: str | None = None
+    owner_id: uuid.UUID | None = None  #: builds of this user's workspaces
+    workspace_name: str | None = None  #: builds of workspaces of this name, deleted ones included
+    error_code: str | None = None  #: failures with this code; without one when ``UNTAGGED``
+
+    @property
+    def needs_legs(self) -> bool:
+        """Whether the index of the newest jobs alone does not serve it."""
+        return bool(self.statuses or self.types or self.tags or self.queue)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobPage:
     """Some jobs, and where the next older ones begin."""
 
-    jobs: Sequence[ProvisionerJob]
-    after: str | None  #: give it to ``list_jobs`` for the next page; None at the end
+    jobs: Sequence[Job]
+    after: Cursor | None  #: give it to ``list_jobs`` for the next page; None at the end
 
 
 def list_jobs(
-    session: Session,
-    organization_id: uuid.UUID,
-    *,
-    statuses: Iterable[JobStatus] = (),
-    types: Iterable[JobType] = (),
-    tags: Mapping[str, str] | None = None,
-    limit: int = 50,
-    after: str | None = None,
+    session: Session, wanted: JobFilter, *, limit: int = 50, after: Cursor | None = None
 ) -> JobPage:
-    """Return jobs of the organization, newest first.
+    """Return the wanted jobs, newest first.
 
     Jobs that are enqueued while somebody pages show up on no later page and shift nothing.
 
     Args:
-        statuses: only jobs that stand so; any when empty.
-        types: only jobs of these types; any when empty.
-        tags: only jobs that have all of these tags, among others; any when None or empty.
         limit: how many at most, from 1 to ``MAX_PAGE``.
-        after: the ``after`` of the page before; opaque.
+        after: only jobs older than this: the ``after`` of the page before.
 
     Raises:
-        InvalidError: the limit is out of range, or ``after`` is not one that was given out.
+        InvalidError: the limit is out of range.
     """
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidError(f"a page has from 1 to {MAX_PAGE} jobs, not {limit}")
-    # As sets: a value that is named twice would give its jobs twice.
-    statuses, types = frozenset(statuses), frozenset(types)
-    created_at, last_id = _read_cursor(after) if after else (_END_OF_TIME, _LAST_ID)
-    rows = session.execute(
-        _statement(filtered=bool(statuses or types), tagged=bool(tags)),
-        {
-            "organization_id": organization_id,
-            "statuses": [status.value for status in statuses or JobStatus],
-            "types": [type_.value for type_ in types or JobType],
-            "tags": json.dumps(dict(tags or {})),
-            "created_at": created_at,
-            "id": last_id,
-            # One more than asked for tells whether there is a next page.
-            "limit": limit + 1,
-        },
-    ).all()
+    # One more than asked for tells whether there is a next page.
+    rows = session.execute(_keys(wanted, after or _BEFORE_THE_FIRST, limit + 1)).all()
     page = rows[:limit]
+    is_last = len(rows) <= limit
     return JobPage(
         jobs=get_jobs(session, [row.id for row in page]),
-        after=_cursor(page[-1]) if len(rows) > limit else None,
+        after=None if is_last else Cursor(created_at=page[-1].created_at, id=page[-1].id),
     )
 
 
-def _statement(*, filtered: bool, tagged: bool) -> TextClause:
-    if tagged:
-        return _TAGGED
-    return _FILTERED if filtered else _NEWEST
+def _keys(wanted: JobFilter, after: Cursor, limit: int) -> Select[Any]:
+    """Return the query of a page's keys.
+
+    Each organization is asked apart, since its index serves the order; a sort over all of them
+    would read the whole table.
+    Uses: ix_provisioner_jobs_newest, ix_provisioner_jobs_by_status, ix_provisioner_jobs_by_queue.
+    """
+    job = ProvisionerJob
+    scope = _scope(wanted)
+    source: FromClause = scope
+    conditions = [
+        job.organization_id == scope.c.organization_id,
+        tuple_(job.created_at, job.id) < tuple_(after.created_at, after.id),
+        *_conditions(wanted),
+    ]
+    if wanted.tags:
+        conditions.append(job.queue == scope.c.queue)
+    if wanted.needs_legs:
+        status = _each(wanted.statuses or tuple(JobStatus), job.job_status.type)
+        kind = _each(wanted.types or tuple(JobType), job.type.type)
+        source = source.join(status, true()).join(kind, true())
+        conditions += [job.job_status == status.c.value, job.type == kind.c.value]
+    leg = _newest(conditions, limit)
+    return (
+        select(leg.c.created_at, leg.c.id)
+        .select_from(source.join(leg, true()))
+        .where(*([scope.c.tags.contains(dict(wanted.tags))] if wanted.tags else []))
+        .order_by(leg.c.created_at.desc(), leg.c.id.desc())
+        .limit(limit)
+    )
 
 
-def _cursor(row: Row[Any]) -> str:
-    # Whole microseconds, as PostgreSQL keeps them: a float would lose some.
-    return f"{(row.created_at - _EPOCH) // timedelta(microseconds=1)}.{row.id.hex}"
+def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> FromClause:
+    job = ProvisionerJob
+    return (
+        select(job.created_at, job.id)
+        .where(*conditions)
+        .order_by(job.created_at.desc(), job.id.desc())
+        .limit(limit)
+        .lateral("leg")
+    )
 
 
-def _read_cursor(after: str) -> tuple[datetime, uuid.UUID]:
-    microseconds, _, job_id = after.partition(".")
-    try:
-        return _EPOCH + timedelta(microseconds=int(microseconds)), uuid.UUID(job_id)
-    except (ValueError, OverflowError) as error:
-        raise InvalidError(
-            f"{after!r} is not where a page of jobs begins; begin with the first page"
-        ) from error
+def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+    job = ProvisionerJob
+    if wanted.queue is not None:
+        yield job.queue == wanted.queue
+    if wanted.owner_id is not None:
+        yield job.owner_id == wanted.owner_id
+    if wanted.workspace_name is not None:
+        named = func.lower(Workspace.name) == wanted.workspace_name.lower()
+        yield job.workspace_id.in_(select(Workspace.id).where(named))
+    if wanted.error_code is not None:
+        yield job.error != ""
+        is_untagged = wanted.error_code == UNTAGGED
+        code = None if is_untagged else JobErrorCode(wanted.error_code)
+        yield job.error_code.is_(None) if code is None else job.error_code == code
+
+
+def _each(values: Collection[StrEnum], kind: Any) -> FromClause:
+    """Return a row for each value. As a set: one named twice would give its jobs twice."""
+    assert isinstance(kind, Enum)
+    array = cast(sorted(frozenset(values)), ARRAY(kind))
+    return select(func.unnest(array).column_valued("value")).subquery()
+
+
+def _scope(wanted: JobFilter) -> FromClause:
+    """Return the organizations to look in; with tags, each of their queues that has been used."""
+    organizations = select(Organization.id.label("organization_id"))
+    if wanted.organization_id is not None:
+        organizations = organizations.where(Organization.id == wanted.organization_id)
+    return _queues(organizations.subquery()) if wanted.tags else organizations.subquery()
+
+
+def _queues(organizations: FromClause) -> CTE:
+    """Return the queues of the organizations, with their tags.
+
+    A queue is a tag set, so the tags of its first job are those of all. The recursion takes one
+    index entry per queue, however many jobs there are. Uses: ix_provisioner_jobs_by_queue.
+    """
+    home = organizations.c.organization_id
+    first = _first_queue(ProvisionerJob.organization_id == home)
+    queues = select(home, first.c.queue, first.c.tags).join(first, true()).cte(recursive=True)
+    following = _first_queue(
+        ProvisionerJob.organization_id == queues.c.organization_id,
+        ProvisionerJob.queue > queues.c.queue,
+    )
+    step = select(queues.c.organization_id, following.c.queue, following.c.tags)
+    return queues.union_all(step.select_from(queues.join(following, true())))
+
+
+def _first_queue(*conditions: ColumnElement[bool]) -> FromClause:
+    job = ProvisionerJob
+    return select(job.queue, job.tags).where(*conditions).order_by(job.queue).limit(1).lateral()

@@ -15,13 +15,14 @@ from db.engine import Database
 from db.errors import InvalidError, NotFoundError
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.tags import queue_name
 from db.jobs.workers import register_worker, sign_off_worker
 from db.reads import jobs as job_reads
 from db.reads.builds import get_build, get_builds
 from db.reads.contract import WorkspaceQuota
-from db.reads.jobs import get_jobs
+from db.reads.jobs import as_contract, get_jobs
 from db.reads.logs import get_logs
-from db.reads.pages import list_jobs
+from db.reads.pages import UNTAGGED, Cursor, JobFilter, list_jobs
 from db.reads.timings import get_timings
 from db.schema.enums import (
     JobErrorCode,
@@ -43,7 +44,7 @@ GPU = {"gpu": "a100"}
 
 def get_job(database: Database, job_id: uuid.UUID) -> Any:
     with database.begin() as session:
-        return job_reads.get_job(session, job_id)
+        return as_contract(job_reads.get_job(session, job_id))
 
 
 def get_build_of(database: Database, workspace: Workspace) -> Any:
@@ -53,16 +54,19 @@ def get_build_of(database: Database, workspace: Workspace) -> Any:
 
 def list_ids(database: Database, organization_id: uuid.UUID, **filters: Any) -> list[uuid.UUID]:
     with database.begin() as session:
-        page = list_jobs(session, organization_id, **filters)
+        page = list_jobs(session, JobFilter(organization_id=organization_id, **filters))
         return [job.id for job in page.jobs]
 
 
-def walk(database: Database, organization_id: uuid.UUID, **filters: Any) -> Iterator[list[Any]]:
+def walk(
+    database: Database, organization_id: uuid.UUID, *, limit: int, **filters: Any
+) -> Iterator[list[Any]]:
     """The ids of each page, to the last."""
+    wanted = JobFilter(organization_id=organization_id, **filters)
     after = None
     while True:
         with database.begin() as session:
-            page = list_jobs(session, organization_id, after=after, **filters)
+            page = list_jobs(session, wanted, limit=limit, after=after)
         yield [job.id for job in page.jobs]
         after = page.after
         if after is None:
@@ -104,7 +108,8 @@ def test_the_import_of_a_template_names_its_version(database: Database, factory:
     template = factory.template(organization=organization, created_by=owner, name="machine")
 
     with database.begin() as session:
-        [job] = list_jobs(session, organization.id).jobs
+        [found] = list_jobs(session, JobFilter(organization_id=organization.id)).jobs
+    job = as_contract(found)
 
     assert job.type is JobType.TEMPLATE_VERSION_IMPORT
     assert job.input.template_version_id == template.active_version_id
@@ -304,6 +309,12 @@ FILTERS = [
         """job_status = 'succeeded' AND type = 'workspace_build' AND tags @> '{"gpu": "a100"}'""",
         id="all of them",
     ),
+    pytest.param({"queue": queue_name(GPU)}, f"queue = '{queue_name(GPU)}'", id="queue"),
+    pytest.param({"queue": "builds", "tags": GPU}, "false", id="queue of other tags"),
+    pytest.param({"error_code": UNTAGGED}, "error <> '' AND error_code IS NULL", id="untagged"),
+    pytest.param({"error_code": "INSUFFICIENT_QUOTA"}, "false", id="code of none"),
+    pytest.param({"owner_id": uuid.UUID(int=0)}, "false", id="owner of none"),
+    pytest.param({"workspace_name": "none-such"}, "false", id="workspace of none"),
 ]
 
 
@@ -333,7 +344,7 @@ def test_a_page_that_is_just_full_has_no_page_after_it(
     count = len(expected_ids(database, organization, "true"))
 
     with database.begin() as session:
-        page = list_jobs(session, organization.id, limit=count)
+        page = list_jobs(session, JobFilter(organization_id=organization.id), limit=count)
 
     assert (len(page.jobs), page.after) == (count, None)
 
@@ -352,16 +363,35 @@ def test_jobs_enqueued_while_paging_shift_nothing(
     assert seen == before
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1001])
+@pytest.mark.parametrize("limit", [0, -1, 10_001])
 def test_a_limit_out_of_range_is_refused(database: Database, limit: int):
-    with pytest.raises(InvalidError, match="from 1 to 1000"):
-        list_ids(database, uuid.uuid4(), limit=limit)
+    with database.begin() as session, pytest.raises(InvalidError, match="from 1 to 10000"):
+        list_jobs(session, JobFilter(), limit=limit)
 
 
 @pytest.mark.parametrize("after", ["x", "1", "1.x", f"{'9' * 40}.{uuid.UUID(int=7).hex}"])
-def test_a_cursor_that_was_not_given_out_is_refused(database: Database, after: str):
+def test_a_cursor_that_was_not_given_out_is_refused(after: str):
     with pytest.raises(InvalidError, match="begin with the first page"):
-        list_ids(database, uuid.uuid4(), after=after)
+        Cursor.parse(after)
+
+
+def test_a_cursor_is_read_as_it_was_written():
+    cursor = Cursor(created_at=MOMENT.replace(microsecond=123_457), id=uuid.uuid4())
+
+    assert Cursor.parse(str(cursor)) == cursor
+
+
+def test_jobs_of_all_organizations_are_listed_together(
+    database: Database, organization: Organization
+):
+    with database.begin() as session:
+        everything = session.execute(
+            text("SELECT id FROM provisioner_jobs ORDER BY created_at DESC, id DESC")
+        ).scalars()
+        listed = list_jobs(session, JobFilter()).jobs
+
+        assert [job.id for job in listed] == list(everything)
+        assert {job.organization_id for job in listed} > {organization.id}
 
 
 def test_an_organization_without_jobs_has_an_empty_page(database: Database):

@@ -15,7 +15,7 @@ from db.engine import Database
 from db.reads.builds import get_build, get_builds
 from db.reads.jobs import get_job
 from db.reads.logs import get_logs
-from db.reads.pages import list_jobs
+from db.reads.pages import Cursor, JobFilter, list_jobs
 from db.reads.progress import build_progress
 from db.reads.queues import claimable_jobs, queue_depths
 from db.reads.timings import get_timings
@@ -138,15 +138,21 @@ def fill(database: Database) -> Filled:
 Query = Callable[[Session, Filled], object]
 
 
-def jobs(**filters: Any) -> Query:
-    return lambda session, filled: list_jobs(session, filled.organization_id, **filters)
+def jobs(after: Cursor | None = None, **filters: Any) -> Query:
+    """A page of the jobs of the organization."""
+
+    def query(session: Session, filled: Filled) -> object:
+        wanted = JobFilter(organization_id=filled.organization_id, **filters)
+        return list_jobs(session, wanted, after=after)
+
+    return query
 
 
 QUERIES: dict[str, Query] = {
     "a finished job": lambda s, f: get_job(s, f.finished_job_id),
     "a pending job": lambda s, f: get_job(s, f.pending_job_id),
     "the newest jobs": jobs(),
-    "an old page of jobs": jobs(after=f"{0}.{uuid.UUID(int=0).hex}"),
+    "an old page of jobs": jobs(after=Cursor.parse(f"{0}.{uuid.UUID(int=0).hex}")),
     "jobs of one status": jobs(statuses=[JobStatus.FAILED]),
     "jobs of a status that none has": jobs(statuses=[JobStatus.CANCELING]),
     "jobs of several statuses": jobs(statuses=[JobStatus.SUCCEEDED, JobStatus.FAILED]),
@@ -156,6 +162,14 @@ QUERIES: dict[str, Query] = {
     "jobs with tags that none has": jobs(tags={"gpu": "h100"}),
     "jobs by status, type and tags": jobs(
         statuses=[JobStatus.FAILED], types=[JobType.WORKSPACE_BUILD], tags={"gpu": "a100"}
+    ),
+    "jobs of a rare queue": jobs(queue="builds-gpu"),
+    "jobs of all organizations": lambda s, _: list_jobs(s, JobFilter()),
+    "builds of all organizations": lambda s, _: list_jobs(
+        s, JobFilter(types=[JobType.WORKSPACE_BUILD])
+    ),
+    "jobs with rare tags of all organizations": lambda s, _: list_jobs(
+        s, JobFilter(tags={"gpu": "a100"})
     ),
     "the log of a job": lambda s, f: get_logs(s, f.finished_job_id),
     "the log after a line": lambda s, f: get_logs(s, f.finished_job_id, after=1),

@@ -33,11 +33,11 @@ from cli.queue import match, verdict
 from db.engine import DatabaseError
 from db.errors import BuildActiveError
 from db.jobs.tags import normalize_tags, queue_name, served_queues
-from db.reads.listing import JobListing
-from db.reads.progress import BuildProgress, QueuePlace
+from db.reads.jobs import Job
+from db.reads.progress import BuildProgress
 from db.reads.server import ConnectionFacts
 from db.reads.workers import WorkerListing
-from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType, Transition
+from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.archive import ArchiveError
@@ -313,9 +313,21 @@ def test_the_exit_status_tells_how_a_build_ended(
     assert exit_status(progress) == expected
 
 
-def pending_job(**tags: str) -> JobListing:
-    return JobListing(
+def pending_job(**tags: str) -> Job:
+    return Job(
         id=uuid.uuid4(),
+        type=JobType.WORKSPACE_BUILD,
+        input={},
+        file_id=uuid.uuid4(),
+        worker_id=None,
+        initiator_id=uuid.uuid4(),
+        queue_position=3,
+        queue_size=5,
+        available_workers=(),
+        template_id=uuid.uuid4(),
+        template_display_name="",
+        template_icon="",
+        workspace_id=uuid.uuid4(),
         status=JobStatus.PENDING,
         transition=Transition.START,
         workspace_name="box",
@@ -414,9 +426,7 @@ def seen_worker(
         ),
     ],
 )
-def test_a_match_says_why_not(
-    job: JobListing, worker: WorkerListing, matches: bool, reason: str
-) -> None:
+def test_a_match_says_why_not(job: Job, worker: WorkerListing, matches: bool, reason: str) -> None:
     found = match(job, worker)
 
     assert (found.matches, found.reason) == (matches, reason)
@@ -451,12 +461,10 @@ def test_a_match_says_why_not(
         ),
     ],
 )
-def test_a_verdict_says_why_a_job_waits(
-    job: JobListing, workers: list[WorkerListing], said: str
-) -> None:
+def test_a_verdict_says_why_a_job_waits(job: Job, workers: list[WorkerListing], said: str) -> None:
     matches = [match(job, worker) for worker in workers]
 
-    assert verdict(job, QueuePlace(position=3, size=5), matches) == said
+    assert verdict(job, matches) == said
 
 
 def live_worker(*, slots: int, version: str | None = None) -> WorkerListing:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.waiting import watch_job
 from db.engine import Database
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, TimingRow
@@ -239,13 +238,13 @@ def test_a_job_shows_why_it_failed(run: CommandLine, factory: Factory) -> None:
     )
 
 
-def test_a_pending_job_shows_its_place(run: CommandLine, factory: Factory) -> None:
+def test_a_pending_job_shows_its_position(run: CommandLine, factory: Factory) -> None:
     factory.build(factory.any_workspace())
     second = factory.build(factory.any_workspace())
 
     shown = run("jobs", "show", str(second.job_id)).stdout
 
-    assert "Place in queue  2 of 2" in shown
+    assert "Position in queue  2 of 2" in shown
 
 
 def test_the_beginning_of_an_id_is_enough(run: CommandLine, factory: Factory) -> None:
@@ -270,8 +269,8 @@ def test_an_ambiguous_beginning_is_refused(
     ("job", "sentence"),
     [
         pytest.param(str(uuid.UUID(int=0)), "there is no job", id="unknown"),
-        pytest.param("xyz", "'xyz' is no job", id="no id"),
-        pytest.param("0" * 33, "is no job", id="too long"),
+        pytest.param("xyz", "'xyz' is not a job ID", id="no id"),
+        pytest.param("0" * 33, "is not a job ID", id="too long"),
     ],
 )
 def test_a_job_that_is_not_there_is_refused(
@@ -330,37 +329,6 @@ def test_following_a_finished_job_prints_its_log_and_ends(
     result = run("jobs", "logs", str(job.id), "--follow")
 
     assert (result.exit_code, result.stdout) == (0, "==> Setting up\nall\n")
-
-
-def test_a_watch_ends_with_the_lines_that_came_last(factory: Factory, database: Database) -> None:
-    job = factory.running_build()
-    say(database, job, "first")
-
-    def go_on(_pause_s: float) -> None:
-        say(database, job, "last")
-        finish(database, job)
-
-    news = list(watch_job(database, job.id, sleep=go_on))
-
-    assert [[line.output for line in item.lines] for item in news] == [["first"], ["last"]]
-    assert [item.progress.status for item in news] == [JobStatus.RUNNING, JobStatus.SUCCEEDED]
-
-
-def test_a_watch_looks_less_often_while_nothing_happens(
-    factory: Factory, database: Database
-) -> None:
-    job = factory.running_build()
-    pauses: list[float] = []
-
-    def grow_tired(pause_s: float) -> None:
-        pauses.append(pause_s)
-        if len(pauses) == 10:
-            finish(database, job)
-
-    list(watch_job(database, job.id, sleep=grow_tired))
-
-    assert pauses == sorted(pauses)
-    assert (pauses[0] < 0.3, pauses[-1]) == (True, 1.0)
 
 
 def test_following_as_json_is_wrong_usage(run: CommandLine) -> None:

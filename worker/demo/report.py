@@ -1,25 +1,11 @@
-"""What the demo played, and what did not come out as it should."""
+"""What the builds of the demo came to, and what did not come out as expected."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-from db.reads.listing import JobListing
+from db.reads.jobs import Job
 from db.schema.enums import JobErrorCode, JobStatus
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlayedBuild:
-    """A build as its rows tell it."""
-
-    workspace: str
-    transition: str
-    status: str
-    error: str | None
-    error_code: str | None
-    daily_cost: int
-    credits_consumed: int | None  #: figures of the quota decision; None if there was none
-    budget: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +16,9 @@ class Expectation:
     error_code: JobErrorCode | None = None
     error_contains: str = ""
 
-    def problem_with(self, build: PlayedBuild) -> str | None:
+    def problem_with(self, build: Job) -> str | None:
         """Say how the build differs from this; None when it does not."""
-        name = f"{build.workspace} {build.transition}"
+        name = f"{build.workspace_name} {build.transition}"
         if (build.status, build.error_code) != (self.status, self.error_code):
             return (
                 f"{name}: expected {self.status} with error code {self.error_code},"
@@ -44,10 +30,10 @@ class Expectation:
 
 
 @dataclass(kw_only=True)
-class Story:
-    """All of it, in order."""
+class Report:
+    """The builds in their order, the failures that were counted, and the problems."""
 
-    builds: list[PlayedBuild] = field(default_factory=list)
+    builds: list[Job] = field(default_factory=list)
     failures_by_error_code: dict[str, int] = field(default_factory=dict)
     metric_lines: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -55,21 +41,20 @@ class Story:
     def as_document(self) -> dict[str, object]:
         """Return what ``--output json`` prints."""
         return {
-            "builds": [asdict(build) for build in self.builds],
+            "builds": [_document(build) for build in self.builds],
             "failures_by_error_code": self.failures_by_error_code,
             "problems": self.problems,
         }
 
 
-def played_build(job: JobListing) -> PlayedBuild:
-    """Return the build of a finished job."""
-    return PlayedBuild(
-        workspace=job.workspace_name,
-        transition=job.transition.value,
-        status=job.status.value,
-        error=job.error,
-        error_code=job.error_code,
-        daily_cost=job.daily_cost,
-        credits_consumed=job.quota_credits_consumed,
-        budget=job.quota_budget,
-    )
+def _document(build: Job) -> dict[str, object]:
+    return {
+        "workspace": build.workspace_name,
+        "transition": build.transition,
+        "status": build.status,
+        "error": build.error,
+        "error_code": build.error_code,
+        "daily_cost": build.daily_cost,
+        "credits_consumed": build.quota_credits_consumed,
+        "budget": build.quota_budget,
+    }

@@ -1,6 +1,7 @@
-"""The demo: real builds with real Terraform against a worker process of its own.
+"""The demo: real builds with real Terraform, run by a worker process of its own.
 
-Of the ledger cloud, the provider that keeps one file per machine, see ``deploy/ledger``.
+The machines are those of the ledger cloud, a provider that keeps one file for each machine: see
+``deploy/ledger``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from urllib.request import urlopen
 
 from db.schema.enums import JobErrorCode, JobStatus, Transition
 from worker.broker.doorbell import ring_at
-from worker.demo.stage import DemoError, Stage, Tell
-from worker.demo.story import Expectation, Story
+from worker.demo.report import Expectation, Report
+from worker.demo.scenario import DemoError, Print, Scenario
 from worker.process.children import free_address, running_worker
 from worker.process.services import open_services
 from worker.settings import load_settings
@@ -27,43 +28,43 @@ FAILURES = re.compile(r'provisionerd_job_failures_total\{.*error_code="(\w+)".*\
 SUCCEEDED = Expectation(status=JobStatus.SUCCEEDED)
 
 
-def play_demo(data_dir: Path, *, tell: Tell) -> Story:
-    """Play every scene with ``data_dir`` (empty, the caller's to remove) and check what came out.
+def run_demo(data_dir: Path, *, progress: Print) -> Report:
+    """Run every step with ``data_dir`` (empty, the caller's to remove) and check what came out.
 
     Raises:
-        DemoError: the ledger cloud is not at hand, or a build does not end.
+        DemoError: the ledger cloud is not there, or a build does not end.
         WorkerStartError: the worker process did not start.
     """
     if not DEPLOY.is_dir():
         raise DemoError("the demo needs a source checkout: it uses the folder deploy/ of it")
-    tell("Starting PostgreSQL and Redis, and installing the ledger cloud.")
+    progress("Starting PostgreSQL and Redis, and installing the ledger cloud.")
     environment = _environment(data_dir)
     with open_services(load_settings(environment)) as services:
-        stage = Stage(
+        scenario = Scenario(
             database=services.database,
             ring=ring_at(services.redis_url),
             ledger=data_dir / "ledger",
-            tell=tell,
+            print=progress,
         )
-        stage.set(DEPLOY / "templates")
-        tell("Starting a worker process.")
+        scenario.prepare(DEPLOY / "templates")
+        progress("Starting a worker process.")
         with running_worker(environment, name="demo", log=data_dir / "worker.log"):
-            for scene in SCENES:
-                tell(f"\n{(scene.__doc__ or '').strip()}")
-                scene(stage)
-            _read_metrics(stage, environment["PROVISIONERD_METRICS_ADDRESS"])
-    return stage.story
+            for step in STEPS:
+                progress(f"\n{(step.__doc__ or '').strip()}")
+                step(scenario)
+            _read_metrics(scenario, environment["PROVISIONERD_METRICS_ADDRESS"])
+    return scenario.report
 
 
-def _fill_the_budget(stage: Stage) -> None:
+def _fill_the_budget(scenario: Scenario) -> None:
     """1. Two builds of cost 4 fit into the team's allowance of 10."""
-    stage.create("alpha", "machine", SUCCEEDED)
-    stage.create("beta", "machine", SUCCEEDED)
+    scenario.create("alpha", "machine", SUCCEEDED)
+    scenario.create("beta", "machine", SUCCEEDED)
 
 
-def _exceed_the_budget(stage: Stage) -> None:
+def _exceed_the_budget(scenario: Scenario) -> None:
     """2. A third one does not: refused by quota, and tagged so."""
-    stage.create(
+    scenario.create(
         "gamma",
         "machine",
         Expectation(
@@ -72,17 +73,19 @@ def _exceed_the_budget(stage: Stage) -> None:
             error_contains="insufficient quota",
         ),
     )
-    refused = stage.story.builds[-1]
-    stage.check(
-        (refused.credits_consumed, refused.budget) == (8, 10),
+    refused = scenario.report.builds[-1]
+    scenario.check(
+        (refused.quota_credits_consumed, refused.quota_budget) == (8, 10),
         "gamma: the refusal does not carry the figures of its decision",
     )
-    stage.check(not stage.machines("alice-gamma"), "gamma: a machine was made despite the refusal")
+    scenario.check(
+        not scenario.machines("alice-gamma"), "gamma: a machine was made despite the refusal"
+    )
 
 
-def _meet_the_clouds_own_quota(stage: Stage) -> None:
+def _meet_the_clouds_own_quota(scenario: Scenario) -> None:
     """3. A provider that answers "insufficient quota" is another matter: it stays untagged."""
-    stage.create(
+    scenario.create(
         "delta",
         "out-of-stock",
         Expectation(status=JobStatus.FAILED, error_contains="insufficient quota in us-east1"),
@@ -90,15 +93,15 @@ def _meet_the_clouds_own_quota(stage: Stage) -> None:
     )
 
 
-def _leave_values_out(stage: Stage) -> None:
+def _leave_values_out(scenario: Scenario) -> None:
     """4. A parameter and a template variable without a value have codes of their own."""
-    stage.create(
+    scenario.create(
         "epsilon",
         "parameterised",
         Expectation(status=JobStatus.FAILED, error_code=JobErrorCode.MISSING_TEMPLATE_PARAMETER),
         owner="bob",
     )
-    stage.create(
+    scenario.create(
         "zeta",
         "variables",
         Expectation(status=JobStatus.FAILED, error_code=JobErrorCode.REQUIRED_TEMPLATE_VARIABLES),
@@ -106,26 +109,26 @@ def _leave_values_out(stage: Stage) -> None:
     )
 
 
-def _make_room(stage: Stage) -> None:
+def _make_room(scenario: Scenario) -> None:
     """5. Stopping a workspace lowers its cost to 1, and the third one starts."""
-    stage.build("alpha", Transition.STOP, SUCCEEDED)
-    stage.build("gamma", Transition.START, SUCCEEDED)
+    scenario.build("alpha", Transition.STOP, SUCCEEDED)
+    scenario.build("gamma", Transition.START, SUCCEEDED)
 
 
-def _cancel_in_the_middle(stage: Stage) -> None:
+def _cancel_in_the_middle(scenario: Scenario) -> None:
     """6. A cancel in the middle of an apply keeps the state; a delete leaves nothing behind."""
-    job_id = stage.begin("eta", "slow", owner="bob")
-    stage.wait_until(lambda: len(stage.machines("eta-")) > 1, "the first slow machine")
-    stage.cancel(job_id)
-    stage.finish(job_id, Expectation(status=JobStatus.CANCELED))
-    left = stage.machines("eta-")
-    stage.tell(f"    machines that exist now: {', '.join(left)}")
-    stage.check(bool(left), "eta: no machine was made before the cancel")
-    stage.build("eta", Transition.DELETE, SUCCEEDED, owner="bob")
-    stage.check(not stage.machines("eta-"), f"eta: left behind: {stage.machines('eta-')}")
+    job_id = scenario.begin("eta", "slow", owner="bob")
+    scenario.wait_for(lambda: len(scenario.machines("eta-")) > 1, "the first slow machine")
+    scenario.cancel(job_id)
+    scenario.finish(job_id, Expectation(status=JobStatus.CANCELED))
+    left = scenario.machines("eta-")
+    scenario.print(f"    machines that exist now: {', '.join(left)}")
+    scenario.check(bool(left), "eta: no machine was made before the cancel")
+    scenario.build("eta", Transition.DELETE, SUCCEEDED, owner="bob")
+    scenario.check(not scenario.machines("eta-"), f"eta: left behind: {scenario.machines('eta-')}")
 
 
-SCENES: tuple[Callable[[Stage], None], ...] = (
+STEPS: tuple[Callable[[Scenario], None], ...] = (
     _fill_the_budget,
     _exceed_the_budget,
     _meet_the_clouds_own_quota,
@@ -135,8 +138,8 @@ SCENES: tuple[Callable[[Stage], None], ...] = (
 )
 
 
-def _read_metrics(stage: Stage, address: str) -> None:
-    """Take the failures by error code from the worker's metrics, and hold them to the builds."""
+def _read_metrics(scenario: Scenario, address: str) -> None:
+    """Compare the failures that the worker's metrics count with the builds."""
     with urlopen(f"http://{address}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     counts: dict[str, int] = {}
@@ -144,12 +147,12 @@ def _read_metrics(stage: Stage, address: str) -> None:
         if match := FAILURES.fullmatch(line):
             counts[match[1]] = counts.get(match[1], 0) + int(float(match[2]))
             if float(match[2]):
-                stage.story.metric_lines.append(line)
-    stage.story.failures_by_error_code = dict(sorted(counts.items()))
-    failed = [build for build in stage.story.builds if build.status == JobStatus.FAILED]
+                scenario.report.metric_lines.append(line)
+    scenario.report.failures_by_error_code = dict(sorted(counts.items()))
+    failed = [build for build in scenario.report.builds if build.status == JobStatus.FAILED]
     for code, count in counts.items():
-        played = sum((build.error_code or "none") == code for build in failed)
-        stage.check(count == played, f"{count} failures are counted as {code}, not {played}")
+        ended = sum((build.error_code or "none") == code for build in failed)
+        scenario.check(count == ended, f"{count} failures are counted as {code}, not {ended}")
 
 
 def _environment(data_dir: Path) -> Mapping[str, str]:

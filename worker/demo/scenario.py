@@ -1,9 +1,8 @@
-"""What the demo is played on: people, templates, workspaces, and the ledger of machines."""
+"""What the steps of the demo do: people, templates, builds, and the ledger of machines."""
 
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,42 +13,43 @@ from db.catalog.templates import VariableValue, push_template
 from db.catalog.workspaces import create_workspace, get_workspace
 from db.engine import Database
 from db.jobs.transitions import cancel_job
-from db.reads.listing import JobListing, get_job
+from db.reads.follow import await_end
+from db.reads.jobs import Job, get_job
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Organization, Template, User
 from provisioner.host.archive import pack_template
 from provisioner.template.source import read_source
 from worker.broker.doorbell import Ring
-from worker.demo.story import Expectation, Story, played_build
+from worker.demo.report import Expectation, Report
 from worker.enqueue import enqueue_build
+from worker.waiting import wait_until
 
 TEMPLATES = ("machine", "out-of-stock", "parameterised", "variables", "slow")
 USERS = ("alice", "bob")
 TEAM_ALLOWANCE = 10
-TICK_S = 0.05
-WAIT_S = 120.0
+LIMIT_S = 120.0
 
-Tell = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 class DemoError(Exception):
-    """The demo cannot be played here, or came to a halt; the message says why."""
+    """The demo cannot run here, or it got stuck; the message says why."""
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """Does what the scenes ask for, and notes what came of it."""
+class Scenario:
+    """Does what the steps of the demo ask for, and reports what came of it."""
 
     database: Database
     ring: Ring
     ledger: Path
-    tell: Tell
+    print: Print
     users: dict[str, User] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
-    story: Story = field(default_factory=Story)
+    report: Report = field(default_factory=Report)
 
-    def set(self, templates: Path) -> None:
-        """Make the organization, its people and its templates."""
+    def prepare(self, templates: Path) -> None:
+        """Create the organization, its people and its templates."""
         self.ledger.mkdir()
         with self.database.begin() as session:
             organization = create_organization(session, name="acme", is_default=True)
@@ -65,7 +65,7 @@ class Stage:
     def create(
         self, workspace: str, template: str, expected: Expectation, *, owner: str = "alice"
     ) -> None:
-        """Create a workspace and see its first build to its end."""
+        """Create a workspace and wait until its first build has ended as expected."""
         self.finish(self.begin(workspace, template, owner=owner), expected)
 
     def begin(self, workspace: str, template: str, *, owner: str) -> uuid.UUID:
@@ -85,7 +85,7 @@ class Stage:
     def build(
         self, workspace: str, transition: Transition, expected: Expectation, *, owner: str = "alice"
     ) -> None:
-        """Build a workspace that is there, and see it to its end."""
+        """Build a workspace that exists, and wait until the build has ended as expected."""
         with self.database.begin() as session:
             made = get_workspace(session, owner=self.users[owner], name=workspace)
             build = enqueue_build(
@@ -94,22 +94,23 @@ class Stage:
         self.finish(build.job_id, expected)
 
     def cancel(self, job_id: uuid.UUID) -> None:
-        """Ask for the end of a build."""
+        """Request the cancellation of a build."""
         with self.database.begin() as session:
             cancel_job(session, job_id=job_id)
 
     def finish(self, job_id: uuid.UUID, expected: Expectation) -> None:
-        """Wait for the build's end, tell of it, and hold it against what was expected."""
-        self.wait_until(lambda: not self._job(job_id).status.is_active, "the build to end")
-        build = played_build(self._job(job_id))
-        self.story.builds.append(build)
+        """Wait until the build has ended, print how, and compare it with what was expected.
+
+        Raises:
+            DemoError: it does not end within two minutes.
+        """
+        if await_end(self.database, job_id, limit_s=LIMIT_S).status.is_active:
+            raise DemoError(f"the build did not end within {LIMIT_S:g} seconds")
+        with self.database.begin() as session:
+            build = get_job(session, job_id)
+        self.report.builds.append(build)
         self.check(not (problem := expected.problem_with(build)), problem or "")
-        quota = ""
-        if build.budget is not None:
-            quota = f", {build.credits_consumed} of {build.budget} credits in use"
-        self.tell(f"  {build.workspace} {build.transition}: {build.status}{quota}")
-        if build.error:
-            self.tell(f"    {build.error_code or 'no error code'}: {build.error}")
+        self._print(build)
 
     def machines(self, prefix: str) -> list[str]:
         """Return the machines that exist in the ledger cloud, by the start of their names."""
@@ -119,23 +120,24 @@ class Stage:
     def check(self, holds: bool, problem: str) -> None:
         """Note ``problem`` unless it holds."""
         if not holds:
-            self.story.problems.append(problem)
+            self.report.problems.append(problem)
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Return when the condition holds.
 
         Raises:
             DemoError: it does not within two minutes.
         """
-        end = time.monotonic() + WAIT_S
-        while not condition():
-            if time.monotonic() > end:
-                raise DemoError(f"waited {WAIT_S:g} seconds for {what}")
-            time.sleep(TICK_S)
+        if not wait_until(condition, limit_s=LIMIT_S):
+            raise DemoError(f"waited {LIMIT_S:g} seconds for {what}")
 
-    def _job(self, job_id: uuid.UUID) -> JobListing:
-        with self.database.begin() as session:
-            return get_job(session, job_id)
+    def _print(self, build: Job) -> None:
+        quota = ""
+        if build.quota_budget is not None:
+            quota = f", {build.quota_credits_consumed} of {build.quota_budget} credits in use"
+        self.print(f"  {build.workspace_name} {build.transition}: {build.status}{quota}")
+        if build.error:
+            self.print(f"    {build.error_code or 'no error code'}: {build.error}")
 
     def _push(self, directory: Path, organization: Organization) -> None:
         given = {"ledger_dir": str(self.ledger)}

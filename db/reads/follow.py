@@ -1,0 +1,124 @@
+"""Following a job until its end: its log as it grows, and how far it is.
+
+It looks at the row again and again. Whoever can be woken when a job changes passes a ``wait`` that
+returns earlier; nothing else has to know.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from db.engine import Database
+from db.outage import retry_outage
+from db.reads.contract import ProvisionerJobLog
+from db.reads.logs import LOG_PAGE, get_logs
+from db.reads.progress import BuildProgress, build_progress
+
+SLOWDOWN = 1.3
+
+Wait: TypeAlias = Callable[[float], object]
+"""Waits for so many seconds, or less when the job may have changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often to look at a job, in seconds."""
+
+    first_pause_s: float = 0.2  #: after a look that found something new
+    last_pause_s: float = 1.0  #: pauses grow to this while nothing happens
+    outage_s: float = 60.0  #: how long to wait for a database that is away: a restart is shorter
+
+    def pause_after(self, update: Update, last_s: float) -> float:
+        """Return the seconds to wait after this update, when it was ``last_s`` before it."""
+        if update.lines:
+            return self.first_pause_s
+        return min(last_s * SLOWDOWN, self.last_pause_s)
+
+
+DEFAULT_PACE = Pace()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What has become of a job since the last look."""
+
+    progress: BuildProgress
+    lines: Sequence[ProvisionerJobLog] = ()
+
+
+def follow(
+    database: Database,
+    job_id: uuid.UUID,
+    *,
+    after: int | None = 0,
+    pace: Pace = DEFAULT_PACE,
+    limit_s: float = math.inf,
+    wait: Wait = time.sleep,
+) -> Iterator[Update]:
+    """Yield the job's log lines and progress until it is finished.
+
+    The last update has the final status, or an active one when the limit has passed.
+
+    Args:
+        after: the id of the last log line that is known; None to leave the log out.
+        limit_s: how long to follow, in seconds.
+
+    Raises:
+        NotFoundError: there is no build with such a job.
+        sqlalchemy.exc.OperationalError: the database was away for too long.
+    """
+    end = time.monotonic() + limit_s
+    pause_s = pace.first_pause_s
+    while True:
+        update = _look_patiently(
+            database, job_id, after, min(end, time.monotonic() + pace.outage_s)
+        )
+        yield update
+        if update.lines:
+            after = update.lines[-1].id
+        if len(update.lines) == LOG_PAGE:
+            continue  # there may be more
+        left_s = max(0.0, end - time.monotonic())
+        if not update.progress.status.is_active or not left_s:
+            return
+        pause_s = pace.pause_after(update, pause_s)
+        wait(min(pause_s, left_s))
+
+
+def await_end(
+    database: Database,
+    job_id: uuid.UUID,
+    *,
+    pace: Pace = DEFAULT_PACE,
+    limit_s: float = math.inf,
+    wait: Wait = time.sleep,
+) -> BuildProgress:
+    """Wait until the job is finished, without reading its log, and return how it ended.
+
+    The status is still active when the limit has passed. Arguments and errors are those of
+    ``follow``.
+    """
+    for update in follow(database, job_id, after=None, pace=pace, limit_s=limit_s, wait=wait):
+        progress = update.progress
+    return progress
+
+
+def _look_patiently(
+    database: Database, job_id: uuid.UUID, after: int | None, deadline: float
+) -> Update:
+    return retry_outage(
+        lambda: _look(database, job_id, after), may_go_on=lambda: time.monotonic() < deadline
+    )
+
+
+def _look(database: Database, job_id: uuid.UUID, after: int | None) -> Update:
+    with database.begin() as session:
+        # The status first: a job's lines are stored before it is finished, so that none is missed.
+        progress = build_progress(session, job_id)
+        lines = [] if after is None else get_logs(session, job_id, after=after)
+        return Update(progress=progress, lines=lines)
