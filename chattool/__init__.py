@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from chattool.authorization import (
     AuthorizedOwner,
-    CountingAuthorization,
     OwnerAuthorization,
     StoredAuthorization,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "AuthorizationError",
     "AuthorizedOwner",
     "BuildTimeoutError",
-    "CountingAuthorization",
     "OwnerAuthorization",
     "StoredAuthorization",
     "Tool",

@@ -1,4 +1,4 @@
-"""Acting as a chat's owner: the port, the real one, and one for tests.
+"""Acting as a chat's owner: the port, and the one that asks the database.
 
 Only creating a workspace, starting a build and looking up quota figures ask for it. Everything
 else a tool does is reading rows of the chat, and goes on working while nobody can be authorized.
@@ -7,8 +7,7 @@ else a tool does is reading rows of the chat, and goes on working while nobody c
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 from chattool.errors import AuthorizationError
 from db.reads.people import OwnerFacts, find_owner
 from db.schema.enums import UserStatus
+from db.texts import first_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class StoredAuthorization:
         try:
             facts = find_owner(session, owner_id=owner_id, organization_id=organization_id)
         except SQLAlchemyError as error:
-            raise AuthorizationError(f"load user authorization: {_reason(error)}") from error
+            raise AuthorizationError(f"load user authorization: {first_line(error)}") from error
         if facts is None:
             raise AuthorizationError(f"load user authorization: there is no user {owner_id}")
         if facts.deleted or facts.status is not UserStatus.ACTIVE:
@@ -75,28 +75,6 @@ class StoredAuthorization:
         )
 
 
-@dataclass(kw_only=True)
-class CountingAuthorization:
-    """For tests: counts who is authorized, and may fail or hang before it hands on."""
-
-    inner: OwnerAuthorization = field(default_factory=StoredAuthorization)
-    before: Callable[[], None] = lambda: None
-    owners: list[uuid.UUID] = field(default_factory=list)
-
-    @property
-    def calls(self) -> int:
-        """How often somebody asked."""
-        return len(self.owners)
-
-    def authorize(
-        self, session: Session, *, owner_id: uuid.UUID, organization_id: uuid.UUID
-    ) -> AuthorizedOwner:
-        """Count, do what the test wants, then ask the inner one."""
-        self.owners.append(owner_id)
-        self.before()
-        return self.inner.authorize(session, owner_id=owner_id, organization_id=organization_id)
-
-
 def _inactive(facts: OwnerFacts) -> str:
     if facts.deleted:
         return f"chat owner {facts.id} is not active: user {facts.username!r} was deleted"
@@ -104,8 +82,3 @@ def _inactive(facts: OwnerFacts) -> str:
         f"chat owner {facts.id} is not active: user {facts.username!r} is {facts.status};"
         " ask an administrator to activate the account"
     )
-
-
-def _reason(error: SQLAlchemyError) -> str:
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0] if said else type(error).__name__

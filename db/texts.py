@@ -1,4 +1,4 @@
-"""Text that PostgreSQL can store: no NUL, nothing that is not UTF-8."""
+"""Texts: what PostgreSQL can store (no NUL, nothing but UTF-8), and errors in one line."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ def check_storable(kind: str, value: str) -> str:
     if storable(value) != value:
         raise InvalidError(f"the {kind} contains a null byte or is not valid Unicode text")
     return value
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, of the driver's where SQLAlchemy wraps it.
+
+    The name of the error's type where it has no text.
+    """
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

@@ -23,6 +23,7 @@ from db.jobs.retention import Retention
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.build.environment import BuildEnvironmentError, check_passed_names
+from provisioner.engines.port import TERRAFORM_VERSION
 from worker.broker.address import DEFAULT_DATA_DIR
 
 PREFIX = "PROVISIONERD_"
@@ -89,7 +90,7 @@ class Settings(BaseSettings):
     terraform_binary: Path | None = Field(
         None, description="terraform or tofu; found on the PATH or fetched when not set"
     )
-    terraform_version: str = Field("1.11.4", description="the version that is fetched")
+    terraform_version: str = Field(TERRAFORM_VERSION, description="the version that is fetched")
     terraform_sha256: str | None = Field(
         None, description="the sum of the fetched archive, beside the release's published sums"
     )

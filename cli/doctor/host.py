@@ -16,6 +16,7 @@ from db.engine import MINIMUM_SERVER_VERSION, Database, DatabaseError, open_data
 from db.reads.server import server_facts
 from db.schema.enums import ProvisionerType
 from db.schema.revision import check_migrated, head_revision
+from db.texts import first_line
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.engines.terraform.version import check_version, read_version
@@ -180,4 +181,4 @@ def _has_terraform(settings: Settings) -> bool:
 
 
 def _said(error: Exception) -> str:
-    return explain(error) or str(error).splitlines()[0]
+    return explain(error) or first_line(error)

@@ -35,6 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import (
+    TERRAFORM_VERSION,
     Applied,
     BuildContext,
     EngineError,
@@ -229,7 +230,7 @@ def _state(operation: _Apply, context: BuildContext) -> bytes | None:
     return json.dumps(
         {
             "version": 4,
-            "terraform_version": "1.11.4",
+            "terraform_version": TERRAFORM_VERSION,
             "serial": earlier.get("serial", 0) + 1,
             "lineage": earlier.get("lineage") or str(uuid4()),
             "outputs": {},

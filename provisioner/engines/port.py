@@ -18,6 +18,9 @@ from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.interrupt import Interrupt
 
+TERRAFORM_VERSION = "1.11.4"
+"""The release of Terraform that is fetched where there is none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateVariable:

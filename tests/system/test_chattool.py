@@ -19,7 +19,6 @@ import pytest
 from sqlalchemy import select
 
 from chattool import (
-    CountingAuthorization,
     ToolContext,
     ToolSettings,
     create_workspace,
@@ -31,6 +30,7 @@ from db.catalog.people import set_quota_allowance
 from db.engine import Database
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Group, Organization, Template, User, Workspace
+from tests.harness.authorization import CountingAuthorization
 from tests.harness.databases import copied_database, database_url_of, opened_database
 from tests.harness.factory import Factory, tar_archive
 from worker.embedded import Embedded

@@ -12,13 +12,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.broker.address import EMBEDDED_SERVERS, SOCKETS, SOCKETS_LINK
+from worker.waiting import wait_until
 
 SYSTEM_USER = "provisionerd"
 UNREACHABLE_HOME = Path("/var/lib/provisionerd")
@@ -128,15 +128,12 @@ def run(command: Sequence[str], user: str | None, log: Path | None = None) -> in
         ).returncode
 
 
-def wait_until(
+def await_server(
     condition: Callable[[], bool], server: str, log: Path, *, verb: str = "start"
 ) -> None:
     """Wait until ``condition`` holds; raise EmbeddedError if it does not in time."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise failure(server, log, verb=verb)
-        time.sleep(0.01)
+    if not wait_until(condition, limit_s=TIMEOUT_S, tick_s=0.01):
+        raise failure(server, log, verb=verb)
 
 
 def failure(server: str, log: Path, *, verb: str = "start") -> EmbeddedError:

@@ -13,11 +13,11 @@ from worker.embedded.place import (
     TIMEOUT_S,
     EmbeddedError,
     Place,
+    await_server,
     failure,
     free_port,
     run,
     tcp_port,
-    wait_until,
     wheel_folder,
     within_reach,
 )
@@ -36,7 +36,7 @@ def start_postgres(place: Place, tcp: bool) -> tuple[str, int | None]:
         port = free_port() if tcp else 5432
         _launch_postgres(place, binaries, data, port, "127.0.0.1" if tcp else "")
     probe = [str(binaries / "pg_isready"), "-q", "-h", str(place.sockets), "-p", str(port)]
-    wait_until(lambda: run(probe, None) == 0, "PostgreSQL", place.folder / "postgresql.log")
+    await_server(lambda: run(probe, None) == 0, "PostgreSQL", place.folder / "postgresql.log")
     host = quote(str(place.sockets), safe="/")
     url = f"postgresql+psycopg://postgres@/postgres?host={host}&port={port}"
     listens = (data / "postmaster.pid").read_text().splitlines()[5].strip()
@@ -113,7 +113,7 @@ def _clear_stale_locks(place: Place, data: Path) -> None:
     if not Path("/proc/self/cwd").exists():
         return  # not Linux: PostgreSQL's own check has to do
     log = place.folder / "postgresql.log"
-    wait_until(lambda: data not in _working_folders(), "PostgreSQL", log)
+    await_server(lambda: data not in _working_folders(), "PostgreSQL", log)
     for lock in (data / "postmaster.pid", *place.sockets.glob(".s.PGSQL.*.lock")):
         lock.unlink(missing_ok=True)
 

@@ -17,12 +17,12 @@ from worker.broker.address import REDIS_SOCKET, is_answered, socket_url
 from worker.embedded.place import (
     EmbeddedError,
     Place,
+    await_server,
     failure,
     free_port,
     make_private,
     run,
     tcp_port,
-    wait_until,
     wheel_folder,
     within_reach,
 )
@@ -34,7 +34,7 @@ def start_redis(place: Place, tcp: bool) -> tuple[str, int | None]:
     if not is_answered(path):
         _launch_redis(place, path, free_port() if tcp else 0)
     with _redis(path) as client:
-        wait_until(lambda: _is_loaded(client), "Redis", place.folder / "redis.log")
+        await_server(lambda: _is_loaded(client), "Redis", place.folder / "redis.log")
         port = int(client.config_get("port")["port"] or 0)
     return socket_url(path), tcp_port(port or None, tcp, "Redis")
 
@@ -46,7 +46,7 @@ def stop_redis(place: Place) -> None:
         return
     with _redis(path) as client, suppress(RedisError):
         client.shutdown()
-    wait_until(lambda: not is_answered(path), "Redis", place.folder / "redis.log", verb="stop")
+    await_server(lambda: not is_answered(path), "Redis", place.folder / "redis.log", verb="stop")
 
 
 def _launch_redis(place: Place, path: Path, port: int) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-TICK_S = 0.05
+from worker.embedded.place import free_port
+from worker.waiting import wait_until
 
 
 class WorkerStartError(Exception):
@@ -38,9 +37,7 @@ def worker_command(name: str) -> list[str]:
 
 def free_address() -> str:
     """Return a loopback HOST:PORT that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @contextmanager
@@ -79,13 +76,11 @@ def wait_until_ready(
     Raises:
         WorkerStartError: it ended, or did not become ready in time.
     """
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        if is_ready(address):
-            return
-        time.sleep(TICK_S)
+    has_settled = wait_until(
+        lambda: process.poll() is not None or is_ready(address), limit_s=within_s
+    )
+    if has_settled and process.poll() is None:
+        return
     said = log.read_text(errors="replace").strip().splitlines()[-5:]
     raise WorkerStartError("the worker did not become ready: " + " / ".join(said or ["no output"]))
 

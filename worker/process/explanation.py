@@ -7,6 +7,7 @@ import sqlalchemy.exc
 from db.engine import DatabaseError
 from db.errors import RequestError
 from db.outage import is_outage
+from db.texts import first_line
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.host.archive import ArchiveError
@@ -35,12 +36,12 @@ def explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, BROKER_ERRORS):
         return (
-            f"Redis cannot be reached ({_first_line(error)});"
+            f"Redis cannot be reached ({first_line(error)});"
             " check PROVISIONERD_REDIS_URL and that Redis runs"
         )
     if isinstance(error, sqlalchemy.exc.SQLAlchemyError) and _is_database_away(error):
         return (
-            f"the database cannot be used ({_first_line(error)});"
+            f"the database cannot be used ({first_line(error)});"
             " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
         )
     return None
@@ -49,8 +50,3 @@ def explain(error: Exception) -> str | None:
 def _is_database_away(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
     # Not every one of them is passing: a wrong password is an OperationalError too.
     return is_outage(error) or isinstance(error, sqlalchemy.exc.OperationalError)
-
-
-def _first_line(error: Exception) -> str:
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0] if said else type(error).__name__

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from db.engine import Database, DatabaseError, open_database
 from db.schema.enums import ProvisionerType
 from db.schema.revision import check_migrated
+from db.texts import first_line
 from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Engine
@@ -176,10 +177,6 @@ def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:
             check_migrated(database.engine)
     except OperationalError as error:
         raise DatabaseError(
-            f"the database cannot be reached ({_first_line(error)});"
+            f"the database cannot be reached ({first_line(error)});"
             " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
         ) from error
-
-
-def _first_line(error: OperationalError) -> str:
-    return str(error.orig).strip().splitlines()[0] if error.orig else str(error)

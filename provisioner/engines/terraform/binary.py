@@ -17,8 +17,9 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
 
+from provisioner.engines.port import TERRAFORM_VERSION
+
 RELEASE_URL = "https://releases.hashicorp.com/terraform"
-PINNED_VERSION = "1.11.4"
 
 Progress = Callable[[int, int | None], None]
 """Told the bytes fetched so far and the bytes there are (None when the server does not say)."""
@@ -66,7 +67,7 @@ def find_terraform(
     path: str,
     data_dir: Path,
     release_url: str = RELEASE_URL,
-    pinned_version: str = PINNED_VERSION,
+    pinned_version: str = TERRAFORM_VERSION,
     pinned_sha256: str | None = None,
     progress: Progress | None = None,
 ) -> Path:

@@ -16,7 +16,6 @@ from sqlalchemy import select, text
 
 from chattool import (
     AuthorizationError,
-    CountingAuthorization,
     ToolContext,
     ToolSettings,
     create_workspace,
@@ -30,6 +29,7 @@ from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
+from tests.harness.authorization import CountingAuthorization
 from tests.harness.factory import Factory
 
 TICK_S = 0.02

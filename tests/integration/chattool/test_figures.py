@@ -10,12 +10,12 @@ from pathlib import Path
 from sqlalchemy import text
 
 from chattool import (
-    CountingAuthorization,
     start_workspace,
 )
 from chattool.figures import look_up_figures
 from db.reads.contract import WorkspaceQuota
 from db.schema.enums import JobErrorCode, JobStatus
+from tests.harness.authorization import CountingAuthorization
 from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import FAST, Chat, failing, make_chat
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from chattool import CountingAuthorization, start_workspace
+from chattool import start_workspace
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import WorkspaceBuild
+from tests.harness.authorization import CountingAuthorization
 from tests.harness.factory import Factory
 from tests.harness.waiting import DEADLINE_S
 from tests.integration.chattool.chatting import Chat, make_chat

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 from packaging.requirements import Requirement
 
-from provisioner.engines.terraform.binary import PINNED_VERSION, RELEASE_URL
+from provisioner.engines.port import TERRAFORM_VERSION
+from provisioner.engines.terraform.binary import RELEASE_URL
 from tests.unit.deploy.files import DEPLOY, ROOT, settings_of
 from worker.process import init
 from worker.settings import Settings
@@ -49,7 +50,7 @@ def locked(path: str) -> dict[str, str]:
 
 
 def test_it_has_the_terraform_that_the_daemon_would_fetch() -> None:
-    assert argument("TERRAFORM_VERSION") == PINNED_VERSION
+    assert argument("TERRAFORM_VERSION") == TERRAFORM_VERSION
 
 
 def test_terraform_comes_from_the_official_release_server() -> None:
