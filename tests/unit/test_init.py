@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.processes import is_gone, wait_until
-from tests.unit.test_launcher import PROGRAM, STUBBORN, WORKER
+from tests.harness.processes import is_gone
+from tests.harness.programs import PROGRAM, STUBBORN, WORKER
+from tests.harness.waiting import wait_until
 from worker.process import init
 from worker.settings import Settings
 
@@ -44,7 +45,7 @@ def run(directory: Path, *command: str, **settings: str) -> tuple[int, str]:
 
 
 def read(path: Path) -> str:
-    wait_until(path.exists)
+    wait_until(path.exists, f"the file {path.name}")
     return path.read_text()
 
 
@@ -113,9 +114,9 @@ exit $n
 @pytest.mark.parametrize("number", sorted(init._FORWARDED))
 def test_a_signal_is_handed_on_to_the_worker(tmp_path: Path, number: signal.Signals) -> None:
     with start(tmp_path, "sh", "-c", COUNTING) as process:
-        wait_until((tmp_path / "ready").exists)
+        wait_until((tmp_path / "ready").exists, "the file ready")
         process.send_signal(number)
-        wait_until((tmp_path / "heard").exists)
+        wait_until((tmp_path / "heard").exists, "the file heard")
         (tmp_path / "go").touch()
         process.communicate(timeout=30)
     assert process.returncode == 1
@@ -124,24 +125,26 @@ def test_a_signal_is_handed_on_to_the_worker(tmp_path: Path, number: signal.Sign
 def test_what_the_worker_has_started_gets_no_signal(tmp_path: Path) -> None:
     script = "sleep 600 & echo $! > child; trap 'kill -0 $!; echo $? > alive; kill $!' TERM; wait"
     with start(tmp_path, "sh", "-c", script) as process:
-        wait_until(lambda: (tmp_path / "child").exists() and read(tmp_path / "child") != "")
+        wait_until(lambda: read(tmp_path / "child") != "", "what child says")
         process.terminate()
         process.communicate(timeout=30)
     assert (tmp_path / "alive").read_text() == "0\n"
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_worker_once(tmp_path: Path) -> None:
+def test_ctrl_c_in_a_terminal_reaches_the_worker_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The terminal has sent it to the worker already; a second one would end the drain."""
-    os.environ["PYTHONPATH"] = str(REPOSITORY)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
         os.execv(INIT[0], [*INIT, "sh", "-c", COUNTING])
-    wait_until((tmp_path / "ready").exists)
+    wait_until((tmp_path / "ready").exists, "the file ready")
     os.write(terminal, b"\x03")
-    wait_until((tmp_path / "heard").exists)
+    wait_until((tmp_path / "heard").exists, "the file heard")
     os.kill(pid, signal.SIGUSR1)  # comes after whatever was handed on
-    wait_until(lambda: read(tmp_path / "heard") == "2\n")
+    wait_until(lambda: read(tmp_path / "heard") == "2\n", "the second signal")
     (tmp_path / "go").touch()
     with suppress(OSError):
         while os.read(terminal, 1024):
@@ -153,9 +156,9 @@ def test_ctrl_c_in_a_terminal_reaches_the_worker_once(tmp_path: Path) -> None:
 def test_an_orphan_that_ends_is_reaped(tmp_path: Path) -> None:
     script = "sh -c 'sleep .1 & echo $! > orphan'; until [ -e go ]; do sleep .01; done"
     with start(tmp_path, "sh", "-c", script) as process:
-        wait_until(lambda: (tmp_path / "orphan").exists() and read(tmp_path / "orphan") != "")
+        wait_until(lambda: read(tmp_path / "orphan") != "", "what orphan says")
         orphan = int(read(tmp_path / "orphan"))
-        wait_until(lambda: not psutil.pid_exists(orphan))
+        wait_until(lambda: not psutil.pid_exists(orphan), "the end of the orphan")
         (tmp_path / "go").touch()
         process.communicate(timeout=30)
     assert process.returncode == 0

@@ -19,55 +19,15 @@ import pytest
 from provisioner.host import launcher, process
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.processes import is_gone, wait_until_gone
+from tests.harness.programs import DIE, PROGRAM, STUBBORN, WORKER
 from tests.harness.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
+
 # Its threads outlive the one that runs a program: signals at its death would come once for each.
-WORKER = """
-import os, signal, sys, threading, time
-from datetime import timedelta
-from pathlib import Path
-from provisioner.host.interrupt import Interrupt, InterruptReason
-from provisioner.host.process import run
-
-for _ in range(30):
-    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-
-interrupt = Interrupt()
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def run_program(take):
-    run(sys.argv[1:], cwd=Path.cwd(), environment={"PATH": os.environ["PATH"]},
-        on_stdout=take, on_stderr=print, interrupt=interrupt,
-        timeout=timedelta(minutes=1), grace=timedelta(minutes=1))
-"""
-DIE = "run_program(lambda line: die())"
-
-# It dies of a broken pipe, as Go programs do, and tells what it lived to see.
-PROGRAM = """
-import os, signal, time
-heard = []
-def hear(*_):
-    heard.append(1)
-    os.write(1, b"heard\\n")
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-signal.signal(signal.SIGINT, hear)
-print("ready", flush=True)
-end = time.monotonic() + 1
-while time.monotonic() < end:
-    time.sleep(0.01)
-print("x" * 1_000_000, flush=True)
-with open("draft", "w") as report:
-    report.write(str(len(heard)))
-os.rename("draft", "report")
-"""
-
-
 def start_worker(directory: Path, code: str, *program: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", WORKER + textwrap.dedent(code), *program],
@@ -127,14 +87,6 @@ def test_a_fork_of_the_worker_does_not_hide_its_death(tmp_path: Path) -> None:
         assert report(tmp_path) == "1"
     finally:
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
-
-
-STUBBORN = """
-trap '' INT
-sleep 600 & echo $! $PPID > pids
-echo ready
-until [ -e go ]; do sleep .01; done
-"""
 
 
 def test_nobody_who_reads_a_killed_workers_errors_waits_for_its_programs(tmp_path: Path) -> None:
