@@ -25,9 +25,12 @@ TEST_PROCESSES ?= 4
 # Python 3.12 and newer can tell which lines ran at hardly any cost.
 COVERAGE_CORE = $$($(PY) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
+# How long `make mutants` tries; it goes on where the last run ended.
+MINUTES ?= 30
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test faults format check docs bench chaos generate lock clean
+.PHONY: help setup demo test faults format check docs bench chaos mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -109,6 +112,9 @@ bench: setup ## Measure claims, quota commits and whole builds
 
 chaos: setup ## Kill workers and servers while builds run, and check that nothing is lost
 	@$(PY) -m bench.chaos
+
+mutants: setup ## Break a copy of the code in many places, and count what no test notices (MINUTES=30)
+	@$(PY) -m tests.mutants --minutes $(MINUTES)
 
 generate: setup ## Write the generated files
 	@echo "Running $(GENERATOR)"

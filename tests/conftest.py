@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
 
 from db.engine import Database
-from db.schema.migrate import migrate
-from tests.harness.databases import database_url_of, opened_database, run_admin
+from tests.harness.databases import make_template, opened_database, started_servers
 from tests.harness.factory import Factory
 from tests.harness.leftovers import no_process_left
 from tests.harness.spare import SpareDatabase
-from worker.embedded import Embedded, start_embedded
-
-TEMPLATE = "provisionerd_template"
-ENOUGH_BYTES = 2 * 1024**3
+from worker.embedded import Embedded
 
 # An example that takes long on a busy machine is not a failure.
 hypothesis.settings.register_profile("provisionerd", deadline=None)
@@ -44,29 +36,14 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Embedded]:
     """The embedded servers, on Unix sockets and on the loopback interface."""
-    # Not pytest's tmp_path: under root it is closed to the user that PostgreSQL runs as.
-    data_dir = Path(tempfile.mkdtemp(prefix="provisionerd-tests-", dir=_fast_folder()))
-    data_dir.chmod(0o711)
-    try:
-        with start_embedded(data_dir, tcp=True) as servers:
-            # Only a crash of the whole machine would tell the difference.
-            run_admin(servers, "ALTER SYSTEM SET fsync = off")
-            run_admin(servers, "ALTER SYSTEM SET full_page_writes = off")
-            # So that a plan depends on nothing but the rows of its test.
-            run_admin(servers, "ALTER SYSTEM SET autovacuum = off")
-            run_admin(servers, "SELECT pg_reload_conf()")
-            yield servers
-    finally:
-        shutil.rmtree(data_dir, ignore_errors=True)
+    with started_servers() as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")
 def template_database(embedded: Embedded) -> str:
     """The name of a migrated database, to be copied."""
-    run_admin(embedded, f"CREATE DATABASE {TEMPLATE}")
-    with opened_database(database_url_of(embedded, TEMPLATE)) as database:
-        migrate(database.engine)
-    return TEMPLATE
+    return make_template(embedded)
 
 
 @pytest.fixture(scope="session")
@@ -95,11 +72,3 @@ def database(database_url: str) -> Iterator[Database]:
 def factory(database: Database) -> Factory:
     """Makes rows with one keyword per interesting fact."""
     return Factory(database=database)
-
-
-def _fast_folder() -> str | None:
-    """Return a folder in memory if there is one with room."""
-    memory = Path("/dev/shm")
-    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_BYTES:
-        return str(memory)
-    return None

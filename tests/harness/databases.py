@@ -1,16 +1,51 @@
-"""Databases on the embedded server, and what an administrator does there."""
+"""Embedded servers for tests, databases on them, and what an administrator does there."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy import text
 
 from db.engine import Database, open_database
-from worker.embedded import Embedded
+from db.schema.migrate import migrate
+from worker.embedded import Embedded, start_embedded
+
+TEMPLATE = "provisionerd_template"
+ENOUGH_BYTES = 2 * 1024**3
+
+
+@contextmanager
+def started_servers() -> Iterator[Embedded]:
+    """A PostgreSQL and a Redis for tests, on Unix sockets and on the loopback interface."""
+    # Not pytest's tmp_path: under root it is closed to the user that PostgreSQL runs as.
+    data_dir = Path(tempfile.mkdtemp(prefix="provisionerd-tests-", dir=_fast_folder()))
+    data_dir.chmod(0o711)
+    try:
+        with start_embedded(data_dir, tcp=True) as servers:
+            # Only a crash of the whole machine would tell the difference.
+            run_admin(servers, "ALTER SYSTEM SET fsync = off")
+            run_admin(servers, "ALTER SYSTEM SET full_page_writes = off")
+            # So that a plan depends on nothing but the rows of its test.
+            run_admin(servers, "ALTER SYSTEM SET autovacuum = off")
+            run_admin(servers, "SELECT pg_reload_conf()")
+            yield servers
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def make_template(embedded: Embedded) -> str:
+    """Make a migrated database, to be copied, and return its name."""
+    run_admin(embedded, f"CREATE DATABASE {TEMPLATE}")
+    with opened_database(database_url_of(embedded, TEMPLATE)) as database:
+        migrate(database.engine)
+    return TEMPLATE
 
 
 def database_url_of(embedded: Embedded, name: str) -> str:
@@ -68,3 +103,11 @@ def run_admin(embedded: Embedded, statement: str) -> None:
             connection.execute(text(statement))
     finally:
         engine.dispose()
+
+
+def _fast_folder() -> str | None:
+    """Return a folder in memory if there is one with room."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_BYTES:
+        return str(memory)
+    return None

@@ -1,0 +1,75 @@
+"""What became of each mutant, kept in a file, so that a run goes on where the last one ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.mutants.mutation import Mutation
+from tests.mutants.rooms import ROOT
+from tests.mutants.trials import Outcome, Verdict
+
+FIRST = 20
+
+
+@dataclass(kw_only=True)
+class Results:
+    """The verdicts by the ids of mutants, in a file of JSON lines."""
+
+    path: Path
+    _known: dict[str, dict[str, object]] = field(default_factory=dict)
+    _killers: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        for line in lines:
+            self._take(json.loads(line))
+
+    def add(self, mutation: Mutation, tests: Sequence[str], verdict: Verdict) -> None:
+        """Keep a verdict."""
+        asked = asked_by(mutation, tests)
+        entry = {"id": mutation.id, "path": mutation.path, "asked": asked, **asdict(verdict)}
+        self._take(entry)
+        with self.path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def outcome(self, mutation: Mutation, tests: Sequence[str]) -> Outcome | None:
+        """Return what became of a mutant; None when that is to be tried.
+
+        One that was killed stays so while its line stands; one that has survived is tried again
+        when its file or the tests have changed.
+        """
+        if (entry := self._known.get(mutation.id)) is None:
+            return None
+        outcome = Outcome(str(entry["outcome"]))
+        if outcome is Outcome.SURVIVED and entry["asked"] != asked_by(mutation, tests):
+            return None
+        return outcome
+
+    def killers(self, module: str) -> list[str]:
+        """Return the tests that have noticed most mutants of the module."""
+        return [name for name, _ in self._killers.get(module, Counter()).most_common(FIRST)]
+
+    def _take(self, entry: dict[str, object]) -> None:
+        self._known[str(entry["id"])] = entry
+        if entry["by"]:
+            self._killers.setdefault(str(entry["path"]), Counter())[str(entry["by"])] += 1
+
+
+def asked_by(mutation: Mutation, tests: Sequence[str]) -> str:
+    """Return a mark of the mutated file and of the tests that are asked."""
+    mark = hashlib.sha256((ROOT / mutation.path).read_bytes())
+    for file in files_of(tests):
+        mark.update(file.read_bytes())
+    return mark.hexdigest()[:12]
+
+
+def files_of(tests: Sequence[str]) -> Iterator[Path]:
+    """Yield the test files that are named, themselves or by their folder."""
+    for name in tests:
+        path = ROOT / name
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else (path,)

@@ -1,0 +1,73 @@
+"""Which code is mutated, and which tests are asked about it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+BUILDS = "tests/integration/test_runner.py"
+# In the order in which they are asked: what is quick first.
+ROOMS: Mapping[str, tuple[str, ...]] = {
+    "db/jobs": (
+        "tests/unit/test_states.py",
+        "tests/unit/test_tags.py",
+        "tests/integration/test_logs.py",
+        "tests/integration/test_leases.py",
+        "tests/integration/test_states.py",
+        "tests/integration/test_transitions.py",
+        "tests/integration/test_queue.py",
+        "tests/integration/test_retention.py",
+        "tests/integration/test_metrics.py",
+        BUILDS,
+    ),
+    "quota": ("tests/integration/quota", BUILDS),
+    "provisioner/build": (
+        "tests/unit/test_failures.py",
+        "tests/unit/test_endings.py",
+        "tests/unit/test_environment.py",
+        "tests/unit/test_logbuffer.py",
+        BUILDS,
+        "tests/integration/test_traces.py",
+    ),
+    "worker/slots": (
+        "tests/integration/test_keeper.py",
+        "tests/integration/test_dispatch.py",
+        "tests/integration/test_metrics.py",
+    ),
+    "worker/maintenance": (
+        "tests/unit/test_chores.py",
+        "tests/unit/test_contact.py",
+        "tests/integration/test_sweeper.py",
+        "tests/integration/test_doorbells.py",
+        "tests/integration/test_metrics.py",
+        "tests/integration/test_retention.py",
+    ),
+}
+
+
+def modules_of(room: str) -> list[str]:
+    """Return the source files of a room, relative to the project."""
+    found = sorted((ROOT / room).glob("*.py"))
+    return [path.relative_to(ROOT).as_posix() for path in found if path.name != "__init__.py"]
+
+
+def asked_about(room: str, module: str) -> tuple[str, ...]:
+    """Return the room's tests that know the module, and those of whole builds; else all of them."""
+    name = module.removesuffix(".py").replace("/", ".")
+    knowing = [path for path in ROOMS[room] if path == BUILDS or name in _imports_below(path)]
+    return tuple(knowing) if set(knowing) - {BUILDS} else ROOMS[room]
+
+
+def _imports_below(path: str) -> set[str]:
+    files = [ROOT / path] if path.endswith(".py") else sorted((ROOT / path).rglob("*.py"))
+    return {name for file in files for name in _imports(ast.parse(file.read_text()))}
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
