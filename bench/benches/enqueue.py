@@ -1,10 +1,19 @@
-"""``enqueue_build`` calls, against the plain INSERTs of the same rows and a ``send_task``."""
+"""``enqueue_build`` calls, against the plain INSERTs of the same rows and a ``send_task``.
+
+And what a caller notices of a Redis that is stopped and does not answer: nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import statistics
 import time
 import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from celery import Celery
 from sqlalchemy import text
@@ -14,10 +23,13 @@ from bench.measure import Result, pair
 from bench.place import Place
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
+from tests.harness.redis_server import RedisServer
 from worker.broker.address import broker_url
+from worker.embedded.place import free_port
 from worker.enqueue import enqueue_build
 
 CALLS = 150
+TIMER_S = 0.001
 
 
 def run(place: Place, rounds: int = 5) -> list[Result]:
@@ -68,8 +80,74 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
             reach=">= 0.5",
             aim=">= 0.8",
             rounds=rounds,
+        ),
+        *_hung(place, workspaces),
+    ]
+
+
+def _hung(place: Place, workspaces: Callable[[], list[uuid.UUID]]) -> list[Result]:
+    """Enqueue while Redis is stopped: by calls of a thread, and in the thread of an event loop."""
+    with _stopped_redis(place.data_dir) as redis_url:
+
+        def enqueue(workspace_id: uuid.UUID) -> float:
+            started = time.perf_counter()
+            with place.database.begin() as session:
+                enqueue_build(
+                    session,
+                    workspace_id=workspace_id,
+                    transition=Transition.START,
+                    redis_url=redis_url,
+                )
+            return 1000 * (time.perf_counter() - started)
+
+        calls = [enqueue(workspace_id) for workspace_id in workspaces()]
+        stall = asyncio.run(_longest_stall(enqueue, workspaces()))
+    return [
+        Result(
+            bench="enqueue",
+            what=what,
+            unit="ms",
+            ours=value,
+            reach="<= 50",
+            aim="<= 20",
+            note=f"{CALLS} calls, Redis stopped by SIGSTOP",
+        )
+        for what, value in (
+            ("enqueue_build and COMMIT while Redis hangs, p99", _p99(calls)),
+            ("longest time that such calls keep an event loop busy, p99", _p99(stall)),
         )
     ]
+
+
+async def _longest_stall(
+    enqueue: Callable[[uuid.UUID], float], workspaces: Sequence[uuid.UUID]
+) -> list[float]:
+    """Return how late a timer of the loop came, in ms, for each call made in the loop's thread."""
+    late: list[float] = []
+    for workspace_id in workspaces:
+        due = time.perf_counter() + TIMER_S
+        timer = asyncio.create_task(asyncio.sleep(TIMER_S))
+        await asyncio.sleep(0)
+        enqueue(workspace_id)
+        await timer
+        late.append(max(0.0, 1000 * (time.perf_counter() - due)))
+    return late
+
+
+@contextmanager
+def _stopped_redis(directory: Path) -> Iterator[str]:
+    """Yield the URL of a Redis that accepts connections and answers nothing."""
+    server = RedisServer(directory=directory, port=free_port())
+    server.start()
+    server.send(signal.SIGSTOP)
+    try:
+        yield server.url
+    finally:
+        server.kill()
+
+
+def _p99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100)[98]
 
 
 INSERT_JOB = text("""
