@@ -51,7 +51,7 @@ def _configuration() -> dict[str, Any]:
         "worker_disable_prefetch": True,
         # A Redis that blips must not end an apply: who may run a build is decided by its lease.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # Whoever can write to Redis could stop workers by it.
+        # It would let anybody who can write to Redis stop workers.
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,

@@ -18,7 +18,7 @@ TRANSPORT_OPTIONS: Mapping[str, Any] = {
     "socket_timeout": SOCKET_TIMEOUT_S,
     "socket_connect_timeout": SOCKET_TIMEOUT_S,
     "global_keyprefix": "provisionerd:",
-    # Whoever rings does not wait for a Redis that is away; kombu would try for 6 s. A
+    # A caller that rings does not wait for a Redis that is away; kombu would try for 6 s. A
     # worker's own connection is tried by Celery, without an end (see ``worker.app``).
     "max_retries": 0,
 }
