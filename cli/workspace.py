@@ -13,8 +13,8 @@ from cli.opening import find_organization, opened, transaction
 from cli.options import limit_option, organization_option, output_option, to_mapping
 from cli.printing import Columns, print_rows
 from db.catalog.people import get_user
-from db.catalog.templates import get_template
-from db.catalog.workspaces import EnqueuedBuild, create_workspace, get_workspace
+from db.catalog.templates import get_template, get_version
+from db.catalog.workspaces import create_workspace, get_workspace
 from db.reads.workspaces import WorkspaceListing, list_workspaces
 from db.schema.enums import Transition
 from db.schema.tables import Template
@@ -38,6 +38,12 @@ parameters_option = click.option(
     metavar="NAME=VALUE",
     callback=to_mapping,
     help="Value of a template parameter; it stays for later builds. Repeatable.",
+)
+version_option = click.option(
+    "--version",
+    "version_name",
+    metavar="NAME",
+    help="Template version to build from; without it, that of the last build that entered apply.",
 )
 detach_option = click.option(
     "--detach", is_flag=True, help="Do not wait for the build; `jobs logs JOB -f` follows it."
@@ -107,31 +113,50 @@ def create(
 @click.argument("name")
 @owner_option
 @parameters_option
-@click.option("--update", is_flag=True, help="Build from the template's newest version.")
+@click.option("--update", is_flag=True, help="Build from the template's active version.")
+@version_option
 @detach_option
 @output_option
 def start(
-    *, name: str, owner: str, parameters: dict[str, str], update: bool, detach: bool, output: str
+    *,
+    name: str,
+    owner: str,
+    parameters: dict[str, str],
+    update: bool,
+    version_name: str | None,
+    detach: bool,
+    output: str,
 ) -> None:
-    r"""Start the workspace NAME, from the template version of its last build.
+    r"""Start the workspace NAME from the template version that it was made from.
 
     \b
     Example:
         provisionerd workspace start box --owner alice --update
     """
+    if update and version_name:
+        raise click.UsageError("give --update or --version, not both")
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
     )
-    _build(request, parameters, update=update)
+    _build(request, parameters, update=update, version_name=version_name)
 
 
 @workspace.command()
 @click.argument("name")
 @owner_option
 @parameters_option
+@version_option
 @detach_option
 @output_option
-def stop(name: str, owner: str, parameters: dict[str, str], detach: bool, output: str) -> None:
+def stop(
+    *,
+    name: str,
+    owner: str,
+    parameters: dict[str, str],
+    version_name: str | None,
+    detach: bool,
+    output: str,
+) -> None:
     r"""Stop the workspace NAME.
 
     \b
@@ -141,16 +166,25 @@ def stop(name: str, owner: str, parameters: dict[str, str], detach: bool, output
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.STOP, detach=detach, output=output
     )
-    _build(request, parameters)
+    _build(request, parameters, version_name=version_name)
 
 
 @workspace.command()
 @click.argument("name")
 @owner_option
 @parameters_option
+@version_option
 @detach_option
 @output_option
-def delete(name: str, owner: str, parameters: dict[str, str], detach: bool, output: str) -> None:
+def delete(
+    *,
+    name: str,
+    owner: str,
+    parameters: dict[str, str],
+    version_name: str | None,
+    detach: bool,
+    output: str,
+) -> None:
     r"""Destroy everything that the workspace NAME has, and the workspace.
 
     \b
@@ -160,7 +194,7 @@ def delete(name: str, owner: str, parameters: dict[str, str], detach: bool, outp
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.DELETE, detach=detach, output=output
     )
-    _build(request, parameters)
+    _build(request, parameters, version_name=version_name)
 
 
 @workspace.command("list")
@@ -180,37 +214,39 @@ def list_(owner: str | None, limit: int, output: str) -> None:
     print_rows(rows, COLUMNS, output=output, kind="workspaces")
 
 
-def _build(request: BuildRequest, parameters: Mapping[str, str], *, update: bool = False) -> None:
+def _build(
+    request: BuildRequest,
+    parameters: Mapping[str, str],
+    *,
+    update: bool = False,
+    version_name: str | None = None,
+) -> None:
     with opened() as services:
         with services.database.begin() as session:
-            build = _enqueue(
-                session, request, parameters, update=update, ring=_ring(services.redis_url)
+            found = get_workspace(
+                session, owner=get_user(session, request.owner), name=request.workspace
+            )
+            build = enqueue_build(
+                session,
+                workspace_id=found.id,
+                transition=request.transition,
+                template_version_id=_version(
+                    session, found.template_id, update=update, name=version_name
+                ),
+                parameters=parameters,
+                ring=_ring(services.redis_url),
+                tracer=process_tracer(),
             )
         finish(services.database, request, build)
 
 
-def _enqueue(
-    session: Session,
-    request: BuildRequest,
-    parameters: Mapping[str, str],
-    *,
-    update: bool,
-    ring: Ring,
-) -> EnqueuedBuild:
-    owner = get_user(session, request.owner)
-    found = get_workspace(session, owner=owner, name=request.workspace)
-    version_id: uuid.UUID | None = None
+def _version(
+    session: Session, template_id: uuid.UUID, *, update: bool, name: str | None
+) -> uuid.UUID | None:
+    """Return the version that was asked for; None leaves it to the workspace's builds."""
     if update:
-        version_id = session.get_one(Template, found.template_id).active_version_id
-    return enqueue_build(
-        session,
-        workspace_id=found.id,
-        transition=request.transition,
-        template_version_id=version_id,
-        parameters=parameters,
-        ring=ring,
-        tracer=process_tracer(),
-    )
+        return session.get_one(Template, template_id).active_version_id
+    return get_version(session, template_id=template_id, name=name) if name else None
 
 
 def _ring(redis_url: str) -> Ring:

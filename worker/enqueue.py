@@ -61,8 +61,10 @@ def enqueue_build(
 
     Args:
         initiator_id: who asked for it; the workspace's owner when None.
-        template_version_id: what to build from; the previous build's version when None.
-        parameters: values for this build; those of the previous build stand where none is given.
+        template_version_id: what to build from; when None, the version of the last build that
+            entered apply, or else the template's active one.
+        parameters: values for this build; where none is given, those of the last build that
+            entered apply stand.
         trace_metadata: the W3C trace context that the build belongs to, when not the caller's
             current OpenTelemetry span.
         redis_url: the broker; when None, that of ``PROVISIONERD_REDIS_URL``, else a Redis that

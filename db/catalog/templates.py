@@ -131,6 +131,22 @@ def get_template(session: Session, *, name: str, organization: Organization) -> 
     return template
 
 
+def get_version(session: Session, *, template_id: uuid.UUID, name: str) -> uuid.UUID:
+    """Return the id of the template's version of that name.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    version_id = session.scalars(
+        select(TemplateVersion.id).where(
+            TemplateVersion.template_id == template_id, TemplateVersion.name == name
+        )
+    ).one_or_none()
+    if version_id is None:
+        raise NotFoundError(f"the template has no version {name!r}")
+    return version_id
+
+
 def get_usable_version(
     session: Session, template: Template, version_id: uuid.UUID | None = None
 ) -> TemplateVersion:

@@ -28,10 +28,15 @@ FAIR_RANK_LIMIT = 1000
 """Beyond so many unfinished builds one owner's order no longer matters, but counting would."""
 
 
+# A build follows the last one that entered apply: what exists was made from its version and its
+# values. A later build that failed before apply made nothing and decides nothing; only where none
+# has ever entered apply do the values of the latest attempt stand.
+#
 # The fair rank counts the owner's unfinished builds: the nth one waits behind everybody's (n-1)th.
 READ_SOURCE = """
     SELECT previous.id AS previous_id,
            previous.build_number AS previous_number,
+           coalesce(applied.id, previous.id) AS values_from,
            previous_job.job_status::text AS previous_status,
            template.id AS template_id,
            template.name AS template_name,
@@ -51,9 +56,16 @@ READ_SOURCE = """
     FROM templates AS template
     LEFT JOIN latest_workspace_builds AS previous ON previous.workspace_id = :workspace_id
     LEFT JOIN provisioner_jobs AS previous_job ON previous_job.id = previous.job_id
+    LEFT JOIN LATERAL (
+        SELECT id, template_version_id
+        FROM applied_workspace_builds
+        WHERE workspace_id = :workspace_id
+        ORDER BY build_number DESC
+        LIMIT 1
+    ) AS applied ON true
     LEFT JOIN template_versions AS version
         ON version.id = coalesce(
-            CAST(:wanted AS uuid), previous.template_version_id, template.active_version_id)
+            CAST(:wanted AS uuid), applied.template_version_id, template.active_version_id)
     LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
     WHERE template.id = :template_id
 """
@@ -87,7 +99,7 @@ INSERT_BUILD = """
     UNION ALL
     SELECT :build_id, earlier.name, earlier.value
     FROM workspace_build_parameters AS earlier
-    WHERE earlier.workspace_build_id = :previous_id
+    WHERE earlier.workspace_build_id = :values_from
       AND earlier.name NOT IN (SELECT name FROM given)
 """
 
@@ -161,9 +173,10 @@ def insert_build(
     Args:
         initiator_id: who asked for it; the workspace's owner when None. Builds of the prebuilds
             user wait behind those of people.
-        template_version_id: what to build from; when None, the previous build's version, and
-            for the first build the template's active one.
-        parameters: values for this build; those of the previous build stand where none is given.
+        template_version_id: what to build from; when None, the version of the last build that
+            entered apply, and where there is none the template's active one.
+        parameters: values for this build; where none is given, those of the last build that
+            entered apply stand.
 
     Raises:
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
@@ -206,6 +219,7 @@ def insert_build(
                 "reason": reason.value,
                 "version_id": source.version_id,
                 "previous_id": source.previous_id,
+                "values_from": source.values_from,
                 "file_id": source.file_id,
                 "provisioner": source.provisioner,
                 "tags": json.dumps(source.tags),
@@ -228,6 +242,7 @@ class _Source:
     """What the new build comes from."""
 
     previous_id: uuid.UUID | None
+    values_from: uuid.UUID | None  #: the build whose values stand where none is given
     build_number: int
     version_id: uuid.UUID
     file_id: uuid.UUID
@@ -272,6 +287,7 @@ def _read_source(
     check_usable_version(row)
     return _Source(
         previous_id=row.previous_id,
+        values_from=row.values_from,
         build_number=(row.previous_number or 0) + 1,
         version_id=row.version_id,
         file_id=row.file_id,

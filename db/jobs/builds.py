@@ -35,7 +35,7 @@ class BuildInput:
     archive: bytes
     state: bytes | None
     parameters: Mapping[str, str]
-    inherited: frozenset[str]  #: names of parameters that the previous build had, too
+    inherited: frozenset[str]  #: names of parameters whose values an earlier build gave
     variables: Mapping[str, str]  #: values that the template's admin gave
     sensitive_values: frozenset[str]
 
@@ -63,11 +63,9 @@ LOAD_BUILD = sql("""
            (SELECT coalesce(json_agg(json_build_array(
                        given.name, given.value, earlier.name IS NOT NULL)), '[]')
             FROM workspace_build_parameters AS given
-            LEFT JOIN workspace_builds AS previous
-                   ON previous.workspace_id = build.workspace_id
-                  AND previous.build_number = build.build_number - 1
             LEFT JOIN workspace_build_parameters AS earlier
-                   ON earlier.workspace_build_id = previous.id AND earlier.name = given.name
+                   ON earlier.workspace_build_id = coalesce(applied.id, previous.id)
+                  AND earlier.name = given.name
             WHERE given.workspace_build_id = build.id) AS parameters,
            (SELECT coalesce(json_agg(json_build_array(
                        variable.name, variable.value, variable.sensitive)), '[]')
@@ -80,6 +78,18 @@ LOAD_BUILD = sql("""
     JOIN users AS owner ON owner.id = workspace.owner_id
     JOIN template_versions AS version ON version.id = build.template_version_id
     JOIN templates AS template ON template.id = version.template_id
+    LEFT JOIN workspace_builds AS previous
+           ON previous.workspace_id = build.workspace_id
+          AND previous.build_number = build.build_number - 1
+    -- The build whose values were taken over: see db.catalog.workspaces.
+    LEFT JOIN LATERAL (
+        SELECT earlier.id
+        FROM applied_workspace_builds AS earlier
+        WHERE earlier.workspace_id = build.workspace_id
+          AND earlier.build_number < build.build_number
+        ORDER BY earlier.build_number DESC
+        LIMIT 1
+    ) AS applied ON true
     WHERE job.id = :job_id
       AND job.lease_token = :lease_token
       AND job.completed_at IS NULL

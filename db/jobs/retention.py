@@ -185,8 +185,9 @@ def _due_lines(session: Session, bounds: _Bounds, place: _Place) -> _Due:
 def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
     """Find jobs in the order in which they ended, and those of their builds that are superseded.
 
-    A build is superseded when a later one of its workspace has a state, if it has one itself; and
-    when its workspace was deleted.
+    A build is superseded when a later one of its workspace has a state, if it has one itself, and
+    has entered apply, if it has itself: the next build follows the last one that did. And all are
+    when their workspace was deleted.
     """
     at, job_id = place.job
     rows = session.execute(
@@ -201,7 +202,10 @@ def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
                        OR EXISTS (
                            SELECT 1
                            FROM workspace_builds AS later
+                           LEFT JOIN applied_workspace_builds AS later_applied
+                                  ON later_applied.id = later.id
                            WHERE later.workspace_id = build.workspace_id
+                             AND (applied.id IS NULL OR later_applied.id IS NOT NULL)
                              AND later.build_number > build.build_number
                              AND (build.provisioner_state IS NULL
                                   OR later.provisioner_state IS NOT NULL)
@@ -217,6 +221,7 @@ def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
                 LIMIT :limit
             ) AS job
             LEFT JOIN workspace_builds AS build ON build.job_id = job.id
+            LEFT JOIN applied_workspace_builds AS applied ON applied.id = build.id
             LEFT JOIN workspaces AS workspace ON workspace.id = build.workspace_id
             ORDER BY job.completed_at, job.id
         """),

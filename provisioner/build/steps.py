@@ -34,8 +34,8 @@ from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.events import BuildEvents
 from provisioner.build.logbuffer import LogBuffer
 from provisioner.build.tracing import AttemptTrace
-from provisioner.engines.port import BuildContext, Engine
-from provisioner.host.archive import read_archive
+from provisioner.engines.port import BuildContext, Engine, Template
+from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import WorkDirectory
 from provisioner.template.parameters import (
@@ -125,15 +125,10 @@ def set_up(build: Build) -> None:
     build.input = retry_outage(read, may_go_on=build.interrupt.may_write)
     loaded = build.input
     files = read_archive(loaded.archive)
-    template = build.engine.parse(files)
+    template = _declarations(build, files)
     variables = values_for(template, loaded.variables, loaded.parameters)
     if loaded.transition is not Transition.DELETE:
-        # What exists has to be deletable, whatever the template asks for by now. And nobody can
-        # take back a value of an earlier build that a new template version has no use for.
-        given = loaded.parameters.keys() - loaded.inherited
-        check_known(template, {name: loaded.parameters[name] for name in sorted(given)})
-    check_parameters(template, loaded.parameters)
-    check_variables(template, variables)
+        _check_values(loaded, template, variables)
     build.context = BuildContext(
         files=files,
         directory=build.directory.template,
@@ -148,6 +143,26 @@ def set_up(build: Build) -> None:
         unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
     )
+
+
+def _declarations(build: Build, files: TemplateFiles) -> Template:
+    """Return what the template declares; nothing if there is nothing to destroy."""
+    if build.loaded.transition is Transition.DELETE and not build.loaded.state:
+        return Template()
+    return build.engine.parse(files)
+
+
+def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str, str]) -> None:
+    """Refuse a build that lacks a value, or was given one that means nothing.
+
+    Not for a delete: what exists can always be destroyed, whatever the template asks for.
+    """
+    # A value that an earlier build gave may stay although a new version has no use for it: nobody
+    # can take it back.
+    given = loaded.parameters.keys() - loaded.inherited
+    check_known(template, {name: loaded.parameters[name] for name in sorted(given)})
+    check_parameters(template, loaded.parameters)
+    check_variables(template, variables)
 
 
 def init(build: Build) -> None:

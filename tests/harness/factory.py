@@ -141,6 +141,7 @@ class Factory:
         transition: Transition = Transition.START,
         *,
         initiator_id: uuid.UUID | None = None,
+        template_version_id: uuid.UUID | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> EnqueuedBuild:
         """A pending build."""
@@ -150,6 +151,7 @@ class Factory:
                 workspace_id=workspace.id,
                 transition=transition,
                 initiator_id=initiator_id,
+                template_version_id=template_version_id,
                 parameters=parameters,
             )
 
@@ -166,9 +168,10 @@ class Factory:
         *,
         stage: Stage = Stage.SET_UP,
         lease: timedelta = LEASE,
+        **build_facts: Any,
     ) -> ClaimedJob:
         """A build that a worker has claimed and that has come to ``stage``."""
-        build = self.build(workspace or self.any_workspace(), transition)
+        build = self.build(workspace or self.any_workspace(), transition, **build_facts)
         job = self.claim(build.queue, lease=lease)
         assert job is not None
         assert job.id == build.job_id, "another job waits in this queue"
@@ -186,9 +189,10 @@ class Factory:
         error: str = "it broke",
         error_code: JobErrorCode | None = None,
         result: BuildResult | None = None,
+        **build_facts: Any,
     ) -> ClaimedJob:
-        """A build that ended with ``status``."""
-        job = self.running_build(workspace, transition)
+        """A build that ended with ``status``; ``stage`` tells how far one that failed had come."""
+        job = self.running_build(workspace, transition, **build_facts)
         lease = job.lease
         made = result or BuildResult()
         with self.database.begin() as session:

@@ -24,7 +24,7 @@ from db.jobs.retention import ADVISORY_LOCK, JOBS_PER_TURN, LINES_PER_TURN, Prun
 from db.jobs.states import State
 from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import register_worker, sign_off_worker
-from db.schema.enums import JobStatus, TimingStage, Transition
+from db.schema.enums import JobStatus, Stage, TimingStage, Transition
 from db.schema.tables import Workspace
 from tests.harness.factory import Factory
 from tests.harness.threads import join_thread, start_thread
@@ -191,6 +191,18 @@ def test_a_failed_latest_build_stays_too(database: Database, factory: Factory) -
     assert start_from(factory, workspace) == 2
 
 
+def test_the_last_build_that_entered_apply_stays_behind_later_failures(
+    database: Database, factory: Factory
+) -> None:
+    workspace = factory.any_workspace()
+    applied = finished(factory, workspace, serial=1, days_ago=200)
+    finished(factory, workspace, serial=2, days_ago=199, status=JobStatus.FAILED)
+
+    prune(database, KEPT)
+
+    assert rows_of(database, applied)["workspace_builds"] == 1
+
+
 def test_a_newer_build_without_a_state_supersedes_none_that_has_one(
     database: Database, factory: Factory
 ) -> None:
@@ -263,12 +275,12 @@ def test_an_unfinished_job_stays_whatever_its_age(
     assert count(database, "provisioner_job_logs") == 1
 
 
-def test_a_superseded_build_goes_while_the_next_one_runs(
+def test_a_superseded_build_goes_once_the_next_one_applies(
     database: Database, factory: Factory
 ) -> None:
     workspace = factory.any_workspace()
     old = finished(factory, workspace, serial=1, days_ago=91)
-    running = factory.running_build(workspace)
+    running = factory.running_build(workspace, stage=Stage.APPLY)
 
     prune(database, KEPT)
 

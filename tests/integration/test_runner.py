@@ -243,6 +243,23 @@ def test_the_second_build_starts_from_the_state_of_the_first(bench: Bench) -> No
     assert serials[0][0] == serials[1][0]
 
 
+@pytest.mark.parametrize("serial", [None, 1], ids=["without a state", "with a state"])
+def test_a_delete_asks_for_no_value(bench: Bench, serial: int | None) -> None:
+    workspace = bench.factory.any_workspace(
+        script={"parse": {"parameters": [{"name": "region", "required": True}]}},
+        variables=[VariableValue(name="zone", value=None)],
+    )
+    build = bench.factory.build(workspace, Transition.DELETE)
+    if serial is not None:
+        with bench.database.begin() as session:
+            row = session.get_one(WorkspaceBuild, build.build_id)
+            row.provisioner_state = b'{"version": 4, "serial": 1, "lineage": "x"}'
+            row.state_lineage, row.state_serial = "x", serial
+    job = bench.factory.claim()
+    assert job
+    assert bench.run(job).status is JobStatus.SUCCEEDED
+
+
 def test_a_delete_that_succeeds_deletes_the_workspace(bench: Bench) -> None:
     bench.play(transition=Transition.DELETE)
     with bench.database.begin() as session:

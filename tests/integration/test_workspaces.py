@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -17,8 +20,8 @@ from db.catalog.workspaces import (
 )
 from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError
 from db.jobs.transitions import cancel_job
-from db.schema.enums import JobPriority, JobStatus, Transition, UserStatus
-from db.schema.tables import User, WorkspaceBuild, WorkspaceBuildParameter
+from db.schema.enums import JobPriority, JobStatus, Stage, Transition, UserStatus
+from db.schema.tables import User, Workspace, WorkspaceBuild, WorkspaceBuildParameter
 from tests.harness.factory import Factory
 
 DEADLINE_S = 30
@@ -167,31 +170,85 @@ def test_a_refused_build_leaves_nothing(factory: Factory) -> None:
         assert len(session.scalars(select(WorkspaceBuild)).all()) == 1
 
 
-@pytest.mark.parametrize("has_build", [True, False])
-def test_a_build_stays_with_the_version_of_the_one_before(
-    factory: Factory, has_build: bool
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Updated:
+    """A workspace whose template got a second version after its first build."""
+
+    workspace: Workspace
+    first: uuid.UUID
+    second: uuid.UUID
+
+
+def updated(factory: Factory, **first_build: Any) -> Updated:
     organization = factory.organization()
     owner = factory.user(organization=organization)
     first = factory.template(organization=organization, created_by=owner, name="images")
     workspace = factory.workspace(owner=owner, template=first)
-    if has_build:
-        factory.finished_build(workspace)
+    factory.finished_build(workspace, **first_build)
     second = factory.template(organization=organization, created_by=owner, name="images")
-    build = factory.build(workspace)
+    assert first.active_version_id
+    assert second.active_version_id
+    return Updated(
+        workspace=workspace, first=first.active_version_id, second=second.active_version_id
+    )
+
+
+def version_of(factory: Factory, build: EnqueuedBuild) -> uuid.UUID:
     with factory.database.begin() as session:
-        used = session.get_one(WorkspaceBuild, build.build_id).template_version_id
-    assert used == (first if has_build else second).active_version_id
+        return session.get_one(WorkspaceBuild, build.build_id).template_version_id
 
 
-def test_parameters_stand_until_they_are_given_anew(factory: Factory) -> None:
+FAILED_IN_PLAN: Mapping[str, Any] = {"status": JobStatus.FAILED, "stage": Stage.PLAN}
+FAILED_IN_APPLY: Mapping[str, Any] = {"status": JobStatus.FAILED, "stage": Stage.APPLY}
+
+
+@pytest.mark.parametrize("transition", list(Transition))
+def test_a_build_stays_with_the_version_that_was_applied(
+    factory: Factory, transition: Transition
+) -> None:
+    made = updated(factory)
+    assert version_of(factory, factory.build(made.workspace, transition)) == made.first
+
+
+@pytest.mark.parametrize("transition", list(Transition))
+def test_an_update_that_failed_before_apply_does_not_stay(
+    factory: Factory, transition: Transition
+) -> None:
+    made = updated(factory)
+    factory.finished_build(made.workspace, template_version_id=made.second, **FAILED_IN_PLAN)
+    assert version_of(factory, factory.build(made.workspace, transition)) == made.first
+
+
+def test_an_update_that_failed_in_apply_stays(factory: Factory) -> None:
+    made = updated(factory)
+    factory.finished_build(made.workspace, template_version_id=made.second, **FAILED_IN_APPLY)
+    assert version_of(factory, factory.build(made.workspace, Transition.DELETE)) == made.second
+
+
+def test_where_nothing_was_applied_the_active_version_is_built(factory: Factory) -> None:
+    made = updated(factory, **FAILED_IN_PLAN)
+    assert version_of(factory, factory.build(made.workspace)) == made.second
+
+
+def test_parameters_stand_until_others_are_given(factory: Factory) -> None:
     workspace = factory.any_workspace()
-    abandon(factory, factory.build(workspace, parameters={"a": "1", "b": "1"}))
-    second = factory.build(workspace, parameters={"b": "2", "c": ""})
-    abandon(factory, second)
-    third = factory.build(workspace)
-    expected = {"a": "1", "b": "2", "c": ""}
-    assert [parameters(factory, second), parameters(factory, third)] == [expected, expected]
+    factory.finished_build(workspace, parameters={"a": "1", "b": "1"})
+    factory.finished_build(workspace, parameters={"b": "2", "c": ""})
+    build = factory.build(workspace)
+    assert parameters(factory, build) == {"a": "1", "b": "2", "c": ""}
+
+
+def test_a_value_of_a_build_that_failed_before_apply_does_not_stand(factory: Factory) -> None:
+    workspace = factory.any_workspace()
+    factory.finished_build(workspace, parameters={"size": "1"})
+    factory.finished_build(workspace, parameters={"size": "9"}, **FAILED_IN_PLAN)
+    assert parameters(factory, factory.build(workspace)) == {"size": "1"}
+
+
+def test_where_nothing_was_applied_the_values_of_the_last_attempt_stand(factory: Factory) -> None:
+    workspace = factory.any_workspace()
+    factory.finished_build(workspace, parameters={"size": "1"}, **FAILED_IN_PLAN)
+    assert parameters(factory, factory.build(workspace)) == {"size": "1"}
 
 
 @pytest.mark.parametrize("given", [{"a": "\x00"}, {"\x00": "a"}, {"a": "\udc80"}], ids=ascii)

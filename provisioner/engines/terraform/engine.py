@@ -84,11 +84,12 @@ class TerraformEngine:
             context.log(LogLevel.INFO, _NOTHING_TO_DO)
             return Plan(daily_cost=0)
         arguments = ["plan", *_QUIET, "-json", "-refresh=true", f"-out={workdir.PLAN_FILE}"]
-        if context.transition is Transition.DELETE:
-            arguments.append("-destroy")
-        if context.variables:
-            _write_variables(context)
+        is_delete = context.transition is Transition.DELETE
+        if context.variables or is_delete:
+            _write_variables(context, is_delete=is_delete)
             arguments.append(f"-var-file={workdir.VARIABLES_FILE}")
+        if is_delete:
+            arguments.append("-destroy")
         outcome = self._run(context, TimingStage.PLAN, *arguments)
         if self._may_plan_again(context, outcome):
             outcome = self._run(context, TimingStage.PLAN, *arguments)
@@ -223,10 +224,10 @@ def _is_done(context: BuildContext) -> bool:
     return state is not None and not state.instances
 
 
-def _write_variables(context: BuildContext) -> None:
+def _write_variables(context: BuildContext, *, is_delete: bool) -> None:
     template = read_template(context.files)
     try:
-        workdir.write_variables(context.directory, template, context.variables)
+        workdir.write_variables(context.directory, template, context.variables, is_delete=is_delete)
     except OSError as error:
         raise _unwritable("plan", error) from error
 

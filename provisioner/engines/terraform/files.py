@@ -63,8 +63,14 @@ def has_own_lock_file(directory: Path, files: TemplateFiles) -> bool:
     return LOCK_FILE in files and (directory / LOCK_FILE).read_bytes() == bytes(files[LOCK_FILE])
 
 
-def write_variables(directory: Path, template: Template, values: Mapping[str, str]) -> None:
+def write_variables(
+    directory: Path, template: Template, values: Mapping[str, str], *, is_delete: bool
+) -> None:
     """Write the file for ``-var-file``, with only those variables that the template declares.
+
+    Args:
+        is_delete: whether null stands for a required value that is missing: what exists can be
+            destroyed without it.
 
     Raises:
         EngineError: the value of a list, map or object variable is not JSON.
@@ -75,6 +81,9 @@ def write_variables(directory: Path, template: Template, values: Mapping[str, st
         for variable in template.variables
         if variable.name in values
     }
+    if is_delete:
+        missing = [variable for variable in template.variables if variable.required]
+        given = {**dict.fromkeys(variable.name for variable in missing), **given}
     path = directory / VARIABLES_FILE
     _remove(path)
     _write_new(path, json.dumps(given).encode())

@@ -105,6 +105,37 @@ def test_a_workspace_goes_through_its_life(
     assert run.json("workspace", "list") == []
 
 
+def test_a_failed_update_leaves_a_workspace_that_can_be_stopped_and_deleted(
+    run: CommandLine, push: Push, builds_are_run: None
+) -> None:
+    push({})
+    assert run(*CREATE).exit_code == 0
+    push({"plan": {"error": "no such flavor"}})
+    assert run(*START, "--update").exit_code == 1
+
+    assert [run(*command).exit_code for command in (STOP, DELETE)] == [0, 0]
+
+
+@pytest.mark.parametrize("command", [START, STOP, DELETE], ids=["start", "stop", "delete"])
+def test_a_version_can_be_named(
+    run: CommandLine, push: Push, builds_are_run: None, command: tuple[str, ...]
+) -> None:
+    push({})
+    assert run(*CREATE).exit_code == 0
+    push({"plan": {"error": "the second version says so"}})
+
+    result = run(*command, "--version", "v2")
+
+    assert result.exit_code == 1
+    assert "the second version says so" in result.stderr
+
+
+def test_a_version_that_is_not_there_is_refused(run: CommandLine, push: Push) -> None:
+    push({})
+    run(*CREATE, "--detach")
+    refused(run(*START, "--version", "v9"), "the template has no version 'v9'")
+
+
 def test_a_build_that_fails_ends_with_status_1_and_the_reason(
     run: CommandLine, push: Push, builds_are_run: None
 ) -> None:

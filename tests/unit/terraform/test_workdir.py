@@ -15,8 +15,17 @@ from provisioner.engines.terraform.files import VARIABLES_FILE, prepare, write_v
 
 def variables(directory: Path, type_: str, value: str) -> object:
     template = Template(variables=(TemplateVariable(name="v", required=True, type=type_),))
-    write_variables(directory, template, {"v": value, "undeclared": "x"})
+    write_variables(directory, template, {"v": value, "undeclared": "x"}, is_delete=False)
     return json.loads((directory / VARIABLES_FILE).read_bytes())
+
+
+@pytest.mark.parametrize(("is_delete", "written"), [(True, {"v": None}), (False, {})])
+def test_a_delete_has_null_for_a_required_value_that_is_missing(
+    tmp_path: Path, is_delete: bool, written: object
+) -> None:
+    template = Template(variables=(TemplateVariable(name="v", required=True),))
+    write_variables(tmp_path, template, {}, is_delete=is_delete)
+    assert json.loads((tmp_path / VARIABLES_FILE).read_bytes()) == written
 
 
 def mode(path: Path) -> int:
