@@ -32,6 +32,7 @@ class TemplateVariable:
     description: str = ""
     type: str = "string"
     default: object | None = None
+    ephemeral: bool = False  #: its value is in no plan and no state: an apply has to get it again
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,6 +73,7 @@ def test_a_variable_with_everything_is_read() -> None:
       description = "Where it \\"runs\\""
       default     = "eu"
       sensitive   = true
+      ephemeral   = true
       validation {
         condition     = length(var.region) > 1 && can(regex("^[a-z]", var.region))
         error_message = "Too short."
@@ -86,6 +87,7 @@ def test_a_variable_with_everything_is_read() -> None:
         description='Where it "runs"',
         type="string",
         default="eu",
+        ephemeral=True,
     )
 
 

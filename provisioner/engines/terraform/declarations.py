@@ -145,11 +145,16 @@ def _variable(name: str, block: _Block) -> TemplateVariable:
     return TemplateVariable(
         name=name,
         required=block.get("default") is None,
-        sensitive=str(block.get("sensitive")).lower() == "true",
+        sensitive=_is_true(block.get("sensitive")),
+        ephemeral=_is_true(block.get("ephemeral")),
         description=str(block.get("description") or ""),
         type=str(block.get("type", "string")),
         default=block.get("default"),
     )
+
+
+def _is_true(value: object) -> bool:
+    return str(value).lower() == "true"
 
 
 def _variable_parameter(name: str, block: _Block) -> TemplateParameter:

@@ -108,7 +108,9 @@ class TerraformEngine:
         """
         if _is_done(context):
             return Applied(state=context.state or None)
-        arguments = ("apply", "-no-color", "-auto-approve", "-input=false", "-json")
+        arguments = ["apply", "-no-color", "-auto-approve", "-input=false", "-json"]
+        if (context.directory / workdir.EPHEMERAL_FILE).exists():
+            arguments.append(f"-var-file={workdir.EPHEMERAL_FILE}")
         with Checkpoints(
             context.directory,
             base=context.state,

@@ -16,8 +16,16 @@ DATA_DIR = ".terraform"
 LOCK_FILE = ".terraform.lock.hcl"
 PLAN_FILE = "terraform.tfplan"
 VARIABLES_FILE = "provisionerd.tfvars.json"
+EPHEMERAL_FILE = "provisionerd.ephemeral.tfvars.json"
 
-_PLANTED = (DATA_DIR, f"{STATE_FILE}*", f".{STATE_FILE}*", ERRORED_STATE_FILE, PLAN_FILE)
+_PLANTED = (
+    DATA_DIR,
+    f"{STATE_FILE}*",
+    f".{STATE_FILE}*",
+    ERRORED_STATE_FILE,
+    PLAN_FILE,
+    EPHEMERAL_FILE,
+)
 _LOCAL_BACKEND = {"terraform": {"backend": {"local": {"path": STATE_FILE}}}}
 
 
@@ -68,6 +76,9 @@ def write_variables(
 ) -> None:
     """Write the file for ``-var-file``, with only those variables that the template declares.
 
+    Values of ephemeral variables stand in a second file as well: they are not in the plan, so the
+    apply needs them again, and takes no others.
+
     Args:
         is_delete: whether null stands for a required value that is missing: what exists can be
             destroyed without it.
@@ -84,9 +95,12 @@ def write_variables(
     if is_delete:
         missing = [variable for variable in template.variables if variable.required]
         given = {**dict.fromkeys(variable.name for variable in missing), **given}
-    path = directory / VARIABLES_FILE
-    _remove(path)
-    _write_new(path, json.dumps(given).encode())
+    ephemeral = {variable.name for variable in template.variables if variable.ephemeral}
+    again = {name: value for name, value in given.items() if name in ephemeral}
+    for name, values_of_file in ((VARIABLES_FILE, given), (EPHEMERAL_FILE, again)):
+        _remove(directory / name)
+        if values_of_file or name == VARIABLES_FILE:
+            _write_new(directory / name, json.dumps(values_of_file).encode())
 
 
 def _last_override_name(directory: Path) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import EngineError, Resource
 from provisioner.engines.terraform.state import parse_state
-from provisioner.engines.terraform.version import MINIMUM, read_version
+from provisioner.engines.terraform.version import MINIMUM, Version, read_version
 
 WORKSPACE = """
 variable "workspace_transition" {
@@ -115,6 +115,41 @@ def test_variables_reach_the_template_as_text(make_build) -> None:
     applied = build.plan_and_apply()
     assert '"size": "${path.module}"' in applied.state.decode()
     assert "undeclared" not in build.text
+
+
+EPHEMERAL_SINCE = Version(1, 10, 0)
+EPHEMERAL = """
+variable "token" {
+  type      = string
+  ephemeral = true
+}
+variable "size" {
+  type = string
+}
+resource "terraform_data" "box" {
+  input = var.size
+  provisioner "local-exec" {
+    command     = "printf %s \"$TOKEN\" > token.txt"
+    environment = { TOKEN = var.token }
+  }
+}
+"""
+
+
+def test_an_ephemeral_variable_reaches_the_apply_and_not_the_state(
+    make_build, terraform: Path
+) -> None:
+    if read_version(terraform) < EPHEMERAL_SINCE:
+        pytest.skip("this Terraform has no ephemeral variables")
+    build = make_build(EPHEMERAL, variables={"token": "s3cret", "size": "2"})
+    applied = build.plan_and_apply()
+    assert (build.context.directory / "token.txt").read_text() == "s3cret"
+    assert "s3cret" not in applied.state.decode()
+
+
+def test_an_ephemeral_variable_file_of_the_template_is_removed(make_build) -> None:
+    planted = {"main.tf": WORKSPACE, "provisionerd.ephemeral.tfvars.json": '{"size": "9"}'}
+    assert make_build(planted, variables={"size": "ours"}).plan_and_apply().resources
 
 
 def test_a_variable_wins_over_a_tfvars_file_of_the_template(make_build) -> None:
