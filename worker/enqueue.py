@@ -131,10 +131,10 @@ def _ring_all(session: Session) -> None:
     if session.in_nested_transaction():
         # Only a savepoint was released: nobody else sees the rows yet.
         return
-    fault_point("enqueue.committed")
     doorbells, session.info[DOORBELLS] = session.info[DOORBELLS], []
     for queue, ring in doorbells:
         try:
+            fault_point("enqueue.committed")
             ring(queue)
         except Exception:
             # The build is committed: to the caller this is no failure.

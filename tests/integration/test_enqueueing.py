@@ -209,6 +209,7 @@ def test_settings_of_workers_and_foreign_variables_do_not_matter(
         PROVISIONERD_URL="https://provisioner.example.com",
         PROVISIONERD_CONCURRENCY="many",
         PROVISIONERD_TRACES="perhaps",
+        PROVISIONERD_DATABASE_URL="mysql://elsewhere",
     )
     assert said.stderr == ""
 
