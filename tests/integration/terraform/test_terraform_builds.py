@@ -129,7 +129,7 @@ variable "size" {
 resource "terraform_data" "box" {
   input = var.size
   provisioner "local-exec" {
-    command     = "printf %s \"$TOKEN\" > token.txt"
+    command     = "printf %s $TOKEN > token.txt"
     environment = { TOKEN = var.token }
   }
 }
