@@ -18,6 +18,7 @@ from bench import server
 from bench.measure import Result, quantile
 from bench.place import Place
 from bench.rows import analyze, fill_jobs
+from db.jobs.mover import Mover
 from db.jobs.tags import served_queues
 from db.jobs.workers import register_worker, touch_worker
 from db.reads.logs import get_logs
@@ -194,8 +195,9 @@ def _make_chores(place: Place) -> Mapping[str, Chore]:
     """Return what ``worker.process.lifecycle`` lets a worker do beside builds, and a scrape."""
     # Not read from the environment: what is measured are the defaults.
     settings = Settings.model_validate({"data_dir": place.data_dir})
+    mover = Mover(database=place.database)
     sweeper = Sweeper(
-        database=place.database,
+        mover=mover,
         metrics=Metrics(CollectorRegistry()),
         queues=served_queues({}),
         provisioners=tuple(ProvisionerType),
@@ -204,7 +206,7 @@ def _make_chores(place: Place) -> Mapping[str, Chore]:
         ring=lambda _queue: True,
         count_messages=lambda _queue: 1_000_000,
         recoverer=Recoverer(
-            database=place.database,
+            mover=mover,
             work_root=Path("/nonexistent"),
             max_attempts=settings.max_attempts,
             lease=settings.lease,

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from bench.noop import app
 from db.engine import open_database
+from db.jobs.finish import complete_job
 from db.jobs.results import BuildResult
 from db.jobs.tags import UNTAGGED_QUEUE
-from db.jobs.transitions import claim_job, complete_job
+from db.jobs.transitions import claim_job
 from tests.harness.factory import WORKER_ID
 from worker.broker.client import TASK
 from worker.broker.transport import TRANSPORT_OPTIONS

@@ -12,12 +12,13 @@ from sqlalchemy import text
 
 from bench.place import Place
 from bench.server import Usage, read_usage
+from db.jobs.finish import complete_job
 from db.jobs.leases import renew_leases
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, ResourceRow, TimingRow
 from db.jobs.retention import Retention, prune
 from db.jobs.states import read_state, store_state
-from db.jobs.transitions import ClaimedJob, complete_job
+from db.jobs.transitions import ClaimedJob
 from db.schema.enums import LogLevel, LogSource, Stage, TimingStage
 from tests.harness.databases import autocommit
 

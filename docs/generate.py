@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from docs.generator import blocks, contract, metrics, modules, settings, typescript
+from docs.generator import blocks, contract, metrics, modules, settings, states, typescript
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,7 +80,7 @@ REFERENCES: Sequence[Reference | Page] = (
     Reference(path="docs/reference/README.md", make=contract.page),
     Reference(path="docs/settings.md", make=settings.page),
     Reference(path="docs/metrics.md", make=metrics.page),
-    Page(path="docs/architecture.md", blocks={"modules": modules.tables}),
+    Page(path="docs/architecture.md", blocks={"modules": modules.tables, "states": states.chart}),
     # Last: it alone can fail, without Node.js.
     Reference(
         path="docs/reference/types.ts", make=typescript.types, is_current=typescript.is_current

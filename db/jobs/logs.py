@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,20 +30,10 @@ class LogRow:
     output: str
 
 
-# Parts of the statements that store lines; ``log_parameters`` are their parameters. A batch whose
-# COMMIT lost its answer is stored again: never above the limit.
+# A batch whose COMMIT lost its answer is stored again: never above the limit.
 LOG_SIZE = """
     logs_length = least(logs_length + :length, :limit),
     logs_overflowed = logs_overflowed OR :overflowed
-"""
-LINES = """
-    unnest(
-        CAST(:created_at AS timestamptz[]),
-        CAST(:source AS log_source[]),
-        CAST(:level AS log_level[]),
-        CAST(:stage AS varchar[]),
-        CAST(:output AS varchar[])
-    )
 """
 
 
@@ -54,7 +45,7 @@ def append_logs(
     overflowed: bool = False,
     stage: Stage | None = None,
 ) -> None:
-    """Store lines of a running job, their size and its stage on its row, in one statement.
+    """Store lines of a running job, with their size and its stage on its row.
 
     Args:
         stage: how far the job is by now; None leaves what stands.
@@ -63,45 +54,52 @@ def append_logs(
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    stored = session.execute(
+    held = session.execute(
         sql(f"""
-            WITH held AS (
-                UPDATE provisioner_jobs
-                SET {LOG_SIZE},
-                    -- Lines come late: they must not take back that the job has come to apply.
-                    stage = CASE WHEN stage = 'apply' THEN stage
-                                 ELSE coalesce(:job_stage, stage) END
-                WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-                RETURNING id
-            ), stored AS (
-                INSERT INTO provisioner_job_logs
-                    (job_id, created_at, source, level, stage, output)
-                SELECT held.id, line.* FROM held, {LINES} AS line
-            )
-            SELECT 1 FROM held
+            UPDATE provisioner_jobs
+            SET {LOG_SIZE},
+                -- Lines come late: they must not take back that the job has come to apply.
+                stage = CASE WHEN stage = 'apply' THEN stage ELSE coalesce(:stage, stage) END
+            WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+            RETURNING 1
         """),  # noqa: S608 - made of constants
-        {
-            **lease.parameters,
-            "job_stage": stage,
-            **log_parameters(rows, overflowed=overflowed),
-        },
+        {**lease.parameters, **log_size(rows, overflowed=overflowed), "stage": stage},
     ).first()
-    if stored is None:
+    if held is None:
         raise LeaseLostError(lease.job_id)
+    insert_lines(session, lease.job_id, rows)
 
 
-def log_parameters(rows: Sequence[LogRow], *, overflowed: bool) -> dict[str, object]:
-    """Return the parameters of ``LOG_SIZE`` and ``LINES``."""
-    return {
-        "length": logs_size(rows),
-        "limit": LOG_LIMIT_BYTES,
-        "overflowed": overflowed,
-        "created_at": [row.created_at for row in rows],
-        "source": [row.source.value for row in rows],
-        "level": [row.level.value for row in rows],
-        "stage": [row.stage for row in rows],
-        "output": [row.output for row in rows],
-    }
+def insert_lines(session: Session, job_id: uuid.UUID, rows: Sequence[LogRow]) -> None:
+    """Store the lines and nothing else. The caller holds the job, and writes ``LOG_SIZE``."""
+    if not rows:
+        return
+    session.execute(
+        sql("""
+            INSERT INTO provisioner_job_logs (job_id, created_at, source, level, stage, output)
+            SELECT :job_id, line.*
+            FROM unnest(
+                CAST(:created_at AS timestamptz[]),
+                CAST(:source AS log_source[]),
+                CAST(:level AS log_level[]),
+                CAST(:stage AS varchar[]),
+                CAST(:output AS varchar[])
+            ) AS line
+        """),
+        {
+            "job_id": job_id,
+            "created_at": [row.created_at for row in rows],
+            "source": [row.source.value for row in rows],
+            "level": [row.level.value for row in rows],
+            "stage": [row.stage for row in rows],
+            "output": [row.output for row in rows],
+        },
+    )
+
+
+def log_size(rows: Sequence[LogRow], *, overflowed: bool) -> dict[str, object]:
+    """Return the parameters of ``LOG_SIZE``."""
+    return {"length": logs_size(rows), "limit": LOG_LIMIT_BYTES, "overflowed": overflowed}
 
 
 def logs_size(rows: Sequence[LogRow]) -> int:

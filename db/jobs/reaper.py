@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.jobs.finish import fail_job, finish_cancel_job
 from db.jobs.leases import Lease
-from db.jobs.results import BuildResult
+from db.jobs.moves import Moved
+from db.jobs.results import BuildResult, Failure
 from db.jobs.states import State
-from db.jobs.transitions import Failure, fail_job, finish_cancel_job, requeue_job
+from db.jobs.transitions import requeue_job
 from db.schema.enums import FailureReason, JobStatus, Stage
 
 LOST_JOB = """
-    SELECT job.id, job.lease_token, job.queue, job.job_status, job.stage, job.attempt,
-           coalesce(build.transition::text, '') AS transition
+    SELECT job.id, job.job_status::text AS status, job.stage, job.attempt
     FROM leases
     JOIN provisioner_jobs AS job ON job.id = leases.job_id
-    LEFT JOIN workspace_builds AS build ON build.job_id = job.id
 """
 LOCKED = "FOR UPDATE OF leases, job"
 FIRST_FREE = f"ORDER BY leases.expires_at LIMIT 1 {LOCKED} SKIP LOCKED"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReapedJob:
-    """What became of a job whose worker was lost."""
-
-    job_id: uuid.UUID
-    queue: str
-    status: JobStatus
-    stage: Stage
-    transition: str
-    reason: FailureReason | None = None
-
-
-def reap_expired_lease(session: Session, *, max_attempts: int) -> ReapedJob | None:
+def reap_expired_lease(session: Session, *, max_attempts: int) -> Moved | None:
     """Take one job from a worker that did not renew in time; None when there is none.
 
     Before apply nothing has happened outside: the job goes back to the queue, or is canceled if
@@ -53,12 +40,8 @@ def reap_expired_lease(session: Session, *, max_attempts: int) -> ReapedJob | No
 
 
 def reap_lease(
-    session: Session,
-    lease: Lease,
-    *,
-    state: State | None,
-    max_attempts: int,
-) -> ReapedJob | None:
+    session: Session, lease: Lease, *, state: State | None, max_attempts: int
+) -> Moved | None:
     """Take a job from a worker that is known to be dead, before its lease runs out.
 
     Args:
@@ -75,30 +58,18 @@ def reap_lease(
     return _close(session, lost, state=state, max_attempts=max_attempts) if lost else None
 
 
-def _close(
-    session: Session, lost: Row[Any], *, state: State | None, max_attempts: int
-) -> ReapedJob:
-    stage, status = Stage(lost.stage), JobStatus(lost.job_status)
+def _close(session: Session, lost: Row[Any], *, state: State | None, max_attempts: int) -> Moved:
+    stage = Stage(lost.stage)
     lease = _take_over(session, lost.id)
-    failure = _failure_of_lost(stage, lost.attempt, max_attempts)
-    if status is JobStatus.CANCELING and not stage.has_side_effects:
-        finish_cancel_job(session, lease, result=BuildResult())
-        failure, status = None, JobStatus.CANCELED
-    elif failure is None:
-        requeue_job(session, lease)
-        status = JobStatus.PENDING
-    else:
-        kept = state if stage.has_side_effects else None
-        fail_job(session, lease, failure=failure, result=BuildResult(state=kept))
-        status = JobStatus.FAILED
-    return ReapedJob(
-        job_id=lost.id,
-        queue=lost.queue,
-        status=status,
-        stage=stage,
-        transition=lost.transition,
-        reason=failure.reason if failure else None,
-    )
+    if stage.has_side_effects:
+        failure, result = _lost_in_apply(), BuildResult(state=state)
+        return fail_job(session, lease, failure=failure, result=result, worker_was_lost=True)
+    if lost.status == JobStatus.CANCELING:
+        return finish_cancel_job(session, lease, result=BuildResult(), worker_was_lost=True)
+    if lost.attempt >= max_attempts:
+        failure, result = _poison(lost.attempt), BuildResult()
+        return fail_job(session, lease, failure=failure, result=result, worker_was_lost=True)
+    return requeue_job(session, lease, worker_was_lost=True)
 
 
 def _take_over(session: Session, job_id: uuid.UUID) -> Lease:
@@ -111,18 +82,18 @@ def _take_over(session: Session, job_id: uuid.UUID) -> Lease:
     return lease
 
 
-def _failure_of_lost(stage: Stage, attempt: int, max_attempts: int) -> Failure | None:
-    if stage.has_side_effects:
-        return Failure(
-            reason=FailureReason.WORKER_LOST,
-            message="the worker was lost while it applied the plan; the newest state that it"
-            " stored is kept, and the next build of the workspace starts from it",
-        )
-    if attempt >= max_attempts:
-        return Failure(
-            reason=FailureReason.POISON,
-            # Not each of them by the loss of its worker: those that were drained count, too.
-            message=f"the worker was lost in the last of {attempt} attempts to run this build;"
-            " it will not be tried again",
-        )
-    return None
+def _lost_in_apply() -> Failure:
+    return Failure(
+        reason=FailureReason.WORKER_LOST,
+        message="the worker was lost while it applied the plan; the newest state that it"
+        " stored is kept, and the next build of the workspace starts from it",
+    )
+
+
+def _poison(attempt: int) -> Failure:
+    return Failure(
+        reason=FailureReason.POISON,
+        # Not each of them by the loss of its worker: those that were drained count, too.
+        message=f"the worker was lost in the last of {attempt} attempts to run this build;"
+        " it will not be tried again",
+    )

@@ -44,32 +44,6 @@ def read_state(data: bytes | None) -> State | None:
     return State(data=data, lineage=lineage, serial=serial)
 
 
-REPLACE_STATE = """
-    UPDATE workspace_builds
-    SET provisioner_state = :data,
-        state_lineage = :lineage,
-        state_serial = :serial,
-        checkpoint_at = now(),
-        updated_at = now()
-"""
-IS_NOT_OLDER = """
-    (provisioner_state IS NULL OR (state_lineage = :lineage AND state_serial <= :serial))
-"""
-STORE_STATE = sql(f"""
-    WITH held AS (
-        -- Nobody takes the job over before this statement has ended.
-        SELECT id
-        FROM provisioner_jobs
-        WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-        FOR SHARE
-    ), replaced AS (
-        {REPLACE_STATE} WHERE job_id = (SELECT id FROM held) AND {IS_NOT_OLDER}
-        RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM held) AS held, (SELECT count(*) FROM replaced) AS replaced
-""")  # noqa: S608 - made of constants
-
-
 def store_state(session: Session, lease: Lease, *, state: State) -> bool:
     """Store a checkpoint of the build's state; return whether it replaced the stored one.
 
@@ -78,10 +52,42 @@ def store_state(session: Session, lease: Lease, *, state: State) -> bool:
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    row = session.execute(STORE_STATE, {**lease.parameters, **state_parameters(state)}).one()
-    if not row.held:
+    held = session.execute(
+        # Nobody takes the job over before this transaction has ended.
+        sql("""
+            SELECT 1
+            FROM provisioner_jobs
+            WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
+            FOR SHARE
+        """),
+        lease.parameters,
+    ).first()
+    if held is None:
         raise LeaseLostError(lease.job_id)
-    return bool(row.replaced)
+    return replace_state(session, job_id=lease.job_id, state=state)
+
+
+def replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
+    """Write the state on the job's build unless that has a newer one or one of another lineage.
+
+    The caller guards who may write. Returns whether the state was written.
+    """
+    replaced = session.execute(
+        sql("""
+            UPDATE workspace_builds
+            SET provisioner_state = :data,
+                state_lineage = :lineage,
+                state_serial = :serial,
+                checkpoint_at = now(),
+                updated_at = now()
+            WHERE job_id = :job_id
+              AND (provisioner_state IS NULL
+                   OR (state_lineage = :lineage AND state_serial <= :serial))
+            RETURNING 1
+        """),
+        {"job_id": job_id, "data": state.data, "lineage": state.lineage, "serial": state.serial},
+    )
+    return replaced.first() is not None
 
 
 class RecoveredState(StrEnum):
@@ -125,23 +131,7 @@ def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) 
     ).all()
     if any(row.begun for row in later):
         return RecoveredState.KEPT
-    stored = _replace_state(session, job_id=job_id, state=state)
+    stored = replace_state(session, job_id=job_id, state=state)
     for row in later:
-        _replace_state(session, job_id=row.job_id, state=state)
+        replace_state(session, job_id=row.job_id, state=state)
     return RecoveredState.STORED if stored else RecoveredState.SETTLED
-
-
-def state_parameters(state: State | None) -> dict[str, object]:
-    """Return the parameters of ``REPLACE_STATE`` and ``IS_NOT_OLDER``."""
-    if state is None:
-        return {"data": None, "lineage": None, "serial": None}
-    return {"data": state.data, "lineage": state.lineage, "serial": state.serial}
-
-
-def _replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
-    """Write the state on the job's build unless it is older. The caller guards who may write."""
-    row = session.execute(
-        sql(f"{REPLACE_STATE} WHERE job_id = :job_id AND {IS_NOT_OLDER} RETURNING 1"),
-        {"job_id": job_id, **state_parameters(state)},
-    )
-    return row.first() is not None

@@ -158,27 +158,18 @@ def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
     return WaitingWork(**row._asdict())
 
 
-@dataclass(frozen=True, kw_only=True)
-class OverdueJob:
-    """A job that waits for longer than it may."""
-
-    job_id: uuid.UUID
-    transition: str
-
-
-def overdue_jobs(session: Session, *, limit: timedelta, count: int = 100) -> list[OverdueJob]:
+def overdue_jobs(session: Session, *, limit: timedelta, count: int = 100) -> list[uuid.UUID]:
     """Return jobs that have waited in their queue for longer than ``limit``, oldest first."""
     rows = session.execute(
         sql("""
-            SELECT job.id AS job_id, coalesce(build.transition::text, '') AS transition
-            FROM provisioner_jobs AS job
-            LEFT JOIN workspace_builds AS build ON build.job_id = job.id
-            WHERE job.started_at IS NULL AND job.completed_at IS NULL
+            SELECT id
+            FROM provisioner_jobs
+            WHERE started_at IS NULL AND completed_at IS NULL
               -- A job that was put back waits anew.
-              AND job.created_at < now() - :limit AND job.updated_at < now() - :limit
-            ORDER BY job.created_at
+              AND created_at < now() - :limit AND updated_at < now() - :limit
+            ORDER BY created_at
             LIMIT :count
         """),
         {"limit": limit, "count": count},
     )
-    return [OverdueJob(**row._asdict()) for row in rows]
+    return list(rows.scalars())

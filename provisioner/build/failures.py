@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db.jobs.results import BuildResult
-from db.jobs.transitions import Failure
+from db.jobs.results import BuildResult, Failure
 from db.schema.enums import FailureReason, JobErrorCode
 
 # In this order: a text with both sentinels has the first one's code, always.

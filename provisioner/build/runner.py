@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 import structlog
 from sqlalchemy.orm import Session
 
-from db.engine import Database
 from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.jobs.archives import ArchiveCache
+from db.jobs.finish import complete_job, fail_job, finish_cancel_job
 from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
+from db.jobs.mover import Mover
 from db.jobs.results import BuildResult
-from db.jobs.transitions import (
-    ClaimedJob,
-    complete_job,
-    enter_stage,
-    fail_job,
-    finish_cancel_job,
-    requeue_job,
-)
+from db.jobs.transitions import ClaimedJob, enter_stage, requeue_job
 from db.outage import is_outage, retry_outage
-from db.schema.enums import FailureReason, JobStatus, LogLevel, ProvisionerType, Stage, Transition
+from db.schema.enums import FailureReason, LogLevel, ProvisionerType, Stage, Transition
 from provisioner.build.endings import (
     BuildInterruptedError,
     Canceled,
@@ -61,50 +55,36 @@ APPLY_LOG_STAGES: Mapping[Transition, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a job, as its row says."""
-
-    status: JobStatus  #: PENDING: put back; UNKNOWN: somebody else has it
-    transition: Transition | None
-    template_name: str | None
-    seconds: float  #: from claim to end
-    failed_stage: Stage | None = None
-    failure: FailedJob | None = None
-
-
 class Runner:
     """Runs builds, any number at a time from as many threads."""
 
     def __init__(
         self,
         *,
-        database: Database,
+        mover: Mover,
         engines: Mapping[ProvisionerType, Engine],
         settings: BuildSettings,
         events: BuildEvents | None = None,
         tracer: Tracer | None = None,
     ) -> None:
-        self._database = database
+        self._mover = mover
+        self._database = mover.database
         self._engines = engines
         self._settings = settings
         self._events = events or NoEvents()
         self._tracer = tracer or NoTrace()
         self._archives = ArchiveCache()
 
-    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
-        """Run the job's steps and record how it ended; a failed build is an outcome, no error.
+    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Ending:
+        """Run the job's steps and record how it ended; a failed build is an ending, no error.
 
         Args:
             interrupt: asks the build to end; ``LEASE_LOST`` also ends every attempt to write.
         """
         with self._tracer.attempt(job) as trace:
-            outcome = self._run(job, interrupt, trace)
-            trace.tell(outcome.status, outcome.failure)
-        return outcome
+            return self._run(job, interrupt, trace)
 
-    def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Outcome:
-        started = time.monotonic()
+    def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Ending:
         logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
         build = self._build(job, interrupt, logs, trace)
         ending = None
@@ -120,7 +100,7 @@ class Runner:
             build.directory.release()
         else:
             build.directory.remove()
-        return _outcome(ending, build, time.monotonic() - started)
+        return ending
 
     def _build(
         self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, trace: AttemptTrace
@@ -208,31 +188,9 @@ class Runner:
         return ending
 
     def _record(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
-        def whole(result: BuildResult) -> BuildResult:
-            return replace(
-                result,
-                last_lines=lines,
-                log_overflowed=build.logs.dropped_lines > 0,
-                stage=build.stage,
-            )
-
-        with self._database.begin() as session:
-            match ending:
-                case Succeeded(result=result):
-                    complete_job(session, build.lease, result=whole(result))
-                case Canceled(result=result):
-                    finish_cancel_job(session, build.lease, result=whole(result))
-                case Requeued():
-                    return _requeue_or_cancel(session, build.lease)
-                case FailedJob(failure=failure, workspace_build=result):
-                    assert result is not None
-                    fail_job(session, build.lease, failure=failure, result=whole(result))
-                case Lost():
-                    pass
-                case _:
-                    assert_never(ending)
+        recorded = self._mover.run(lambda session: _write(session, build, ending, lines))
         fault_point("finish.committed")
-        return ending
+        return recorded
 
     def _store_logs(self, job: ClaimedJob, interrupt: Interrupt) -> StoreLogs:
         def store(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
@@ -265,6 +223,34 @@ def _log_stage(build: Build, stage: Stage) -> str:
     return LOG_STAGES[stage]
 
 
+def _write(session: Session, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
+    """Move the job as the ending says; return the ending that stands on the row."""
+
+    def whole(result: BuildResult) -> BuildResult:
+        return replace(
+            result,
+            last_lines=lines,
+            log_overflowed=build.logs.dropped_lines > 0,
+            stage=build.stage,
+        )
+
+    match ending:
+        case Succeeded(result=result):
+            complete_job(session, build.lease, result=whole(result))
+        case Canceled(result=result):
+            finish_cancel_job(session, build.lease, result=whole(result))
+        case Requeued():
+            return _requeue_or_cancel(session, build.lease)
+        case FailedJob(failure=failure, workspace_build=result):
+            assert result is not None
+            fail_job(session, build.lease, failure=failure, result=whole(result))
+        case Lost():
+            pass
+        case _:
+            assert_never(ending)
+    return ending
+
+
 def _requeue_or_cancel(session: Session, lease: Lease) -> Ending:
     try:
         requeue_job(session, lease)
@@ -289,23 +275,3 @@ def _last_line(ending: Ending) -> tuple[LogLevel, str]:
             return LogLevel.ERROR, error
         case _:
             assert_never(ending)
-
-
-def _outcome(ending: Ending, build: Build, seconds: float) -> Outcome:
-    statuses: Mapping[type[Ending], JobStatus] = {
-        Succeeded: JobStatus.SUCCEEDED,
-        Canceled: JobStatus.CANCELED,
-        Requeued: JobStatus.PENDING,
-        Lost: JobStatus.UNKNOWN,
-        FailedJob: JobStatus.FAILED,
-    }
-    failure = ending if isinstance(ending, FailedJob) else None
-    loaded = build.input
-    return Outcome(
-        status=statuses[type(ending)],
-        transition=loaded.transition if loaded else None,
-        template_name=loaded.template_name if loaded else None,
-        seconds=seconds,
-        failed_stage=build.stage if failure else None,
-        failure=failure,
-    )

@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from db.jobs.transitions import ClaimedJob
-from db.schema.enums import JobStatus, Stage
-from provisioner.build.failures import FailedJob
+from db.schema.enums import Stage
 
 
 class AttemptTrace(Protocol):
@@ -20,10 +19,6 @@ class AttemptTrace(Protocol):
 
     def environment(self) -> Mapping[str, str]:
         """Return what tells a process which span it is started in (``TRACEPARENT``)."""
-        ...
-
-    def tell(self, status: JobStatus, failure: FailedJob | None) -> None:
-        """Take what became of the job."""
         ...
 
 
@@ -49,6 +44,3 @@ class NoTrace:
     def environment(self) -> Mapping[str, str]:
         """Return nothing."""
         return {}
-
-    def tell(self, status: JobStatus, failure: FailedJob | None) -> None:
-        """Ignore it."""

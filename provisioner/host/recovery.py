@@ -13,7 +13,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,10 +22,9 @@ from pathlib import Path
 import structlog
 from sqlalchemy.orm import Session
 
-from db.engine import Database
-from db.jobs.endings import Ending, read_ending
-from db.jobs.leases import renew_leases
-from db.jobs.reaper import ReapedJob, reap_lease
+from db.jobs.leases import Lease, renew_leases
+from db.jobs.mover import Mover
+from db.jobs.reaper import reap_lease
 from db.jobs.states import State, read_state, store_recovered_state
 from db.outage import is_outage
 from provisioner.host.workdir import (
@@ -53,12 +51,10 @@ class Recovered(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """What became of one directory, and of its job if that was still open."""
+    """What became of one directory."""
 
     directory: Path
     outcome: Recovered
-    reaped: ReapedJob | None = None
-    ending: Ending | None = None  #: how the job ended, if it was finished here
 
 
 @dataclass(kw_only=True)
@@ -70,23 +66,20 @@ class Recoverer:
         grace: how long an orphaned Terraform may take to end before it is killed.
     """
 
-    database: Database
+    mover: Mover
     work_root: Path
     max_attempts: int
     lease: timedelta
     grace: timedelta
     _first_seen: dict[Path, float] = field(default_factory=dict)
-    _written: dict[Path, Ending] = field(default_factory=dict)
 
-    def recover(self) -> Iterator[Recovery]:
-        """Recover every directory that nobody works in any more, one at each step.
+    def recover(self) -> list[Recovery]:
+        """Recover every directory that nobody works in any more.
 
-        One that makes trouble does not keep the others from it. What was recovered before an
-        outage has been told by then.
+        One that makes trouble does not keep the others from it.
         """
         remove_remnants(self.work_root)
-        for found in find_work_directories(self.work_root):
-            yield self._recover(found)
+        return [self._recover(found) for found in find_work_directories(self.work_root)]
 
     def _recover(self, directory: WorkDirectory) -> Recovery:
         try:
@@ -118,34 +111,18 @@ class Recoverer:
 
     def _settle(self, directory: WorkDirectory) -> Recovery:
         state = newest_state(directory.template)
-        with self.database.begin() as session:
-            reaped = reap_lease(
-                session,
-                directory.lease,
-                state=state,
-                max_attempts=self.max_attempts,
-            )
-            ending = self._own_ending(session, directory, is_new=reaped is not None)
-            if reaped is not None:
-                outcome = Recovered.CLOSED
-            elif state is None:
-                outcome = Recovered.SETTLED
-            else:
-                answer = store_recovered_state(session, job_id=directory.lease.job_id, state=state)
-                outcome = Recovered(answer.value)
-        self._written.pop(directory.path, None)
+        outcome = self.mover.run(lambda session: self._close(session, directory.lease, state))
         if outcome is Recovered.KEPT:
             self._put_aside(directory)
-        return Recovery(directory=directory.path, outcome=outcome, reaped=reaped, ending=ending)
+        return Recovery(directory=directory.path, outcome=outcome)
 
-    def _own_ending(
-        self, session: Session, directory: WorkDirectory, *, is_new: bool
-    ) -> Ending | None:
-        """Return how the job ended if this was done here: now, or before a COMMIT's lost answer."""
-        ending = read_ending(session, job_id=directory.lease.job_id)
-        if ending and is_new:
-            self._written[directory.path] = ending
-        return ending if ending and ending == self._written.get(directory.path) else None
+    def _close(self, session: Session, lease: Lease, state: State | None) -> Recovered:
+        """Close the lost worker's job if that is still open, else store its newer state."""
+        if reap_lease(session, lease, state=state, max_attempts=self.max_attempts):
+            return Recovered.CLOSED
+        if state is None:
+            return Recovered.SETTLED
+        return Recovered(store_recovered_state(session, job_id=lease.job_id, state=state).value)
 
     def _put_aside(self, directory: WorkDirectory) -> None:
         aside = self.work_root / "orphaned-states"
@@ -167,7 +144,7 @@ class Recoverer:
             for pid in processes:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        with self.database.begin() as session:
+        with self.mover.database.begin() as session:
             renew_leases(session, tokens=[directory.lease.token], lease=self.lease)
         return True
 

@@ -17,17 +17,9 @@ from db.catalog.people import add_group_member, create_group, create_organizatio
 from db.catalog.templates import VariableValue, push_template
 from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
 from db.engine import Database
-from db.jobs.results import BuildResult
-from db.jobs.transitions import (
-    ClaimedJob,
-    Failure,
-    cancel_job,
-    claim_job,
-    complete_job,
-    enter_stage,
-    fail_job,
-    finish_cancel_job,
-)
+from db.jobs.finish import complete_job, fail_job, finish_cancel_job
+from db.jobs.results import BuildResult, Failure
+from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,

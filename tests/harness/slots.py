@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from db.engine import Database
+from db.jobs.mover import Mover
 from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildSettings
@@ -22,27 +22,27 @@ from worker.slots.keeper import LeaseKeeper, LeaseTimes
 SECOND = timedelta(seconds=1)
 
 
-def echo_runner(database: Database, work_root: Path) -> Runner:
+def echo_runner(mover: Mover, work_root: Path) -> Runner:
     """Return a runner of scripted builds."""
     return Runner(
-        database=database,
+        mover=mover,
         engines={ProvisionerType.ECHO: EchoEngine()},
         settings=BuildSettings(work_root=work_root, host_environment={}),
     )
 
 
 def make_slots(
-    database: Database, *, runner: Any, metrics: Metrics | None = None, **given: Any
+    mover: Mover, *, runner: Any, metrics: Metrics | None = None, **given: Any
 ) -> Dispatcher:
-    """Return the slots; ``given`` are further arguments of the ``Dispatcher``, or others."""
+    """Return the slots; ``given`` are further arguments of the ``Dispatcher``."""
     times = LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
     return Dispatcher(
-        database=database,
+        mover=mover,
         runner=runner,
-        keeper=LeaseKeeper(database, times),
+        keeper=LeaseKeeper(mover.database, times),
         metrics=metrics or Metrics(CollectorRegistry()),
         worker_id=uuid.uuid4(),
         provisioners=tuple(ProvisionerType),
         lease=LEASE,
-        **{"ring": lambda _queue: True, **given},
+        **given,
     )

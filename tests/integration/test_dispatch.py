@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 
 from db.engine import Database
+from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, Transition
-from provisioner.build.runner import Outcome, Runner
+from provisioner.build.endings import Ending, Requeued, Succeeded
+from provisioner.build.runner import Runner
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.factory import Factory
 from tests.harness.slots import echo_runner, make_slots
 from worker.enqueue import enqueue_build
+from worker.metrics.series import Metrics
+from worker.process.listeners import move_listeners
 from worker.slots.dispatch import Dispatcher
 
 SCRIPT = {
@@ -38,7 +43,8 @@ def note_statements(database: Database) -> list[str]:
 
 
 def dispatcher(database: Database, work_root: Path, **given: Any) -> Dispatcher:
-    return make_slots(database, runner=echo_runner(database, work_root), **given)
+    mover = Mover(database=database)
+    return make_slots(mover, runner=echo_runner(mover, work_root), **given)
 
 
 def test_a_doorbell_runs_one_build(factory: Factory, tmp_path: Path) -> None:
@@ -57,18 +63,19 @@ def test_a_draining_worker_claims_nothing(factory: Factory, tmp_path: Path) -> N
     assert factory.status(job) is JobStatus.PENDING
 
 
-def test_a_build_sends_few_statements(factory: Factory, tmp_path: Path) -> None:
-    """Claim; read; lock and decide the quota; enter apply; finish."""
+def test_a_build_is_eleven_statements(factory: Factory, tmp_path: Path) -> None:
+    """Claim (3); read; lock and decide the quota; enter apply; finish (move, lines, state,
+    resources)."""
     slot = dispatcher(factory.database, tmp_path)
     workspace = factory.any_workspace(allowance=10, script=SCRIPT)
     factory.build(workspace)
     slot.run_next_build("builds")  # reads the archive and opens the quota account
     factory.build(workspace, Transition.STOP)
     statements = note_statements(factory.database)
-    assert slot.run_next_build("builds") is JobStatus.SUCCEEDED
+    assert isinstance(slot.run_next_build("builds"), Succeeded)
     # A build that lasts stores its log meanwhile, too.
-    meanwhile = [sent for sent in statements if "held" in sent and "logs_length" in sent]
-    assert len(statements) - len(meanwhile) == 6
+    meanwhile = sum("WHEN stage = 'apply'" in sent for sent in statements)
+    assert len(statements) - 2 * meanwhile == 11
 
 
 def test_an_enqueue_rings_once(factory: Factory) -> None:
@@ -92,7 +99,7 @@ class HurriedRunner:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
 
-    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
+    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Ending:
         interrupt.request(InterruptReason.DRAIN)
         return self.runner.run(job, interrupt)
 
@@ -105,9 +112,10 @@ def test_a_job_that_a_drain_puts_back_is_rung_for(factory: Factory, tmp_path: Pa
         return True
 
     factory.build(factory.any_workspace())
-    runner = HurriedRunner(echo_runner(factory.database, tmp_path))
-    slots = make_slots(factory.database, runner=runner, ring=ring)
-    assert slots.run_next_build("builds") is JobStatus.PENDING
+    metrics = Metrics(CollectorRegistry())
+    mover = Mover(database=factory.database, listeners=move_listeners(metrics=metrics, ring=ring))
+    slots = make_slots(mover, runner=HurriedRunner(echo_runner(mover, tmp_path)))
+    assert isinstance(slots.run_next_build("builds"), Requeued)
     assert rung == ["builds"]
 
 

@@ -10,6 +10,7 @@ import pytest
 from kombu.exceptions import OperationalError
 from prometheus_client import CollectorRegistry
 
+from db.jobs.mover import Mover
 from db.jobs.tags import queue_name, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.host.recovery import Recoverer
@@ -49,7 +50,7 @@ def sweeper(
 ) -> Sweeper:
     """The sweeper of a worker with three slots; other workers do not count."""
     return Sweeper(
-        database=factory.database,
+        mover=Mover(database=factory.database),
         metrics=Metrics(CollectorRegistry()),
         queues=served_queues(tags or {}),
         provisioners=[provisioner],
@@ -57,7 +58,7 @@ def sweeper(
         ring=broker.ring,
         count_messages=broker.count,
         recoverer=Recoverer(
-            database=factory.database,
+            mover=Mover(database=factory.database),
             work_root=Path("/nonexistent"),
             max_attempts=3,
             lease=LEASE,

@@ -9,9 +9,10 @@ import pytest
 
 from db.engine import Database
 from db.errors import NotFoundError
+from db.jobs.finish import complete_job
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult
-from db.jobs.transitions import ClaimedJob, complete_job
+from db.jobs.transitions import ClaimedJob
 from db.reads import follow as following
 from db.reads.follow import Pace, await_end, follow
 from db.schema.enums import JobStatus, LogLevel, LogSource

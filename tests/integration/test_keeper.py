@@ -17,10 +17,12 @@ from sqlalchemy import event, text
 from structlog.testing import LogCapture
 
 from db.engine import Database
+from db.jobs.finish import complete_job
+from db.jobs.mover import Mover
 from db.jobs.results import BuildResult
-from db.jobs.transitions import ClaimedJob, cancel_job, complete_job
-from db.schema.enums import JobStatus, ProvisionerType, Transition
-from provisioner.build.runner import Outcome
+from db.jobs.transitions import ClaimedJob, cancel_job
+from db.schema.enums import ProvisionerType
+from provisioner.build.endings import Canceled, Ending, Lost, Succeeded
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.factory import LEASE, Factory
 from worker.metrics.series import Metrics
@@ -46,55 +48,54 @@ class Build:
     """A build during whose last moment the leases are renewed."""
 
     factory: Factory
-    end: Callable[[Factory, ClaimedJob], JobStatus]
+    end: Callable[[Factory, ClaimedJob], Ending]
     enqueued: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.keeper = LeaseKeeper(self.factory.database, TIMES)
         self.reason: InterruptReason | None = None
 
-    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Outcome:
-        status = self.end(self.factory, job)
+    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Ending:
+        ending = self.end(self.factory, job)
         self.keeper.renew_once()
         self.reason = interrupt.reason
-        return Outcome(status=status, transition=Transition.START, template_name="any", seconds=1.0)
+        return ending
 
     def dispatch(self) -> None:
         runner: Any = self
         self.factory.build(self.factory.any_workspace())
         self.enqueued()
         Dispatcher(
-            database=self.factory.database,
+            mover=Mover(database=self.factory.database),
             runner=runner,
             keeper=self.keeper,
             metrics=Metrics(CollectorRegistry()),
-            ring=lambda _queue: True,
             worker_id=uuid.uuid4(),
             provisioners=tuple(ProvisionerType),
             lease=LEASE,
         ).run_next_build("builds")
 
 
-def write_the_end(factory: Factory, job: ClaimedJob) -> JobStatus:
+def write_the_end(factory: Factory, job: ClaimedJob) -> Ending:
     with factory.database.begin() as session:
         complete_job(session, job.lease, result=BuildResult())
-    return JobStatus.SUCCEEDED
+    return Succeeded(result=BuildResult())
 
 
-def lose_the_lease(factory: Factory, _job: ClaimedJob) -> JobStatus:
+def lose_the_lease(factory: Factory, _job: ClaimedJob) -> Ending:
     with factory.database.begin() as session:
         session.execute(text("DELETE FROM leases"))
-    return JobStatus.UNKNOWN
+    return Lost()
 
 
-def request_a_cancel(factory: Factory, job: ClaimedJob) -> JobStatus:
+def request_a_cancel(factory: Factory, job: ClaimedJob) -> Ending:
     with factory.database.begin() as session:
         cancel_job(session, job_id=job.id)
-    return JobStatus.CANCELED
+    return Canceled(result=BuildResult())
 
 
-def keep_the_lease(_factory: Factory, _job: ClaimedJob) -> JobStatus:
-    return JobStatus.SUCCEEDED
+def keep_the_lease(_factory: Factory, _job: ClaimedJob) -> Ending:
+    return Succeeded(result=BuildResult())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def keep_the_lease(_factory: Factory, _job: ClaimedJob) -> JobStatus:
 def test_a_warning_tells_of_a_lost_build_and_not_of_one_that(
     factory: Factory,
     logged: LogCapture,
-    end: Callable[[Factory, ClaimedJob], JobStatus],
+    end: Callable[[Factory, ClaimedJob], Ending],
     warnings: list[str],
 ) -> None:
     Build(factory=factory, end=end).dispatch()
@@ -125,7 +126,7 @@ def test_a_warning_tells_of_a_lost_build_and_not_of_one_that(
 )
 def test_a_renewal_tells_a_build_at_once_that_it(
     factory: Factory,
-    end: Callable[[Factory, ClaimedJob], JobStatus],
+    end: Callable[[Factory, ClaimedJob], Ending],
     reason: InterruptReason | None,
 ) -> None:
     build = Build(factory=factory, end=end)

@@ -7,12 +7,14 @@ import pytest
 from sqlalchemy import text
 
 from db.errors import LeaseLostError
+from db.jobs.finish import complete_job
 from db.jobs.leases import renew_leases
-from db.jobs.reaper import ReapedJob, reap_expired_lease
+from db.jobs.moves import Move, Moved, Verb
+from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult
 from db.jobs.states import State, store_state
-from db.jobs.transitions import ClaimedJob, cancel_job, complete_job, enter_stage
-from db.schema.enums import FailureReason, JobStatus, Stage, Transition
+from db.jobs.transitions import ClaimedJob, cancel_job, enter_stage
+from db.schema.enums import FailureReason, JobStatus, Stage
 from tests.harness.factory import LEASE, Factory
 
 OVER = timedelta(seconds=-1)
@@ -21,7 +23,7 @@ SIDE_EFFECTS = [stage for stage in Stage if stage.has_side_effects]
 NO_SIDE_EFFECTS = [stage for stage in Stage if not stage.has_side_effects]
 
 
-def reap(factory: Factory, *, max_attempts: int = 3) -> ReapedJob | None:
+def reap(factory: Factory, *, max_attempts: int = 3) -> Moved | None:
     with factory.database.begin() as session:
         return reap_expired_lease(session, max_attempts=max_attempts)
 
@@ -74,13 +76,11 @@ def test_a_lease_that_still_runs_is_left_alone(factory: Factory) -> None:
 @pytest.mark.parametrize("stage", NO_SIDE_EFFECTS)
 def test_a_job_lost_before_apply_is_put_back(factory: Factory, stage: Stage) -> None:
     job = factory.running_build(stage=stage, lease=OVER)
-    assert reap(factory) == ReapedJob(
-        job_id=job.id,
-        queue="builds",
-        status=JobStatus.PENDING,
-        stage=stage,
-        transition=Transition.START,
-    )
+    moved = reap(factory)
+    assert moved is not None
+    assert moved.move == Move(Verb.REQUEUE, JobStatus.RUNNING, JobStatus.PENDING)
+    assert (moved.job_id, moved.queue, moved.stage) == (job.id, "builds", stage)
+    assert moved.worker_was_lost
     assert (factory.status(job.id), factory.job(job.id).attempt) == (JobStatus.PENDING, 1)
 
 
@@ -114,7 +114,7 @@ def test_a_job_lost_before_apply_after_a_cancel_is_canceled(factory: Factory, st
     cancel(factory, job)
     reaped = reap(factory)
     assert reaped is not None
-    assert (reaped.status, factory.status(job.id)) == (JobStatus.CANCELED, JobStatus.CANCELED)
+    assert (reaped.move.after, factory.status(job.id)) == (JobStatus.CANCELED, JobStatus.CANCELED)
 
 
 @pytest.mark.parametrize("stage", SIDE_EFFECTS)
@@ -127,7 +127,10 @@ def test_a_job_lost_during_apply_fails_for_its_lost_worker(
         cancel(factory, job)
     reaped = reap(factory)
     assert reaped is not None
-    assert (reaped.status, reaped.reason) == (JobStatus.FAILED, FailureReason.WORKER_LOST)
+    assert (reaped.move.after, reaped.failure_reason) == (
+        JobStatus.FAILED,
+        FailureReason.WORKER_LOST,
+    )
     assert factory.job(job.id).failure_reason == FailureReason.WORKER_LOST
 
 

@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from db.engine import Database, open_database
-from db.schema.enums import JobStatus, Transition
+from db.jobs.mover import Mover
+from db.schema.enums import Transition
+from provisioner.build.endings import Succeeded
 from tests.harness.factory import Factory
 from tests.harness.slots import echo_runner, make_slots
 from worker.embedded import Embedded
@@ -36,10 +38,11 @@ def test_builds_prepare_statements_only_if_they_may(
     database = open_database(database_url, pool_size=1, prepared_statements=allowed)
     factory = Factory(database=database)
     workspace = factory.any_workspace(allowance=10, script=SCRIPT)
-    slot = make_slots(database, runner=echo_runner(database, tmp_path))
+    mover = Mover(database=database)
+    slot = make_slots(mover, runner=echo_runner(mover, tmp_path))
     for number in range(BUILDS):
         factory.build(workspace, Transition.STOP if number % 2 else Transition.START)
-        assert slot.run_next_build("builds") is JobStatus.SUCCEEDED
+        assert isinstance(slot.run_next_build("builds"), Succeeded)
 
     with database.begin() as connection:
         found = connection.execute(text("SELECT name FROM pg_prepared_statements")).all()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from db.jobs.mover import Mover
 from db.jobs.reaper import reap_expired_lease
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, Stage
@@ -25,7 +26,11 @@ LASTS = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 @pytest.fixture
 def recoverer(factory: Factory, tmp_path: Path) -> Recoverer:
     return Recoverer(
-        database=factory.database, work_root=tmp_path, max_attempts=3, lease=LEASE, grace=LEASE
+        mover=Mover(database=factory.database),
+        work_root=tmp_path,
+        max_attempts=3,
+        lease=LEASE,
+        grace=LEASE,
     )
 
 
@@ -98,5 +103,5 @@ def test_a_terraform_that_outlives_its_worker_may_go_on_within_its_grace(
     directory = make_directory(tmp_path, factory.running_build(stage=Stage.APPLY))
     with terraform_in(directory) as terraform:
         directory.release()
-        list(recoverer.recover())
+        recoverer.recover()
         assert terraform.poll() is None

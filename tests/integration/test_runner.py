@@ -18,6 +18,7 @@ from sqlalchemy import select, text
 
 from db.catalog.templates import VariableValue
 from db.engine import Database
+from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job
 from db.schema.enums import (
     FailureReason,
@@ -28,7 +29,9 @@ from db.schema.enums import (
     Transition,
 )
 from db.schema.tables import ProvisionerJob, ProvisionerJobLog, Workspace, WorkspaceBuild
-from provisioner.build.runner import Outcome, Runner
+from provisioner.build.endings import Canceled, Ending, Lost, Requeued, Succeeded
+from provisioner.build.failures import FailedJob
+from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext, Timing
@@ -93,9 +96,9 @@ class Bench:
         self.limits = BuildLimits()
         self.interrupt = Interrupt()
 
-    def run(self, job: ClaimedJob) -> Outcome:
+    def run(self, job: ClaimedJob) -> Ending:
         runner = Runner(
-            database=self.database,
+            mover=Mover(database=self.database),
             engines={ProvisionerType.ECHO: self.engine},
             settings=BuildSettings(
                 work_root=self.work_root, host_environment=dict(os.environ), limits=self.limits
@@ -111,7 +114,7 @@ class Bench:
         *,
         allowance: int = 100,
         **template: Any,
-    ) -> tuple[ClaimedJob, Outcome]:
+    ) -> tuple[ClaimedJob, Ending]:
         workspace = self.factory.any_workspace(allowance=allowance, script=script, **template)
         job = self.factory.running_build(workspace, transition)
         return job, self.run(job)
@@ -152,25 +155,13 @@ def bench(factory: Factory, tmp_path: Path) -> Bench:
 
 
 def test_a_build_succeeds(bench: Bench) -> None:
-    job, outcome = bench.play()
-    assert (outcome.status, bench.row(job).job_status) == (
-        JobStatus.SUCCEEDED,
-        JobStatus.SUCCEEDED,
-    )
-
-
-def test_an_outcome_tells_what_the_metrics_need(bench: Bench) -> None:
-    _job, outcome = bench.play(name="images")
-    assert (outcome.transition, outcome.template_name, outcome.failed_stage, outcome.failure) == (
-        Transition.START,
-        "images",
-        None,
-        None,
-    )
+    job, ending = bench.play()
+    assert isinstance(ending, Succeeded)
+    assert bench.row(job).job_status is JobStatus.SUCCEEDED
 
 
 def test_a_success_stores_the_state(bench: Bench) -> None:
-    job, _outcome = bench.play({"apply": {"resources": [DISK]}})
+    job, _ending = bench.play({"apply": {"resources": [DISK]}})
     state = bench.state(job)
     assert state is not None
     assert [resource["name"] for resource in state["resources"]] == ["home"]
@@ -184,7 +175,7 @@ def test_a_success_stores_the_resources(bench: Bench) -> None:
 
 
 def test_a_success_commits_the_cost_with_its_figures(bench: Bench) -> None:
-    job, _outcome = bench.play({"apply": {"resources": [DISK]}}, allowance=5)
+    job, _ending = bench.play({"apply": {"resources": [DISK]}}, allowance=5)
     build = bench.build(job)
     assert (build.daily_cost, build.quota_budget, build.quota_credits_consumed) == (2, 5, 2)
 
@@ -192,7 +183,7 @@ def test_a_success_commits_the_cost_with_its_figures(bench: Bench) -> None:
 def test_every_stage_has_its_lines_in_the_log(bench: Bench) -> None:
     said = {"logs": [{"output": "said"}]}
     script = {"init": said, "plan": said, "apply": {**said, "resources": [DISK]}}
-    job, _outcome = bench.play(script, allowance=5)
+    job, _ending = bench.play(script, allowance=5)
     assert bench.lines(job) == [
         ("Initializing Terraform Directory", "said"),
         ("Planning Infrastructure", "said"),
@@ -215,7 +206,7 @@ def test_every_stage_has_its_lines_in_the_log(bench: Bench) -> None:
 def test_the_stage_of_an_apply_is_named_after_the_transition(
     bench: Bench, transition: Transition, stage: str
 ) -> None:
-    job, _outcome = bench.play({"apply": {"logs": [{"output": "said"}]}}, transition)
+    job, _ending = bench.play({"apply": {"logs": [{"output": "said"}]}}, transition)
     assert (stage, "said") in bench.lines(job)
 
 
@@ -274,8 +265,8 @@ def test_a_delete_that_succeeds_deletes_the_workspace(bench: Bench) -> None:
 def test_what_costs_nothing_and_a_delete_ask_no_quota(
     bench: Bench, script: dict[str, Any], transition: Transition
 ) -> None:
-    job, outcome = bench.play(script, transition, allowance=0)
-    assert outcome.status is JobStatus.SUCCEEDED
+    job, ending = bench.play(script, transition, allowance=0)
+    assert isinstance(ending, Succeeded)
     assert bench.build(job).quota_budget is None
 
 
@@ -324,12 +315,12 @@ def test_an_engine_that_does_not_ask_writes_nothing(bench: Bench) -> None:
 
 
 @pytest.fixture
-def refused(bench: Bench) -> tuple[ClaimedJob, Outcome]:
+def refused(bench: Bench) -> tuple[ClaimedJob, Ending]:
     return bench.play({"apply": {"resources": [DISK]}}, allowance=1)
 
 
 def test_a_quota_refusal_is_told_apart_by_code(bench: Bench, refused) -> None:
-    job, _outcome = refused
+    job, _ending = refused
     row = bench.row(job)
     assert (row.job_status, row.error_code, row.failure_reason) == (
         JobStatus.FAILED,
@@ -339,33 +330,33 @@ def test_a_quota_refusal_is_told_apart_by_code(bench: Bench, refused) -> None:
 
 
 def test_a_quota_refusal_says_cost_and_budget(bench: Bench, refused) -> None:
-    job, _outcome = refused
+    job, _ending = refused
     assert bench.row(job).error == (
         "insufficient quota: this build costs 2 credits per day, 0 of the budget of 1 are in use"
     )
 
 
 def test_a_quota_refusal_keeps_the_figures_on_the_build(bench: Bench, refused) -> None:
-    job, _outcome = refused
+    job, _ending = refused
     build = bench.build(job)
     assert (build.daily_cost, build.quota_budget, build.quota_credits_consumed) == (0, 1, 0)
 
 
 def test_a_quota_refusal_applies_nothing(bench: Bench, refused) -> None:
-    job, _outcome = refused
+    job, _ending = refused
     assert (Stage.APPLY in bench.events.stages, bench.state(job)) == (False, None)
 
 
 def test_a_quota_refusal_warns_in_the_log(bench: Bench, refused) -> None:
-    job, _outcome = refused
+    job, _ending = refused
     assert ("Commit quota", "This build would exceed your quota. Failing.") in bench.lines(job)
 
 
-def test_a_quota_refusal_is_reported_as_the_failure_of_its_stage(refused) -> None:
-    _job, outcome = refused
-    assert outcome.failed_stage is Stage.COMMIT_QUOTA
-    assert outcome.failure is not None
-    assert outcome.failure.error_code is JobErrorCode.INSUFFICIENT_QUOTA
+def test_a_quota_refusal_is_reported_as_the_failure_of_its_stage(bench: Bench, refused) -> None:
+    job, ending = refused
+    assert isinstance(ending, FailedJob)
+    assert ending.error_code is JobErrorCode.INSUFFICIENT_QUOTA
+    assert bench.row(job).stage == Stage.COMMIT_QUOTA
 
 
 # Builds that fail.
@@ -383,7 +374,7 @@ def test_what_the_engine_says_of_quotas_is_no_quota_refusal(
     bench: Bench, operation: str, message: str
 ) -> None:
     said = {"error": message, "logs": [{"output": message, "level": "error"}]}
-    job, _outcome = bench.play({operation: said})
+    job, _ending = bench.play({operation: said})
     assert (bench.row(job).error, bench.row(job).error_code) == (message, None)
 
 
@@ -458,9 +449,9 @@ FAILINGS = {
 
 @pytest.mark.parametrize("case", FAILINGS.values(), ids=FAILINGS)
 def test_a_step_that_fails_fails_the_build(bench: Bench, case: Failing) -> None:
-    job, outcome = bench.play(**case.template)
+    job, _ending = bench.play(**case.template)
     row = bench.row(job)
-    assert (row.job_status, row.error_code, row.failure_reason, outcome.failed_stage) == (
+    assert (row.job_status, row.error_code, row.failure_reason, row.stage) == (
         JobStatus.FAILED,
         case.code,
         case.reason,
@@ -471,19 +462,19 @@ def test_a_step_that_fails_fails_the_build(bench: Bench, case: Failing) -> None:
 
 @pytest.mark.parametrize("operation", ["init", "plan"])
 def test_a_failure_before_apply_leaves_nothing_behind(bench: Bench, operation: str) -> None:
-    job, _outcome = bench.play(**failing_script(operation))
+    job, _ending = bench.play(**failing_script(operation))
     assert (bench.state(job), bench.count("workspace_resources")) == (None, 0)
 
 
 def test_a_failed_apply_keeps_the_state_that_it_came_to(bench: Bench) -> None:
-    job, _outcome = bench.play({"apply": {"error": "it broke", "resources": [DISK]}})
+    job, _ending = bench.play({"apply": {"error": "it broke", "resources": [DISK]}})
     state = bench.state(job)
     assert state is not None
     assert [resource["name"] for resource in state["resources"]] == ["home"]
 
 
 def test_a_failed_apply_keeps_the_cost(bench: Bench) -> None:
-    job, _outcome = bench.play({"apply": {"error": "it broke", "resources": [DISK]}})
+    job, _ending = bench.play({"apply": {"error": "it broke", "resources": [DISK]}})
     assert bench.build(job).daily_cost == 2
 
 
@@ -494,14 +485,14 @@ def test_a_failed_delete_deletes_nothing(bench: Bench) -> None:
 
 
 def test_a_failure_is_the_last_line_of_the_log(bench: Bench) -> None:
-    job, _outcome = bench.play(**failing_script("plan"))
+    job, _ending = bench.play(**failing_script("plan"))
     assert bench.lines(job)[-1] == ("Cleaning Up", "it broke")
 
 
 def test_a_step_that_takes_too_long_fails_the_build(bench: Bench) -> None:
     bench.limits = BuildLimits(plan=timedelta(milliseconds=10))
-    job, outcome = bench.play({"plan": WAIT})
-    assert (bench.row(job).job_status, outcome.failed_stage) == (JobStatus.FAILED, Stage.PLAN)
+    job, _ending = bench.play({"plan": WAIT})
+    assert (bench.row(job).job_status, bench.row(job).stage) == (JobStatus.FAILED, Stage.PLAN)
 
 
 @pytest.mark.parametrize(
@@ -516,7 +507,7 @@ def test_a_step_that_takes_too_long_fails_the_build(bench: Bench) -> None:
 def test_the_row_says_how_far_a_build_came_that_took_a_moment(
     bench: Bench, script: dict[str, Any], stage: Stage
 ) -> None:
-    job, _outcome = bench.play(script, allowance=1)
+    job, _ending = bench.play(script, allowance=1)
     assert bench.row(job).stage == stage
 
 
@@ -526,7 +517,7 @@ def test_an_error_of_ours_fails_the_build_and_says_where(bench: Bench) -> None:
             raise RuntimeError("insufficient quota")
 
     bench.engine = Broken()
-    job, _outcome = bench.play()
+    job, _ending = bench.play()
     row = bench.row(job)
     assert (row.failure_reason, row.error_code, row.error) == (
         FailureReason.INTERNAL,
@@ -537,8 +528,8 @@ def test_an_error_of_ours_fails_the_build_and_says_where(bench: Bench) -> None:
 
 def test_a_given_variable_is_no_missing_one(bench: Bench) -> None:
     script = {"parse": {"variables": [{"name": "region", "required": True}]}}
-    _job, outcome = bench.play(script, variables=[VariableValue(name="region", value="")])
-    assert outcome.status is JobStatus.SUCCEEDED
+    _job, ending = bench.play(script, variables=[VariableValue(name="region", value="")])
+    assert isinstance(ending, Succeeded)
 
 
 def test_an_unknown_parameter_fails_the_build(bench: Bench) -> None:
@@ -556,8 +547,8 @@ def test_an_unknown_parameter_of_an_earlier_build_fails_no_later_one(bench: Benc
     first = bench.factory.claim()
     assert first is not None
     bench.run(first)
-    outcome = bench.run(bench.factory.running_build(workspace))
-    assert outcome.status is JobStatus.SUCCEEDED
+    ending = bench.run(bench.factory.running_build(workspace))
+    assert isinstance(ending, Succeeded)
 
 
 # Logs.
@@ -566,14 +557,14 @@ def test_an_unknown_parameter_of_an_earlier_build_fails_no_later_one(bench: Benc
 def test_a_log_above_the_limit_keeps_its_head_and_tail(bench: Bench) -> None:
     first = {"logs": [{"output": "first"}]}
     many = {"logs": [{"output": "x" * 1000}], "repeat_logs": 1500}
-    job, _outcome = bench.play({"init": first, "plan": many})
+    job, _ending = bench.play({"init": first, "plan": many})
     outputs = [output for _stage, output in bench.lines(job)]
     assert (outputs[0], outputs[-1]) == ("first", "The build succeeded.")
     assert len([output for output in outputs if "are left out here" in output]) == 1
 
 
 def test_a_log_above_the_limit_is_marked_and_bounded(bench: Bench) -> None:
-    job, _outcome = bench.play({"plan": {"logs": [{"output": "x" * 1000}], "repeat_logs": 1500}})
+    job, _ending = bench.play({"plan": {"logs": [{"output": "x" * 1000}], "repeat_logs": 1500}})
     row = bench.row(job)
     assert row.logs_overflowed
     assert row.logs_length <= 1_048_576
@@ -597,7 +588,7 @@ def pool():
 
 def start(
     bench: Bench, pool: ThreadPoolExecutor, script: Mapping[str, Any], stage: Stage
-) -> tuple[ClaimedJob, Future[Outcome]]:
+) -> tuple[ClaimedJob, Future[Ending]]:
     """Start a build, and return once it is in ``stage``, where it waits."""
     workspace = bench.factory.any_workspace(allowance=100, script=script)
     job = bench.factory.running_build(workspace)
@@ -627,14 +618,14 @@ def test_a_cancel_before_apply_cancels(bench: Bench, pool) -> None:
     job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
     cancel(bench, job)
     bench.interrupt.request(InterruptReason.CANCEL)
-    assert running.result(DEADLINE_S).status is JobStatus.CANCELED
+    assert isinstance(running.result(DEADLINE_S), Canceled)
     assert (bench.row(job).job_status, bench.row(job).error) == (JobStatus.CANCELED, None)
 
 
 def test_a_cancel_between_two_stages_is_found_on_the_row(bench: Bench) -> None:
     job = bench.factory.running_build()
     cancel(bench, job)
-    assert bench.run(job).status is JobStatus.CANCELED
+    assert isinstance(bench.run(job), Canceled)
     assert Stage.APPLY not in bench.events.stages
 
 
@@ -642,7 +633,7 @@ def test_a_cancel_during_apply_cancels_and_keeps_the_state(bench: Bench, pool) -
     job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
     cancel(bench, job)
     bench.interrupt.request(InterruptReason.CANCEL)
-    assert running.result(DEADLINE_S).status is JobStatus.CANCELED
+    assert isinstance(running.result(DEADLINE_S), Canceled)
     assert bench.row(job).job_status is JobStatus.CANCELED
     state = bench.state(job)
     assert state is not None
@@ -666,7 +657,7 @@ def test_a_cancel_that_comes_after_everything_was_applied_is_too_late(bench: Ben
 def test_a_drain_before_apply_puts_the_build_back(bench: Bench, pool) -> None:
     job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
     bench.interrupt.request(InterruptReason.DRAIN)
-    assert running.result(DEADLINE_S).status is JobStatus.PENDING
+    assert isinstance(running.result(DEADLINE_S), Requeued)
     assert bench.row(job).job_status is JobStatus.PENDING
 
 
@@ -674,7 +665,7 @@ def test_a_drain_of_a_build_with_a_cancel_request_cancels_it(bench: Bench, pool)
     job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
     cancel(bench, job)
     bench.interrupt.request(InterruptReason.DRAIN)
-    assert running.result(DEADLINE_S).status is JobStatus.CANCELED
+    assert isinstance(running.result(DEADLINE_S), Canceled)
     assert bench.row(job).job_status is JobStatus.CANCELED
 
 
@@ -696,14 +687,14 @@ def test_a_build_whose_lease_is_lost_writes_no_ending(
     job, running = start(bench, pool, script, stage)
     taken = take_over(bench, job)
     bench.interrupt.request(InterruptReason.LEASE_LOST)
-    assert running.result(DEADLINE_S).status is JobStatus.UNKNOWN
+    assert isinstance(running.result(DEADLINE_S), Lost)
     assert (bench.row(job).job_status, bench.row(job).lease_token) == (JobStatus.RUNNING, taken)
 
 
 def test_a_build_that_does_not_know_that_its_lease_is_lost_writes_nothing(bench: Bench) -> None:
     job = bench.factory.running_build()
     taken = take_over(bench, job)
-    assert bench.run(job).status is JobStatus.UNKNOWN
+    assert isinstance(bench.run(job), Lost)
     assert (bench.row(job).job_status, bench.row(job).lease_token) == (JobStatus.RUNNING, taken)
     assert bench.lines(job) == []
 

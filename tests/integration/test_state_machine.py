@@ -21,19 +21,12 @@ from sqlalchemy import text
 
 from db.engine import Database
 from db.errors import BuildActiveError, ConflictError, LeaseLostError
+from db.jobs.finish import complete_job, fail_job, finish_cancel_job
 from db.jobs.leases import Lease, renew_leases
 from db.jobs.reaper import reap_expired_lease
-from db.jobs.results import BuildResult
+from db.jobs.results import BuildResult, Failure
 from db.jobs.tags import normalize_tags, queue_name
-from db.jobs.transitions import (
-    Failure,
-    cancel_job,
-    complete_job,
-    enter_stage,
-    fail_job,
-    finish_cancel_job,
-    requeue_job,
-)
+from db.jobs.transitions import cancel_job, enter_stage, requeue_job
 from db.schema.enums import FailureReason, JobStatus, Stage
 from quota.commit import QuotaDecision, commit_quota
 from quota.usage import consumption
@@ -57,15 +50,13 @@ class Job:
     stage: Stage | None = None
     attempt: int = 0
     token: uuid.UUID | None = None
-    finished_by: uuid.UUID | None = None
     cost: int = 0
 
     @property
     def is_held(self) -> bool:
         return self.status in {JobStatus.RUNNING, JobStatus.CANCELING}
 
-    def end(self, status: JobStatus, *, by_itself: bool = True) -> None:
-        self.finished_by = self.token if by_itself else None
+    def end(self, status: JobStatus) -> None:
         self.status, self.token = status, None
 
     def go_back(self) -> None:
@@ -152,7 +143,7 @@ class Queue(RuleBasedStateMachine):
     def fail(self, pick: int) -> None:
         job = self._pick(pick)
         with self.database.begin() as session:
-            assert fail_job(session, self._lease(job), failure=BROKE, result=BuildResult())
+            fail_job(session, self._lease(job), failure=BROKE, result=BuildResult())
         self._retire(job)
         job.end(JobStatus.FAILED)
 
@@ -206,12 +197,12 @@ class Queue(RuleBasedStateMachine):
             )
             reaped = reap_expired_lease(session, max_attempts=MAX_ATTEMPTS)
         assert reaped is not None
-        assert (reaped.job_id, reaped.status) == (job.id, self._fate(job))
+        assert (reaped.job_id, reaped.move.after) == (job.id, self._fate(job))
         self._retire(job)
-        if reaped.status is JobStatus.PENDING:
+        if reaped.move.after is JobStatus.PENDING:
             job.go_back()
         else:
-            job.end(reaped.status, by_itself=False)
+            job.end(reaped.move.after)
 
     @rule()
     def renew(self) -> None:
@@ -229,10 +220,6 @@ class Queue(RuleBasedStateMachine):
     def write_with_an_old_token(self, pick: int, write: str) -> None:
         job, token = self.old_tokens[pick % len(self.old_tokens)]
         lease = Lease(job.id, token)
-        if write in {"complete", "fail"} and token == job.finished_by:
-            # The answer to its COMMIT may have been lost: to be repeated, and of no effect.
-            self._writes(lease)[write]()
-            return
         with pytest.raises(LeaseLostError):
             self._writes(lease)[write]()
 

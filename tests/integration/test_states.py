@@ -10,10 +10,11 @@ from sqlalchemy import text
 from db.errors import LeaseLostError
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import load_build
+from db.jobs.finish import complete_job
 from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.states import RecoveredState, State, store_recovered_state, store_state
-from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, complete_job
+from db.jobs.transitions import ClaimedJob, cancel_job, claim_job
 from db.schema.enums import JobStatus, Stage
 from tests.harness.factory import LEASE, WORKER_ID, Factory
 from tests.harness.waiting import wait_until

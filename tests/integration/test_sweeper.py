@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 
 from db.engine import Database
+from db.jobs.mover import Mover
 from db.schema.enums import JobStatus, ProvisionerType, Stage
 from provisioner.host.recovery import Recoverer
 from tests.harness.factory import LEASE, Factory
@@ -54,7 +55,7 @@ def clock() -> Clock:
 def sweeper(factory: Factory, clock: Clock) -> Sweeper:
     """A sweeper that judges nobody for a lease after an outage."""
     return Sweeper(
-        database=factory.database,
+        mover=Mover(database=factory.database),
         metrics=Metrics(CollectorRegistry()),
         queues=["builds"],
         provisioners=tuple(ProvisionerType),
@@ -62,7 +63,7 @@ def sweeper(factory: Factory, clock: Clock) -> Sweeper:
         ring=lambda _queue: True,
         count_messages=lambda _queue: 0,
         recoverer=Recoverer(
-            database=factory.database,
+            mover=Mover(database=factory.database),
             work_root=Path("/nonexistent"),
             max_attempts=3,
             lease=LEASE,
@@ -76,10 +77,10 @@ def sweeper(factory: Factory, clock: Clock) -> Sweeper:
 
 def let_the_database_be_away(sweeper: Sweeper) -> None:
     """Let one sweep find no database."""
-    database = sweeper.database
+    database = sweeper.mover.database
     away = AwayDatabase(engine=database.engine, sessions=database.sessions)
     with pytest.raises(psycopg.OperationalError):
-        replace(sweeper, database=away).sweep()
+        replace(sweeper, mover=Mover(database=away)).sweep()
 
 
 def test_a_sweep_puts_a_lost_workers_job_back(factory: Factory, sweeper: Sweeper) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
+from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, ProvisionerType, Transition
 from db.schema.tables import Workspace
@@ -62,7 +63,7 @@ class Traced:
         job = self.factory.claim()
         assert job is not None
         runner = Runner(
-            database=self.factory.database,
+            mover=Mover(database=self.factory.database, listeners=[self.tracer.moved]),
             engines={ProvisionerType.ECHO: self.engine},
             settings=BuildSettings(work_root=self.work_root, host_environment={}),
             tracer=self.tracer,

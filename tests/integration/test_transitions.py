@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -19,21 +20,18 @@ from db.catalog.people import create_user
 from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import ConflictError, LeaseLostError, NotFoundError
+from db.jobs.finish import complete_job, fail_job, finish_cancel_job
 from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
-from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.moves import MOVES, Move, Moved, Verb, move_stands, moves_in
+from db.jobs.results import BuildResult, Failure, ResourceRow, TimingRow
 from db.jobs.states import State, store_state
 from db.jobs.transitions import (
-    LEGAL_MOVES,
     ClaimedJob,
-    Failure,
     cancel_job,
     claim_job,
-    complete_job,
     enter_stage,
     expire_job,
-    fail_job,
-    finish_cancel_job,
     requeue_job,
 )
 from db.schema.enums import (
@@ -50,6 +48,7 @@ from db.schema.enums import (
 from db.schema.tables import Workspace
 from quota.commit import commit_quota
 from tests.harness.factory import LEASE, WORKER_ID, Factory
+from tests.harness.waiting import wait_until
 
 DEADLINE_S = 30
 FAILURE = Failure(message="it broke", reason=FailureReason.TERRAFORM)
@@ -133,36 +132,34 @@ def expire(session: Session, subject: Subject) -> object:
     return expire_job(session, job_id=subject.job_id, failure=FAILURE)
 
 
-VERBS: dict[str, Callable[[Session, Subject], object]] = {
-    "claim": claim,
-    "requeue": requeue,
-    "cancel": cancel,
-    "complete": complete,
-    "finish_cancel": finish_cancel,
-    "fail": fail,
-    "expire": expire,
+VERBS: dict[Verb, Callable[[Session, Subject], object]] = {
+    Verb.CLAIM: claim,
+    Verb.REQUEUE: requeue,
+    Verb.CANCEL: cancel,
+    Verb.COMPLETE: complete,
+    Verb.FINISH_CANCEL: finish_cancel,
+    Verb.FAIL: fail,
+    Verb.EXPIRE: expire,
 }
 FINISHED = [status for status in STATES if not status.is_active]
-# What a verb answers in a state that it does not move: an error, or a value. A finishing verb
-# that is repeated by the attempt that finished the job answers quietly.
-REFUSALS: dict[tuple[str, JobStatus], Any] = {
-    **{("claim", status): None for status in STATES if status is not JobStatus.PENDING},
-    **{("requeue", status): LeaseLostError for status in STATES if status is not JobStatus.RUNNING},
-    **{("cancel", status): ConflictError for status in (*FINISHED, JobStatus.CANCELING)},
-    **{("complete", status): None for status in FINISHED},
-    ("complete", JobStatus.PENDING): LeaseLostError,
-    **{("finish_cancel", status): None for status in FINISHED},
-    ("finish_cancel", JobStatus.PENDING): LeaseLostError,
-    ("finish_cancel", JobStatus.RUNNING): LeaseLostError,
-    **{("fail", status): False for status in FINISHED},
-    ("fail", JobStatus.PENDING): LeaseLostError,
-    **{("expire", status): False for status in STATES if status is not JobStatus.PENDING},
+# What a verb answers in a status that it does not move.
+REFUSALS: dict[Verb, Any] = {
+    Verb.CLAIM: None,
+    Verb.REQUEUE: LeaseLostError,
+    Verb.CANCEL: ConflictError,
+    Verb.COMPLETE: LeaseLostError,
+    Verb.FINISH_CANCEL: LeaseLostError,
+    Verb.FAIL: LeaseLostError,
+    Verb.EXPIRE: None,
 }
-PAIRS = list(itertools.product(VERBS, STATES))
-MOVES = [(verb, before, after) for verb, moves in LEGAL_MOVES.items() for before, after in moves]
+LEGAL = {(move.verb, move.before): move for move in MOVES}
+ILLEGAL = [pair for pair in itertools.product(Verb, STATES) if pair not in LEGAL]
+each_move = pytest.mark.parametrize(
+    "move", MOVES, ids=[f"{move.verb} {move.before}" for move in MOVES]
+)
 
 
-def call(subject: Subject, verb: str) -> object:
+def call(subject: Subject, verb: Verb) -> object:
     try:
         with subject.factory.database.begin() as session:
             return VERBS[verb](session, subject)
@@ -170,45 +167,147 @@ def call(subject: Subject, verb: str) -> object:
         return type(refused)
 
 
-def test_every_verb_of_the_table_is_walked() -> None:
-    assert VERBS.keys() == LEGAL_MOVES.keys()
+def test_every_verb_is_walked() -> None:
+    assert VERBS.keys() == REFUSALS.keys() == set(Verb)
 
 
-def test_every_pair_of_state_and_verb_is_a_move_or_a_refusal() -> None:
-    moves = {(verb, before) for verb, before, _after in MOVES}
-    assert moves | REFUSALS.keys() == set(PAIRS)
-    assert not moves & REFUSALS.keys()
+def test_a_verb_leads_from_each_status_to_one() -> None:
+    assert len(LEGAL) == len(MOVES)
 
 
 def test_no_move_leaves_a_finished_state() -> None:
-    assert all(before.is_active for _verb, before, _after in MOVES)
+    assert all(move.before.is_active for move in MOVES)
 
 
 def test_every_state_is_reached() -> None:
-    assert {after for _verb, _before, after in MOVES} == set(STATES)
+    assert {move.after for move in MOVES} == set(STATES)
 
 
-@pytest.mark.parametrize(("verb", "before", "after"), sorted(MOVES))
-def test_a_legal_move_is_made(
-    factory: Factory, verb: str, before: JobStatus, after: JobStatus
-) -> None:
-    subject = Subject(factory, before)
-    call(subject, verb)
-    assert subject.status() is after
+@each_move
+def test_a_legal_move_is_made(factory: Factory, move: Move) -> None:
+    subject = Subject(factory, move.before)
+    call(subject, move.verb)
+    assert subject.status() is move.after
 
 
-@pytest.mark.parametrize(("verb", "status"), REFUSALS)
+@pytest.mark.parametrize(("verb", "status"), ILLEGAL)
 def test_any_other_move_is_refused_and_changes_nothing(
-    factory: Factory, verb: str, status: JobStatus
+    factory: Factory, verb: Verb, status: JobStatus
 ) -> None:
     subject = Subject(factory, status)
     before = subject.rows()
     answer = call(subject, verb)
-    assert (answer, subject.rows()) == (REFUSALS[verb, status], before)
+    assert (answer, subject.rows()) == (REFUSALS[verb], before)
 
 
-@pytest.mark.parametrize("verb", ["complete", "finish_cancel", "fail"])
-def test_a_finished_job_holds_no_lease(factory: Factory, verb: str) -> None:
+def make(subject: Subject, verb: Verb, *, rolled_back: bool = False) -> Moved:
+    """Make a move, and return what the session has noted of it."""
+    with subject.factory.database.sessions() as session:
+        VERBS[verb](session, subject)
+        [moved] = moves_in(session)
+        if not rolled_back:
+            session.commit()
+    return moved
+
+
+@each_move
+def test_a_session_notes_each_move_that_it_has_made(factory: Factory, move: Move) -> None:
+    subject = Subject(factory, move.before)
+    moved = make(subject, move.verb)
+    assert (moved.job_id, moved.move) == (subject.job_id, move)
+
+
+@pytest.mark.parametrize(("verb", "status"), ILLEGAL)
+def test_a_session_notes_no_move_that_was_refused(
+    factory: Factory, verb: Verb, status: JobStatus
+) -> None:
+    subject = Subject(factory, status)
+    with factory.database.sessions() as session:
+        with suppress(LeaseLostError, ConflictError):
+            VERBS[verb](session, subject)
+        assert moves_in(session) == ()
+
+
+def stands(factory: Factory, moved: Moved) -> bool:
+    with factory.database.begin() as session:
+        return move_stands(session, moved)
+
+
+@each_move
+@pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "rolled back"])
+def test_the_row_tells_whether_a_move_was_committed(
+    factory: Factory, move: Move, is_committed: bool
+) -> None:
+    moved = make(Subject(factory, move.before), move.verb, rolled_back=not is_committed)
+    assert stands(factory, moved) is is_committed
+
+
+@each_move
+def test_the_same_move_by_somebody_else_is_not_taken_for_ones_own(
+    factory: Factory, move: Move
+) -> None:
+    subject = Subject(factory, move.before)
+    moved = make(subject, move.verb, rolled_back=True)
+    make(subject, move.verb)
+    assert not stands(factory, moved)
+
+
+def test_a_job_that_was_put_back_and_claimed_since_was_put_back(factory: Factory) -> None:
+    subject = Subject(factory, JobStatus.RUNNING)
+    moved = make(subject, Verb.REQUEUE)
+    factory.claim(subject.queue)
+    assert stands(factory, moved)
+
+
+def test_a_commit_that_is_under_way_is_waited_for(factory: Factory) -> None:
+    subject = Subject(factory, JobStatus.RUNNING)
+    with ThreadPoolExecutor(1) as pool:
+        with factory.database.begin() as session:
+            complete(session, subject)
+            [moved] = moves_in(session)
+            answer = pool.submit(stands, factory, moved)
+            wait_until(lambda: is_anybody_waiting(factory), "a wait for the row")
+        assert answer.result(DEADLINE_S)
+
+
+def is_anybody_waiting(factory: Factory) -> bool:
+    waiting = text("""
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """)
+    with factory.database.begin() as session:
+        return bool(session.execute(waiting).scalar_one())
+
+
+def test_a_move_tells_what_it_is_counted_by(factory: Factory) -> None:
+    workspace = factory.any_workspace(name="images")
+    job = factory.running_build(workspace, Transition.STOP, stage=Stage.APPLY)
+    with factory.database.begin() as session:
+        moved = fail_job(session, job.lease, failure=FAILURE, result=BuildResult())
+    assert (moved.provisioner, moved.transition, moved.template_name, moved.stage) == (
+        ProvisionerType.ECHO,
+        Transition.STOP,
+        "images",
+        Stage.APPLY,
+    )
+    assert (moved.error, moved.error_code, moved.failure_reason) == (
+        FAILURE.message,
+        None,
+        FailureReason.TERRAFORM,
+    )
+
+
+@pytest.mark.parametrize(("verb", "is_timed"), [(Verb.COMPLETE, True), (Verb.EXPIRE, False)])
+def test_a_move_is_timed_from_the_claim_if_there_was_one(
+    factory: Factory, verb: Verb, is_timed: bool
+) -> None:
+    status = JobStatus.RUNNING if is_timed else JobStatus.PENDING
+    moved = make(Subject(factory, status), verb)
+    assert (moved.seconds is not None) is is_timed
+
+
+@pytest.mark.parametrize("verb", [Verb.COMPLETE, Verb.FINISH_CANCEL, Verb.FAIL])
+def test_a_finished_job_holds_no_lease(factory: Factory, verb: Verb) -> None:
     subject = Subject(factory, JobStatus.CANCELING)
     call(subject, verb)
     with factory.database.begin() as session:
@@ -217,20 +316,20 @@ def test_a_finished_job_holds_no_lease(factory: Factory, verb: str) -> None:
 
 def test_a_late_cancel_is_taken_back_by_success(factory: Factory) -> None:
     subject = Subject(factory, JobStatus.CANCELING)
-    call(subject, "complete")
+    call(subject, Verb.COMPLETE)
     assert factory.job(subject.job_id).canceled_at is None
 
 
 def test_a_job_that_is_put_back_keeps_its_attempt_and_forgets_its_worker(factory: Factory) -> None:
     subject = Subject(factory, JobStatus.RUNNING)
-    call(subject, "requeue")
+    call(subject, Verb.REQUEUE)
     job = factory.job(subject.job_id)
     assert (job.attempt, job.worker_id, job.lease_token, job.stage) == (1, None, None, None)
 
 
 def test_a_second_claim_is_a_second_attempt_with_another_token(factory: Factory) -> None:
     subject = Subject(factory, JobStatus.RUNNING)
-    call(subject, "requeue")
+    call(subject, Verb.REQUEUE)
     job = factory.claim(subject.queue)
     assert job is not None
     assert job.attempt == 2
@@ -294,7 +393,7 @@ def test_a_refused_cancel_says_why(factory: Factory, status: JobStatus, message:
 def test_a_cancel_answers_with_the_status_after_it(
     factory: Factory, status: JobStatus, answer: JobStatus
 ) -> None:
-    assert call(Subject(factory, status), "cancel") is answer
+    assert call(Subject(factory, status), Verb.CANCEL) is answer
 
 
 # Writes that name the token.

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Metric
 
-from db.jobs.endings import EndedJob
+from db.jobs.moves import Move, Moved, Verb
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,
     JobStatus,
+    JobType,
     ProvisionerType,
     Stage,
     Transition,
@@ -27,7 +30,6 @@ from provisioner.build.failures import (
     failed_workspace_build,
     failed_workspace_build_code,
 )
-from provisioner.build.runner import Outcome
 from quota.commit import QuotaDecision
 from worker.metrics.multiprocess import DIRECTORY_VARIABLE, forget_lost_processes
 from worker.metrics.series import USUAL_FAILURES, Metrics
@@ -73,29 +75,42 @@ def scrape() -> Scrape:
     return Scrape(registry=registry, metrics=Metrics(registry))
 
 
-def outcome(status: JobStatus, failure: FailedJob | None = None, **facts: Any) -> Outcome:
-    return Outcome(
-        status=status,
-        transition=Transition.START,
-        template_name="machine",
-        seconds=2.0,
-        failure=failure,
+VERBS = {
+    JobStatus.RUNNING: Verb.CLAIM,
+    JobStatus.PENDING: Verb.REQUEUE,
+    JobStatus.SUCCEEDED: Verb.COMPLETE,
+    JobStatus.CANCELED: Verb.FINISH_CANCEL,
+    JobStatus.FAILED: Verb.FAIL,
+}
+
+
+def moved(after: JobStatus, **facts: Any) -> Moved:
+    given = {
+        "job_id": uuid.uuid4(),
+        "move": Move(VERBS[after], JobStatus.RUNNING, after),
+        "at": datetime.now(UTC),
+        "lease_token": uuid.uuid4(),
+        "attempt": 1,
+        "queue": "builds",
+        "provisioner": ProvisionerType.ECHO,
+        "type": JobType.WORKSPACE_BUILD,
+        "transition": Transition.START,
+        "template_name": "machine",
+        "age_s": 9.0,
+        "seconds": 2.0,
+        "stage": Stage.APPLY,
+    }
+    return Moved(**{**given, **facts})
+
+
+def failed(failure: FailedJob, **facts: Any) -> Moved:
+    return moved(
+        JobStatus.FAILED,
+        error=failure.error,
+        error_code=failure.error_code,
+        failure_reason=failure.reason,
         **facts,
     )
-
-
-def ended(**facts: Any) -> EndedJob:
-    given = {
-        "provisioner": ProvisionerType.ECHO,
-        "status": JobStatus.FAILED,
-        "transition": "stop",
-        "template_name": "machine",
-        "seconds": 3.0,
-        "stage": "apply",
-        "reason": FailureReason.WORKER_LOST,
-        **facts,
-    }
-    return EndedJob(**given)
 
 
 @pytest.mark.parametrize("transition", Transition)
@@ -133,8 +148,9 @@ def test_the_usual_failures_are_each_named_once():
 
 
 def test_no_label_names_a_user_a_workspace_or_a_job(scrape: Scrape):
-    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(JobStatus.SUCCEEDED))
-    scrape.metrics.job_finished(ended())
+    for status in VERBS:
+        scrape.metrics.job_moved(moved(status))
+    scrape.metrics.job_moved(failed(CLOUD, worker_was_lost=True))
 
     used = {
         label
@@ -170,9 +186,7 @@ CLOUD = failed_workspace_build("insufficient quota in us-east1", reason=FailureR
 def test_a_failed_build_is_counted_once_by_code_and_reason(
     scrape: Scrape, failure: FailedJob, stage: Stage, code: str, reason: str
 ):
-    failed = outcome(JobStatus.FAILED, failure, failed_stage=stage)
-
-    scrape.metrics.job_ended(ProvisionerType.ECHO, failed)
+    scrape.metrics.job_moved(failed(failure, stage=stage))
 
     labels = {"error_code": code, "transition": "start", "stage": stage.value, "reason": reason}
     assert scrape.counted(FAILURES) == [(labels, 1.0)]
@@ -180,23 +194,14 @@ def test_a_failed_build_is_counted_once_by_code_and_reason(
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.CANCELED])
 def test_what_did_not_fail_is_no_failure(scrape: Scrape, status: JobStatus):
-    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(status))
+    scrape.metrics.job_moved(moved(status))
 
     assert scrape.counted(FAILURES) == []
 
 
-@pytest.mark.parametrize(
-    ("status", "failure"),
-    [
-        pytest.param(JobStatus.SUCCEEDED, None, id="succeeded"),
-        pytest.param(JobStatus.CANCELED, None, id="canceled"),
-        pytest.param(JobStatus.FAILED, CLOUD, id="failed"),
-    ],
-)
-def test_a_finished_build_is_counted_once_by_status(
-    scrape: Scrape, status: JobStatus, failure: FailedJob | None
-):
-    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(status, failure))
+@pytest.mark.parametrize("status", [status for status in VERBS if not status.is_active])
+def test_a_finished_build_is_counted_once_by_status(scrape: Scrape, status: JobStatus):
+    scrape.metrics.job_moved(moved(status))
 
     labels = {"transition": "start", "status": status.value, "template_name": "machine"}
     assert scrape.counted(BUILDS) == [(labels, 1.0)]
@@ -210,42 +215,48 @@ def test_a_finished_build_is_counted_once_by_status(
     ],
 )
 def test_the_time_of_a_finished_build_is_measured(scrape: Scrape, status: JobStatus, shown: str):
-    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(status))
+    scrape.metrics.job_moved(moved(status))
 
     labels = {"provisioner": "echo", "status": shown}
     assert scrape.counted("provisionerd_job_timings_seconds_sum") == [(labels, 2.0)]
 
 
-def test_a_build_whose_end_is_somebody_elses_is_counted_as_lost_alone(scrape: Scrape):
-    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(JobStatus.UNKNOWN))
+@pytest.mark.parametrize("status", [status for status in VERBS if status.is_active])
+def test_a_job_that_goes_on_is_no_finished_build(scrape: Scrape, status: JobStatus):
+    scrape.metrics.job_moved(moved(status))
 
-    assert scrape.counted("provisionerd_leases_lost_total") == [({}, 1.0)]
     assert scrape.counted(BUILDS) == []
 
 
-def test_a_build_that_was_put_back_is_no_finished_build(scrape: Scrape):
-    scrape.metrics.job_ended(ProvisionerType.ECHO, outcome(JobStatus.PENDING))
+def test_a_claim_is_counted_with_its_wait(scrape: Scrape):
+    scrape.metrics.job_moved(moved(JobStatus.RUNNING))
 
-    assert scrape.counted("provisionerd_requeues_total") == [({"reason": "drain"}, 1.0)]
-    assert scrape.counted(BUILDS) == []
+    assert scrape.counted("provisionerd_claims_total") == [({}, 1.0)]
+    assert scrape.counted("provisionerd_queue_wait_seconds_sum") == [({}, 9.0)]
 
 
-def test_a_job_that_was_read_from_its_row_is_counted_by_what_that_says(scrape: Scrape):
-    scrape.metrics.job_finished(ended())
+@pytest.mark.parametrize(("worker_was_lost", "reason"), [(False, "drain"), (True, "lost")])
+def test_a_job_that_was_put_back_is_counted_by_its_reason(
+    scrape: Scrape, worker_was_lost: bool, reason: str
+):
+    scrape.metrics.job_moved(moved(JobStatus.PENDING, worker_was_lost=worker_was_lost))
 
-    labels = {
-        "error_code": "none",
-        "transition": "stop",
-        "stage": "apply",
-        "reason": "worker_lost",
-    }
-    assert scrape.counted(FAILURES) == [(labels, 1.0)]
+    assert scrape.counted("provisionerd_requeues_total") == [({"reason": reason}, 1.0)]
+
+
+@pytest.mark.parametrize("status", [JobStatus.PENDING, JobStatus.CANCELED, JobStatus.FAILED])
+def test_a_job_that_was_taken_from_a_lost_worker_is_counted_by_what_became_of_it(
+    scrape: Scrape, status: JobStatus
+):
+    scrape.metrics.job_moved(moved(status, worker_was_lost=True))
+
+    assert scrape.counted("provisionerd_reaped_jobs_total") == [({"status": status.value}, 1.0)]
 
 
 def test_a_job_that_nobody_claimed_has_no_time_but_is_counted(scrape: Scrape):
-    expired = ended(seconds=None, stage="pending", reason=FailureReason.PENDING_LIMIT)
+    late = failed_workspace_build("too late", reason=FailureReason.PENDING_LIMIT)
 
-    scrape.metrics.job_finished(expired)
+    scrape.metrics.job_moved(failed(late, seconds=None, stage=None))
 
     assert scrape.counted("provisionerd_job_timings_seconds_count") == []
     assert [labels["stage"] for labels, _ in scrape.counted(FAILURES)] == ["pending"]

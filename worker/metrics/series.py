@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from db.jobs.endings import EndedJob
+from db.jobs.moves import Moved, Verb
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,
@@ -19,10 +19,11 @@ from db.schema.enums import (
     Stage,
     Transition,
 )
-from provisioner.build.runner import Outcome
 from quota.commit import QuotaDecision
 
 UNTAGGED = "none"
+UNCLAIMED = "pending"
+"""In place of the stage of a job that nobody had claimed."""
 BUILD_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 STAGE_BUCKETS = (0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)
 QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800)
@@ -39,7 +40,7 @@ USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
     (UNTAGGED, Stage.APPLY, FailureReason.DRAINED),
     (UNTAGGED, Stage.SET_UP, FailureReason.INTERNAL),
     (UNTAGGED, Stage.SET_UP, FailureReason.PARAMETERS),
-    (UNTAGGED, "pending", FailureReason.PENDING_LIMIT),
+    (UNTAGGED, UNCLAIMED, FailureReason.PENDING_LIMIT),
     (UNTAGGED, Stage.PLAN, FailureReason.POISON),
     (UNTAGGED, Stage.SET_UP, FailureReason.TEMPLATE),
     (UNTAGGED, Stage.INIT, FailureReason.TERRAFORM),
@@ -166,10 +167,17 @@ class Metrics:
         )
         self._show_known_labels()
 
-    def job_claimed(self, queue_wait_s: float) -> None:
-        """Count a claim and how long the job had waited."""
-        self.claims.inc()
-        self.queue_wait.observe(queue_wait_s)
+    def job_moved(self, moved: Moved) -> None:
+        """Count a move of a job: to be called by whoever made it, once."""
+        if moved.move.verb is Verb.CLAIM:
+            self.claims.inc()
+            self.queue_wait.observe(moved.age_s)
+        if moved.move.verb is Verb.REQUEUE:
+            self.requeues.labels("lost" if moved.worker_was_lost else "drain").inc()
+        if moved.worker_was_lost:
+            self.reaped.labels(moved.move.after).inc()
+        if not moved.move.after.is_active:
+            self._job_finished(moved)
 
     @contextmanager
     def running(self, provisioner: ProvisionerType) -> Iterator[None]:
@@ -180,38 +188,16 @@ class Metrics:
         finally:
             self.jobs_current.labels(provisioner).dec()
 
-    def job_ended(self, provisioner: ProvisionerType, outcome: Outcome) -> None:
-        """Count what became of a claimed job."""
-        if outcome.status is JobStatus.UNKNOWN:
-            self.leases_lost.inc()
-            return
-        if outcome.status is JobStatus.PENDING:
-            self.requeues.labels("drain").inc()
-            return
-        failure = outcome.failure
-        self.job_finished(
-            EndedJob(
-                provisioner=provisioner,
-                status=outcome.status,
-                transition=outcome.transition or "",
-                template_name=outcome.template_name or "",
-                seconds=outcome.seconds,
-                stage=outcome.failed_stage or "",
-                error_code=failure.error_code if failure else None,
-                reason=failure.reason if failure else None,
-            )
-        )
-
-    def job_finished(self, job: EndedJob) -> None:
-        """Count a job that is finished for good: to be called by whoever wrote its row, once."""
-        self.builds.labels(job.transition, job.status, job.template_name).inc()
-        if job.seconds is not None:
-            status = "success" if job.status is JobStatus.SUCCEEDED else "failed"
-            self.job_timings.labels(job.provisioner, status).observe(job.seconds)
-            self.build_seconds.labels(job.transition, job.status).observe(job.seconds)
-        if job.reason is not None:
-            code = job.error_code or UNTAGGED
-            self.failures.labels(code, job.transition, job.stage, job.reason).inc()
+    def _job_finished(self, moved: Moved) -> None:
+        status, transition = moved.move.after, moved.transition or ""
+        self.builds.labels(transition, status, moved.template_name).inc()
+        if moved.seconds is not None:
+            shown = "success" if status is JobStatus.SUCCEEDED else "failed"
+            self.job_timings.labels(moved.provisioner, shown).observe(moved.seconds)
+            self.build_seconds.labels(transition, status).observe(moved.seconds)
+        if moved.failure_reason is not None:
+            code, stage = moved.error_code or UNTAGGED, moved.stage or UNCLAIMED
+            self.failures.labels(code, transition, stage, moved.failure_reason).inc()
 
     def stage_finished(self, stage: Stage, seconds: float) -> None:
         """Measure a step."""

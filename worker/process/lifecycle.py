@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.jobs.mover import Mover
 from db.jobs.tags import UNTAGGED_QUEUE, served_queues
 from db.jobs.workers import register_worker, sign_off_worker, touch_worker
 from db.reads.queues import WaitingWork, waiting_work
@@ -41,6 +42,7 @@ from worker.process.application import App
 from worker.process.drain import DrainFlag, DrainState
 from worker.process.explanation import explain
 from worker.process.hardening import hide_from_siblings
+from worker.process.listeners import move_listeners
 from worker.process.runtime import make_runtime
 from worker.process.services import Services, make_directories, make_engines, open_services
 from worker.process.shutdown import Shutdown
@@ -90,16 +92,21 @@ class Parent:
         shutdown = self._shutdown()
         shutdown.take_signals()
         watchdog = self._watchdog(shutdown)
-        sweeper = Sweeper(
+        ring = self._ring_with(self.broker)
+        mover = Mover(
             database=self.services.database,
+            listeners=move_listeners(metrics=self.metrics, ring=ring),
+        )
+        sweeper = Sweeper(
+            mover=mover,
             metrics=self.metrics,
             queues=served_queues(self.settings.tags),
             provisioners=self.settings.engines,
             slots=self.settings.concurrency,
-            ring=self._ring_with(self.broker),
+            ring=ring,
             count_messages=self.broker.count,
             recoverer=Recoverer(
-                database=self.services.database,
+                mover=mover,
                 work_root=self.settings.work_root,
                 max_attempts=self.settings.max_attempts,
                 lease=self.settings.lease,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from db.engine import Database, open_database
+from db.jobs.mover import Mover
 from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.engines.port import Engine
@@ -17,6 +18,7 @@ from worker.broker.doorbell import Ring
 from worker.metrics.series import Metrics
 from worker.process.connections import build_connections
 from worker.process.drain import DrainFlag, DrainState
+from worker.process.listeners import move_listeners
 from worker.process.services import build_settings
 from worker.process.watchdog import Pulse
 from worker.settings import Settings
@@ -89,19 +91,24 @@ def make_runtime(
         ),
     )
     tracer = process_tracer()
-    runner = Runner(
+    mover = Mover(
         database=database,
+        listeners=move_listeners(metrics=metrics, ring=ring, tracer=tracer),
+        # A worker that ends does not wait for a database that is away.
+        may_wait=lambda: flag.state is DrainState.WORKING,
+    )
+    runner = Runner(
+        mover=mover,
         engines=engines,
         settings=build_settings(settings),
         events=metrics,
         tracer=tracer,
     )
     dispatcher = Dispatcher(
-        database=database,
+        mover=mover,
         runner=runner,
         keeper=keeper,
         metrics=metrics,
-        ring=ring,
         worker_id=worker_id,
         provisioners=tuple(engines),
         lease=settings.lease,

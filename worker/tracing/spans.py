@@ -6,6 +6,7 @@ Imported by ``worker.tracing.traces`` alone, and only when traces are wanted.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
@@ -17,9 +18,9 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace import Tracer as OpenTelemetryTracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from db.jobs.moves import Moved
 from db.jobs.transitions import ClaimedJob
-from db.schema.enums import JobStatus, Stage, Transition
-from provisioner.build.failures import FailedJob
+from db.schema.enums import Stage, Transition
 
 NAME = "provisionerd"
 FLUSH_MS = 5000
@@ -41,6 +42,7 @@ class SpanTracer:
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer(NAME)
+        self._attempts: dict[uuid.UUID, Span] = {}
 
     @contextmanager
     def enqueue(self, transition: Transition) -> Iterator[Mapping[str, str]]:
@@ -67,7 +69,24 @@ class SpanTracer:
                 "provisionerd.queue_wait_s": job.queue_wait_s,
             },
         ) as span:
-            yield SpanAttempt(self._tracer, span)
+            self._attempts[job.id] = span
+            try:
+                yield SpanAttempt(self._tracer)
+            finally:
+                del self._attempts[job.id]
+
+    def moved(self, moved: Moved) -> None:
+        """Take what became of a job; ignore one that this process does not run."""
+        span = self._attempts.get(moved.job_id)
+        if span is None:
+            return
+        span.set_attribute("provisionerd.job.status", moved.move.after.value)
+        if moved.failure_reason is None:
+            return
+        span.set_status(Status(StatusCode.ERROR, moved.error))
+        span.set_attribute("provisionerd.job.failure_reason", moved.failure_reason.value)
+        if moved.error_code is not None:
+            span.set_attribute("provisionerd.job.error_code", moved.error_code)
 
     def close(self) -> None:
         """Send what was not sent yet, for at most a few seconds."""
@@ -78,9 +97,8 @@ class SpanTracer:
 class SpanAttempt:
     """The span of an attempt that is under way."""
 
-    def __init__(self, tracer: OpenTelemetryTracer, span: Span) -> None:
+    def __init__(self, tracer: OpenTelemetryTracer) -> None:
         self._tracer = tracer
-        self._span = span
 
     def step(self, stage: Stage) -> AbstractContextManager[object]:
         """Return the span of a step; what is raised in it is recorded."""
@@ -89,16 +107,6 @@ class SpanAttempt:
     def environment(self) -> Mapping[str, str]:
         """Return the current span as the variables that programs agree on."""
         return {name.upper(): value for name, value in _carrier().items()}
-
-    def tell(self, status: JobStatus, failure: FailedJob | None) -> None:
-        """Take what became of the job."""
-        self._span.set_attribute("provisionerd.job.status", status.value)
-        if failure is None:
-            return
-        self._span.set_status(Status(StatusCode.ERROR, failure.error))
-        self._span.set_attribute("provisionerd.job.failure_reason", failure.reason.value)
-        if failure.error_code is not None:
-            self._span.set_attribute("provisionerd.job.error_code", failure.error_code)
 
 
 def _carrier() -> dict[str, str]:

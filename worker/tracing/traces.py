@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from db.jobs.moves import Moved
 from db.schema.enums import Transition
 from provisioner.build.tracing import NoTrace, Tracer
 from worker.settings import PREFIX, SettingsError
@@ -34,6 +35,10 @@ class BuildTracer(Tracer, Protocol):
         """Return the span of enqueueing; entered, it gives the carrier for the row."""
         ...
 
+    def moved(self, moved: Moved) -> None:
+        """Take what became of a job."""
+        ...
+
     def close(self) -> None:
         """Send what was not sent yet, in bounded time."""
         ...
@@ -45,6 +50,9 @@ class NoTraces(NoTrace):
     def enqueue(self, transition: Transition) -> AbstractContextManager[Carrier]:  # noqa: ARG002
         """Return a span that is none."""
         return nullcontext({})
+
+    def moved(self, moved: Moved) -> None:
+        """Ignore it."""
 
     def close(self) -> None:
         """Do nothing."""

@@ -22,6 +22,7 @@ from chattool import (
     start_workspace,
 )
 from db.catalog.chats import bind_chat, open_chat
+from db.jobs.mover import Mover
 from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.schema.enums import JobStatus, ProvisionerType, Transition, UserStatus
 from db.schema.tables import Organization, Template, User, Workspace
@@ -138,11 +139,12 @@ class Chat:
         if job is None:
             return None
         runner = Runner(
-            database=self.factory.database,
+            mover=Mover(database=self.factory.database),
             engines={ProvisionerType.ECHO: EchoEngine()},
             settings=BuildSettings(work_root=self.work_root, host_environment=dict(os.environ)),
         )
-        return runner.run(job, Interrupt()).status
+        runner.run(job, Interrupt())
+        return self.factory.status(job.id)
 
     def bind_job(self, workspace: Workspace, job_id: uuid.UUID) -> tuple[Workspace, uuid.UUID]:
         with self.factory.database.begin() as session:

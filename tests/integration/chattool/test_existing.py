@@ -13,8 +13,9 @@ from sqlalchemy import select
 from chattool import (
     create_workspace,
 )
+from db.jobs.finish import finish_cancel_job
 from db.jobs.results import BuildResult
-from db.jobs.transitions import cancel_job, finish_cancel_job
+from db.jobs.transitions import cancel_job
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import Chat as ChatRow
 from tests.harness.factory import Factory

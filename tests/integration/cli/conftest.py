@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from db.engine import Database
+from db.jobs.mover import Mover
 from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildSettings
@@ -51,7 +52,7 @@ def run(environment: Mapping[str, str | None]) -> CommandLine:
 def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iterator[None]:
     """A worker that runs the builds of the untagged queue."""
     runner = Runner(
-        database=database,
+        mover=Mover(database=database),
         engines={ProvisionerType.ECHO: EchoEngine()},
         settings=BuildSettings(work_root=tmp_path / "work", host_environment={}),
     )

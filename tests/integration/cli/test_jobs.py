@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from db.engine import Database
+from db.jobs.finish import complete_job
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, TimingRow
-from db.jobs.transitions import ClaimedJob, complete_job
+from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import sign_off_worker, touch_worker
 from db.schema.enums import JobErrorCode, JobStatus, LogLevel, LogSource, TimingStage
 from tests.harness.factory import Factory

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.catalog.people import set_quota_allowance
 from db.engine import Database
+from db.jobs.mover import Mover
 from db.schema.enums import JobStatus, ProvisionerType, Transition
 from db.schema.tables import (
     Group,
@@ -39,7 +40,7 @@ Run = Callable[..., ProvisionerJob]
 def run(factory: Factory, database: Database, tmp_path: Path) -> Run:
     """Run one build of a workspace to its end and return its job row."""
     runner = Runner(
-        database=database,
+        mover=Mover(database=database),
         engines={ProvisionerType.ECHO: EchoEngine()},
         settings=BuildSettings(work_root=tmp_path / "work", host_environment=dict(os.environ)),
     )

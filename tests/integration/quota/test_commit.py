@@ -12,9 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from db.engine import Timeouts, open_database
 from db.errors import LeaseLostError
+from db.jobs.finish import fail_job
 from db.jobs.reaper import reap_expired_lease
-from db.jobs.results import BuildResult
-from db.jobs.transitions import ClaimedJob, Failure, fail_job
+from db.jobs.results import BuildResult, Failure
+from db.jobs.transitions import ClaimedJob
 from db.schema.enums import FailureReason, JobStatus, Stage, Transition
 from db.schema.tables import Workspace, WorkspaceBuild
 from quota.commit import MAX_COST, QuotaDecision, commit_quota

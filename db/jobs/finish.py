@@ -1,0 +1,184 @@
+"""The finish of a job, whole: how it ended and all that it leaves behind, in one transaction.
+
+First the row is moved, which refuses whoever does not hold the lease. Then the rest of the log,
+the state, resources and timings are stored, of failed builds as well as of successful ones.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from db.engine import sql
+from db.errors import LeaseLostError
+from db.jobs.leases import Lease
+from db.jobs.logs import LOG_SIZE, insert_lines, log_size
+from db.jobs.moves import THE_HELD_JOB, Moved, Verb, move_job
+from db.jobs.results import FAILURE, BuildResult, Failure, ResourceRow, TimingRow, failure_columns
+from db.jobs.states import replace_state
+from db.schema.enums import Transition
+from db.schema.tables import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
+from db.texts import storable
+
+ENDED = f"completed_at = now(), stage = coalesce(:ended_in, job.stage), {LOG_SIZE}"
+
+
+def complete_job(session: Session, lease: Lease, *, result: BuildResult) -> Moved:
+    """Finish a job whose work is done, with its result: running or canceling -> succeeded.
+
+    A cancel request that came too late is taken back, since the row is to say what happened.
+
+    Raises:
+        LeaseLostError: the lease is no longer the job's, or the job is finished.
+    """
+    moved = _finish(session, lease, Verb.COMPLETE, f"{ENDED}, canceled_at = NULL", result)
+    if moved.transition is Transition.DELETE:
+        _mark_workspace_deleted(session, lease.job_id)
+    return moved
+
+
+def finish_cancel_job(
+    session: Session, lease: Lease, *, result: BuildResult, worker_was_lost: bool = False
+) -> Moved:
+    """Finish a job that ended cleanly on request: canceling -> canceled.
+
+    Raises:
+        LeaseLostError: the lease is no longer the job's, the job is finished, or no cancel was
+            requested.
+    """
+    return _finish(
+        session, lease, Verb.FINISH_CANCEL, ENDED, result, worker_was_lost=worker_was_lost
+    )
+
+
+def fail_job(
+    session: Session,
+    lease: Lease,
+    *,
+    failure: Failure,
+    result: BuildResult,
+    worker_was_lost: bool = False,
+) -> Moved:
+    """Finish a job with an error, and with what it left behind: running or canceling -> failed.
+
+    Raises:
+        LeaseLostError: the lease is no longer the job's, or the job is finished.
+    """
+    return _finish(
+        session,
+        lease,
+        Verb.FAIL,
+        f"{ENDED}, {FAILURE}",
+        result,
+        parameters=failure_columns(failure),
+        worker_was_lost=worker_was_lost,
+    )
+
+
+def _finish(
+    session: Session,
+    lease: Lease,
+    verb: Verb,
+    changes: str,
+    result: BuildResult,
+    *,
+    parameters: Mapping[str, object] | None = None,
+    worker_was_lost: bool = False,
+) -> Moved:
+    moved = move_job(
+        session,
+        verb,
+        which=THE_HELD_JOB,
+        changes=changes,
+        parameters={
+            **lease.parameters,
+            **log_size(result.last_lines, overflowed=result.log_overflowed),
+            "ended_in": result.stage,
+            **(parameters or {}),
+        },
+        worker_was_lost=worker_was_lost,
+    )
+    if moved is None:
+        raise LeaseLostError(lease.job_id)
+    insert_lines(session, lease.job_id, result.last_lines)
+    if result.state is not None:
+        replace_state(session, job_id=lease.job_id, state=result.state)
+    if moved.transition is not None:
+        _insert_resources(session, moved, result.resources)
+    _insert_timings(session, lease.job_id, result.timings)
+    return moved
+
+
+def _insert_resources(session: Session, moved: Moved, resources: Sequence[ResourceRow]) -> None:
+    made = [(uuid.uuid4(), resource) for resource in resources]
+    if not made:
+        return
+    build = {"job_id": moved.job_id, "transition": moved.transition}
+    session.execute(
+        insert(WorkspaceResource),
+        [{"id": made_id, **build, **_resource(resource)} for made_id, resource in made],
+    )
+    items = [
+        {"workspace_resource_id": made_id, **item}
+        for made_id, resource in made
+        for item in _metadata_items(resource)
+    ]
+    if items:
+        session.execute(insert(WorkspaceResourceMetadata), items)
+
+
+def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[TimingRow]) -> None:
+    if timings:
+        session.execute(
+            insert(ProvisionerJobTiming),
+            [{"job_id": job_id, **_timing(timing)} for timing in timings],
+        )
+
+
+def _mark_workspace_deleted(session: Session, job_id: uuid.UUID) -> None:
+    session.execute(
+        sql("""
+            UPDATE workspaces
+            SET deleted = true, updated_at = now()
+            FROM workspace_builds AS build
+            WHERE build.job_id = :job_id AND workspaces.id = build.workspace_id
+        """),
+        {"job_id": job_id},
+    )
+
+
+def _resource(resource: ResourceRow) -> dict[str, Any]:
+    return {
+        "type": storable(resource.type)[:192],
+        "name": storable(resource.name)[:64],
+        "hide": resource.hide,
+        "icon": storable(resource.icon)[:256],
+        "instance_type": resource.instance_type and storable(resource.instance_type)[:256],
+        "daily_cost": resource.daily_cost,
+        "module_path": storable(resource.module_path),
+    }
+
+
+def _metadata_items(resource: ResourceRow) -> Iterator[dict[str, Any]]:
+    """Yield the items as they can be stored. Of several with one key, the last one counts."""
+    by_key = {
+        storable(key)[:1024]: (value, sensitive) for key, value, sensitive in resource.metadata
+    }
+    for key, (value, sensitive) in by_key.items():
+        text = None if value is None else storable(value)[:65536]
+        yield {"key": key, "value": text, "sensitive": sensitive}
+
+
+def _timing(timing: TimingRow) -> dict[str, Any]:
+    return {
+        "started_at": timing.started_at,
+        "ended_at": timing.ended_at,
+        "stage": timing.stage,
+        "source": storable(timing.source),
+        "action": storable(timing.action),
+        "resource": storable(timing.resource),
+    }

@@ -1,0 +1,211 @@
+"""The legal moves of a job, and the one statement that makes them.
+
+The status is derived from ``started_at``, ``canceled_at``, ``completed_at`` and ``error`` (see
+``db.schema.tables.jobs.JOB_STATUS_SQL``), and only ``move_job`` writes those columns. ``MOVES`` is
+the whole state machine: the guard of each statement, the chart in docs/architecture.md and the
+test of every pair of states follow from it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from db.engine import sql
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    JobType,
+    ProvisionerType,
+    Stage,
+    Transition,
+)
+
+_MADE = "moves made"
+
+
+class Verb(StrEnum):
+    """What is done to a job; the same word in functions, events and docs."""
+
+    CLAIM = "claim"  #: a worker takes it
+    REQUEUE = "requeue"  #: it is put back before it had side effects
+    CANCEL = "cancel"  #: somebody asks for its end
+    COMPLETE = "complete"  #: everything was done
+    FINISH_CANCEL = "finish_cancel"  #: it ended cleanly on request
+    FAIL = "fail"  #: it ended with an error
+    EXPIRE = "expire"  #: nobody claimed it in time
+
+
+@dataclass(frozen=True)
+class Move:
+    """A verb, the status that it expects and the one that it leads to."""
+
+    verb: Verb
+    before: JobStatus
+    after: JobStatus
+
+
+MOVES: tuple[Move, ...] = (
+    Move(Verb.CLAIM, JobStatus.PENDING, JobStatus.RUNNING),
+    Move(Verb.CANCEL, JobStatus.PENDING, JobStatus.CANCELED),
+    Move(Verb.EXPIRE, JobStatus.PENDING, JobStatus.FAILED),
+    Move(Verb.REQUEUE, JobStatus.RUNNING, JobStatus.PENDING),
+    Move(Verb.CANCEL, JobStatus.RUNNING, JobStatus.CANCELING),
+    Move(Verb.COMPLETE, JobStatus.RUNNING, JobStatus.SUCCEEDED),
+    Move(Verb.FAIL, JobStatus.RUNNING, JobStatus.FAILED),
+    # A cancel that comes after everything was applied has come too late.
+    Move(Verb.COMPLETE, JobStatus.CANCELING, JobStatus.SUCCEEDED),
+    Move(Verb.FINISH_CANCEL, JobStatus.CANCELING, JobStatus.CANCELED),
+    Move(Verb.FAIL, JobStatus.CANCELING, JobStatus.FAILED),
+)
+
+THE_JOB = "id = :job_id FOR NO KEY UPDATE"
+THE_HELD_JOB = "id = :job_id AND lease_token = :lease_token FOR NO KEY UPDATE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A move that was made: the event that metrics, traces and the log are told of."""
+
+    job_id: uuid.UUID
+    move: Move
+    at: datetime  #: the time of the transaction
+    lease_token: uuid.UUID | None  #: what stands on the row after the move
+    attempt: int
+    queue: str
+    provisioner: ProvisionerType
+    type: JobType
+    transition: Transition | None  #: None when the job is no workspace build
+    template_name: str  #: empty when the job is no workspace build
+    age_s: float  #: from enqueue to this move
+    seconds: float | None  #: from the last claim to this move; None when nobody held the job
+    stage: Stage | None = None  #: how far the job had come; None when nobody held it
+    error: str | None = None
+    error_code: JobErrorCode | None = None
+    failure_reason: FailureReason | None = None
+    worker_was_lost: bool = False  #: the job was taken from a worker that did not renew its lease
+
+
+def move_job(
+    session: Session,
+    verb: Verb,
+    *,
+    which: str,
+    changes: str,
+    parameters: Mapping[str, object],
+    also: str = "",
+    worker_was_lost: bool = False,
+) -> Moved | None:
+    """Move one job, and note the move for whoever runs the transaction (``moves_in``).
+
+    A job that is held by nobody after the move has no lease any more.
+
+    Args:
+        which: the end of the SELECT that locks the job, after the guard of the verb.
+        changes: assignments to columns of ``job``.
+        also: more parts of the WITH clause, which may use ``moved``.
+
+    Returns:
+        The move; None when there is no such job in a status that the verb expects.
+    """
+    row = session.execute(sql(_statement(verb, which, changes, also)), parameters).one_or_none()
+    if row is None:
+        return None
+    moved = _moved(verb, row, worker_was_lost=worker_was_lost)
+    assert moved.move in MOVES, f"{moved.move} is no legal move"
+    session.info.setdefault(_MADE, []).append(moved)
+    return moved
+
+
+def moves_in(session: Session) -> tuple[Moved, ...]:
+    """Return the moves that this session has made so far."""
+    return tuple(session.info.get(_MADE, ()))
+
+
+def move_stands(session: Session, moved: Moved) -> bool:
+    """Return whether the transaction that made the move was committed.
+
+    To be asked when the answer to its COMMIT was lost. The row tells: no other transaction has
+    left this status with this time and this token. It waits for a COMMIT that is under way.
+    """
+    row = session.execute(
+        sql("""
+            SELECT updated_at, lease_token, job_status::text AS status, attempt
+            FROM provisioner_jobs
+            WHERE id = :job_id
+            FOR NO KEY UPDATE
+        """),
+        {"job_id": moved.job_id},
+    ).one_or_none()
+    if row is None:
+        return False
+    if moved.move.verb is Verb.REQUEUE and row.attempt > moved.attempt:
+        return True  # somebody has claimed it since
+    mark = (moved.at, moved.lease_token, moved.move.after)
+    return mark == (row.updated_at, row.lease_token, row.status)
+
+
+def _statement(verb: Verb, which: str, changes: str, also: str) -> str:
+    expected = ", ".join(f"'{move.before}'" for move in MOVES if move.verb is verb)
+    return f"""
+        WITH found AS (
+            SELECT id AS found_id,
+                   job_status AS status_before,
+                   stage AS stage_before,
+                   started_at AS started_before
+            FROM provisioner_jobs
+            WHERE job_status IN ({expected}) AND {which}
+        ), moved AS (
+            UPDATE provisioner_jobs AS job
+            SET updated_at = now(), {changes}
+            FROM found
+            WHERE job.id = found_id
+            RETURNING job.*, found.*
+        ), released AS (
+            DELETE FROM leases
+            USING moved
+            WHERE leases.job_id = moved.id AND moved.job_status NOT IN ('running', 'canceling')
+        ) {also}
+        SELECT moved.id, moved.updated_at, moved.lease_token, moved.attempt, moved.queue,
+               moved.provisioner::text, moved.type::text,
+               moved.status_before::text, moved.job_status::text AS status_after,
+               coalesce(moved.stage, moved.stage_before) AS stage,
+               moved.error, moved.error_code, moved.failure_reason,
+               build.transition::text, coalesce(template.name, '') AS template_name,
+               extract(epoch FROM now() - moved.created_at)::float AS age_s,
+               extract(epoch FROM now() - moved.started_before)::float AS seconds
+        FROM moved
+        LEFT JOIN workspace_builds AS build ON build.job_id = moved.id
+        LEFT JOIN template_versions AS version ON version.id = build.template_version_id
+        LEFT JOIN templates AS template ON template.id = version.template_id
+    """  # noqa: S608 - made of constants
+
+
+def _moved(verb: Verb, row: Row[Any], *, worker_was_lost: bool) -> Moved:
+    return Moved(
+        job_id=row.id,
+        move=Move(verb, JobStatus(row.status_before), JobStatus(row.status_after)),
+        at=row.updated_at,
+        lease_token=row.lease_token,
+        attempt=row.attempt,
+        queue=row.queue,
+        provisioner=ProvisionerType(row.provisioner),
+        type=JobType(row.type),
+        transition=Transition(row.transition) if row.transition else None,
+        template_name=row.template_name,
+        age_s=row.age_s,
+        seconds=row.seconds,
+        stage=Stage(row.stage) if row.stage else None,
+        error=row.error,
+        error_code=JobErrorCode(row.error_code) if row.error_code else None,
+        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
+        worker_was_lost=worker_was_lost,
+    )
