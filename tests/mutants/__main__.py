@@ -59,9 +59,9 @@ class Run:
             for slot in self._free():
                 if waiting and time.monotonic() < self.until:
                     self._begin(slot, waiting.pop(0))
-            for slot, tests, verdict in self._ended():
+            for slot, _tests, verdict in self._ended():
                 mutant = self.trying.pop(id(slot))
-                self.results.add(mutant.mutation, tests, verdict)
+                self.results.add(mutant.mutation, mutant.tests, verdict)
                 print(
                     f"{verdict.outcome:8} {verdict.seconds:5.1f} s  {mutant.mutation}", flush=True
                 )

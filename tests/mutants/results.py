@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -29,7 +30,7 @@ class Results:
         for line in lines:
             self._take(json.loads(line))
 
-    def add(self, mutation: Mutation, tests: Sequence[str], verdict: Verdict) -> None:
+    def add(self, mutation: Mutation, tests: tuple[str, ...], verdict: Verdict) -> None:
         """Keep a verdict."""
         asked = asked_by(mutation, tests)
         entry = {"id": mutation.id, "path": mutation.path, "asked": asked, **asdict(verdict)}
@@ -37,7 +38,7 @@ class Results:
         with self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def outcome(self, mutation: Mutation, tests: Sequence[str]) -> Outcome | None:
+    def outcome(self, mutation: Mutation, tests: tuple[str, ...]) -> Outcome | None:
         """Return what became of a mutant; None when that is to be tried.
 
         One that was killed stays so while its line stands; one that has survived is tried again
@@ -60,8 +61,9 @@ class Results:
             self._killers.setdefault(str(entry["path"]), Counter())[str(entry["by"])] += 1
 
 
-def asked_by(mutation: Mutation, tests: Sequence[str]) -> str:
-    """Return a mark of the mutated file and of the tests that are asked."""
+@functools.cache
+def asked_by(mutation: Mutation, tests: tuple[str, ...]) -> str:
+    """Return a mark of the mutated file and of the tests that are asked, as they were at first."""
     mark = hashlib.sha256((ROOT / mutation.path).read_bytes())
     for file in files_of(tests):
         mark.update(file.read_bytes())

@@ -33,7 +33,8 @@ LIBRARIES = """
     alembic.config celery kombu prometheus_client psycopg pydantic_settings redis
     sqlalchemy.orm structlog
 """
-TEST_TIMEOUT_S = 30
+# Not the tests of query plans, which take half a minute and are not about what a statement does.
+OPTIONS = ("-xq", "-n0", "-pno:cacheprovider", "-ptests.mutants.plugin", "-knot full_database")
 
 
 class Outcome(StrEnum):
@@ -73,6 +74,7 @@ class Slot:
         self._plan = folder / "plan.json"
         self._output = folder / "output"
         self._lent: dict[str, Any] = {}
+        self._whole = ""  # the source that the trial has a mutation of
         self.trial: Trial | None = None
 
     @contextlib.contextmanager
@@ -107,7 +109,8 @@ class Slot:
         plan = {"lent": self._lent, "first": list(first), "report": str(self._report)}
         self._plan.write_text(json.dumps(plan))
         if mutation:
-            self._write(mutation.path, mutation.apply((ROOT / mutation.path).read_text()))
+            self._whole = (self.tree / mutation.path).read_text()
+            (self.tree / mutation.path).write_text(mutation.apply(self._whole))
         pid = os.fork()
         if pid == 0:
             self._run(tests)
@@ -125,8 +128,7 @@ class Slot:
             return None
         self._kill(is_ended=bool(pid))
         if trial.mutation:
-            path = trial.mutation.path
-            self._write(path, (ROOT / path).read_text())
+            (self.tree / trial.mutation.path).write_text(self._whole)
         if not pid:
             return Verdict(outcome=Outcome.TIMEOUT, by="", seconds=seconds)
         by = self._report.read_text() if self._report.exists() else ""
@@ -136,9 +138,6 @@ class Slot:
     def output(self) -> str:
         """Return what the last trial printed."""
         return self._output.read_text(errors="replace")
-
-    def _write(self, path: str, source: str) -> None:
-        (self.tree / path).write_text(source)
 
     def _kill(self, *, is_ended: bool = False) -> None:
         """End the trial with everything that it has started."""
@@ -163,8 +162,7 @@ class Slot:
             sys.path[:] = [str(self.tree), *(path for path in sys.path if path != str(ROOT))]
             for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
                 del sys.modules[name]
-            options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants.plugin"]
-            status = pytest.main([*options, "-o", f"timeout={TEST_TIMEOUT_S}", *tests])
+            status = pytest.main([*OPTIONS, *tests])
         except BaseException:  # noqa: BLE001 - printed, and the process ends
             traceback.print_exc()
         finally:
