@@ -17,7 +17,7 @@ from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult, Failure
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import FailureReason, JobStatus, Stage, Transition
-from db.schema.tables import Workspace, WorkspaceBuild
+from db.schema.tables import Organization, Template, Workspace, WorkspaceBuild
 from quota.commit import MAX_COST, QuotaDecision, commit_quota
 from quota.errors import CostError
 from quota.usage import allowance, consumption
@@ -276,8 +276,8 @@ def test_another_owner_does_not_wait(factory: Factory) -> None:
         assert commit(factory, job, 1).ok
 
 
-def test_the_same_owner_in_another_organization_does_not_wait(factory: Factory) -> None:
-    held = factory.any_workspace()
+def in_another_organization(factory: Factory, held: Workspace) -> Workspace:
+    """A workspace of the same owner elsewhere, where everyone may spend one credit."""
     organization = factory.organization(everyone_allowance=1)
     with factory.database.begin() as session:
         session.execute(
@@ -295,7 +295,12 @@ def test_the_same_owner_in_another_organization_does_not_wait(factory: Factory) 
             name="there",
         )
         session.add(workspace)
-    job = factory.running_build(workspace)
+        return workspace
+
+
+def test_the_same_owner_in_another_organization_does_not_wait(factory: Factory) -> None:
+    held = factory.any_workspace()
+    job = factory.running_build(in_another_organization(factory, held))
     with factory.database.begin() as session:
         hold_account(session, held)
         assert commit(factory, job, 1).ok
@@ -362,6 +367,25 @@ def test_a_commit_needs_two_connections_at_no_time(factory: Factory, database_ur
         assert small.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     finally:
         small.dispose()
+
+
+def test_what_others_spend_counts_for_nobody_else(factory: Factory) -> None:
+    spender = factory.any_workspace(allowance=4)
+    with factory.database.begin() as session:
+        organization = session.get_one(Organization, spender.organization_id)
+        template = session.get_one(Template, spender.template_id)
+    other = factory.workspace(owner=factory.user(organization=organization), template=template)
+    assert commit(factory, factory.running_build(spender), 3).ok
+    decision = commit(factory, factory.running_build(other), 4)
+    assert decision == QuotaDecision(ok=True, budget=4, credits_consumed=4)
+
+
+def test_what_an_owner_spends_in_one_organization_counts_in_no_other(factory: Factory) -> None:
+    spent = factory.any_workspace(allowance=4)
+    elsewhere = in_another_organization(factory, spent)
+    assert commit(factory, factory.running_build(spent), 3).ok
+    decision = commit(factory, factory.running_build(elsewhere), 1)
+    assert decision == QuotaDecision(ok=True, budget=1, credits_consumed=1)
 
 
 # Writes of others between the reads and the write of a commit.
