@@ -94,7 +94,7 @@ class Slot:
                 assert servers.stdin is not None
                 servers.stdin.close()
                 servers.wait(timeout=60)
-                shutil.rmtree(self.tree)
+                shutil.rmtree(self.tree, ignore_errors=True)
 
     def begin(
         self,
