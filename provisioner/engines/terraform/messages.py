@@ -22,6 +22,7 @@ _LEVELS = {
     "warning": LogLevel.WARN,  # the spelling of a diagnostic's severity
     "error": LogLevel.ERROR,
 }
+_HEADS = {LogLevel.ERROR: "Error: ", LogLevel.WARN: "Warning: "}
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 # Control characters but tab and line feed; what turns the direction of writing; half characters.
 _UNPRINTABLE = re.compile(
@@ -60,7 +61,9 @@ class Diagnostic:
         return f"{self.filename} line {self.line}" if self.filename else ""
 
     def _formatted_lines(self) -> Iterator[str]:
-        yield self.summary
+        yield f"{_HEADS.get(self.severity, '')}{self.summary}"
+        if self.address:
+            yield f"with {self.address}" + ("," if self.filename else ":")
         if self.filename:
             yield f"on {self._file_and_line()}" + (f", in {self.context}:" if self.context else ":")
         for number, line in enumerate(self.code.splitlines(), start=self.line):

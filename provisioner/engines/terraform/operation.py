@@ -131,6 +131,7 @@ class _Output:
         self._log = context.log
         self._redaction = Redaction(context.sensitive)
         self._first_error: Diagnostic | None = None
+        self._failed: list[str] = []  # resources that failed and that no error has named yet
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._whole_stdout = _WholeLines(self._take_line)
         self._whole_stderr = _WholeLines(self._take_error_line)
@@ -156,11 +157,19 @@ class _Output:
         if message is None:
             return
         self.timings.add(message)
-        self._write(message.level, message.text)
-        if message.diagnostic is not None:
+        if message.diagnostic is not None:  # the message itself only repeats its summary
             self._take_diagnostic(message.diagnostic)
+            return
+        if message.type == "apply_errored":
+            self._failed.append(message.resource)
+        self._write(message.level, message.text)
 
     def _take_diagnostic(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.address in self._failed:
+            self._failed.remove(diagnostic.address)
+        elif not diagnostic.address and diagnostic.severity is LogLevel.ERROR:
+            # A provider that dies names no resource; Terraform does, where the resource failed.
+            diagnostic = dataclasses.replace(diagnostic, address=", ".join(self._failed[:3]))
         if diagnostic.filename == VARIABLES_FILE:  # our own file, full of values
             diagnostic = dataclasses.replace(diagnostic, code="", values=())
         if diagnostic.severity is LogLevel.ERROR and self._first_error is None:

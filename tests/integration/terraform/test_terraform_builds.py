@@ -249,6 +249,30 @@ def test_a_failed_apply_tells_the_resource_and_keeps_the_state(make_build) -> No
     assert {instance.name for instance in instances} == {"disk", "machine"}
 
 
+def test_an_error_is_logged_once_with_its_resource(make_build) -> None:
+    build = make_build(FAILING)
+    with pytest.raises(EngineError):
+        build.plan_and_apply()
+    told = [text for _level, text in build.lines if "local-exec provisioner error" in text]
+    assert told == ["Error: local-exec provisioner error"]
+    assert "with terraform_data.machine," in build.text
+
+
+DIES = """
+echo '{"@level":"error","@message":"ledger_machine.box: Creation errored after 0s",\
+"type":"apply_errored","hook":{"resource":{"addr":"ledger_machine.box"},"action":"create"}}'
+echo '{"@level":"error","@message":"Error: Plugin did not respond","type":"diagnostic",\
+"diagnostic":{"severity":"error","summary":"Plugin did not respond","detail":"It died."}}'
+exit 1
+"""
+
+
+def test_an_error_without_a_resource_names_the_one_that_failed(make_build, make_fake) -> None:
+    build = make_build(WORKSPACE, make_fake(apply=DIES.replace("\\\n", "").strip()))
+    with pytest.raises(EngineError, match=r"did not respond: It died\. \(ledger_machine\.box\)$"):
+        build.plan_and_apply()
+
+
 def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build) -> None:
     with pytest.raises(EngineError) as failed:
         make_build(FAILING).plan_and_apply()

@@ -144,7 +144,8 @@ def test_a_long_explanation_is_cut_and_keeps_its_place() -> None:
 
 def test_a_diagnostic_is_formatted_as_on_a_terminal() -> None:
     assert diagnostic().format().splitlines() == [
-        "Error creating machine",
+        "Error: Error creating machine",
+        "with ledger_machine.dev,",
         'on main.tf line 12, in resource "ledger_machine" "dev":',
         "  12:   zone = var.zone",
         '    │ var.zone is "us-east1"',
