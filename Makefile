@@ -1,4 +1,4 @@
-# Everything that a newcomer or CI runs. `make` alone lists it.
+# Everything that a newcomer or CI runs. `make` without a target lists it.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -81,7 +81,7 @@ REFERENCES: Sequence[Reference | Page] = (
     Reference(path="docs/settings.md", make=settings.page),
     Reference(path="docs/metrics.md", make=metrics.page),
     Page(path="docs/architecture.md", blocks={"modules": modules.tables, "states": states.chart}),
-    # Last: it alone can fail, without Node.js.
+    # Last, because only this one can fail: without Node.js.
     Reference(
         path="docs/reference/types.ts", make=typescript.types, is_current=typescript.is_current
     ),

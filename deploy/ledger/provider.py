@@ -136,7 +136,7 @@ class Ledger:
 class GracefulStop(runner._ShutdownInterceptor):  # type: ignore[misc] # noqa: SLF001 - no public hook
     """Let running calls answer after StopProvider.
 
-    The framework cuts them off, so that Terraform never hears of a machine that was
+    The framework cuts them off, so that Terraform never learns of a machine that was
     being created. Remove once ``tf`` hands StopProvider to the provider.
     """
 

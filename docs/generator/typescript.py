@@ -1,11 +1,11 @@
 """TypeScript types of the contract, by ``json-schema-to-typescript``.
 
-The well-kept generators from JSON schemas live on npm; those on PyPI either call them or are
-unkept (looked at in 2026: pydantic-to-typescript needs Node.js and had no release for two years,
-quicktype-ts and py-ts-interfaces are older still). So Node.js is needed by people who change the
-contract, and by nobody else: ``types.ts`` is committed and says in its head which schema and
-which locked generator it was made from, and what its own text was. That is checked with Python
-alone; so a stale file and one changed by hand are both found on a machine without Node.js.
+The maintained generators of types from JSON schemas are on npm. Those on PyPI either call them or
+are abandoned (checked in 2026: pydantic-to-typescript needs Node.js and had no release for two
+years; quicktype-ts and py-ts-interfaces are older). So people who change the contract need Node.js,
+and nobody else does: ``types.ts`` is committed, and its head says from which schema and by which
+locked generator it was made, and what its own text was. Python checks that without Node.js, so a
+stale file and one that was changed by hand are found on any machine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Build the documentation into ``build/site``, and fail if a link or an anchor leads nowhere.
 
-The pages are copied to ``build/pages`` first, together with those that stand at the top of the
+The pages are copied to ``build/pages`` first, together with those at the top of the
 repository, where contributors and forges look for them. Charts are drawn by a script of the site
 itself if ``make docs`` could fetch it (see ``package.json``), and shown as their text if it could
 not, so no page ever asks another host for anything.
