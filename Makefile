@@ -22,8 +22,10 @@ SITE = NO_COLOR=1 $(PY) -m docs.site.build
 # Tests mostly wait for PostgreSQL's disk and for Terraform. Each process has its own servers.
 TEST_PROCESSES ?= 4
 
-# Python 3.12 and newer can tell which lines ran at hardly any cost.
+# `make test COVERAGE=no` does not count lines. Python 3.12 and newer count them at hardly any cost.
+COVERAGE ?= yes
 COVERAGE_CORE = $$($(PY) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
+COVERED := $(if $(filter yes,$(COVERAGE)),--cov --cov-report= --cov-fail-under=0)
 
 # How long `make mutants` tries; it goes on where the last run ended.
 MINUTES ?= 30
@@ -66,11 +68,13 @@ demo: setup ## Set up, then start a workspace and be refused by quota
 test: setup ## Set up, then run all tests of CI and a short chaos, and print the coverage
 	@echo "Running the unit and integration tests"
 	@COVERAGE_CORE=$(COVERAGE_CORE) $(PY) -m pytest --quiet -n $(TEST_PROCESSES) \
-		--cov --cov-report= --cov-fail-under=0 tests/unit tests/integration
+		$(COVERED) tests/unit tests/integration
 	@echo "Running twenty rounds of chaos"
 	@$(PY) -m pytest --quiet tests/system/test_chaos.py
-	@printf 'Lines that ran in the processes of the tests themselves, in percent: '
-	@$(PY) -m coverage report --format=total
+	@if [ "$(COVERAGE)" = yes ]; then \
+		printf 'Lines that ran in the processes of the tests themselves, in percent: '; \
+		$(PY) -m coverage report --format=total; \
+	fi
 
 faults: setup ## Kill, cut, pause and drain real workers (some five minutes)
 	@echo "Running the system tests"
