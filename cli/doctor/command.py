@@ -10,14 +10,14 @@ from dataclasses import asdict
 import click
 from pydantic import SecretStr
 
-from cli.doctor.finding import Finding, Verdict
 from cli.doctor.host import check_data_dir, check_database, check_redis, check_terraform
+from cli.doctor.result import CheckResult, Verdict
 from cli.options import output_option
 from cli.printing import JSON, Columns, print_json, print_rows
 from worker.embedded import Embedded, EmbeddedError, start_embedded
 from worker.settings import Settings, SettingsError, load_settings
 
-COLUMNS: Columns[Finding] = {
+COLUMNS: Columns[CheckResult] = {
     "CHECK": lambda row: row.check,
     "VERDICT": lambda row: row.verdict,
     "FOUND": lambda row: row.found,
@@ -39,27 +39,27 @@ def doctor(output: str) -> None:
         provisionerd doctor
         provisionerd doctor --output json
     """
-    findings = list(_examine())
+    results = list(_examine())
     if output == JSON:
-        print_json([asdict(finding) for finding in findings])
+        print_json([asdict(result) for result in results])
     else:
-        print_rows(findings, COLUMNS, output=output, kind="findings")
-    if any(finding.verdict is Verdict.PROBLEM for finding in findings):
+        print_rows(results, COLUMNS, output=output, kind="results")
+    if any(result.verdict is Verdict.PROBLEM for result in results):
         sys.exit(1)
 
 
-def _examine() -> Iterator[Finding]:
+def _examine() -> Iterator[CheckResult]:
     try:
         settings = load_settings()
     except SettingsError as error:
-        yield Finding(
+        yield CheckResult(
             check="settings",
             verdict=Verdict.PROBLEM,
             found=str(error),
             fix="Correct the environment variables PROVISIONERD_*.",
         )
         return
-    yield Finding(check="settings", verdict=Verdict.OK, found="known and consistent")
+    yield CheckResult(check="settings", verdict=Verdict.OK, found="known and consistent")
     yield from check_data_dir(settings)
     yield from check_terraform(settings)
     try:
@@ -74,7 +74,7 @@ def _examine() -> Iterator[Finding]:
                 is_embedded=settings.redis_url is None,
             )
     except EmbeddedError as error:
-        yield Finding(
+        yield CheckResult(
             check="embedded services",
             verdict=Verdict.PROBLEM,
             found=str(error),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from cli.doctor.finding import Finding, fine, problem, warning
+from cli.doctor.result import CheckResult, fine, problem, warning
 from cli.printing import seconds_text
 from db.engine import Database
 from db.reads.fleet import read_fleet
@@ -18,18 +18,18 @@ from worker.process.connections import build_connections, chore_connections
 UNREAPED_AFTER_S = 60.0
 
 
-def check_deployment(database: Database) -> Iterator[Finding]:
+def check_deployment(database: Database) -> Iterator[CheckResult]:
     """Check what stands in a migrated database: workers, what they need, what they leave lying."""
     with database.begin() as session:
         workers = list_workers(session)
         connections = connection_facts(session)
     yield from check_workers(workers)
-    yield connections_finding(workers, connections)
+    yield connections_result(workers, connections)
     yield from _check_queues(database)
     yield _check_leases(database)
 
 
-def check_workers(workers: list[WorkerListing]) -> Iterator[Finding]:
+def check_workers(workers: list[WorkerListing]) -> Iterator[CheckResult]:
     """Check that workers are alive, none has vanished, and all are of one version."""
     for worker in workers:
         if worker.is_stale:
@@ -48,10 +48,10 @@ def check_workers(workers: list[WorkerListing]) -> Iterator[Finding]:
         )
         return
     yield fine("workers", f"{len(alive)} alive")
-    yield _versions_finding(alive)
+    yield _versions_result(alive)
 
 
-def connections_finding(workers: list[WorkerListing], facts: ConnectionFacts) -> Finding:
+def connections_result(workers: list[WorkerListing], facts: ConnectionFacts) -> CheckResult:
     """Compare what the pools of the live workers may keep open with what PostgreSQL allows."""
     name, alive = "connections", [worker for worker in workers if worker.status != "offline"]
     needed = sum(
@@ -72,7 +72,7 @@ def connections_finding(workers: list[WorkerListing], facts: ConnectionFacts) ->
     return fine(name, found)
 
 
-def _versions_finding(alive: list[WorkerListing]) -> Finding:
+def _versions_result(alive: list[WorkerListing]) -> CheckResult:
     ours = version("provisionerd")
     others = sorted({worker.version for worker in alive} - {ours})
     if others:
@@ -84,7 +84,7 @@ def _versions_finding(alive: list[WorkerListing]) -> Finding:
     return fine("versions", f"all workers are of version {ours}, as this program")
 
 
-def _check_queues(database: Database) -> Iterator[Finding]:
+def _check_queues(database: Database) -> Iterator[CheckResult]:
     with database.begin() as session:
         depths = queue_depths(session)
     stuck = [depth for depth in depths if depth.depth and not depth.workers]
@@ -100,7 +100,7 @@ def _check_queues(database: Database) -> Iterator[Finding]:
         yield fine("queues", f"{waiting} jobs wait, all for live workers")
 
 
-def _check_leases(database: Database) -> Finding:
+def _check_leases(database: Database) -> CheckResult:
     with database.begin() as session:
         least_s = read_fleet(session).least_lease_s
     if least_s is None or least_s > -UNREAPED_AFTER_S:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.doctor.deployment import check_deployment
-from cli.doctor.finding import Finding, fine, problem, warning
+from cli.doctor.result import CheckResult, fine, problem, warning
 from db.engine import MINIMUM_SERVER_VERSION, Database, DatabaseError, open_database
 from db.reads.server import server_facts
 from db.schema.enums import ProvisionerType
@@ -30,7 +30,7 @@ ENOUGH_DISK_BYTES = 1024**3
 TOLERATED_SKEW_S = 5.0
 
 
-def check_data_dir(settings: Settings) -> Iterator[Finding]:
+def check_data_dir(settings: Settings) -> Iterator[CheckResult]:
     """Check that the data directory can be written and has room."""
     name, folder = "data directory", settings.data_dir
     try:
@@ -52,7 +52,9 @@ def check_data_dir(settings: Settings) -> Iterator[Finding]:
         yield fine("disk", found)
 
 
-def check_database(url: str, *, is_embedded: bool, prepared_statements: bool) -> Iterator[Finding]:
+def check_database(
+    url: str, *, is_embedded: bool, prepared_statements: bool
+) -> Iterator[CheckResult]:
     """Check PostgreSQL: reachable, new enough, migrated, its clock; then workers and queues.
 
     Args:
@@ -63,8 +65,8 @@ def check_database(url: str, *, is_embedded: bool, prepared_statements: bool) ->
     try:
         database = open_database(url, pool_size=1, prepared_statements=prepared_statements)
         version, skew_s = _read_server(database)
-        yield _version_finding(version)
-        yield _clock_finding(skew_s)
+        yield _version_result(version)
+        yield _clock_result(skew_s)
         yield from _check_schema(database, is_embedded=is_embedded)
     except (DatabaseError, SQLAlchemyError) as error:
         yield problem(
@@ -75,7 +77,7 @@ def check_database(url: str, *, is_embedded: bool, prepared_statements: bool) ->
             database.dispose()
 
 
-def check_redis(url: str, *, is_embedded: bool) -> Iterator[Finding]:
+def check_redis(url: str, *, is_embedded: bool) -> Iterator[CheckResult]:
     """Check Redis: reachable, and that it does not throw messages away.
 
     Args:
@@ -107,7 +109,7 @@ def check_redis(url: str, *, is_embedded: bool) -> Iterator[Finding]:
         )
 
 
-def check_terraform(settings: Settings) -> Iterator[Finding]:
+def check_terraform(settings: Settings) -> Iterator[CheckResult]:
     """Check that Terraform is there, without fetching it, and that its version fits."""
     if ProvisionerType.TERRAFORM not in settings.engines:
         yield fine("Terraform", "not offered (PROVISIONERD_ENGINES)")
@@ -141,7 +143,7 @@ def _read_server(database: Database) -> tuple[int, float]:
     return facts.major_version, (facts.clock - ours).total_seconds()
 
 
-def _version_finding(version: int) -> Finding:
+def _version_result(version: int) -> CheckResult:
     wanted = MINIMUM_SERVER_VERSION[0]
     if version < wanted:
         fix = f"Upgrade PostgreSQL to {wanted} or newer."
@@ -149,7 +151,7 @@ def _version_finding(version: int) -> Finding:
     return fine("PostgreSQL", f"version {version} answers")
 
 
-def _clock_finding(skew_s: float) -> Finding:
+def _clock_result(skew_s: float) -> CheckResult:
     found = f"this host and the database differ by {abs(skew_s):.1f} s"
     if abs(skew_s) > TOLERATED_SKEW_S:
         fix = "Synchronise both clocks (NTP): times in logs mislead, and clouds refuse requests."
@@ -157,7 +159,7 @@ def _clock_finding(skew_s: float) -> Finding:
     return fine("clock", found)
 
 
-def _check_schema(database: Database, *, is_embedded: bool) -> Iterator[Finding]:
+def _check_schema(database: Database, *, is_embedded: bool) -> Iterator[CheckResult]:
     try:
         check_migrated(database.engine)
     except DatabaseError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.waiting import DEADLINE_S, wait_until
-from worker.embedded.place import wheel_folder
+from worker.embedded.directory import wheel_folder
 
 
 @dataclass(kw_only=True)

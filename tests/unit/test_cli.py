@@ -23,8 +23,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from cli.building import exit_status
-from cli.doctor.deployment import check_workers, connections_finding
-from cli.doctor.finding import Verdict
+from cli.doctor.deployment import check_workers, connections_result
+from cli.doctor.result import Verdict
 from cli.live import watch
 from cli.main import COMMANDS, cli
 from cli.options import to_mapping
@@ -488,17 +488,17 @@ def test_pools_of_workers_are_compared_with_what_postgresql_allows(
 ) -> None:
     workers = [live_worker(slots=count) for count in slots]
 
-    finding = connections_finding(workers, ConnectionFacts(used=1, allowed=allowed, reserved=3))
+    result = connections_result(workers, ConnectionFacts(used=1, allowed=allowed, reserved=3))
 
-    assert finding.verdict is verdict_of_it
-    assert bool(finding.fix) is (verdict_of_it is Verdict.WARNING)
+    assert result.verdict is verdict_of_it
+    assert bool(result.fix) is (verdict_of_it is Verdict.WARNING)
 
 
 def test_workers_of_another_version_are_told() -> None:
-    findings = {row.check: row for row in check_workers([live_worker(slots=1, version="0.0.1")])}
+    results = {row.check: row for row in check_workers([live_worker(slots=1, version="0.0.1")])}
 
-    assert findings["versions"].verdict is Verdict.WARNING
-    assert "0.0.1" in findings["versions"].found
+    assert results["versions"].verdict is Verdict.WARNING
+    assert "0.0.1" in results["versions"].found
 
 
 def terminal() -> Console:

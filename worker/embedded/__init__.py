@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.embedded.place import EmbeddedError
+from worker.embedded.directory import EmbeddedError
 from worker.embedded.servers import Embedded, start_embedded
 
 __all__ = ["Embedded", "EmbeddedError", "start_embedded"]

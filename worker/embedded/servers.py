@@ -20,7 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.broker.address import EMBEDDED_SERVERS
-from worker.embedded.place import EmbeddedError, Place, drop_socket_folder, make_place
+from worker.embedded.directory import (
+    EmbeddedError,
+    ServerDirectory,
+    drop_socket_folder,
+    make_server_directory,
+)
 from worker.embedded.postgres import start_postgres, stop_postgres
 from worker.embedded.redis import start_redis, stop_redis
 
@@ -55,14 +60,16 @@ def start_embedded(
             data directory can not be used.
     """
     home = data_dir.absolute() / EMBEDDED_SERVERS.parent
-    place = None
+    directory = None
     with _lock_file(home, "users.lock") as users:
         try:
             with _alone(home):
                 fcntl.flock(users, fcntl.LOCK_SH)
-                place = make_place(home)
-                database_url, postgres_port = start_postgres(place, tcp) if postgres else _NOTHING
-                redis_url, redis_port = start_redis(place, tcp) if redis else _NOTHING
+                directory = make_server_directory(home)
+                database_url, postgres_port = (
+                    start_postgres(directory, tcp) if postgres else _NOTHING
+                )
+                redis_url, redis_port = start_redis(directory, tcp) if redis else _NOTHING
             yield Embedded(
                 database_url=database_url,
                 redis_url=redis_url,
@@ -71,8 +78,8 @@ def start_embedded(
             )
         finally:
             with _alone(home):
-                if place and _is_last_user(users):
-                    _stop(place)
+                if directory and _is_last_user(users):
+                    _stop(directory)
 
 
 @contextmanager
@@ -107,7 +114,7 @@ def _is_last_user(users: int) -> bool:
     return True
 
 
-def _stop(place: Place) -> None:
-    stop_redis(place)
-    stop_postgres(place)
-    drop_socket_folder(place)
+def _stop(directory: ServerDirectory) -> None:
+    stop_redis(directory)
+    stop_postgres(directory)
+    drop_socket_folder(directory)

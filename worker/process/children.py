@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from worker.embedded.place import free_port
+from worker.embedded.directory import free_port
 from worker.waiting import wait_until
 
 

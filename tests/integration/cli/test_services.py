@@ -29,9 +29,9 @@ def empty(database: Database) -> None:
         session.execute(text("CREATE SCHEMA public"))
 
 
-def findings(run: CommandLine, **settings: str) -> dict[str, dict[str, str]]:
+def results(run: CommandLine, **settings: str) -> dict[str, dict[str, str]]:
     result = run("doctor", "--output", "json", **settings)
-    return {finding["check"]: finding for finding in json.loads(result.stdout)}
+    return {row["check"]: row for row in json.loads(result.stdout)}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,9 @@ def test_the_data_directory_can_be_given_as_an_option(run: CommandLine, tmp_path
     assert str(tmp_path / "other") in result.stdout
 
 
-def test_a_doctor_without_findings_ends_with_status_0(run: CommandLine, database: Database) -> None:
+def test_a_doctor_that_finds_nothing_wrong_ends_with_status_0(
+    run: CommandLine, database: Database
+) -> None:
     sign_on(database, "worker")
 
     result = run("doctor")
@@ -159,28 +161,28 @@ def test_a_doctor_changes_nothing(run: CommandLine, nothing_changes: Unchanged) 
 def test_a_doctor_finds_the_problem_and_says_how_to_fix_it(
     run: CommandLine, check: str, settings: dict[str, str], found: str
 ) -> None:
-    finding = findings(run, **settings)[check]
+    result = results(run, **settings)[check]
 
-    assert finding["verdict"] == "problem"
-    assert found in finding["found"]
-    assert finding["fix"].endswith(".")
+    assert result["verdict"] == "problem"
+    assert found in result["found"]
+    assert result["fix"].endswith(".")
 
 
 def test_a_doctor_finds_a_missing_migration(run: CommandLine, database: Database) -> None:
     empty(database)
 
-    finding = findings(run)["migrations"]
+    result = results(run)["migrations"]
 
-    assert (finding["verdict"], finding["fix"]) == ("problem", "Run `provisionerd migrate`.")
+    assert (result["verdict"], result["fix"]) == ("problem", "Run `provisionerd migrate`.")
 
 
 def test_a_doctor_finds_jobs_that_nobody_will_take(run: CommandLine, factory: Factory) -> None:
     factory.build(factory.any_workspace())
 
-    finding = findings(run)["queues"]
+    result = results(run)["queues"]
 
-    assert finding["verdict"] == "problem"
-    assert "1 jobs wait in builds" in finding["found"]
+    assert result["verdict"] == "problem"
+    assert "1 jobs wait in builds" in result["found"]
 
 
 def test_a_doctor_finds_workers_that_vanished(run: CommandLine, database: Database) -> None:
@@ -189,9 +191,9 @@ def test_a_doctor_finds_workers_that_vanished(run: CommandLine, database: Databa
 
     result = run("doctor", "--output", "json")
 
-    (finding,) = [row for row in json.loads(result.stdout) if row["found"].startswith("lost")]
-    assert (finding["check"], finding["verdict"]) == ("workers", "warning")
-    assert "host" in finding["fix"]
+    (result,) = [row for row in json.loads(result.stdout) if row["found"].startswith("lost")]
+    assert (result["check"], result["verdict"]) == ("workers", "warning")
+    assert "host" in result["fix"]
 
 
 def test_a_doctor_finds_a_redis_that_throws_away(run: CommandLine, embedded: Embedded) -> None:
@@ -199,13 +201,13 @@ def test_a_doctor_finds_a_redis_that_throws_away(run: CommandLine, embedded: Emb
     client = redis.Redis.from_url(embedded.redis_url)
     client.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        finding = findings(run)["Redis eviction"]
+        result = results(run)["Redis eviction"]
     finally:
         client.config_set("maxmemory-policy", "noeviction")
         client.close()
 
-    assert finding["verdict"] == "problem"
-    assert "allkeys-lru" in finding["found"]
+    assert result["verdict"] == "problem"
+    assert "allkeys-lru" in result["found"]
 
 
 def test_a_doctor_finds_a_redis_that_forgets(run: CommandLine, embedded: Embedded) -> None:
@@ -213,13 +215,13 @@ def test_a_doctor_finds_a_redis_that_forgets(run: CommandLine, embedded: Embedde
     client = redis.Redis.from_url(embedded.redis_url)
     client.config_set("appendonly", "no")
     try:
-        finding = findings(run)["Redis persistence"]
+        result = results(run)["Redis persistence"]
     finally:
         client.config_set("appendonly", "yes")
         client.close()
 
-    assert finding["verdict"] == "warning"
-    assert "appendonly yes" in finding["fix"]
+    assert result["verdict"] == "warning"
+    assert "appendonly yes" in result["fix"]
 
 
 def test_a_doctor_finds_a_lost_build_that_nobody_takes_back(
@@ -227,10 +229,10 @@ def test_a_doctor_finds_a_lost_build_that_nobody_takes_back(
 ) -> None:
     factory.running_build(lease=timedelta(minutes=-10))
 
-    finding = findings(run)["leases"]
+    result = results(run)["leases"]
 
-    assert finding["verdict"] == "problem"
-    assert "ran out 10 min ago" in finding["found"]
+    assert result["verdict"] == "problem"
+    assert "ran out 10 min ago" in result["found"]
 
 
 @pytest.mark.parametrize("check", ["leases", "connections"])
@@ -240,4 +242,4 @@ def test_a_doctor_has_nothing_against_a_deployment_in_order(
     sign_on(database, "worker")
     factory.running_build()
 
-    assert findings(run)[check]["verdict"] == "ok"
+    assert results(run)[check]["verdict"] == "ok"

@@ -1,4 +1,4 @@
-"""Where embedded servers live, as whom they run, and how their commands are run."""
+"""The directory of the embedded servers, and how commands run there as the servers' user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.waiting import wait_until
 
 SYSTEM_USER = "provisionerd"
 UNREACHABLE_HOME = Path("/var/lib/provisionerd")
-"""Where root's servers live when their own user can not reach the data directory."""
+"""Where root's servers live when their own user cannot reach the data directory."""
 
 TIMEOUT_S = 60.0  #: of a start or a stop; recovery and loading after a crash take their time
 # A socket path may have 107 bytes, of which the longest name needs 24; and libpq takes a
@@ -31,19 +31,19 @@ _FIT_FOR_SOCKETS = re.compile(r"[\w./+-]{1,80}", re.ASCII)
 
 
 class EmbeddedError(Exception):
-    """An embedded server can not be had; the message says what to do."""
+    """An embedded server cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """One pair of servers' folders."""
+class ServerDirectory:
+    """Where one PostgreSQL and one Redis keep what is theirs, and as whom they run."""
 
-    folder: Path  #: data and logs of both servers
+    path: Path  #: data and logs of both servers
     sockets: Path
-    user: str | None  #: whom the servers run as, None for ourselves
+    user: str | None  #: the user whom the servers run as; None for the user of this process
 
 
-def make_place(home: Path) -> Place:
+def make_server_directory(home: Path) -> ServerDirectory:
     """Make the folders that both servers need; may be repeated."""
     user = _system_user() if os.geteuid() == 0 else None
     folder = home / EMBEDDED_SERVERS.name
@@ -54,15 +54,15 @@ def make_place(home: Path) -> Place:
             folder.rmdir()
             folder.symlink_to(make_private(_elsewhere(home), user))
     folder = folder.resolve()
-    return Place(folder=folder, sockets=_make_socket_folder(folder, user), user=user)
+    return ServerDirectory(path=folder, sockets=_make_socket_folder(folder, user), user=user)
 
 
-def drop_socket_folder(place: Place) -> None:
+def drop_socket_folder(directory: ServerDirectory) -> None:
     """Remove the folder that stood in for one with an unfit path."""
-    link = place.folder / SOCKETS_LINK
+    link = directory.path / SOCKETS_LINK
     if link.is_symlink():
         link.unlink()
-        shutil.rmtree(place.sockets, ignore_errors=True)
+        shutil.rmtree(directory.sockets, ignore_errors=True)
 
 
 def make_private(folder: Path, user: str | None) -> Path:
@@ -74,18 +74,18 @@ def make_private(folder: Path, user: str | None) -> Path:
     return folder
 
 
-def within_reach(place: Place, package: Path, part: str, probe: str) -> Path:
-    """Return a part of a wheel, or a copy of it if the servers' user can not run what is in it.
+def within_reach(directory: ServerDirectory, package: Path, part: str, probe: str) -> Path:
+    """Return a part of a wheel, or a copy of it if the servers' user cannot run what is in it.
 
     Args:
-        place: where a copy goes, and whose reach counts.
+        directory: where a copy goes, and whose reach counts.
         package: the folder of the installed package.
         part: the folder in it.
         probe: a program in that folder.
     """
-    if _reaches(place.user, package / part / probe):
+    if _reaches(directory.user, package / part / probe):
         return package / part
-    copy = place.folder / f"{package.name}-{importlib.metadata.version(package.name)}"
+    copy = directory.path / f"{package.name}-{importlib.metadata.version(package.name)}"
     if not copy.exists():
         draft = copy.with_suffix(".draft")
         shutil.rmtree(draft, ignore_errors=True)
