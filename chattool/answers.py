@@ -1,4 +1,4 @@
-"""The JSON that tools answer with. Refusals and failures are answers too, told by their keys."""
+"""The JSON that tools answer with. Refusals and failures are answers too, known by their keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REFUSALS = (RequestError, AuthorizationError, ArchiveError, EngineError)
 
 
 def answered(tool: Callable[Params, Answer]) -> Callable[Params, Answer]:
-    """Let a tool answer what it refuses; a fault of ours is still raised."""
+    """Answer errors that are meant for the caller as JSON; a bug is still raised."""
 
     @functools.wraps(tool)
     def call(*args: Params.args, **kwargs: Params.kwargs) -> Answer:
@@ -83,7 +83,7 @@ def _quota_refusal(
         "error_code": str(error.code),
         "error": error.message,
         "title": QUOTA_TITLE,
-        # The steps stand in the message too: some agents hand on nothing else.
+        # The message repeats the steps: some agents pass on nothing else.
         "message": " ".join(
             (
                 f"The workspace could not be {action} because your workspace quota is full.",

@@ -1,4 +1,4 @@
-"""Acting as a chat's owner: the port, and the one that asks the database.
+"""Acting as a chat's owner: the port, and the implementation that asks the database.
 
 Only creating a workspace, starting a build and looking up quota figures ask for it. Everything
 else a tool does is reading rows of the chat, and goes on working while nobody can be authorized.
@@ -21,7 +21,7 @@ from db.texts import first_line
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorizedOwner:
-    """A user who may act in an organization, and as what."""
+    """A user who may act in an organization, with their roles and groups."""
 
     id: uuid.UUID
     username: str
@@ -30,7 +30,7 @@ class AuthorizedOwner:
 
 
 class OwnerAuthorization(Protocol):
-    """What creating, starting and quota look-ups ask before they act."""
+    """Asked before a workspace is created, a build is started or quota figures are looked up."""
 
     def authorize(
         self, session: Session, *, owner_id: uuid.UUID, organization_id: uuid.UUID
@@ -38,13 +38,13 @@ class OwnerAuthorization(Protocol):
         """Return the owner, loaded in the caller's transaction.
 
         Raises:
-            AuthorizationError: the owner may not act, or nobody can tell.
+            AuthorizationError: the owner may not act, or it cannot be determined.
         """
         ...
 
 
 class StoredAuthorization:
-    """Authorizes by what the database says of the owner."""
+    """Authorizes by the owner's row in the database."""
 
     def authorize(
         self, session: Session, *, owner_id: uuid.UUID, organization_id: uuid.UUID
@@ -52,7 +52,7 @@ class StoredAuthorization:
         """Return the owner, if active and a member of the organization.
 
         Raises:
-            AuthorizationError: says who has to do what about it.
+            AuthorizationError: the message says who has to do what.
         """
         try:
             facts = find_owner(session, owner_id=owner_id, organization_id=organization_id)

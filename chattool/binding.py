@@ -1,4 +1,4 @@
-"""The workspace of a chat: looking at it, and waiting while it is being built."""
+"""The workspace of a chat: reading its status, and waiting while it is being built."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def look_at_binding(context: ToolContext) -> BoundWorkspace | None:
 def wait_out(context: ToolContext, bound: BoundWorkspace, *, prefix: str) -> Answer | None:
     """Wait for the active build of the chat's workspace.
 
-    None means to look again and go on: the build succeeded, or it was being canceled already and
-    has ended somehow. The server takes no new build while one is being canceled, so that has to
-    be waited for, but its end is no failure of this chat's.
+    Return None when the caller should read the status again and go on: the build succeeded, or it
+    was being canceled already and has ended in some way. No new build is accepted while one is
+    being canceled, so it has to be waited for, but how it ends is not a failure of this chat.
     """
     _note(context, bound)
     try:

@@ -1,4 +1,4 @@
-"""What a tool needs to know beyond its arguments: for whom it acts, and with what."""
+"""What a tool needs besides its arguments: the chat, its owner, the database, the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tool that gives a chat its workspace."""
+"""The tool that creates the workspace of a chat."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def create_workspace(
     name: str | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Give the chat a workspace and wait for its first build; once per chat.
+    """Create a workspace for the chat and wait for its first build; once per chat.
 
     A chat whose workspace runs, is stopped or is being built gets that one, whoever asked for it
     in whatever process. One whose workspace was deleted, or whose last build failed or was
@@ -100,7 +100,7 @@ def _existing(context: ToolContext, bound: BoundWorkspace, *, has_waited: bool) 
 def _create(
     context: ToolContext, template_id: str, name: str | None, parameters: Mapping[str, str]
 ) -> BoundWorkspace | None:
-    """Create the workspace and enqueue its build; None when somebody else was faster."""
+    """Create the workspace and enqueue its build; None when another call was faster."""
     with context.database.begin() as session:
         # All calls for this chat take turns here, until the winner's workspace is bound.
         lock_chat(session, context.chat)

@@ -1,8 +1,8 @@
-"""Why a tool cannot do what it was asked for.
+"""Why a tool cannot do what it was asked to do.
 
 WorkspaceBuildError   the build that a tool waited for did not succeed
 └── BuildTimeoutError ... in time; it may still
-AuthorizationError    the chat's owner may not act, or nobody can tell
+AuthorizationError    the chat's owner may not act, or it cannot be determined
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WorkspaceBuildError(Exception):
 
 
 class BuildTimeoutError(WorkspaceBuildError):
-    """The build had not ended when the time was over."""
+    """The build had not ended when the time limit passed."""
 
 
 class AuthorizationError(Exception):

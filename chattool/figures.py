@@ -1,4 +1,4 @@
-"""The quota figures shown with a refusal: nice to have, and never in its way."""
+"""The quota figures shown with a refusal: optional, and they never delay or replace it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ log = structlog.get_logger("chattool")
 
 
 def look_up_figures(context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota | None:
-    """Return the figures that the build was refused by, or None when they cannot be had in time.
+    """Return the figures by which the build was refused, or None if they cannot be read in time.
 
-    Whatever goes wrong, the owner's authorization included, is logged and nothing else: the
-    refusal itself is what the agent has to hear.
+    Any error, of the owner's authorization too, is only logged: the agent has to get the refusal.
     """
     answer: Future[WorkspaceQuota] = Future()
     # A thread, since the wait for a connection or for somebody's role service knows no statement

@@ -14,15 +14,15 @@ _NOT_ALLOWED = re.compile(r"[^a-z0-9]+")
 
 
 def choose_name(wanted: str | None, *, seed: str) -> str:
-    """Return the wanted name if a workspace may have it, and else a new one that is like it.
+    """Return the wanted name if a workspace may have it, or else a new name like it.
 
     Args:
-        seed: what to make a name of when none is wanted.
+        seed: what the name is made from when none is wanted.
     """
     try:
         return check_name("workspace", wanted or "")
     except InvalidError:
-        # Agents pass on what people say ("My project!"): that is a wish and no mistake.
+        # Agents pass on what people say ("My project!"): a wish, not an error.
         return _made_up(wanted or seed)
 
 

@@ -10,11 +10,11 @@ from worker.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class ToolSettings:
-    """How often tools look, and when they give up."""
+    """How often tools poll, and when they give up."""
 
-    poll: timedelta = timedelta(seconds=2)  #: between looks at a build
-    timeout: timedelta = timedelta(minutes=10)  #: of the wait for one build
-    quota_timeout: timedelta = timedelta(seconds=2)  #: of the look-up of quota figures
+    poll: timedelta = timedelta(seconds=2)  #: between two polls of a build
+    timeout: timedelta = timedelta(minutes=10)  #: how long to wait for one build
+    quota_timeout: timedelta = timedelta(seconds=2)  #: how long to wait for quota figures
 
 
 def tool_settings(settings: Settings) -> ToolSettings:

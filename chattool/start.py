@@ -66,7 +66,7 @@ def _running(context: ToolContext, bound: BoundWorkspace) -> Answer:
 def _start(
     context: ToolContext, bound: BoundWorkspace, parameters: Mapping[str, str]
 ) -> uuid.UUID | None:
-    """Enqueue the build and return its id; None when somebody else was faster."""
+    """Enqueue the build and return its id; None when another call was faster."""
     try:
         with context.database.begin() as session:
             refuse_unknown_parameters(session, bound.template_version_id, parameters)
@@ -83,7 +83,7 @@ def _start(
                 tracer=context.tracer,
             )
             if build.build_number != bound.build_number + 1:
-                # Somebody's build came and went since we looked, and may have started it.
+                # Another build ran since the status was read, and may have started it.
                 session.rollback()
                 return None
             note_build(session, context.chat, workspace_id=bound.id, build_id=build.build_id)

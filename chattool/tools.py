@@ -1,4 +1,4 @@
-"""The tools as agents see them: a name, a description, a JSON schema, a call that gives JSON."""
+"""The tools as agents see them: a name, a description, a JSON schema, a call that returns JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chattool.start import start_workspace
 
 
 def _as_text(value: object) -> object:
-    """Take the numbers and truth values that models write where a text is asked for."""
+    """Accept the numbers and booleans that models write where a string is expected."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
@@ -117,7 +117,7 @@ TOOLS: Mapping[str, Tool] = {
 
 
 def as_input_schema_tool(tool: Tool) -> dict[str, Any]:
-    """Return the tool as SDKs take it that know ``name``, ``description``, ``input_schema``."""
+    """Return the tool for SDKs that expect ``name``, ``description`` and ``input_schema``."""
     return {
         "name": tool.name,
         "description": tool.description,
@@ -126,7 +126,7 @@ def as_input_schema_tool(tool: Tool) -> dict[str, Any]:
 
 
 def as_function_tool(tool: Tool) -> dict[str, Any]:
-    """Return the tool as SDKs take it that know functions with ``parameters``."""
+    """Return the tool for SDKs that expect a function with ``parameters``."""
     return {
         "type": "function",
         "function": {

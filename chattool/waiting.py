@@ -1,4 +1,4 @@
-"""Waiting for a build by looking at its row."""
+"""Waiting for a build by polling its row."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from db.schema.enums import JobStatus
 def wait_for_build(
     database: Database, build_id: uuid.UUID, *, settings: ToolSettings | None = None
 ) -> WorkspaceBuild:
-    """Wait until the build has ended, and return it as API readers see it.
+    """Wait until the build has ended, and return it as clients of the API get it.
 
-    One short look at its row per poll, the first at once. While the database is away, the wait
-    goes on.
+    The row is polled, the first time at once. The wait goes on while the database is away.
 
     Args:
         settings: poll interval and time limit; the defaults are 2 seconds and 10 minutes.

@@ -1,4 +1,4 @@
-"""What a command does with a build that it has enqueued: wait for it, and tell how it ended."""
+"""What a command does with the build that it has enqueued: wait for it, and report how it ended."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def finish(database: Database, request: BuildRequest, build: EnqueuedBuild) -> N
 
 
 def exit_status(ended: BuildProgress) -> int:
-    """Return what tells a script how the build ended."""
+    """Return the exit status that tells a script how the build ended."""
     if ended.status is JobStatus.SUCCEEDED:
         return 0
     if job_is_insufficient_quota_error_code(ended.error_code):

@@ -20,7 +20,7 @@ from worker.settings import load_settings
     help="HOST:PORT to serve at (PROVISIONERD_METRICS_ADDRESS).",
 )
 def exporter(address: str | None) -> None:
-    r"""Serve what SQL knows of queues, workers and unfinished jobs.
+    r"""Serve the metrics of queues, workers and unfinished jobs.
 
     Once per deployment; each worker serves its own counts. The cost of a scrape
     does not grow with the jobs that were ever run.

@@ -62,7 +62,7 @@ def create(name: str, allowance: int, organization: str | None) -> None:
 @click.argument("user")
 @organization_option
 def add(group: str, user: str, organization: str | None) -> None:
-    r"""Make USER a member of GROUP.
+    r"""Add USER to GROUP.
 
     \b
     Example:
@@ -81,7 +81,7 @@ def add(group: str, user: str, organization: str | None) -> None:
 @click.argument("user")
 @organization_option
 def remove(group: str, user: str, organization: str | None) -> None:
-    r"""End USER's membership of GROUP.
+    r"""Remove USER from GROUP.
 
     \b
     Example:

@@ -101,7 +101,7 @@ class Filters(TypedDict):
 def jobs() -> None:
     """List, show, follow and cancel the jobs of builds.
 
-    JOB is a job's id, or its beginning as far as it is unique.
+    JOB is a job ID or a unique prefix of one.
     """
 
 
@@ -119,7 +119,7 @@ def jobs() -> None:
 @click.option(
     "--error-code",
     type=click.Choice([*(code.value for code in JobErrorCode), UNTAGGED]),
-    help="Only jobs that failed with this code; none: without a code.",
+    help="Only jobs that failed with this code; `none` means without a code.",
 )
 @click.option("--before", metavar="JOB", help="Only jobs older than this one: the next page.")
 @click.option(
@@ -127,9 +127,9 @@ def jobs() -> None:
     type=click.IntRange(1, MAX_PAGE),
     default=50,
     show_default=True,
-    help="At most so many.",
+    help="Maximum number of jobs.",
 )
-@click.option("--watch", is_flag=True, help="Draw the list anew every second, until Ctrl+C.")
+@click.option("--watch", is_flag=True, help="Refresh the list every second, until Ctrl+C.")
 @output_option
 def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
     r"""List jobs, the newest first.
@@ -156,7 +156,7 @@ def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
 @click.argument("job")
 @output_option
 def show(job: str, output: str) -> None:
-    r"""Show everything that is known of JOB.
+    r"""Show everything that is known about JOB.
 
     \b
     Example:
@@ -182,7 +182,7 @@ def show(job: str, output: str) -> None:
 
 @jobs.command()
 @click.argument("job")
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job is finished.")
+@click.option("--follow", "-f", is_flag=True, help="Follow the log until the job ends.")
 @output_option
 def logs(job: str, follow: bool, output: str) -> None:
     r"""Print the log of JOB; with --follow, as it grows.

@@ -1,4 +1,4 @@
-"""A table on the terminal that is drawn anew every second."""
+"""A table on the terminal that is refreshed every second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.live import Live
 from db.outage import retry_outage
 
 PAUSE_S = 1.0
-# For so long a database that is away is waited for: a restart should not end a watch.
+# How long to wait for a database that is away: a restart should not end a watch.
 OUTAGE_LIMIT_S = 60.0
 
 
@@ -22,10 +22,10 @@ def watch(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Draw about every second, until Ctrl+C.
+    """Refresh the table about every second, until Ctrl+C.
 
     Raises:
-        click.ClickException: the console is no terminal.
+        click.ClickException: the console is not a terminal.
     """
     if not console.is_terminal:
         raise click.ClickException(

@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, Lazy] = {
         Lazy(
             module="cli.demo",
             name="demo",
-            summary="Play real builds: within quota, refused, untagged, canceled.",
+            summary="Run real builds: within quota, refused, untagged, canceled.",
         ),
         Lazy(
             module="cli.up",
@@ -58,7 +58,7 @@ COMMANDS: Mapping[str, Lazy] = {
         Lazy(
             module="cli.doctor.command",
             name="doctor",
-            summary="Check settings, services and workers, and say how to fix them.",
+            summary="Check settings, services and workers, and show how to fix problems.",
         ),
         Lazy(
             module="cli.completion",
@@ -93,12 +93,12 @@ COMMANDS: Mapping[str, Lazy] = {
         Lazy(
             module="cli.workers",
             name="workers",
-            summary="Show the workers and what they do.",
+            summary="List the workers and their load.",
         ),
         Lazy(
             module="cli.quota",
             name="quota",
-            summary="Show who may spend how much, and on what.",
+            summary="Show what users may spend, and on what they spend it.",
         ),
         Lazy(module="cli.tools", name="tools", summary="List and call the tools that agents use."),
         Lazy(module="cli.user", name="user", summary="Manage users."),

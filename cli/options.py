@@ -12,10 +12,10 @@ def to_mapping(
 ) -> dict[str, str]:
     """Return NAME=VALUE pairs as a mapping; the value may be empty and hold equals signs.
 
-    To be used as the callback of an option that may be given several times.
+    Use it as the callback of an option that may be given several times.
 
     Raises:
-        click.BadParameter: one is no pair, or a name is given twice.
+        click.BadParameter: one is not a pair, or a name is given twice.
     """
     values: dict[str, str] = {}
     for pair in pairs:
@@ -38,12 +38,12 @@ output_option = click.option(
     help="A table to read, or JSON for programs.",
 )
 organization_option = click.option(
-    "--organization", metavar="NAME", help="The default organization when not given."
+    "--organization", metavar="NAME", help="The organization; by default the default one."
 )
 limit_option = click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
     default=200,
     show_default=True,
-    help="Show at most so many.",
+    help="Maximum number of rows.",
 )

@@ -124,7 +124,7 @@ def tags_text(tags: Mapping[str, str]) -> str:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """Return a span of time as people say it."""
+    """Return a duration in one unit."""
     if seconds is None:
         return "never"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -1,4 +1,4 @@
-"""``provisionerd prune``: delete what need not be kept any longer."""
+"""``provisionerd prune``: delete what no longer has to be kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``provisionerd queue``: what waits, and why."""
+"""``provisionerd queue``: which jobs wait, and why."""
 
 from __future__ import annotations
 

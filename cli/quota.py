@@ -1,4 +1,4 @@
-"""``provisionerd quota``: where a budget comes from and where it goes."""
+"""``provisionerd quota``: where a budget comes from, and what it is spent on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quota.details import QuotaDetails, workspace_quota_details
 
 @click.group()
 def quota() -> None:
-    """Show who may spend how much, and on what."""
+    """Show what users may spend, and on what they spend it."""
 
 
 @quota.command()

@@ -53,7 +53,9 @@ class Push:
 
 @template.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="The template; made when there is none.")
+@click.option(
+    "--name", required=True, help="Name of the template; it is created if it does not exist."
+)
 @click.option(
     "--variable",
     "values",

@@ -56,7 +56,7 @@ def list_tools(format_: str) -> None:
     metavar="OBJECT",
     help="The tool's arguments as a JSON object; - reads them from standard input.",
 )
-@click.option("--chat", required=True, metavar="ID", help="The chat; it is made on first use.")
+@click.option("--chat", required=True, metavar="ID", help="The chat; it is created on first use.")
 @click.option("--owner", required=True, metavar="USER", help="Whose chat it is.")
 @organization_option
 def call_tool(name: str, arguments: str, chat: str, owner: str, organization: str | None) -> None:

@@ -76,7 +76,7 @@ def list_(limit: int, output: str) -> None:
 @user.command()
 @click.argument("name")
 def suspend(name: str) -> None:
-    r"""Forbid a user to create workspaces; what runs goes on.
+    r"""Forbid a user to create workspaces; running workspaces are not affected.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Waiting for a build: its log as it grows, and how far it is."""
+"""Waiting for a build: showing its log and its progress."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def follow_job(database: Database, job_id: uuid.UUID, view: View) -> BuildProgre
 
 @dataclass(kw_only=True)
 class View:
-    """What a person sees of a build: its log, and on a terminal a line that moves."""
+    """How a build is shown: its log, and on a terminal a status line."""
 
     console: Console
     warn: Callable[[str], None] = lambda _text: None
@@ -44,7 +44,7 @@ class View:
     has_warned: bool = False
 
     def show(self, update: Update, status: Status) -> None:
-        """Print the new lines and bring the moving line up to date."""
+        """Print the new lines and update the status line."""
         for line in update.lines:
             self.print_line(line)
         progress = update.progress
@@ -65,7 +65,7 @@ class View:
 
 
 def no_worker(queue: str) -> str:
-    """Return what to do about a job that nobody will take."""
+    """Return what to do about a job that no worker will take."""
     return (
         f"no worker is running for the queue {queue}, so the build waits;"
         " start one with `provisionerd up` or `provisionerd worker`"

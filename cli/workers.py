@@ -26,10 +26,10 @@ COLUMNS: Columns[WorkerListing] = {
 @limit_option
 @output_option
 def workers(limit: int, output: str) -> None:
-    r"""Show the workers and what they do.
+    r"""List the workers and their load.
 
     \b
-    A worker is busy or idle, draining (it takes nothing new), or offline: it
+    A worker is busy or idle, draining (it takes no new builds), or offline: it
     signed off, or was not seen for 90 seconds.
 
     \b

@@ -1,4 +1,4 @@
-"""``provisionerd workspace``: builds, and what came of them."""
+"""``provisionerd workspace``: workspaces and their builds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ COLUMNS: Columns[WorkspaceListing] = {
     "DAILY COST": lambda row: row.daily_cost,
     "LAST BUILD": lambda row: row.last_build_at,
 }
-owner_option = click.option("--owner", required=True, metavar="USER", help="Whose workspace it is.")
+owner_option = click.option(
+    "--owner", required=True, metavar="USER", help="Owner of the workspace."
+)
 parameters_option = click.option(
     "--param",
     "parameters",
@@ -65,7 +67,7 @@ def workspace() -> None:
 
 @workspace.command()
 @click.argument("name")
-@click.option("--template", required=True, metavar="NAME", help="What it is built from.")
+@click.option("--template", required=True, metavar="NAME", help="Template to build it from.")
 @owner_option
 @parameters_option
 @organization_option
@@ -250,7 +252,7 @@ def _version(
 
 
 def _ring(redis_url: str) -> Ring:
-    """Return how to ring; a broker that is away is told to the user and does not fail the build."""
+    """Return how to ring; a broker that is away is a warning for the user, not an error."""
     ring = ring_at(redis_url)
 
     def ring_or_tell(queue: str) -> bool:

@@ -25,7 +25,7 @@ from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
 from tests.harness.redis_server import RedisServer
 from worker.broker.address import broker_url
-from worker.embedded.place import free_port
+from worker.embedded.directory import free_port
 from worker.enqueue import enqueue_build
 
 CALLS = 150

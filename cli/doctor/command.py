@@ -1,4 +1,4 @@
-"""``provisionerd doctor``: is everything there that builds need?"""
+"""``provisionerd doctor``: does the host have all that builds need?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS: Columns[CheckResult] = {
 @click.command()
 @output_option
 def doctor(output: str) -> None:
-    r"""Check settings, services and workers, and say how to fix them.
+    r"""Check settings, services and workers, and show how to fix problems.
 
     \b
     Nothing is changed. The exit status is 1 when there is a problem; warnings

@@ -19,7 +19,7 @@ UNREAPED_AFTER_S = 60.0
 
 
 def check_deployment(database: Database) -> Iterator[CheckResult]:
-    """Check what stands in a migrated database: workers, what they need, what they leave lying."""
+    """Check a migrated database: its workers, the connections that they need, and lost builds."""
     with database.begin() as session:
         workers = list_workers(session)
         connections = connection_facts(session)
@@ -104,7 +104,7 @@ def _check_leases(database: Database) -> CheckResult:
     with database.begin() as session:
         least_s = read_fleet(session).least_lease_s
     if least_s is None or least_s > -UNREAPED_AFTER_S:
-        return fine("leases", "no lost build lies about")
+        return fine("leases", "there are no lost builds")
     return problem(
         "leases",
         f"a build's lease ran out {seconds_text(-least_s)} ago and no worker took the build back",

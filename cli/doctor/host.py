@@ -58,7 +58,7 @@ def check_database(
     """Check PostgreSQL: reachable, new enough, migrated, its clock; then workers and queues.
 
     Args:
-        is_embedded: whether the database is migrated by itself, when it is used.
+        is_embedded: whether the database is migrated automatically when it is used.
         prepared_statements: as the workers' connections have it.
     """
     database: Database | None = None
@@ -110,7 +110,7 @@ def check_redis(url: str, *, is_embedded: bool) -> Iterator[CheckResult]:
 
 
 def check_terraform(settings: Settings) -> Iterator[CheckResult]:
-    """Check that Terraform is there, without fetching it, and that its version fits."""
+    """Check that Terraform is installed, without fetching it, and that its version is supported."""
     if ProvisionerType.TERRAFORM not in settings.engines:
         yield fine("Terraform", "not offered (PROVISIONERD_ENGINES)")
         return

@@ -51,7 +51,7 @@ def open_chat(session: Session, chat: ChatKey) -> None:
 
 
 def lock_chat(session: Session, chat: ChatKey) -> None:
-    """Let this transaction be the only one that may give the chat a workspace."""
+    """Lock the chat: no other transaction can bind a workspace to it until this one ends."""
     session.execute(
         select(Chat.id).where(Chat.owner_id == chat.owner_id, Chat.id == chat.id).with_for_update()
     ).one()
@@ -60,7 +60,7 @@ def lock_chat(session: Session, chat: ChatKey) -> None:
 def bind_chat(
     session: Session, chat: ChatKey, *, workspace_id: uuid.UUID, build_id: uuid.UUID
 ) -> None:
-    """Make a workspace the chat's, in place of an earlier one. The caller has locked the chat."""
+    """Bind a workspace to the chat, in place of an earlier one. The caller has locked the chat."""
     session.execute(
         update(Chat)
         .where(Chat.owner_id == chat.owner_id, Chat.id == chat.id)
@@ -71,7 +71,7 @@ def bind_chat(
 def note_build(
     session: Session, chat: ChatKey, *, workspace_id: uuid.UUID, build_id: uuid.UUID
 ) -> None:
-    """Note which build the chat's tools wait for, if the workspace is still the chat's."""
+    """Record which build the chat's tools wait for, if the workspace is still bound to the chat."""
     session.execute(
         update(Chat)
         .where(

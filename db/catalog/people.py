@@ -1,4 +1,4 @@
-"""Making and finding organizations, users and groups."""
+"""Creating and finding organizations, users and groups."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def get_user(session: Session, username: str) -> User:
 
 
 def set_user_status(session: Session, user: User, status: UserStatus) -> None:
-    """Let a user act, or not."""
+    """Set whether the user may act."""
     user.status = status
     session.flush()
 

@@ -1,4 +1,4 @@
-"""Making and finding templates and their versions."""
+"""Creating and finding templates and their versions."""
 
 from __future__ import annotations
 

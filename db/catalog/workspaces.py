@@ -1,4 +1,4 @@
-"""Making and finding workspaces, and enqueueing their builds."""
+"""Creating and finding workspaces, and enqueueing their builds."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from db.schema.tables import Template, User, Workspace
 from db.texts import check_storable
 
 PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
-"""The system user that initiates prebuilds. Source: the system that we follow."""
+"""The system user that initiates prebuilds. Source: Coder."""
 
 FAIR_RANK_LIMIT = 1000
-"""Beyond so many unfinished builds one owner's order no longer matters, but counting would."""
+"""Unfinished builds of one owner are counted up to this number: beyond it their order no longer
+matters, but counting would cost."""
 
 
 # A build follows the last one that entered apply: what exists was made from its version and its

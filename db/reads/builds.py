@@ -1,4 +1,4 @@
-"""Workspace builds as readers see them: with their job and the resources that they left."""
+"""Workspace builds, with their jobs and the resources that they left."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def get_builds(
 
 
 def find_quota_decision(session: Session, build_id: uuid.UUID) -> WorkspaceQuota | None:
-    """Return the figures that the build's quota commit decided by; None when it has none."""
+    """Return the figures on which the build's quota commit decided, or None without a commit."""
     row = session.execute(
         text("""
             SELECT quota_credits_consumed AS credits_consumed, quota_budget AS budget

@@ -1,4 +1,4 @@
-"""Chats and where the latest build of their workspace stands."""
+"""Chats, their workspaces, and the status of the latest build of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.schema.enums import JobStatus, Transition
 
 @dataclass(frozen=True, kw_only=True)
 class BoundWorkspace:
-    """The workspace of a chat, and where its latest build stands."""
+    """The workspace of a chat, and the status of its latest build."""
 
     id: uuid.UUID
     name: str  #: owner/name

@@ -1,7 +1,7 @@
-"""What readers of job rows get: the JSON of the platform's API, as pydantic models.
+"""What clients of the API get: its JSON, as pydantic models.
 
-Field names, types and enum values are those of the system that we follow (its ``codersdk``), so
-that a client written for that API can parse them. A field that may be missing is left out of the
+Field names, types and enum values are those of Coder (its ``codersdk``), so that a client written
+for Coder's API can parse them. A field that may be missing is left out of the
 JSON, never written as null: an untagged failure has no ``error_code`` at all.
 
 ``docs/generate.py`` makes the OpenAPI components, the reference page and the TypeScript types
@@ -79,13 +79,13 @@ _OF_ANY_TRANSITION: Mapping[JobStatus, WorkspaceStatus] = {
     JobStatus.CANCELING: WorkspaceStatus.CANCELING,
     JobStatus.CANCELED: WorkspaceStatus.CANCELED,
     JobStatus.FAILED: WorkspaceStatus.FAILED,
-    # A row that nobody can place is nothing to rely on.
+    # A job whose status is unknown must not pass for a success.
     JobStatus.UNKNOWN: WorkspaceStatus.FAILED,
 }
 
 
 def workspace_status(transition: Transition, job_status: JobStatus) -> WorkspaceStatus:
-    """Return what a workspace is doing whose latest build stands so."""
+    """Return what a workspace is doing, by the transition and job status of its latest build."""
     if job_status is JobStatus.RUNNING:
         return _WHILE_RUNNING[transition]
     if job_status is JobStatus.SUCCEEDED:

@@ -1,4 +1,4 @@
-"""The deployment as a whole, in a few numbers: workers, slots, leases, unfinished jobs.
+"""The deployment as a whole in a few numbers: workers, slots, leases and unfinished jobs.
 
 Every number comes from rows of what is unfinished or alive, so that the cost does not grow with
 the jobs that were ever run.

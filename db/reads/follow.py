@@ -1,7 +1,6 @@
-"""Following a job until its end: its log as it grows, and how far it is.
+"""Following a job until it ends: new log lines, and its progress.
 
-It looks at the row again and again. Whoever can be woken when a job changes passes a ``wait`` that
-returns earlier; nothing else has to know.
+The job's row is polled. To be woken by a notification instead, pass a ``wait`` that returns early.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ Wait: TypeAlias = Callable[[float], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How often to look at a job, in seconds."""
+    """How often to poll, in seconds."""
 
-    first_pause_s: float = 0.2  #: after a look that found something new
+    first_pause_s: float = 0.2  #: after a poll that found new log lines
     last_pause_s: float = 1.0  #: pauses grow to this while nothing happens
     outage_s: float = 60.0  #: how long to wait for a database that is away: a restart is shorter
 
@@ -45,7 +44,7 @@ DEFAULT_PACE = Pace()
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What has become of a job since the last look."""
+    """What has changed since the last poll."""
 
     progress: BuildProgress
     lines: Sequence[ProvisionerJobLog] = ()

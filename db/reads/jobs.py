@@ -206,7 +206,7 @@ def find_job_id(session: Session, prefix: str) -> uuid.UUID:
 
 
 def as_contract(job: Job) -> ProvisionerJob:
-    """Return the job as readers outside of this project get it."""
+    """Return the job as clients of the API get it."""
     return ProvisionerJob(
         id=job.id,
         created_at=job.created_at,

@@ -1,4 +1,4 @@
-"""Lists of jobs, newest first, a page at a time.
+"""Pages of jobs, newest first.
 
 A page is found by its keys alone and then read by ``get_jobs``. Status, type and tags are answered
 by *legs*: one short index range for each combination of what is asked for, already in the order of
@@ -54,7 +54,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, given: str) -> Cursor:
-        """Return the cursor that was written so.
+        """Return the cursor that ``str`` has written as this text.
 
         Raises:
             InvalidError: it is not one that was given out.
@@ -89,7 +89,7 @@ class JobFilter:
 
     @property
     def needs_legs(self) -> bool:
-        """Whether the index of the newest jobs alone does not serve it."""
+        """Whether the filter needs an index other than that of the newest jobs."""
         return bool(self.statuses or self.types or self.tags or self.queue)
 
 
@@ -187,7 +187,7 @@ def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _each(values: Collection[StrEnum], kind: Any) -> FromClause:
-    """Return a row for each value. As a set: one named twice would give its jobs twice."""
+    """Return a row for each value. Duplicates are dropped: they would return jobs twice."""
     assert isinstance(kind, Enum)
     array = cast(sorted(frozenset(values)), ARRAY(kind))
     return select(func.unnest(array).column_valued("value")).subquery()

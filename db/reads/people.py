@@ -18,7 +18,7 @@ LIMIT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class OrganizationListing:
-    """An organization and how much there is of it."""
+    """An organization, its number of members, and what each of them may spend."""
 
     id: uuid.UUID
     name: str
@@ -83,7 +83,7 @@ def list_users(session: Session, *, limit: int = LIMIT) -> list[UserListing]:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupListing:
-    """A group, what it gives each member, and whom."""
+    """A group, its allowance, and its members."""
 
     id: uuid.UUID
     name: str
@@ -116,7 +116,7 @@ def list_groups(session: Session, *, limit: int = LIMIT) -> list[GroupListing]:
 
 
 def first_member(session: Session, organization: Organization) -> User | None:
-    """Return the organization's member of longest standing, or None when it has none."""
+    """Return the member who joined the organization first, or None when it has no members."""
     return session.scalars(
         select(User)
         .join(OrganizationMember, OrganizationMember.user_id == User.id)
@@ -128,7 +128,7 @@ def first_member(session: Session, organization: Organization) -> User | None:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnerFacts:
-    """Who an owner is and what they may do in one organization."""
+    """A user, with their roles and groups in one organization."""
 
     id: uuid.UUID
     username: str

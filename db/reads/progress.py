@@ -1,4 +1,4 @@
-"""How far a job is: what somebody who waits for it reads again and again."""
+"""The progress of a build: what is read at each poll while somebody waits for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.schema.enums import JobErrorCode, JobStatus
 
 @dataclass(frozen=True, kw_only=True)
 class BuildProgress:
-    """A build's job as it stands now."""
+    """The current progress of a build's job."""
 
     status: JobStatus
     stage: str | None
@@ -28,7 +28,7 @@ class BuildProgress:
 
 
 def build_progress(session: Session, job_id: uuid.UUID) -> BuildProgress:
-    """Return how far the build's job is.
+    """Return the current progress of the build's job.
 
     Raises:
         NotFoundError: there is no build with such a job.

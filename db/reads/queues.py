@@ -1,4 +1,4 @@
-"""The queues as SQL sees them: what waits, for how long, for whom."""
+"""Queues: how many jobs wait, for how long, and how many live workers serve each queue."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def queue_depths(session: Session, *, count_to: int | None = None) -> list[Queue
     """Return every queue that has waiting jobs or live workers, by name.
 
     Args:
-        count_to: look at no more than so many jobs of each queue, those that are claimed next:
-            where more wait, depth and age are at least what is told. All of them when None.
+        count_to: the maximum number of jobs to count in each queue, those that are claimed next;
+            if more wait, depth and age are lower bounds. None counts all of them.
     """
     rows = session.execute(
         sql("""
@@ -92,8 +92,8 @@ def claimable_jobs(
 ) -> dict[str, int]:
     """Return how many jobs a worker of these queues and engines could claim, by queue.
 
-    No further than ``count_to`` in each, which is also all that is read: the cost does not grow
-    with what waits. Queues without any are left out.
+    At most ``count_to`` jobs of each queue are counted and read, so the cost does not grow with the
+    number of waiting jobs. Queues without any are left out.
     """
     rows = session.execute(
         sql("""
@@ -128,7 +128,7 @@ def claimable_jobs(
 class WaitingWork:
     """What one worker could claim, and how much it has claimed."""
 
-    waiting: int  #: jobs in its queues, at most 1: nobody needs the rest
+    waiting: int  #: jobs in its queues, counted to 1
     held: int  #: leases that it holds
 
 

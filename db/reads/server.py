@@ -1,4 +1,4 @@
-"""The PostgreSQL server: its version, clock and connections, and how long it may take."""
+"""The PostgreSQL server: its version, its clock, its connections and its statement timeout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ServerFacts:
     """The server's version and clock."""
 
     major_version: int
-    clock: datetime  #: at this very moment, not at the start of the transaction
+    clock: datetime  #: the current time, not that of the transaction's start
 
 
 def server_facts(session: Session) -> ServerFacts:
@@ -51,7 +51,7 @@ def connection_facts(session: Session) -> ConnectionFacts:
 
 
 def limit_statements(session: Session, timeout: timedelta) -> None:
-    """Let PostgreSQL end each statement of this transaction that takes longer."""
+    """Limit the time that each statement of this transaction may take."""
     session.execute(
         text("SELECT set_config('statement_timeout', :timeout, true)"),
         {"timeout": f"{max(1, int(timeout.total_seconds() * 1000))}ms"},

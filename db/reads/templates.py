@@ -55,7 +55,7 @@ def list_templates(session: Session, *, limit: int = LIMIT) -> list[TemplateList
 
 
 def find_template(session: Session, wanted: str, *, organization_id: uuid.UUID) -> Template | None:
-    """Return the template of that id, in whatever organization, or else of that name in this."""
+    """Return the template with this ID, of any organization, or with this name in this one."""
     query = select(Template).where(~Template.deleted)
     if (template_id := _as_uuid(wanted)) and (
         found := session.scalars(query.where(Template.id == template_id)).one_or_none()

@@ -24,7 +24,7 @@ _TIMINGS = text("""
 
 @dataclass(frozen=True, kw_only=True)
 class StageDuration:
-    """A stretch of a job's time."""
+    """A part of a job's time."""
 
     stage: str  #: ``queue``, then stages of Terraform
     started_at: datetime

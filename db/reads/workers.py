@@ -1,4 +1,4 @@
-"""Workers: who is alive, for which queues, and what each of them runs."""
+"""Workers: their status, queues, and number of running builds."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ LIMIT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerListing:
-    """A worker, and whether it can be counted on."""
+    """A worker, its status and its load."""
 
     id: uuid.UUID
     name: str
     status: str  #: busy, idle, draining, or offline (see the view live_workers)
-    is_stale: bool  #: vanished without signing off
+    is_stale: bool  #: offline without having signed off
     tags: dict[str, str]
     provisioners: Sequence[str]
     queues: Sequence[str]
     slots: int
     running_jobs: int
-    free_slots: int  #: 0 of a worker that takes nothing
+    free_slots: int  #: 0 for a worker that takes no jobs
     last_seen_at: datetime | None
-    last_seen_s: float | None  #: how long ago
+    last_seen_s: float | None  #: seconds since then
     version: str
     hostname: str
 
 
 def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]:
-    """Return the workers that have ever signed on, those seen last first."""
+    """Return all workers that have ever signed on, the last seen first."""
     rows = session.execute(
         text("""
             SELECT worker.id, worker.name, worker.tags, worker.provisioners::text[],

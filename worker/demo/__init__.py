@@ -1,1 +1,1 @@
-"""The demo's builds, and what they must come to; nothing that production uses."""
+"""The demo: its builds and how each must end; production uses none of this."""

@@ -1,4 +1,4 @@
-"""What the builds of the demo came to, and what did not come out as expected."""
+"""The report of the demo: its builds, and what did not come out as expected."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from db.schema.enums import JobErrorCode, JobStatus
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """How a build is to end."""
+    """How a build should end."""
 
     status: JobStatus
     error_code: JobErrorCode | None = None
     error_contains: str = ""
 
     def problem_with(self, build: Job) -> str | None:
-        """Say how the build differs from this; None when it does not."""
+        """Return how the build differs from this, or None when it does not."""
         name = f"{build.workspace_name} {build.transition}"
         if (build.status, build.error_code) != (self.status, self.error_code):
             return (

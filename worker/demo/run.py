@@ -84,7 +84,7 @@ def _exceed_the_budget(scenario: Scenario) -> None:
 
 
 def _meet_the_clouds_own_quota(scenario: Scenario) -> None:
-    """3. A provider that answers "insufficient quota" is another matter: it stays untagged."""
+    """3. A provider that answers "insufficient quota" is something else: it stays untagged."""
     scenario.create(
         "delta",
         "out-of-stock",

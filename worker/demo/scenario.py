@@ -118,7 +118,7 @@ class Scenario:
         return sorted(name for name in names if name.startswith(prefix))
 
     def check(self, holds: bool, problem: str) -> None:
-        """Note ``problem`` unless it holds."""
+        """Report ``problem`` unless it holds."""
         if not holds:
             self.report.problems.append(problem)
 

@@ -30,7 +30,7 @@ PLAIN = (
 def explain(error: Exception) -> str | None:
     """Return one sentence about an error that a user can do something about.
 
-    None stands for a fault of ours: that one deserves its traceback.
+    None stands for a bug, which needs its traceback.
     """
     if isinstance(error, PLAIN):
         return str(error)
