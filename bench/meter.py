@@ -9,6 +9,7 @@ import psutil
 from sqlalchemy import text
 
 from bench.place import Place
+from bench.server import postmaster_of
 from tests.harness.databases import autocommit
 
 WRITTEN = text("""
@@ -45,7 +46,7 @@ class Meter:
     def _read(self) -> tuple[float, float, float, float]:
         with autocommit(self.place.database) as connection:
             transactions, wal_bytes, backend = connection.execute(WRITTEN).one()
-        postgres = psutil.Process(backend).parent()
+        postgres = postmaster_of(backend)
         redis = psutil.Process(self.place.redis.info("server")["process_id"])
         servers = _processor_s([*postgres.children(), redis])
         return transactions, wal_bytes, _processor_s([self.process]), servers

@@ -22,7 +22,7 @@ app.conf.update(
 database = open_database(os.environ["BENCH_DATABASE_URL"], pool_size=8)
 
 
-@app.task(name=TASK)
+@app.task(name=TASK)  # type: ignore[untyped-decorator]
 def claim_and_complete(queue: str) -> None:
     """Do what the doorbell of a build asks for, as ``worker.slots.dispatch`` does, but for the build."""
     with database.begin() as connection:

@@ -24,7 +24,7 @@ done = multiprocessing.Value("q")  # shared with the children of a prefork pool
 redis = Redis.from_url(os.environ["BENCH_REDIS_URL"])
 
 
-@app.task(name="noop")
+@app.task(name="noop")  # type: ignore[untyped-decorator]
 def noop(total: int) -> None:
     """Count; the last one of ``total`` says so."""
     with done.get_lock():
@@ -34,7 +34,7 @@ def noop(total: int) -> None:
         redis.rpush("noop.done", "1")
 
 
-@app.task(name="stamp")
+@app.task(name="stamp")  # type: ignore[untyped-decorator]
 def stamp() -> None:
     """Say when it started."""
     redis.rpush("noop.stamp", repr(time.time()))

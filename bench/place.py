@@ -44,6 +44,12 @@ class Place:
     def redis(self) -> Redis:
         return Redis.from_url(self.redis_url, socket_timeout=None)
 
+    def pop(self, key: str) -> bytes | str:
+        """Take what a task has put into a list of Redis, when it is there."""
+        found = self.redis.blpop([key], timeout=30)
+        assert found is not None, "the task has not run"
+        return found[1]
+
     def environment(self, **settings: object) -> dict[str, str]:
         """The environment of a worker process, settings by field name."""
         host = {name: value for name, value in os.environ.items() if "PROVISIONERD_" not in name}

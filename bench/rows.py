@@ -5,11 +5,18 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from bench.place import Place
+from db.schema.tables import Template, User
 from tests.harness.databases import autocommit
 
 
 def fill_jobs(
-    place: Place, count: int, *, owner, template, pending: bool, of_each: int | None = None
+    place: Place,
+    count: int,
+    *,
+    owner: User,
+    template: Template,
+    pending: bool,
+    of_each: int | None = None,
 ) -> None:
     """Make ``count`` builds with their jobs, one for each of as many new workspaces.
 

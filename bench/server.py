@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import psutil
-from sqlalchemy import text
+from sqlalchemy import QueuePool, text
 
 from bench.place import Place
 from tests.harness.databases import autocommit
@@ -61,20 +61,28 @@ def read_usage(place: Place) -> Usage:
     commands = place.redis.info("stats")["total_commands_processed"]
     return Usage(
         **row._asdict(),
-        processor_s=_processor_s(psutil.Process(pid).parent()),
+        processor_s=_processor_s(postmaster_of(pid)),
         redis_processor_s=redis["used_cpu_user"] + redis["used_cpu_sys"],
         redis_commands=commands,
     )
 
 
+def postmaster_of(backend: int) -> psutil.Process:
+    """Return the process that has started a connection's."""
+    found = psutil.Process(backend).parent()
+    assert found is not None, "PostgreSQL runs on this machine"
+    return found
+
+
 def connections(place: Place) -> int:
     """Return how many connections PostgreSQL has, less those of this process."""
     pool = place.database.engine.pool
+    assert isinstance(pool, QueuePool)
     with autocommit(place.database) as connection:
         count = connection.execute(
             text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
         ).scalar_one()
-        return count - pool.checkedin() - pool.checkedout()
+        return int(count) - pool.checkedin() - pool.checkedout()
 
 
 def private_mb(place: Place) -> float:

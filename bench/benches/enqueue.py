@@ -23,6 +23,7 @@ from bench.measure import Result, pair
 from bench.place import Place
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
+from db.schema.tables import Template, User
 from tests.harness.redis_server import RedisServer
 from worker.broker.address import broker_url
 from worker.embedded.directory import free_port
@@ -164,7 +165,9 @@ INSERT_BUILD = text("""
 """)
 
 
-def _rows(place: Place, template, owner, workspace_id: uuid.UUID) -> dict[str, object]:
+def _rows(
+    place: Place, template: Template, owner: User, workspace_id: uuid.UUID
+) -> dict[str, object]:
     build_id = uuid.uuid4()
     with place.database.begin() as session:
         file_id = session.execute(text("SELECT id FROM files LIMIT 1")).scalar_one()

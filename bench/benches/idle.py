@@ -49,7 +49,8 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
 
 def _seen(place: Place) -> int:
     with place.database.begin() as session:
-        return session.execute(text("SELECT count(*) FROM provisioner_daemons")).scalar_one()
+        query = text("SELECT count(*) FROM provisioner_daemons")
+        return int(session.execute(query).scalar_one())
 
 
 def _statements(place: Place) -> int:
@@ -58,6 +59,5 @@ def _statements(place: Place) -> int:
         connection.execute(text("SELECT pg_stat_clear_snapshot()"))
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
     with autocommit(place.database) as connection:
-        return connection.execute(
-            text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
-        ).scalar_one()
+        query = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        return int(connection.execute(query).scalar_one())

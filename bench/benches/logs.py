@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import UTC, datetime
 
 import psutil
+import psycopg
 from sqlalchemy import text
 
 from bench.measure import Result, pair
@@ -47,13 +49,14 @@ def _stored(place: Place, rounds: int) -> Result:
     def theirs() -> float:
         job = place.factory.running_build()
         started = time.perf_counter()
-        with place.database.begin() as connection:
-            cursor = connection.connection.cursor()
+        with place.database.begin() as session:
+            driver = session.connection().connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
             statement = (
                 "COPY provisioner_job_logs (job_id, created_at, source, level, stage, output)"
                 " FROM STDIN"
             )
-            with cursor.copy(statement) as copy:
+            with driver.cursor().copy(statement) as copy:
                 for _ in range(STORED):
                     copy.write_row((job.id, now, "provisioner", "info", "Starting workspace", LINE))
         return STORED / (time.perf_counter() - started)
@@ -111,13 +114,16 @@ def _flood(place: Place) -> list[Result]:
     ]
 
 
-def _build(place: Place, workspace_id) -> None:
+def _build(place: Place, workspace_id: uuid.UUID) -> None:
     with place.database.begin() as session:
         build = enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
     place.wait_for_build(build.job_id)
 
 
-def _build_watched(place: Place, workspace_id, worker: psutil.Process):
+def _build_watched(
+    place: Place, workspace_id: uuid.UUID, worker: psutil.Process
+) -> tuple[float, int, uuid.UUID]:
+    """Return the seconds that a build took, the worker's highest memory in bytes, and the job."""
     with place.database.begin() as session:
         build = enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
     started = time.perf_counter()

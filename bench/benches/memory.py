@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import uuid
+from collections.abc import Sequence
+
 import psutil
 
 from bench.benches.throughput import SCRIPT, is_busy
@@ -36,7 +40,7 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
             for index in range(8)
         ]
 
-    def play(ids, transition: Transition) -> None:
+    def play(ids: Sequence[uuid.UUID], transition: Transition) -> None:
         with place.database.begin() as session:
             queued = [insert_build(session, workspace_id=i, transition=transition) for i in ids]
         for build in queued:
@@ -70,7 +74,8 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
         )
         wait_until(lambda: _count(place, running) == 8, "eight builds to be applied")
         busy = _rss(process.pid)
-        process.send_signal(15), process.send_signal(15)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
     return [
         Result(
             bench="memory",
@@ -112,4 +117,4 @@ def _count(place: Place, query: str) -> int:
     from sqlalchemy import text
 
     with place.database.begin() as session:
-        return session.execute(text(query)).scalar_one()
+        return int(session.execute(text(query)).scalar_one())

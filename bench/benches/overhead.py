@@ -12,6 +12,7 @@ from bench.measure import Result, pair, timed
 from bench.place import Place
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
+from db.schema.tables import Template, Workspace
 from tests.harness.factory import tar_archive
 from worker.enqueue import enqueue_build
 
@@ -37,7 +38,7 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
     numbers = itertools.count()
     transitions = itertools.cycle([Transition.STOP, Transition.START])
 
-    def template():
+    def template() -> Template:
         # A comment makes each content, and so each template version, another one.
         main = MAIN + f"# {next(numbers)}\n".encode()
         return factory.template(
@@ -47,11 +48,11 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
             provisioner=ProvisionerType.TERRAFORM,
         )
 
-    def workspace(of):
+    def workspace(of: Template) -> Workspace:
         with place.database.begin() as session:
             return create_workspace(session, owner=owner, template=of, name=f"w{next(numbers)}")
 
-    def build(on, transition: Transition) -> None:
+    def build(on: Workspace, transition: Transition) -> None:
         with place.database.begin() as session:
             queued = enqueue_build(session, workspace_id=on.id, transition=transition)
         place.wait_for_build(queued.job_id)

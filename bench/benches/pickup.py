@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 
+import celery
 from sqlalchemy import text
 
 from bench.benches.throughput import SCRIPT
@@ -27,7 +28,8 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
             ours += [_build(place, workspace.id, transition) for transition in _both()]
             theirs += [_task(place, stamp) for _ in range(2)]
             if index == 0:
-                ours.clear(), theirs.clear()  # warm now
+                ours.clear()
+                theirs.clear()  # warm now
     results = []
     for share, name, reach, aim in ((0.5, "p50", "<= 3", "<= 1.5"), (0.99, "p99", "", "")):
         mine, other = quantile(ours, share), quantile(theirs, share)
@@ -51,17 +53,19 @@ def _both() -> tuple[Transition, Transition]:
     return Transition.START, Transition.STOP
 
 
-def _build(place: Place, workspace_id, transition: Transition) -> float:
+def _build(place: Place, workspace_id: uuid.UUID, transition: Transition) -> float:
     job_id, committed = run_build(place, workspace_id, transition)
     with place.database.begin() as session:
         started = session.execute(
             text("SELECT extract(epoch FROM started_at)::float FROM provisioner_jobs WHERE id=:id"),
             {"id": job_id},
         ).scalar_one()
-    return started - committed
+    return float(started) - committed
 
 
-def run_build(place: Place, workspace_id, transition: Transition) -> tuple[uuid.UUID, float]:
+def run_build(
+    place: Place, workspace_id: uuid.UUID, transition: Transition
+) -> tuple[uuid.UUID, float]:
     """Enqueue a build and await its end; return its job, and when the enqueue was committed."""
     with place.database.begin() as session:
         build = enqueue_build(session, workspace_id=workspace_id, transition=transition)
@@ -73,8 +77,7 @@ def run_build(place: Place, workspace_id, transition: Transition) -> tuple[uuid.
     return build.job_id, committed
 
 
-def _task(place: Place, stamp) -> float:
+def _task(place: Place, stamp: celery.Task) -> float:
     published = time.time()
     stamp.delay()
-    _key, started = place.redis.blpop(["noop.stamp"], timeout=30)
-    return float(started) - published
+    return float(place.pop("noop.stamp")) - published

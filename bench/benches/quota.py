@@ -45,12 +45,12 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
         scene = _Scene(place, owners)
         failures = {"ours": 0, "theirs": 0}
 
-        def ours(scene=scene, failures=failures) -> float:
+        def ours(scene: _Scene = scene, failures: dict[str, int] = failures) -> float:
             rate, failed = scene.commit(scene.ours)
             failures["ours"] += failed
             return rate
 
-        def theirs(scene=scene, failures=failures) -> float:
+        def theirs(scene: _Scene = scene, failures: dict[str, int] = failures) -> float:
             rate, failed = scene.commit(scene.theirs)
             failures["theirs"] += failed
             return rate
@@ -186,7 +186,8 @@ def _growth(place: Place) -> Result:
         template = factory.template(organization=other, created_by=noise)
         # Owners as there are: with all of them one's, PostgreSQL plans each commit anew.
         fill_jobs(place, 1_000_000, owner=noise, template=template, pending=False, of_each=10)
-        analyze(small), analyze(place)
+        analyze(small)
+        analyze(place)
         at_few, at_many = in_turns(_commits(few), _commits(many), calls=GROWTH_COMMITS)
     return growth(
         "quota",

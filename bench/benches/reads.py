@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from bench.measure import Result, growth, in_turns, timed
 from bench.place import Place
@@ -24,7 +26,7 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
         return [_compare(name, few[name], many[name]) for name in many]
 
 
-def _reads(place: Place, size: int) -> dict[str, Callable[[], object]]:
+def _reads(place: Place, size: int) -> dict[str, Callable[[], float]]:
     """Fill the database with jobs, and return what is read from it."""
     factory = place.factory
     organization = factory.organization()
@@ -34,7 +36,7 @@ def _reads(place: Place, size: int) -> dict[str, Callable[[], object]]:
     fill_jobs(place, 200, owner=owner, template=template, pending=True)
     analyze(place)
     finished, pending = _some_jobs(place)
-    reads: dict[str, Callable] = {
+    reads: dict[str, Callable[[Session], object]] = {
         "a finished job by id": lambda s: get_job(s, finished),
         "a pending job with its queue position": lambda s: get_job(s, pending),
         "the newest 50 jobs": lambda s: list_jobs(s, JobFilter(organization_id=organization.id)),
@@ -55,19 +57,20 @@ def _compare(name: str, few: Callable[[], float], many: Callable[[], float]) -> 
     return growth("reads", what, few_s=at_few, many_s=at_many, rounds=CALLS)
 
 
-def _timed(place: Place, read: Callable) -> float:
+def _timed(place: Place, read: Callable[[Session], object]) -> float:
     with place.database.begin() as session:
         return timed(lambda: read(session))
 
 
-def _some_jobs(place: Place):
-    with place.database.begin() as session:
-        return tuple(
-            session.execute(
-                text(f"""
-                    SELECT id FROM provisioner_jobs
-                    WHERE type = 'workspace_build' AND completed_at IS {null} NULL LIMIT 1
-                """)
-            ).scalar_one()
-            for null in ("NOT", "")
-        )
+def _some_jobs(place: Place) -> tuple[uuid.UUID, uuid.UUID]:
+    """Return a job that has ended and one that has not."""
+
+    def one(is_ended: str) -> uuid.UUID:
+        query = f"""
+            SELECT id FROM provisioner_jobs
+            WHERE type = 'workspace_build' AND completed_at {is_ended} LIMIT 1
+        """
+        with place.database.begin() as session:
+            return uuid.UUID(str(session.execute(text(query)).scalar_one()))
+
+    return one("IS NOT NULL"), one("IS NULL")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +55,13 @@ class Rival:
 
     def value(self, query: str, *arguments: object) -> Any:
         with self.connection.transaction():
-            return self.connection.execute(query, arguments).fetchone()[0]
+            return self.ask(query, *arguments)
+
+    def ask(self, query: str, *arguments: object) -> Any:
+        """Return one value, within the transaction that is open."""
+        found = self.connection.execute(query, arguments).fetchone()
+        assert found is not None
+        return found[0]
 
     def is_idle(self) -> bool:
         # Two questions, for each has an index of theirs; a count of both would read all jobs.
@@ -135,7 +141,8 @@ def _enqueue(place: Place, rival: Rival, rounds: int) -> Result:
         for _ in range(CALLS):
             rival.module.noop.defer()
 
-    enqueue_builds(), defer_tasks()  # warm both
+    enqueue_builds()
+    defer_tasks()  # both are warm now
     mine, other, ratio = pair(
         lambda: ours.measure(CALLS, lambda: CALLS / timed(enqueue_builds)),
         lambda: theirs.measure(CALLS, lambda: CALLS / timed(defer_tasks)),
@@ -162,13 +169,15 @@ def _pickup(place: Place, rival: Rival, rounds: int) -> list[Result]:
             ours.append(_build_pickup(place, workspace, transition))
             theirs.append(_task_pickup(place, rival))
         if index == 0:
-            ours.clear(), theirs.clear()  # warm now
+            ours.clear()
+            theirs.clear()  # warm now
+    measured: Mapping[str, Callable[[Pickup], float]] = {
+        "commit to claim, against defer's commit to fetch": lambda one: one.claim_s,
+        "commit to the plan's first line, against start of the task": lambda one: one.work_s,
+    }
     return [
         _pickup_result(what, share, [pick(one) for one in ours], [pick(one) for one in theirs])
-        for what, pick in (
-            ("commit to claim, against defer's commit to fetch", lambda one: one.claim_s),
-            ("commit to the plan's first line, against start of the task", lambda one: one.work_s),
-        )
+        for what, pick in measured.items()
         for share in (0.5, 0.99)
     ]
 
@@ -205,9 +214,8 @@ def _task_pickup(place: Place, rival: Rival) -> Pickup:
     with rival.connection.transaction():
         job_id = rival.module.stamp.configure(connection=rival.connection).defer()
         # The commit is the next thing that happens.
-        clock = rival.connection.execute("SELECT extract(epoch FROM clock_timestamp())::float")
-        committed = clock.fetchone()[0]
-    _key, started = place.redis.blpop(["rival.stamp"], timeout=30)
+        committed = rival.ask("SELECT extract(epoch FROM clock_timestamp())::float")
+    started = place.pop("rival.stamp")
     wait_until(rival.is_idle, "the end of the task", tick_s=0.002)
     claimed = rival.value(
         "SELECT extract(epoch FROM at)::float FROM procrastinate_events "

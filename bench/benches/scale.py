@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from redis import Redis
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from bench import fleet, server, writes
 from bench.benches.claim import CLAIMERS, CLAIMS, _claim_concurrently
@@ -185,7 +186,7 @@ def _play(place: Place, workspaces: Sequence[uuid.UUID], rounds: int) -> None:
         )
 
 
-def _next_transition(session, workspace: uuid.UUID) -> Transition:
+def _next_transition(session: Session, workspace: uuid.UUID) -> Transition:
     query = "SELECT count(*) FROM workspace_builds WHERE workspace_id = :id"
     built = session.execute(text(query), {"id": workspace}).scalar_one()
     return Transition.STOP if built % 2 else Transition.START

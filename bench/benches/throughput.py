@@ -112,4 +112,4 @@ def is_busy(place: Place) -> bool:
 def failed(place: Place) -> int:
     query = text("SELECT count(*) FROM provisioner_jobs WHERE error IS NOT NULL")
     with place.database.begin() as session:
-        return session.execute(query).scalar_one()
+        return int(session.execute(query).scalar_one())

@@ -22,6 +22,7 @@ from tests.harness.silence import SilentServer
 from worker.broker import client
 from worker.broker.address import find_redis_url
 from worker.broker.client import BrokerClient
+from worker.broker.transport import TRANSPORT_OPTIONS
 from worker.embedded import Embedded
 from worker.enqueue import enqueue_build
 
@@ -79,7 +80,7 @@ def redis_url(embedded: Embedded) -> str:
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
     """A broker that does not answer, for clients whose patience is longer than any test."""
-    patient = {**client.TRANSPORT_OPTIONS, "socket_timeout": 600, "socket_connect_timeout": 600}
+    patient = {**TRANSPORT_OPTIONS, "socket_timeout": 600, "socket_connect_timeout": 600}
     monkeypatch.setattr(client, "TRANSPORT_OPTIONS", patient)
     server = SilentServer()
     yield server
@@ -161,8 +162,13 @@ def test_a_ring_that_raises_does_not_fail_a_committed_build(factory: Factory) ->
 def test_a_build_that_is_rolled_back_rings_nothing(factory: Factory) -> None:
     rung: list[str] = []
     workspace = factory.any_workspace()
+
+    def ring(queue: str) -> bool:
+        rung.append(queue)
+        return True
+
     with factory.database.sessions() as session:
-        enqueue(session, workspace, ring=lambda queue: bool(rung.append(queue)))
+        enqueue(session, workspace, ring=ring)
         session.rollback()
         session.commit()
     assert rung == []

@@ -15,6 +15,7 @@ from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob
 from db.reads import follow as following
 from db.reads.follow import Pace, await_end, follow
+from db.reads.logs import get_logs
 from db.schema.enums import JobStatus, LogLevel, LogSource
 from tests.harness.factory import Factory
 
@@ -96,7 +97,7 @@ def test_a_log_of_several_pages_is_read_without_a_pause(
     monkeypatch.setattr(
         following,
         "get_logs",
-        lambda *arguments, after, read=following.get_logs: read(*arguments, after=after, limit=2),
+        lambda *arguments, after, read=get_logs: read(*arguments, after=after, limit=2),
     )
     job = factory.running_build()
     write_lines(database, job, "1", "2", "3")

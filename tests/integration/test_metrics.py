@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -180,7 +180,7 @@ def set_columns(factory: Factory, job_id: uuid.UUID, **values: object) -> None:
 
 def test_jobs_that_nobody_claimed_in_time_are_counted_once_each(
     factory: Factory, counting: Counting
-):
+) -> None:
     overdue_build(factory)
     overdue_build(factory)
 
@@ -190,7 +190,9 @@ def test_jobs_that_nobody_claimed_in_time_are_counted_once_each(
     assert counting.failures() == {EXPIRED: 2.0}
 
 
-def test_a_job_whose_worker_was_lost_in_apply_is_counted_once(factory: Factory, counting: Counting):
+def test_a_job_whose_worker_was_lost_in_apply_is_counted_once(
+    factory: Factory, counting: Counting
+) -> None:
     lost_build(factory, stage=Stage.APPLY)
 
     counting.sweep()
@@ -201,7 +203,7 @@ def test_a_job_whose_worker_was_lost_in_apply_is_counted_once(factory: Factory, 
 
 def test_a_job_whose_worker_was_lost_in_its_last_attempt_is_counted_as_poison(
     factory: Factory, counting: Counting
-):
+) -> None:
     lost_build(factory, stage=Stage.INIT, attempt=3)
 
     counting.sweep()
@@ -209,7 +211,7 @@ def test_a_job_whose_worker_was_lost_in_its_last_attempt_is_counted_as_poison(
     assert counting.failures() == {POISON: 1.0}
 
 
-def test_a_job_that_was_put_back_is_no_failure(factory: Factory, counting: Counting):
+def test_a_job_that_was_put_back_is_no_failure(factory: Factory, counting: Counting) -> None:
     lost_build(factory, stage=Stage.INIT)
 
     counting.sweep()
@@ -220,7 +222,7 @@ def test_a_job_that_was_put_back_is_no_failure(factory: Factory, counting: Count
 
 def test_a_job_that_was_canceled_for_its_lost_worker_is_no_failure(
     factory: Factory, counting: Counting
-):
+) -> None:
     job = lost_build(factory, stage=Stage.INIT)
     with factory.database.begin() as session:
         cancel_job(session, job_id=job.id)
@@ -240,7 +242,7 @@ def test_a_job_that_was_canceled_for_its_lost_worker_is_no_failure(
 )
 def test_what_became_of_a_reaped_job_is_counted(
     factory: Factory, counting: Counting, stage: Stage, attempt: int, status: str
-):
+) -> None:
     lost_build(factory, stage=stage, attempt=attempt)
 
     counting.sweep()
@@ -250,7 +252,7 @@ def test_what_became_of_a_reaped_job_is_counted(
 
 def test_a_job_that_is_closed_from_its_directory_is_counted_once(
     factory: Factory, counting: Counting
-):
+) -> None:
     left_build(factory, counting.work_root)
 
     counting.sweep()
@@ -261,7 +263,7 @@ def test_a_job_that_is_closed_from_its_directory_is_counted_once(
 
 def test_a_job_that_another_has_closed_is_not_counted_from_its_directory(
     factory: Factory, counting: Counting
-):
+) -> None:
     job = left_build(factory, counting.work_root)
     with factory.database.begin() as session:
         session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
@@ -273,7 +275,7 @@ def test_a_job_that_another_has_closed_is_not_counted_from_its_directory(
     assert counting.failures() == {}
 
 
-def test_a_recovery_before_an_outage_is_counted(factory: Factory, tmp_path: Path):
+def test_a_recovery_before_an_outage_is_counted(factory: Factory, tmp_path: Path) -> None:
     left_build(factory, tmp_path)
     left_build(factory, tmp_path)
     counting = Counting(database=away(factory.database, at=2), work_root=tmp_path)
@@ -284,7 +286,9 @@ def test_a_recovery_before_an_outage_is_counted(factory: Factory, tmp_path: Path
     assert counting.failures() == {WORKER_LOST: 1.0}
 
 
-CASES = {
+Make = Callable[[Factory, Path], object]
+
+CASES: dict[str, tuple[Make, tuple[str, str, str]]] = {
     "expired": (lambda factory, _root: overdue_build(factory), EXPIRED),
     "reaped": (lambda factory, _root: lost_build(factory, stage=Stage.APPLY), WORKER_LOST),
     "poison": (lambda factory, _root: lost_build(factory, stage=Stage.INIT, attempt=3), POISON),
@@ -295,7 +299,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_job_is_counted_once_although_the_answer_to_its_commit_was_lost(
     embedded: Embedded, factory: Factory, tmp_path: Path, case: str
-):
+) -> None:
     make, failure = CASES[case]
     make(factory, tmp_path)
     with through_proxy(embedded, factory.database) as (proxy, database):
@@ -312,7 +316,7 @@ def test_a_job_is_counted_once_although_the_answer_to_its_commit_was_lost(
 @pytest.mark.parametrize(("case", "transaction"), [("reaped", 1), ("recovered", 3)])
 def test_a_job_whose_end_was_rolled_back_is_counted_when_it_has_ended(
     factory: Factory, tmp_path: Path, case: str, transaction: int
-):
+) -> None:
     make, failure = CASES[case]
     make(factory, tmp_path)
     counting = Counting(database=away(factory.database, at=transaction), work_root=tmp_path)
@@ -326,7 +330,7 @@ def test_a_job_whose_end_was_rolled_back_is_counted_when_it_has_ended(
     assert counting.failures() == {failure: 1.0}
 
 
-def test_the_outage_of_these_tests_is_one():
+def test_the_outage_of_these_tests_is_one() -> None:
     assert is_outage(OUTAGE)
 
 
@@ -359,7 +363,7 @@ def run_a_build(database: Database, metrics: Metrics, work_root: Path) -> None:
 @pytest.mark.parametrize("statement", [b"attempt = attempt + 1", FINISH], ids=["claim", "finish"])
 def test_a_build_is_counted_once_although_the_answer_to_a_commit_was_lost(
     embedded: Embedded, factory: Factory, counting: Counting, statement: bytes
-):
+) -> None:
     factory.build(factory.any_workspace())
     with through_proxy(embedded, factory.database) as (proxy, database):
         proxy.lose_answer(statement)
@@ -371,7 +375,7 @@ def test_a_build_is_counted_once_although_the_answer_to_a_commit_was_lost(
     assert counting.counted("provisionerd_leases_lost_total") == []
 
 
-def test_a_worker_counts_no_end_that_it_did_not_write(factory: Factory, counting: Counting):
+def test_a_worker_counts_no_end_that_it_did_not_write(factory: Factory, counting: Counting) -> None:
     factory.build(factory.any_workspace())
     runner: Any = LostRunner()
     make_slots(
@@ -432,7 +436,7 @@ def filled(embedded: Embedded, template_database: str) -> Iterator[Database]:
         yield database
 
 
-def test_a_scrape_scans_no_finished_jobs(filled: Database):
+def test_a_scrape_scans_no_finished_jobs(filled: Database) -> None:
     nodes = [node for plan in plans_of_scrape(filled) for node in walk(plan)]
 
     jobs = [node for node in nodes if node.get("Relation Name") == "provisioner_jobs"]
@@ -440,7 +444,7 @@ def test_a_scrape_scans_no_finished_jobs(filled: Database):
     assert [describe(node) for node in jobs if node["Node Type"] == "Seq Scan"] == []
 
 
-def test_a_scrape_reads_as_many_jobs_as_are_unfinished(filled: Database):
+def test_a_scrape_reads_as_many_jobs_as_are_unfinished(filled: Database) -> None:
     read = [sum(map(rows_read, walk(plan))) for plan in plans_of_scrape(filled)]
 
     # The queues' statement (with a look at the first job, for the queue's name) and the fleet's
@@ -448,7 +452,7 @@ def test_a_scrape_reads_as_many_jobs_as_are_unfinished(filled: Database):
     assert sorted(filter(None, read)) == [RUNNING, PENDING, PENDING + 1]
 
 
-def test_a_scrape_shows_what_is_unfinished(filled: Database):
+def test_a_scrape_shows_what_is_unfinished(filled: Database) -> None:
     shown = scrape(filled)
 
     assert shown["provisionerd_queue_depth", "builds"] == PENDING

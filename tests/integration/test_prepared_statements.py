@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -50,6 +50,9 @@ def test_builds_prepare_statements_only_if_they_may(
     assert bool(found) == prepares
 
 
+Opened = Callable[[Settings, str], AbstractContextManager[Database]]
+
+
 @contextmanager
 def of_runtime(settings: Settings, url: str) -> Iterator[Database]:
     runtime = make_runtime(
@@ -76,7 +79,7 @@ def of_services(settings: Settings, _url: str) -> Iterator[Database]:
 @pytest.mark.parametrize(("setting", "may_prepare"), [("true", True), ("false", False)])
 @pytest.mark.parametrize("opened", [of_runtime, of_services], ids=["builds", "all else"])
 def test_the_setting_holds_for_connections_of(
-    opened,
+    opened: Opened,
     database_url: str,
     embedded: Embedded,
     tmp_path: Path,

@@ -89,7 +89,7 @@ def worker(database: Database, name: str, tags: dict[str, str] | None = None) ->
 # --- one job
 
 
-def test_a_pending_job_shows_what_it_waits_for(database: Database, factory: Factory):
+def test_a_pending_job_shows_what_it_waits_for(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace(name="machine")
     build = factory.build(workspace)
 
@@ -102,7 +102,7 @@ def test_a_pending_job_shows_what_it_waits_for(database: Database, factory: Fact
     assert job.started_at is None
 
 
-def test_the_import_of_a_template_names_its_version(database: Database, factory: Factory):
+def test_the_import_of_a_template_names_its_version(database: Database, factory: Factory) -> None:
     organization = factory.organization()
     owner = factory.user(organization=organization)
     template = factory.template(organization=organization, created_by=owner, name="machine")
@@ -117,7 +117,7 @@ def test_the_import_of_a_template_names_its_version(database: Database, factory:
     assert job.metadata.template_version_name
 
 
-def test_a_failure_refused_by_quota_shows_its_code(database: Database, factory: Factory):
+def test_a_failure_refused_by_quota_shows_its_code(database: Database, factory: Factory) -> None:
     failed = factory.finished_build(
         status=JobStatus.FAILED,
         error="insufficient quota",
@@ -133,13 +133,13 @@ def test_a_failure_refused_by_quota_shows_its_code(database: Database, factory: 
     )
 
 
-def test_a_failure_without_a_code_has_no_such_key(database: Database, factory: Factory):
+def test_a_failure_without_a_code_has_no_such_key(database: Database, factory: Factory) -> None:
     failed = factory.finished_build(status=JobStatus.FAILED, error="insufficient quota in us-east1")
 
     assert "error_code" not in get_job(database, failed.id).model_dump()
 
 
-def test_a_claimed_job_names_its_worker(database: Database, factory: Factory):
+def test_a_claimed_job_names_its_worker(database: Database, factory: Factory) -> None:
     worker_id = worker(database, "first")
     build = factory.build(factory.any_workspace())
     factory.claim(worker_id=worker_id)
@@ -149,7 +149,7 @@ def test_a_claimed_job_names_its_worker(database: Database, factory: Factory):
     assert (job.worker_id, job.worker_name) == (worker_id, "first")
 
 
-def test_a_job_of_a_forgotten_worker_keeps_its_id(database: Database, factory: Factory):
+def test_a_job_of_a_forgotten_worker_keeps_its_id(database: Database, factory: Factory) -> None:
     running = factory.running_build()
 
     job = get_job(database, running.id)
@@ -157,7 +157,7 @@ def test_a_job_of_a_forgotten_worker_keeps_its_id(database: Database, factory: F
     assert (job.worker_id, job.worker_name) == (WORKER_ID, None)
 
 
-def test_a_job_that_does_not_exist_is_not_found(database: Database):
+def test_a_job_that_does_not_exist_is_not_found(database: Database) -> None:
     with pytest.raises(NotFoundError, match="there is no job"):
         get_job(database, uuid.uuid4())
 
@@ -165,7 +165,7 @@ def test_a_job_that_does_not_exist_is_not_found(database: Database):
 # --- queue position and workers
 
 
-def test_queue_positions_follow_the_order_of_claims(database: Database, factory: Factory):
+def test_queue_positions_follow_the_order_of_claims(database: Database, factory: Factory) -> None:
     with database.begin() as session:
         session.add(User(id=PREBUILDS_USER_ID, username="prebuilds"))
     organization = factory.organization()
@@ -186,7 +186,9 @@ def test_queue_positions_follow_the_order_of_claims(database: Database, factory:
     assert sorted(position.values()) == [1, 2, 3, 4]
 
 
-def test_the_queue_size_counts_only_the_queue_of_the_job(database: Database, factory: Factory):
+def test_the_queue_size_counts_only_the_queue_of_the_job(
+    database: Database, factory: Factory
+) -> None:
     factory.build(factory.any_workspace())
     tagged = [factory.build(factory.any_workspace(tags=GPU)) for _ in range(2)]
 
@@ -195,7 +197,9 @@ def test_the_queue_size_counts_only_the_queue_of_the_job(database: Database, fac
     assert (job.queue_position, job.queue_size) == (2, 2)
 
 
-def test_a_job_that_does_not_wait_has_no_place_in_the_queue(database: Database, factory: Factory):
+def test_a_job_that_does_not_wait_has_no_place_in_the_queue(
+    database: Database, factory: Factory
+) -> None:
     running = factory.running_build()
     factory.build(factory.any_workspace())
 
@@ -206,7 +210,7 @@ def test_a_job_that_does_not_wait_has_no_place_in_the_queue(database: Database, 
 
 def test_a_place_behind_the_limit_of_counting_is_the_limit(
     database: Database, factory: Factory, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(job_reads, "QUEUE_COUNT_LIMIT", 2)
     builds = [factory.build(factory.any_workspace()) for _ in range(4)]
 
@@ -216,7 +220,9 @@ def test_a_place_behind_the_limit_of_counting_is_the_limit(
     assert [(job.queue_position, job.queue_size) for job in jobs] == [(1, 2), *[(2, 2)] * 3]
 
 
-def test_available_workers_are_those_that_may_claim_the_job(database: Database, factory: Factory):
+def test_available_workers_are_those_that_may_claim_the_job(
+    database: Database, factory: Factory
+) -> None:
     able = worker(database, "able", GPU)
     worker(database, "untagged")
     with database.begin() as session:
@@ -232,7 +238,7 @@ def test_available_workers_are_those_that_may_claim_the_job(database: Database, 
 )
 def test_a_worker_that_cannot_claim_is_not_available(
     database: Database, factory: Factory, change: str
-):
+) -> None:
     worker(database, "first")
     with database.begin() as session:
         session.execute(text(f"UPDATE provisioner_daemons SET {change}"))
@@ -321,7 +327,7 @@ FILTERS = [
 @pytest.mark.parametrize(("filters", "condition"), FILTERS)
 def test_a_filter_gives_what_a_scan_would_newest_first(
     database: Database, organization: Organization, filters: dict[str, Any], condition: str
-):
+) -> None:
     expected = expected_ids(database, organization, condition)
 
     assert list_ids(database, organization.id, **filters) == expected
@@ -330,7 +336,7 @@ def test_a_filter_gives_what_a_scan_would_newest_first(
 @pytest.mark.parametrize(("filters", "condition"), FILTERS)
 def test_pages_of_one_put_together_are_the_whole(
     database: Database, organization: Organization, filters: dict[str, Any], condition: str
-):
+) -> None:
     pages = list(walk(database, organization.id, limit=1, **filters))
 
     assert [job_id for page in pages for job_id in page] == expected_ids(
@@ -340,7 +346,7 @@ def test_pages_of_one_put_together_are_the_whole(
 
 def test_a_page_that_is_just_full_has_no_page_after_it(
     database: Database, organization: Organization
-):
+) -> None:
     count = len(expected_ids(database, organization, "true"))
 
     with database.begin() as session:
@@ -351,7 +357,7 @@ def test_a_page_that_is_just_full_has_no_page_after_it(
 
 def test_jobs_enqueued_while_paging_shift_nothing(
     database: Database, factory: Factory, organization: Organization
-):
+) -> None:
     before = expected_ids(database, organization, "true")
     pages = walk(database, organization.id, limit=3)
     seen = next(pages)
@@ -364,18 +370,18 @@ def test_jobs_enqueued_while_paging_shift_nothing(
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10_001])
-def test_a_limit_out_of_range_is_refused(database: Database, limit: int):
+def test_a_limit_out_of_range_is_refused(database: Database, limit: int) -> None:
     with database.begin() as session, pytest.raises(InvalidError, match="from 1 to 10000"):
         list_jobs(session, JobFilter(), limit=limit)
 
 
 @pytest.mark.parametrize("after", ["x", "1", "1.x", f"{'9' * 40}.{uuid.UUID(int=7).hex}"])
-def test_a_cursor_that_was_not_given_out_is_refused(after: str):
+def test_a_cursor_that_was_not_given_out_is_refused(after: str) -> None:
     with pytest.raises(InvalidError, match="begin with the first page"):
         Cursor.parse(after)
 
 
-def test_a_cursor_is_read_as_it_was_written():
+def test_a_cursor_is_read_as_it_was_written() -> None:
     cursor = Cursor(created_at=MOMENT.replace(microsecond=123_457), id=uuid.uuid4())
 
     assert Cursor.parse(str(cursor)) == cursor
@@ -383,7 +389,7 @@ def test_a_cursor_is_read_as_it_was_written():
 
 def test_jobs_of_all_organizations_are_listed_together(
     database: Database, organization: Organization
-):
+) -> None:
     with database.begin() as session:
         everything = session.execute(
             text("SELECT id FROM provisioner_jobs ORDER BY created_at DESC, id DESC")
@@ -394,7 +400,7 @@ def test_jobs_of_all_organizations_are_listed_together(
         assert {job.organization_id for job in listed} > {organization.id}
 
 
-def test_an_organization_without_jobs_has_an_empty_page(database: Database):
+def test_an_organization_without_jobs_has_an_empty_page(database: Database) -> None:
     assert list_ids(database, uuid.uuid4(), tags=GPU) == []
 
 
@@ -416,7 +422,9 @@ def write_lines(database: Database, job: Any, *lines: str) -> None:
         append_logs(session, job.lease, rows=rows)
 
 
-def test_logs_come_in_their_order_and_go_on_after_an_id(database: Database, factory: Factory):
+def test_logs_come_in_their_order_and_go_on_after_an_id(
+    database: Database, factory: Factory
+) -> None:
     job = factory.running_build()
     write_lines(database, job, "one", "two", "three")
     write_lines(database, factory.running_build(), "of another job")
@@ -429,7 +437,7 @@ def test_logs_come_in_their_order_and_go_on_after_an_id(database: Database, fact
     assert [line.output for line in rest] == ["three"]
 
 
-def test_a_log_line_has_the_fields_of_the_api(database: Database, factory: Factory):
+def test_a_log_line_has_the_fields_of_the_api(database: Database, factory: Factory) -> None:
     job = factory.running_build()
     write_lines(database, job, "one")
 
@@ -446,7 +454,7 @@ def test_a_log_line_has_the_fields_of_the_api(database: Database, factory: Facto
     }
 
 
-def test_timings_are_those_of_the_job_by_their_start(database: Database, factory: Factory):
+def test_timings_are_those_of_the_job_by_their_start(database: Database, factory: Factory) -> None:
     timings = [
         TimingRow(
             stage=stage,
@@ -473,7 +481,7 @@ def test_timings_are_those_of_the_job_by_their_start(database: Database, factory
 # --- builds
 
 
-def test_a_build_shows_the_resources_that_it_left(database: Database, factory: Factory):
+def test_a_build_shows_the_resources_that_it_left(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace()
     resource = ResourceRow(
         type="aws_instance",
@@ -499,7 +507,7 @@ def test_a_build_shows_the_resources_that_it_left(database: Database, factory: F
     assert "metadata" not in volume
 
 
-def test_a_build_has_names_and_no_deadline_of_zero(database: Database, factory: Factory):
+def test_a_build_has_names_and_no_deadline_of_zero(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace()
     build = factory.build(workspace)
 
@@ -512,7 +520,7 @@ def test_a_build_has_names_and_no_deadline_of_zero(database: Database, factory: 
     assert not {"deadline", "max_deadline", "workspace_owner_avatar_url"} & set(shown)
 
 
-def test_a_deadline_that_was_set_is_shown(database: Database, factory: Factory):
+def test_a_deadline_that_was_set_is_shown(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace()
     factory.build(workspace)
     with database.begin() as session:
@@ -537,14 +545,14 @@ def test_a_deadline_that_was_set_is_shown(database: Database, factory: Factory):
 )
 def test_the_status_of_a_build_follows_from_its_job(
     database: Database, factory: Factory, transition: Transition, status: JobStatus, expected: str
-):
+) -> None:
     workspace = factory.any_workspace()
     factory.finished_build(workspace, transition, status=status)
 
     assert get_build_of(database, workspace).status == expected
 
 
-def test_builds_come_newest_first_a_page_at_a_time(database: Database, factory: Factory):
+def test_builds_come_newest_first_a_page_at_a_time(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace()
     for _ in range(5):
         factory.finished_build(workspace)
@@ -557,7 +565,7 @@ def test_builds_come_newest_first_a_page_at_a_time(database: Database, factory: 
     assert [build.build_number for build in (*first, *rest)] == [5, 4, 3, 2, 1]
 
 
-def test_one_build_is_the_same_as_in_the_list(database: Database, factory: Factory):
+def test_one_build_is_the_same_as_in_the_list(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace()
     build = factory.build(workspace)
 
@@ -567,7 +575,7 @@ def test_one_build_is_the_same_as_in_the_list(database: Database, factory: Facto
     assert found == get_build_of(database, workspace)
 
 
-def test_a_build_that_does_not_exist_is_not_found(database: Database):
+def test_a_build_that_does_not_exist_is_not_found(database: Database) -> None:
     with database.begin() as session, pytest.raises(NotFoundError, match="no workspace build"):
         get_build(session, uuid.uuid4())
 
@@ -577,7 +585,7 @@ def test_a_build_that_does_not_exist_is_not_found(database: Database):
 
 def test_a_quota_is_what_a_member_takes_of_what_the_groups_give(
     database: Database, factory: Factory
-):
+) -> None:
     workspace = factory.any_workspace(allowance=10)
     build = factory.build(workspace)
     with database.begin() as session:

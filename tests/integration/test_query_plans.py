@@ -184,14 +184,14 @@ QUERIES: dict[str, Query] = {
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_query_does_not_scan_a_table(filled: Filled, name: str):
+def test_a_query_does_not_scan_a_table(filled: Filled, name: str) -> None:
     nodes = [node for plan in plans(filled, QUERIES[name]) for node in walk(plan)]
 
     assert [describe(node) for node in nodes if is_scan(node)] == []
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_query_reads_a_bounded_number_of_rows(filled: Filled, name: str):
+def test_a_query_reads_a_bounded_number_of_rows(filled: Filled, name: str) -> None:
     read = [sum(map(rows_read, walk(plan))) for plan in plans(filled, QUERIES[name])]
 
     assert max(read) < MAX_ROWS_READ
@@ -208,7 +208,9 @@ BOUNDED: dict[str, Query] = {
 
 
 @pytest.mark.parametrize("name", BOUNDED)
-def test_a_look_at_the_queues_reads_no_more_waiting_jobs_than_it_counts(filled: Filled, name: str):
+def test_a_look_at_the_queues_reads_no_more_waiting_jobs_than_it_counts(
+    filled: Filled, name: str
+) -> None:
     [plan] = plans(filled, BOUNDED[name])
 
     # To learn the name of a queue takes the first entry of the index.
@@ -218,7 +220,7 @@ def test_a_look_at_the_queues_reads_no_more_waiting_jobs_than_it_counts(filled: 
 @pytest.mark.parametrize(("job", "looks"), [("pending_job_id", 1), ("finished_job_id", 0)])
 def test_a_look_at_a_build_reads_the_workers_only_while_it_waits(
     filled: Filled, job: str, looks: int
-):
+) -> None:
     [plan] = plans(filled, lambda session, _: build_progress(session, getattr(filled, job)))
     workers = [node for node in walk(plan) if node.get("Relation Name") == "provisioner_daemons"]
 
@@ -243,13 +245,15 @@ def latest_build_by_join(session: Session, filled: Filled) -> object:
 
 
 @pytest.mark.parametrize("query", [latest_build_of_one, latest_build_by_join])
-def test_the_latest_build_of_a_workspace_is_one_entry_of_an_index(filled: Filled, query: Query):
+def test_the_latest_build_of_a_workspace_is_one_entry_of_an_index(
+    filled: Filled, query: Query
+) -> None:
     [plan] = plans(filled, query)
 
     assert sum(map(rows_read, walk(plan))) == 1
 
 
-def test_consumption_reads_one_build_of_each_workspace(filled: Filled):
+def test_consumption_reads_one_build_of_each_workspace(filled: Filled) -> None:
     def consume(session: Session, filled: Filled) -> object:
         return consumption(
             session, organization_id=filled.organization_id, owner_id=filled.owner_id
@@ -260,7 +264,7 @@ def test_consumption_reads_one_build_of_each_workspace(filled: Filled):
     assert sum(map(rows_read, walk(plan))) == WORKSPACES
 
 
-def test_a_query_without_an_index_would_be_noticed(filled: Filled):
+def test_a_query_without_an_index_would_be_noticed(filled: Filled) -> None:
     def unindexed(session: Session, _: Filled) -> object:
         return session.execute(text("SELECT id FROM provisioner_jobs WHERE error = 'none'")).all()
 

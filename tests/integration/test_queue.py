@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -16,8 +17,8 @@ from tests.harness.factory import Factory
 GPU = {"gpu": "yes"}
 
 
-def register(factory: Factory, name: str = "one", **facts) -> uuid.UUID:
-    known = {
+def register(factory: Factory, name: str = "one", **facts: Any) -> uuid.UUID:
+    known: dict[str, Any] = {
         "tags": {},
         "provisioners": [ProvisionerType.ECHO],
         "concurrency": 4,

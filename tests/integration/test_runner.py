@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -143,7 +143,7 @@ class Bench:
 
     def count(self, table: str) -> int:
         with self.database.begin() as session:
-            return session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            return int(session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_a_delete_asks_for_no_value(bench: Bench, serial: int | None) -> None:
             row.state_lineage, row.state_serial = "x", serial
     job = bench.factory.claim()
     assert job
-    assert bench.run(job).status is JobStatus.SUCCEEDED
+    assert isinstance(bench.run(job), Succeeded)
 
 
 def test_a_delete_that_succeeds_deletes_the_workspace(bench: Bench) -> None:
@@ -273,8 +273,10 @@ def test_what_costs_nothing_and_a_delete_ask_no_quota(
 def test_a_build_that_is_free_when_it_is_run_again_keeps_no_charge_of_before(bench: Bench) -> None:
     workspace = bench.factory.any_workspace(allowance=5)
     job = bench.factory.running_build(workspace)
-    key = {"job_id": job.id, "lease_token": job.lease.token}
-    assert commit_quota(bench.database, **key, daily_cost=2).ok
+    decision = commit_quota(
+        bench.database, job_id=job.id, lease_token=job.lease.token, daily_cost=2
+    )
+    assert decision.ok
     with bench.database.begin() as session:
         requeue_job(session, job.lease)
     again = bench.factory.claim()
@@ -319,7 +321,9 @@ def refused(bench: Bench) -> tuple[ClaimedJob, Ending]:
     return bench.play({"apply": {"resources": [DISK]}}, allowance=1)
 
 
-def test_a_quota_refusal_is_told_apart_by_code(bench: Bench, refused) -> None:
+def test_a_quota_refusal_is_told_apart_by_code(
+    bench: Bench, refused: tuple[ClaimedJob, Ending]
+) -> None:
     job, _ending = refused
     row = bench.row(job)
     assert (row.job_status, row.error_code, row.failure_reason) == (
@@ -329,30 +333,36 @@ def test_a_quota_refusal_is_told_apart_by_code(bench: Bench, refused) -> None:
     )
 
 
-def test_a_quota_refusal_says_cost_and_budget(bench: Bench, refused) -> None:
+def test_a_quota_refusal_says_cost_and_budget(
+    bench: Bench, refused: tuple[ClaimedJob, Ending]
+) -> None:
     job, _ending = refused
     assert bench.row(job).error == (
         "insufficient quota: this build costs 2 credits per day, 0 of the budget of 1 are in use"
     )
 
 
-def test_a_quota_refusal_keeps_the_figures_on_the_build(bench: Bench, refused) -> None:
+def test_a_quota_refusal_keeps_the_figures_on_the_build(
+    bench: Bench, refused: tuple[ClaimedJob, Ending]
+) -> None:
     job, _ending = refused
     build = bench.build(job)
     assert (build.daily_cost, build.quota_budget, build.quota_credits_consumed) == (0, 1, 0)
 
 
-def test_a_quota_refusal_applies_nothing(bench: Bench, refused) -> None:
+def test_a_quota_refusal_applies_nothing(bench: Bench, refused: tuple[ClaimedJob, Ending]) -> None:
     job, _ending = refused
     assert (Stage.APPLY in bench.events.stages, bench.state(job)) == (False, None)
 
 
-def test_a_quota_refusal_warns_in_the_log(bench: Bench, refused) -> None:
+def test_a_quota_refusal_warns_in_the_log(bench: Bench, refused: tuple[ClaimedJob, Ending]) -> None:
     job, _ending = refused
     assert ("Commit quota", "This build would exceed your quota. Failing.") in bench.lines(job)
 
 
-def test_a_quota_refusal_is_reported_as_the_failure_of_its_stage(bench: Bench, refused) -> None:
+def test_a_quota_refusal_is_reported_as_the_failure_of_its_stage(
+    bench: Bench, refused: tuple[ClaimedJob, Ending]
+) -> None:
     job, ending = refused
     assert isinstance(ending, FailedJob)
     assert ending.error_code is JobErrorCode.INSUFFICIENT_QUOTA
@@ -581,7 +591,7 @@ def test_kept_and_left_out_lines_are_reported(bench: Bench) -> None:
 
 
 @pytest.fixture
-def pool():
+def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as made:
         yield made
 
@@ -614,7 +624,7 @@ WAITING_PLAN = {"plan": WAIT}
 WAITING_APPLY = {"apply": {**WAIT, "resources": [DISK]}}
 
 
-def test_a_cancel_before_apply_cancels(bench: Bench, pool) -> None:
+def test_a_cancel_before_apply_cancels(bench: Bench, pool: ThreadPoolExecutor) -> None:
     job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
     cancel(bench, job)
     bench.interrupt.request(InterruptReason.CANCEL)
@@ -629,7 +639,9 @@ def test_a_cancel_between_two_stages_is_found_on_the_row(bench: Bench) -> None:
     assert Stage.APPLY not in bench.events.stages
 
 
-def test_a_cancel_during_apply_cancels_and_keeps_the_state(bench: Bench, pool) -> None:
+def test_a_cancel_during_apply_cancels_and_keeps_the_state(
+    bench: Bench, pool: ThreadPoolExecutor
+) -> None:
     job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
     cancel(bench, job)
     bench.interrupt.request(InterruptReason.CANCEL)
@@ -654,14 +666,16 @@ def test_a_cancel_that_comes_after_everything_was_applied_is_too_late(bench: Ben
     assert bench.row(job).job_status is JobStatus.SUCCEEDED
 
 
-def test_a_drain_before_apply_puts_the_build_back(bench: Bench, pool) -> None:
+def test_a_drain_before_apply_puts_the_build_back(bench: Bench, pool: ThreadPoolExecutor) -> None:
     job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
     bench.interrupt.request(InterruptReason.DRAIN)
     assert isinstance(running.result(DEADLINE_S), Requeued)
     assert bench.row(job).job_status is JobStatus.PENDING
 
 
-def test_a_drain_of_a_build_with_a_cancel_request_cancels_it(bench: Bench, pool) -> None:
+def test_a_drain_of_a_build_with_a_cancel_request_cancels_it(
+    bench: Bench, pool: ThreadPoolExecutor
+) -> None:
     job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
     cancel(bench, job)
     bench.interrupt.request(InterruptReason.DRAIN)
@@ -669,7 +683,9 @@ def test_a_drain_of_a_build_with_a_cancel_request_cancels_it(bench: Bench, pool)
     assert bench.row(job).job_status is JobStatus.CANCELED
 
 
-def test_a_drain_during_apply_fails_the_build_and_keeps_the_state(bench: Bench, pool) -> None:
+def test_a_drain_during_apply_fails_the_build_and_keeps_the_state(
+    bench: Bench, pool: ThreadPoolExecutor
+) -> None:
     job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
     bench.interrupt.request(InterruptReason.DRAIN)
     running.result(DEADLINE_S)
@@ -682,7 +698,7 @@ def test_a_drain_during_apply_fails_the_build_and_keeps_the_state(bench: Bench, 
     ("script", "stage"), [(WAITING_PLAN, Stage.PLAN), (WAITING_APPLY, Stage.APPLY)]
 )
 def test_a_build_whose_lease_is_lost_writes_no_ending(
-    bench: Bench, pool, script: dict[str, Any], stage: Stage
+    bench: Bench, pool: ThreadPoolExecutor, script: dict[str, Any], stage: Stage
 ) -> None:
     job, running = start(bench, pool, script, stage)
     taken = take_over(bench, job)
@@ -706,7 +722,9 @@ def test_no_line_of_a_build_whose_lease_was_lost_counts_as_stored(bench: Bench) 
     assert [stored for stored, _dropped in bench.events.logs] == [0]
 
 
-def test_a_lease_lost_during_apply_leaves_the_directory_for_recovery(bench: Bench, pool) -> None:
+def test_a_lease_lost_during_apply_leaves_the_directory_for_recovery(
+    bench: Bench, pool: ThreadPoolExecutor
+) -> None:
     bench.engine = FileEngine()
     job, running = start(bench, pool, WAITING_APPLY, Stage.APPLY)
     take_over(bench, job)

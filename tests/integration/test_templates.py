@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -30,7 +31,7 @@ def place(factory: Factory) -> Place:
     return organization, factory.user(organization=organization)
 
 
-def push(factory: Factory, place: Place, name: str = "images", **facts) -> Template:
+def push(factory: Factory, place: Place, name: str = "images", **facts: Any) -> Template:
     return factory.template(organization=place[0], created_by=place[1], name=name, **facts)
 
 
@@ -112,7 +113,9 @@ def test_a_template_stays_with_its_engine(factory: Factory, place: Place) -> Non
 
 
 @pytest.mark.parametrize("facts", [{"name": "a b"}, {"tags": {"": "x"}}], ids=["name", "tags"])
-def test_a_push_that_is_not_allowed_stores_nothing(factory: Factory, place: Place, facts) -> None:
+def test_a_push_that_is_not_allowed_stores_nothing(
+    factory: Factory, place: Place, facts: Any
+) -> None:
     with factory.database.begin() as session, pytest.raises(InvalidError):
         push_template(
             session,

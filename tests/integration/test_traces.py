@@ -96,7 +96,7 @@ def traced(factory: Factory, tmp_path: Path) -> Iterator[Traced]:
 
 def id_of(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 def parent_of(span: ReadableSpan) -> int | None:

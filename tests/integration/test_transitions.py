@@ -109,7 +109,8 @@ def claim(session: Session, subject: Subject) -> object:
 
 
 def requeue(session: Session, subject: Subject) -> object:
-    return requeue_job(session, subject.lease)
+    requeue_job(session, subject.lease)
+    return None
 
 
 def cancel(session: Session, subject: Subject) -> object:
@@ -117,11 +118,13 @@ def cancel(session: Session, subject: Subject) -> object:
 
 
 def complete(session: Session, subject: Subject) -> object:
-    return complete_job(session, subject.lease, result=BuildResult(state=STATE))
+    complete_job(session, subject.lease, result=BuildResult(state=STATE))
+    return None
 
 
 def finish_cancel(session: Session, subject: Subject) -> object:
-    return finish_cancel_job(session, subject.lease, result=BuildResult(state=STATE))
+    finish_cancel_job(session, subject.lease, result=BuildResult(state=STATE))
+    return None
 
 
 def fail(session: Session, subject: Subject) -> object:

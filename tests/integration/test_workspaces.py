@@ -21,7 +21,7 @@ from db.catalog.workspaces import (
 from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobPriority, JobStatus, Stage, Transition, UserStatus
-from db.schema.tables import User, Workspace, WorkspaceBuild, WorkspaceBuildParameter
+from db.schema.tables import Template, User, Workspace, WorkspaceBuild, WorkspaceBuildParameter
 from tests.harness.factory import Factory
 
 DEADLINE_S = 30
@@ -40,7 +40,7 @@ def abandon(factory: Factory, build: EnqueuedBuild) -> None:
         cancel_job(session, job_id=build.job_id)
 
 
-def owner_and_template(factory: Factory):
+def owner_and_template(factory: Factory) -> tuple[User, Template]:
     organization = factory.organization()
     owner = factory.user(organization=organization)
     return owner, factory.template(organization=organization, created_by=owner)
@@ -252,7 +252,9 @@ def test_where_nothing_was_applied_the_values_of_the_last_attempt_stand(factory:
 
 
 @pytest.mark.parametrize("given", [{"a": "\x00"}, {"\x00": "a"}, {"a": "\udc80"}], ids=ascii)
-def test_a_parameter_that_cannot_be_stored_is_refused(factory: Factory, given) -> None:
+def test_a_parameter_that_cannot_be_stored_is_refused(
+    factory: Factory, given: Mapping[str, str]
+) -> None:
     workspace = factory.any_workspace()
     with pytest.raises(InvalidError, match="parameter"):
         factory.build(workspace, parameters=given)

@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +34,7 @@ def member(
     kind: bytes = tarfile.REGTYPE,
     mode: int = 0o644,
     link: str = "",
-    form: int = tarfile.GNU_FORMAT,
+    form: Literal[0, 1, 2] = tarfile.GNU_FORMAT,
     pax: dict[str, str] | None = None,
 ) -> bytes:
     """One tar member as raw blocks, however hostile."""
@@ -183,7 +184,7 @@ def test_the_archive_of_a_whole_folder_with_dots_in_front_is_accepted(target: Pa
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
-def test_each_tar_format_is_read(form: int, target: Path) -> None:
+def test_each_tar_format_is_read(form: Literal[0, 1, 2], target: Path) -> None:
     name = "/".join(["folder-with-a-name"] * 6) + "/main.tf"
     unpack_template(tar(member(name, form=form)), target)
     assert contents(target) == {name: b"x"}

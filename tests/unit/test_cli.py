@@ -540,7 +540,7 @@ def test_a_watch_gives_the_cursor_back() -> None:
 
 
 def test_a_watch_outlives_a_database_that_restarts() -> None:
-    answers = iter(
+    answers: Iterator[Exception | str] = iter(
         [sqlalchemy.exc.OperationalError("", {}, psycopg.OperationalError("gone")), "up"]
     )
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def ending(
     return ending_of(error, stage=stage, result=result or BuildResult(), reason=reason)
 
 
-def failed(error: Exception, **facts) -> FailedJob:
+def failed(error: Exception, **facts: Any) -> FailedJob:
     found = ending(error, **facts)
     assert isinstance(found, FailedJob)
     return found
@@ -94,12 +95,16 @@ each_error = pytest.mark.parametrize(("error", "reason", "code"), ERRORS, ids=re
 
 
 @each_error
-def test_an_error_gives_its_reason(error, reason, code) -> None:
+def test_an_error_gives_its_reason(
+    error: Exception, reason: FailureReason, code: JobErrorCode | None
+) -> None:
     assert failed(error).reason is reason
 
 
 @each_error
-def test_an_error_gives_its_code(error, reason, code) -> None:
+def test_an_error_gives_its_code(
+    error: Exception, reason: FailureReason, code: JobErrorCode | None
+) -> None:
     assert failed(error).error_code is code
 
 
@@ -126,13 +131,15 @@ def test_a_quota_refusal_tells_cost_consumption_and_budget() -> None:
 
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("reason", [None, *InterruptReason])
-def test_a_lost_lease_ends_the_build_whatever_else_was_wanted(stage, reason) -> None:
+def test_a_lost_lease_ends_the_build_whatever_else_was_wanted(
+    stage: Stage, reason: InterruptReason
+) -> None:
     assert ending(LeaseLostError(uuid.uuid4()), stage=stage, reason=reason) == Lost()
 
 
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("error", [killed(), BuildInterruptedError()], ids=["engine", "between"])
-def test_an_interrupt_for_a_lost_lease_writes_nothing(stage, error) -> None:
+def test_an_interrupt_for_a_lost_lease_writes_nothing(stage: Stage, error: Exception) -> None:
     assert ending(error, stage=stage, reason=InterruptReason.LEASE_LOST) == Lost()
 
 
@@ -141,7 +148,9 @@ def test_an_interrupt_for_a_lost_lease_writes_nothing(stage, error) -> None:
 @pytest.mark.parametrize(
     ("reason", "kind"), [(InterruptReason.CANCEL, Canceled), (InterruptReason.DRAIN, Requeued)]
 )
-def test_an_interrupt_before_apply_leaves_nothing_half_done(stage, error, reason, kind) -> None:
+def test_an_interrupt_before_apply_leaves_nothing_half_done(
+    stage: Stage, error: Exception, reason: InterruptReason, kind: type[Ending]
+) -> None:
     assert isinstance(ending(error, stage=stage, reason=reason), kind)
 
 
@@ -164,18 +173,20 @@ def test_a_drain_during_apply_is_a_failure_that_keeps_the_state() -> None:
 
 
 @pytest.mark.parametrize("stage", [Stage.INIT, Stage.PLAN, Stage.APPLY])
-def test_a_stage_that_takes_too_long_fails(stage) -> None:
+def test_a_stage_that_takes_too_long_fails(stage: Stage) -> None:
     found = failed(killed(), stage=stage, reason=InterruptReason.DEADLINE)
     assert found.reason is FailureReason.DEADLINE
 
 
 @pytest.mark.parametrize("reason", [InterruptReason.CANCEL, InterruptReason.DRAIN])
-def test_an_engine_that_failed_by_itself_failed_although_an_interrupt_came(reason) -> None:
+def test_an_engine_that_failed_by_itself_failed_although_an_interrupt_came(
+    reason: InterruptReason,
+) -> None:
     assert failed(EngineError("x"), reason=reason).reason is FailureReason.TERRAFORM
 
 
 @pytest.mark.parametrize("state", [None, b"", b'{"lineage"'], ids=["none", "empty", "half"])
-def test_a_failure_without_a_whole_state_keeps_the_earlier_one(state) -> None:
+def test_a_failure_without_a_whole_state_keeps_the_earlier_one(state: bytes | None) -> None:
     found = failed(EngineError("x", state=state), result=BuildResult(state=EARLIER))
     assert found.workspace_build is not None
     assert found.workspace_build.state is EARLIER

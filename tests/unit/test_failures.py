@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,5 +163,7 @@ def test_a_failed_build_keeps_what_it_left_behind() -> None:
     ],
 )
 @pytest.mark.parametrize("asked", [*JobErrorCode, None, "", "insufficient quota"])
-def test_a_predicate_knows_its_own_code_alone(predicate, code, asked) -> None:
+def test_a_predicate_knows_its_own_code_alone(
+    predicate: Callable[[str | None], bool], code: str, asked: str | None
+) -> None:
     assert predicate(asked) == (asked == code)

@@ -55,11 +55,11 @@ def add_error_code(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("reference", generate.REFERENCES, ids=PATHS)
-def test_a_committed_reference_is_current(reference: generate.Reference | generate.Page):
+def test_a_committed_reference_is_current(reference: generate.Reference | generate.Page) -> None:
     assert not reference.is_stale(ROOT), "run `make generate`"
 
 
-def test_a_changed_enum_makes_every_reference_of_the_contract_stale(copy: Path):
+def test_a_changed_enum_makes_every_reference_of_the_contract_stale(copy: Path) -> None:
     add_error_code(copy)
 
     done = run(copy, "--check")
@@ -71,7 +71,7 @@ def test_a_changed_enum_makes_every_reference_of_the_contract_stale(copy: Path):
     )
 
 
-def test_generating_writes_what_is_stale_and_says_what_needs_node(copy: Path):
+def test_generating_writes_what_is_stale_and_says_what_needs_node(copy: Path) -> None:
     add_error_code(copy)
 
     done = run(copy)
@@ -86,7 +86,7 @@ def test_generating_writes_what_is_stale_and_says_what_needs_node(copy: Path):
     assert "OUT_OF_STOCK" in (copy / "docs/reference/openapi.json").read_text()
 
 
-def test_checking_current_references_needs_no_node_and_says_nothing(copy: Path):
+def test_checking_current_references_needs_no_node_and_says_nothing(copy: Path) -> None:
     done = run(copy, "--check")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -95,7 +95,7 @@ def test_checking_current_references_needs_no_node_and_says_nothing(copy: Path):
 @pytest.mark.parametrize("path", PATHS)
 def test_a_reference_changed_by_hand_is_stale(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     changed = tmp_path / path
     before, mark, after = changed.read_text().rpartition("<!-- end of ")
@@ -108,13 +108,13 @@ def test_a_reference_changed_by_hand_is_stale(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_missing_reference_is_stale(path: str, tmp_path: Path):
+def test_a_missing_reference_is_stale(path: str, tmp_path: Path) -> None:
     reference = next(entry for entry in generate.REFERENCES if entry.path == path)
 
     assert reference.is_stale(tmp_path)
 
 
-def test_a_page_keeps_what_is_written_by_hand_around_its_blocks():
+def test_a_page_keeps_what_is_written_by_hand_around_its_blocks() -> None:
     page = "# Title\n<!-- generated: list -->\nold\n<!-- end of list -->\nThe end.\n"
 
     assert blocks.fill(page, {"list": lambda: "new"}) == (
@@ -133,14 +133,14 @@ def test_a_page_keeps_what_is_written_by_hand_around_its_blocks():
         ),
     ],
 )
-def test_a_page_without_exactly_its_blocks_is_refused(page: str):
+def test_a_page_without_exactly_its_blocks_is_refused(page: str) -> None:
     with pytest.raises(blocks.BlockError):
         blocks.fill(page, {"list": lambda: "new"})
 
 
 def test_types_made_by_another_version_of_the_generator_are_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     types = (ROOT / "docs/reference/types.ts").read_text()
     (tmp_path / typescript.LOCK).write_text("another")
     monkeypatch.setattr(typescript, "PACKAGE", tmp_path)
@@ -154,25 +154,25 @@ def components() -> dict[str, Any]:
     return found
 
 
-def test_openapi_lists_the_error_codes():
+def test_openapi_lists_the_error_codes() -> None:
     assert components()["JobErrorCode"]["enum"] == CODES
 
 
-def test_the_page_lists_the_error_codes():
+def test_the_page_lists_the_error_codes() -> None:
     page = (ROOT / "docs/reference/README.md").read_text()
     section = page.partition("## JobErrorCode\n")[2].partition("\n## ")[0]
 
     assert re.findall(r"^- `(\w+)`$", section, re.MULTILINE) == CODES
 
 
-def test_the_types_list_the_error_codes_once():
+def test_the_types_list_the_error_codes_once() -> None:
     types = (ROOT / "docs/reference/types.ts").read_text()
     [declared] = re.findall(r"export type JobErrorCode\w* =([^;]*);", types)
 
     assert re.findall(r'"(\w+)"', declared) == CODES
 
 
-def test_a_job_that_the_models_write_agrees_with_the_schema_and_null_does_not():
+def test_a_job_that_the_models_write_agrees_with_the_schema_and_null_does_not() -> None:
     schemas = contract.schemas("#/$defs/{model}")
     validator = jsonschema.Draft202012Validator(
         {"$ref": "#/$defs/WorkspaceQuota", "$defs": schemas}
@@ -182,27 +182,27 @@ def test_a_job_that_the_models_write_agrees_with_the_schema_and_null_does_not():
     assert not validator.is_valid({"credits_consumed": 1, "budget": None})
 
 
-def test_an_error_code_is_optional_and_never_null():
+def test_an_error_code_is_optional_and_never_null() -> None:
     job = components()["ProvisionerJob"]
 
     assert "error_code" not in job["required"]
     assert job["properties"]["error_code"]["$ref"] == "#/components/schemas/JobErrorCode"
 
 
-def test_every_setting_has_a_row():
+def test_every_setting_has_a_row() -> None:
     shown = re.findall(r"^\| `PROVISIONERD_(\w+)` \|", settings.page(), re.MULTILINE)
 
     assert [name.lower() for name in shown] == list(Settings.model_fields)
 
 
-def test_a_setting_that_turns_something_off_shows_its_words():
+def test_a_setting_that_turns_something_off_shows_its_words() -> None:
     assert (
         "| `PROVISIONERD_PREPARED_STATEMENTS` | false for a PgBouncer before 1.22 in transaction"
         " mode, which loses them | `true` | `true` or `false` |" in settings.page()
     )
 
 
-def test_a_setting_shows_default_and_bounds():
+def test_a_setting_shows_default_and_bounds() -> None:
     assert (
         "| `PROVISIONERD_CONCURRENCY` | builds that this worker runs at once | `4`"
         " | whole number, at least 1, at most 256 |" in settings.page()
@@ -218,5 +218,5 @@ def test_a_setting_shows_default_and_bounds():
         "| `provisionerd_doorbell_publish_failures_total` | counter |  |",
     ],
 )
-def test_a_metric_shows_its_type_and_labels(series: str):
+def test_a_metric_shows_its_type_and_labels(series: str) -> None:
     assert series in metrics.page()

@@ -221,7 +221,7 @@ class Peer:
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-B", launcher.__file__],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={"SECRET": "of the worker"},
             )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +43,7 @@ class Stored:
         return [row.output for row in self.rows]
 
 
-def stored_by(write, **limits: int) -> Stored:
+def stored_by(write: Callable[[LogBuffer], None], **limits: int) -> Stored:
     stored = Stored()
     buffer = LogBuffer(stored, **limits)
     write(buffer)

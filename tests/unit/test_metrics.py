@@ -117,7 +117,7 @@ def failed(failure: FailedJob, **facts: Any) -> Moved:
 @pytest.mark.parametrize("code", [*JobErrorCode, "none"])
 def test_every_error_code_stands_at_0_in_the_first_scrape(
     scrape: Scrape, code: str, transition: Transition
-):
+) -> None:
     values = [
         value
         for labels, value in scrape.values(FAILURES)
@@ -128,13 +128,15 @@ def test_every_error_code_stands_at_0_in_the_first_scrape(
 
 
 @pytest.mark.parametrize("reason", FailureReason)
-def test_every_reason_stands_at_0_in_the_first_scrape(scrape: Scrape, reason: FailureReason):
+def test_every_reason_stands_at_0_in_the_first_scrape(
+    scrape: Scrape, reason: FailureReason
+) -> None:
     values = [value for labels, value in scrape.values(FAILURES) if labels["reason"] == reason]
 
     assert set(values) == {0.0}
 
 
-def test_the_first_scrape_counts_nothing(scrape: Scrape):
+def test_the_first_scrape_counts_nothing(scrape: Scrape) -> None:
     assert [
         sample.name
         for family in scrape.families()
@@ -143,11 +145,11 @@ def test_the_first_scrape_counts_nothing(scrape: Scrape):
     ] == []
 
 
-def test_the_usual_failures_are_each_named_once():
+def test_the_usual_failures_are_each_named_once() -> None:
     assert len(set(USUAL_FAILURES)) == len(USUAL_FAILURES)
 
 
-def test_no_label_names_a_user_a_workspace_or_a_job(scrape: Scrape):
+def test_no_label_names_a_user_a_workspace_or_a_job(scrape: Scrape) -> None:
     for status in VERBS:
         scrape.metrics.job_moved(moved(status))
     scrape.metrics.job_moved(failed(CLOUD, worker_was_lost=True))
@@ -185,7 +187,7 @@ CLOUD = failed_workspace_build("insufficient quota in us-east1", reason=FailureR
 )
 def test_a_failed_build_is_counted_once_by_code_and_reason(
     scrape: Scrape, failure: FailedJob, stage: Stage, code: str, reason: str
-):
+) -> None:
     scrape.metrics.job_moved(failed(failure, stage=stage))
 
     labels = {"error_code": code, "transition": "start", "stage": stage.value, "reason": reason}
@@ -193,14 +195,14 @@ def test_a_failed_build_is_counted_once_by_code_and_reason(
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.CANCELED])
-def test_what_did_not_fail_is_no_failure(scrape: Scrape, status: JobStatus):
+def test_what_did_not_fail_is_no_failure(scrape: Scrape, status: JobStatus) -> None:
     scrape.metrics.job_moved(moved(status))
 
     assert scrape.counted(FAILURES) == []
 
 
 @pytest.mark.parametrize("status", [status for status in VERBS if not status.is_active])
-def test_a_finished_build_is_counted_once_by_status(scrape: Scrape, status: JobStatus):
+def test_a_finished_build_is_counted_once_by_status(scrape: Scrape, status: JobStatus) -> None:
     scrape.metrics.job_moved(moved(status))
 
     labels = {"transition": "start", "status": status.value, "template_name": "machine"}
@@ -214,7 +216,9 @@ def test_a_finished_build_is_counted_once_by_status(scrape: Scrape, status: JobS
         pytest.param(JobStatus.CANCELED, "failed", id="canceled"),
     ],
 )
-def test_the_time_of_a_finished_build_is_measured(scrape: Scrape, status: JobStatus, shown: str):
+def test_the_time_of_a_finished_build_is_measured(
+    scrape: Scrape, status: JobStatus, shown: str
+) -> None:
     scrape.metrics.job_moved(moved(status))
 
     labels = {"provisioner": "echo", "status": shown}
@@ -222,13 +226,13 @@ def test_the_time_of_a_finished_build_is_measured(scrape: Scrape, status: JobSta
 
 
 @pytest.mark.parametrize("status", [status for status in VERBS if status.is_active])
-def test_a_job_that_goes_on_is_no_finished_build(scrape: Scrape, status: JobStatus):
+def test_a_job_that_goes_on_is_no_finished_build(scrape: Scrape, status: JobStatus) -> None:
     scrape.metrics.job_moved(moved(status))
 
     assert scrape.counted(BUILDS) == []
 
 
-def test_a_claim_is_counted_with_its_wait(scrape: Scrape):
+def test_a_claim_is_counted_with_its_wait(scrape: Scrape) -> None:
     scrape.metrics.job_moved(moved(JobStatus.RUNNING))
 
     assert scrape.counted("provisionerd_claims_total") == [({}, 1.0)]
@@ -238,7 +242,7 @@ def test_a_claim_is_counted_with_its_wait(scrape: Scrape):
 @pytest.mark.parametrize(("worker_was_lost", "reason"), [(False, "drain"), (True, "lost")])
 def test_a_job_that_was_put_back_is_counted_by_its_reason(
     scrape: Scrape, worker_was_lost: bool, reason: str
-):
+) -> None:
     scrape.metrics.job_moved(moved(JobStatus.PENDING, worker_was_lost=worker_was_lost))
 
     assert scrape.counted("provisionerd_requeues_total") == [({"reason": reason}, 1.0)]
@@ -247,13 +251,13 @@ def test_a_job_that_was_put_back_is_counted_by_its_reason(
 @pytest.mark.parametrize("status", [JobStatus.PENDING, JobStatus.CANCELED, JobStatus.FAILED])
 def test_a_job_that_was_taken_from_a_lost_worker_is_counted_by_what_became_of_it(
     scrape: Scrape, status: JobStatus
-):
+) -> None:
     scrape.metrics.job_moved(moved(status, worker_was_lost=True))
 
     assert scrape.counted("provisionerd_reaped_jobs_total") == [({"status": status.value}, 1.0)]
 
 
-def test_a_job_that_nobody_claimed_has_no_time_but_is_counted(scrape: Scrape):
+def test_a_job_that_nobody_claimed_has_no_time_but_is_counted(scrape: Scrape) -> None:
     late = failed_workspace_build("too late", reason=FailureReason.PENDING_LIMIT)
 
     scrape.metrics.job_moved(failed(late, seconds=None, stage=None))
@@ -262,7 +266,7 @@ def test_a_job_that_nobody_claimed_has_no_time_but_is_counted(scrape: Scrape):
     assert [labels["stage"] for labels, _ in scrape.counted(FAILURES)] == ["pending"]
 
 
-def test_a_job_runs_until_its_block_ends_with_an_error(scrape: Scrape):
+def test_a_job_runs_until_its_block_ends_with_an_error(scrape: Scrape) -> None:
     running = []
 
     def run() -> None:
@@ -283,7 +287,7 @@ def test_a_job_runs_until_its_block_ends_with_an_error(scrape: Scrape):
 )
 def test_an_answer_of_the_quota_commit_is_counted_with_its_credits(
     scrape: Scrape, ok: bool, answer: str
-):
+) -> None:
     scrape.metrics.quota_decided(QuotaDecision(ok=ok, budget=9, credits_consumed=3), 7)
 
     labels = {"decision": answer}
@@ -314,7 +318,7 @@ def start_prefork_worker(data_dir: Path) -> PreforkWorker:
     return PreforkWorker(process=process, directory=data_dir / "metrics" / name)
 
 
-def test_the_metrics_of_a_worker_that_has_ended_are_removed(tmp_path: Path):
+def test_the_metrics_of_a_worker_that_has_ended_are_removed(tmp_path: Path) -> None:
     earlier = start_prefork_worker(tmp_path)
     earlier.end()
 
@@ -324,7 +328,7 @@ def test_the_metrics_of_a_worker_that_has_ended_are_removed(tmp_path: Path):
     assert list((tmp_path / "metrics").iterdir()) == [later.directory]
 
 
-def test_the_metrics_of_a_worker_that_lives_stay(tmp_path: Path):
+def test_the_metrics_of_a_worker_that_lives_stay(tmp_path: Path) -> None:
     living = start_prefork_worker(tmp_path)
     later = start_prefork_worker(tmp_path)
 
@@ -351,7 +355,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_gauges_of_processes_that_live_stay(
     metrics_directory: Path, child: subprocess.Popen[bytes]
-):
+) -> None:
     living = {f"gauge_livesum_{pid}.db" for pid in (os.getpid(), child.pid)}
     for name in living:
         (metrics_directory / name).touch()
@@ -363,7 +367,7 @@ def test_gauges_of_processes_that_live_stay(
 
 def test_of_a_process_that_was_killed_the_counts_stay_and_the_gauges_go(
     metrics_directory: Path, child: subprocess.Popen[bytes]
-):
+) -> None:
     for kind in ("gauge_livesum", "counter", "histogram"):
         (metrics_directory / f"{kind}_{child.pid}.db").touch()
     child.kill()
@@ -377,7 +381,7 @@ def test_of_a_process_that_was_killed_the_counts_stay_and_the_gauges_go(
 
 def test_gauges_of_a_process_that_its_pool_has_not_buried_yet_go(
     metrics_directory: Path, child: subprocess.Popen[bytes]
-):
+) -> None:
     gauge = metrics_directory / f"gauge_livesum_{child.pid}.db"
     gauge.touch()
     child.kill()

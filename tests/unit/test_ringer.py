@@ -15,6 +15,7 @@ from tests.harness.waiting import wait_until
 from worker.broker import client, ringer
 from worker.broker.address import find_redis_url
 from worker.broker.ringer import REST_S, Line, Ringer
+from worker.broker.transport import TRANSPORT_OPTIONS
 
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 DEADLINE_S = 20.0
@@ -35,7 +36,7 @@ def clock() -> Clock:
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
     """A broker that does not answer, for clients whose patience is longer than any test."""
-    patient = {**client.TRANSPORT_OPTIONS, "socket_timeout": 600, "socket_connect_timeout": 600}
+    patient = {**TRANSPORT_OPTIONS, "socket_timeout": 600, "socket_connect_timeout": 600}
     monkeypatch.setattr(client, "TRANSPORT_OPTIONS", patient)
     server = SilentServer()
     yield server
@@ -51,7 +52,7 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(queue)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(ringer.BrokerClient, "publish", publish)
+    monkeypatch.setattr(client.BrokerClient, "publish", publish)
     return made
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -120,7 +121,9 @@ def test_a_value_that_is_not_allowed_is_refused_by_name(name: str, text: str) ->
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_settings_that_do_not_go_together_are_refused(variables, words: str) -> None:
+def test_settings_that_do_not_go_together_are_refused(
+    variables: Mapping[str, str], words: str
+) -> None:
     assert words in refusal(**variables)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,8 @@ own_tags = st.dictionaries(
 scopes = st.sampled_from(({}, AAA, BBB, {"scope": "organization"}))
 tag_sets = st.builds(lambda own, scope: {**own, **scope}, own_tags, scopes)
 
+Tags = Mapping[str, str]
+
 
 @pytest.mark.parametrize(
     ("worker", "job", "runs"),
@@ -48,12 +52,16 @@ tag_sets = st.builds(lambda own, scope: {**own, **scope}, own_tags, scopes)
         (AAA, {**ON_PREM, **AAA}, False),
     ],
 )
-def test_a_worker_serves_the_jobs_whose_tags_it_satisfies(worker, job, runs) -> None:
+def test_a_worker_serves_the_jobs_whose_tags_it_satisfies(
+    worker: Tags, job: Tags, runs: bool
+) -> None:
     assert (queue_name(job) in served_queues(worker)) == runs
 
 
 @given(worker=tag_sets, job=tag_sets)
-def test_a_worker_serves_a_queue_iff_it_lacks_no_tag_or_neither_has_any(worker, job) -> None:
+def test_a_worker_serves_a_queue_iff_it_lacks_no_tag_or_neither_has_any(
+    worker: Tags, job: Tags
+) -> None:
     is_untagged_job = queue_name(job) == UNTAGGED_QUEUE
     is_untagged_worker = served_queues(worker) == [UNTAGGED_QUEUE]
     expected = is_untagged_worker if is_untagged_job else not missing_tags(job, worker)
@@ -61,12 +69,12 @@ def test_a_worker_serves_a_queue_iff_it_lacks_no_tag_or_neither_has_any(worker, 
 
 
 @given(tags=tag_sets)
-def test_the_order_of_tags_and_implied_ones_do_not_change_the_queue(tags) -> None:
+def test_the_order_of_tags_and_implied_ones_do_not_change_the_queue(tags: Tags) -> None:
     assert queue_name(dict(reversed(normalize_tags(tags).items()))) == queue_name(tags)
 
 
 @given(worker=tag_sets)
-def test_no_queue_is_served_twice(worker) -> None:
+def test_no_queue_is_served_twice(worker: Tags) -> None:
     queues = served_queues(worker)
     assert len(queues) == len(set(queues))
 
@@ -101,7 +109,7 @@ def test_the_limit_does_not_count_the_scope() -> None:
     ],
     ids=repr,
 )
-def test_tags_that_mean_nothing_are_refused(tags) -> None:
+def test_tags_that_mean_nothing_are_refused(tags: Tags) -> None:
     with pytest.raises(InvalidError):
         normalize_tags(tags)
 

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 
@@ -19,7 +20,7 @@ from tests.harness.authorization import CountingAuthorization
 from tests.harness.factory import Factory
 from tests.integration.chattool.chatting import FAST, Chat, failing, make_chat
 
-REFUSED = {
+REFUSED: dict[str, Any] = {
     "status": JobStatus.FAILED,
     "error": "insufficient quota",
     "error_code": JobErrorCode.INSUFFICIENT_QUOTA,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from cli.main import cli
 from db.engine import Database
 from db.jobs.workers import register_worker
 from db.schema.enums import ProvisionerType
+
+Unchanged = Callable[[], AbstractContextManager[None]]  #: see the fixture nothing_changes
 
 
 @dataclass(frozen=True)

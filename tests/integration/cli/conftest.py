@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -23,7 +22,7 @@ from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
 from tests.harness.factory import Factory
 from tests.harness.threads import join_thread, start_thread
-from tests.integration.cli.commandline import CommandLine, sign_on
+from tests.integration.cli.commandline import CommandLine, Unchanged, sign_on
 from worker.embedded import Embedded
 from worker.slots.keeper import LeaseKeeper, LeaseTimes
 
@@ -86,7 +85,7 @@ def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iter
 
 
 @pytest.fixture
-def nothing_changes(database: Database) -> Callable[[], Any]:
+def nothing_changes(database: Database) -> Unchanged:
     """A context in which no row may come, go or change."""
 
     @contextmanager

@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,10 +25,9 @@ from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import sign_off_worker, touch_worker
 from db.schema.enums import JobErrorCode, JobStatus, LogLevel, LogSource, TimingStage
 from tests.harness.factory import Factory
-from tests.integration.cli.commandline import CommandLine, age_workers, refused, sign_on
+from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
 
 DEADLINE_S = 30
-Unchanged = Callable[[], AbstractContextManager[None]]
 
 
 def say(database: Database, job: ClaimedJob, *outputs: str, stage: str = "Setting up") -> None:

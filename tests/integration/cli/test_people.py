@@ -7,7 +7,7 @@ import pytest
 from db.catalog.people import EVERYONE
 from db.engine import Database
 from tests.harness.factory import Factory
-from tests.integration.cli.commandline import CommandLine, refused
+from tests.integration.cli.commandline import CommandLine, Unchanged, refused
 
 
 def test_the_first_user_makes_the_default_organization(run: CommandLine) -> None:
@@ -19,7 +19,7 @@ def test_the_first_user_makes_the_default_organization(run: CommandLine) -> None
 
 
 def test_a_user_that_cannot_be_created_leaves_no_organization_behind(
-    run: CommandLine, nothing_changes
+    run: CommandLine, nothing_changes: Unchanged
 ) -> None:
     with nothing_changes():
         refused(run("user", "create", "not a name"), "cannot name a user")
@@ -135,7 +135,7 @@ def test_the_quota_table_names_workspaces_and_groups(run: CommandLine, factory: 
     ],
 )
 def test_bad_requests_are_refused_in_one_sentence(
-    run: CommandLine, nothing_changes, arguments: list[str], sentence: str
+    run: CommandLine, nothing_changes: Unchanged, arguments: list[str], sentence: str
 ) -> None:
     run("user", "create", "alice")
 

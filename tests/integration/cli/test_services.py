@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,10 +13,8 @@ from sqlalchemy import text
 from db.engine import Database
 from db.schema.revision import head_revision
 from tests.harness.factory import Factory
-from tests.integration.cli.commandline import CommandLine, age_workers, refused, sign_on
+from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
 from worker.embedded import Embedded
-
-Unchanged = Callable[[], AbstractContextManager[None]]
 
 NOBODY_LISTENS = "127.0.0.1:1"
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from db.engine import Database
 from db.schema.tables import ProvisionerJob, TemplateVersion, TemplateVersionVariable, User
-from tests.integration.cli.commandline import CommandLine, refused
+from tests.integration.cli.commandline import CommandLine, Unchanged, refused
 
 VARIABLES = """
 variable "image" {
@@ -157,14 +157,14 @@ def test_what_belongs_to_the_author_is_not_read(run: CommandLine, folder: Path) 
     ],
 )
 def test_a_push_that_is_refused_changes_nothing(
-    run: CommandLine, folder: Path, nothing_changes, options: list[str], sentence: str
+    run: CommandLine, folder: Path, nothing_changes: Unchanged, options: list[str], sentence: str
 ) -> None:
     with nothing_changes():
         refused(run("template", "push", str(folder), *options), sentence)
 
 
 def test_a_path_that_is_no_folder_is_refused(
-    run: CommandLine, folder: Path, nothing_changes
+    run: CommandLine, folder: Path, nothing_changes: Unchanged
 ) -> None:
     with nothing_changes():
         refused(
@@ -173,7 +173,7 @@ def test_a_path_that_is_no_folder_is_refused(
 
 
 def test_a_folder_without_terraform_files_is_refused(
-    run: CommandLine, tmp_path: Path, nothing_changes
+    run: CommandLine, tmp_path: Path, nothing_changes: Unchanged
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -183,7 +183,7 @@ def test_a_folder_without_terraform_files_is_refused(
 
 
 def test_an_archive_over_the_limit_is_refused(
-    run: CommandLine, folder: Path, nothing_changes
+    run: CommandLine, folder: Path, nothing_changes: Unchanged
 ) -> None:
     (folder / "disk.img").write_bytes(b"0" * 1024 * 1024)
 
@@ -192,7 +192,7 @@ def test_an_archive_over_the_limit_is_refused(
 
 
 def test_a_template_that_cannot_be_read_is_refused(
-    run: CommandLine, folder: Path, nothing_changes
+    run: CommandLine, folder: Path, nothing_changes: Unchanged
 ) -> None:
     (folder / "main.tf").write_text('variable "image" {')
 
@@ -200,7 +200,9 @@ def test_a_template_that_cannot_be_read_is_refused(
         refused(run("template", "push", str(folder), "--name", "dev"), "main.tf")
 
 
-def test_a_template_stays_with_its_engine(run: CommandLine, folder: Path, nothing_changes) -> None:
+def test_a_template_stays_with_its_engine(
+    run: CommandLine, folder: Path, nothing_changes: Unchanged
+) -> None:
     run("template", "push", str(folder), "--name", "dev")
     (folder / "echo.json").write_text("{}")
 
@@ -212,7 +214,7 @@ def test_a_template_stays_with_its_engine(run: CommandLine, folder: Path, nothin
 
 
 def test_a_push_without_any_user_says_how_to_make_one(
-    run: CommandLine, folder: Path, nothing_changes
+    run: CommandLine, folder: Path, nothing_changes: Unchanged
 ) -> None:
     run("organization", "create", "empty")
 
@@ -232,7 +234,7 @@ def test_a_push_without_any_user_says_how_to_make_one(
     ],
 )
 def test_a_variable_that_is_no_pair_is_wrong_usage(
-    run: CommandLine, folder: Path, nothing_changes, pairs: list[str]
+    run: CommandLine, folder: Path, nothing_changes: Unchanged, pairs: list[str]
 ) -> None:
     options = [part for pair in pairs for part in ("--variable", pair)]
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -31,10 +31,9 @@ from db.schema.tables import (
 from tests.harness.factory import Factory, echo_archive
 from tests.harness.threads import join_thread, start_thread
 from tests.harness.waiting import wait_until
-from tests.integration.cli.commandline import CommandLine, refused, sign_on
+from tests.integration.cli.commandline import CommandLine, Unchanged, refused, sign_on
 
 Push = Callable[[Mapping[str, Any]], TemplateVersion]
-Unchanged = Callable[[], AbstractContextManager[None]]
 
 CREATE = ("workspace", "create", "box", "--template", "dev", "--owner", "alice")
 START = ("workspace", "start", "box", "--owner", "alice")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -61,8 +62,10 @@ def run(factory: Factory, database: Database, tmp_path: Path) -> Run:
     return run_build
 
 
-def costing(factory: Factory, organization: Organization, user: User, start: int, stop: int = 0):
-    def resources(cost: int) -> dict:
+def costing(
+    factory: Factory, organization: Organization, user: User, start: int, stop: int = 0
+) -> Template:
+    def resources(cost: int) -> dict[str, Any]:
         return {"apply": {"resources": [{"type": "t", "name": "n", "daily_cost": cost}]}}
 
     script = {"start": resources(start), "stop": resources(stop)}

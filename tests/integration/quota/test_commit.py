@@ -362,8 +362,8 @@ def test_a_commit_needs_two_connections_at_no_time(factory: Factory, database_ur
     job = factory.running_build(factory.any_workspace(allowance=1))
     small = open_database(database_url, pool_size=1, timeouts=Timeouts())
     try:
-        key = {"job_id": job.id, "lease_token": job.lease.token}
-        assert commit_quota(small, **key, daily_cost=1).ok
+        decision = commit_quota(small, job_id=job.id, lease_token=job.lease.token, daily_cost=1)
+        assert decision.ok
         assert small.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     finally:
         small.dispose()

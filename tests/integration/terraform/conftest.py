@@ -5,53 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from db.schema.enums import LogLevel, Transition
-from provisioner.engines.port import Applied, BuildContext
-from provisioner.engines.terraform.engine import TerraformEngine
-from provisioner.host.interrupt import Interrupt, InterruptReason
-
-
-class Build:
-    """One build in a directory of its own, and what it said."""
-
-    def __init__(self, binary: Path, directory: Path, context: BuildContext) -> None:
-        self.lines: list[tuple[LogLevel, str]] = []
-        self.states: list[bytes] = []
-        self.on_line: Callable[[str], None] = lambda _text: None
-        self.engine = TerraformEngine(binary, grace=timedelta(seconds=30))
-        self.context = dataclasses.replace(
-            context, directory=directory, log=self._take, on_state=self.states.append
-        )
-
-    @property
-    def text(self) -> str:
-        return "\n".join(text for _level, text in self.lines)
-
-    def plan_and_apply(self) -> Applied:
-        self.engine.init(self.context)
-        self.engine.plan(self.context)
-        return self.engine.apply(self.context)
-
-    def interrupt_on(self, word: str, reason: InterruptReason = InterruptReason.CANCEL) -> None:
-        def interrupt(text: str) -> None:
-            if word in text:
-                self.context.interrupt.request(reason)
-
-        self.on_line = interrupt
-
-    def _take(self, level: LogLevel, text: str) -> None:
-        self.lines.append((level, text))
-        self.on_line(text)
-
-
-MakeBuild = Callable[..., Build]
+from db.schema.enums import Transition
+from provisioner.engines.port import BuildContext
+from provisioner.host.interrupt import Interrupt
+from tests.integration.terraform.builds import Build, MakeBuild, MakeFake, Template
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +49,7 @@ def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
         timeout=timedelta(seconds=60),
     )
 
-    def make(template: str | Mapping[str, str], binary: Path = terraform, **facts: Any) -> Build:
+    def make(template: Template, binary: Path = terraform, **facts: Any) -> Build:
         files = {"main.tf": template} if isinstance(template, str) else template
         directory = tmp_path / f"build{len(list(tmp_path.iterdir()))}"
         for name, text in files.items():
@@ -105,7 +68,7 @@ def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
 
 
 @pytest.fixture
-def make_fake(tmp_path: Path) -> Callable[..., Path]:
+def make_fake(tmp_path: Path) -> MakeFake:
     """Return a maker of a Terraform that does for ``apply`` (and ``init``) what a script says."""
 
     def make(*, apply: str = "exit 0", init: str = "exit 0", version: str = "1.11.4") -> Path:

@@ -8,13 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from db.schema.enums import LogLevel, TimingStage
+from deploy.ledger.install import SOURCE
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform import files
 from provisioner.engines.terraform.cache.lockfile import package_hash, read_lock_file
@@ -23,7 +25,8 @@ from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.interrupt import InterruptReason
 from tests.harness.waiting import wait_until
-from tests.integration.terraform.mirror import SOURCE, Mirror, make_mirror
+from tests.integration.terraform.builds import Build, MakeBuild, MakeCached, Spawn, Template
+from tests.integration.terraform.mirror import Mirror, make_mirror
 
 DEADLINE_S = 60
 MEGABYTE = 1024**2
@@ -65,10 +68,10 @@ def commands(tmp_path: Path) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-def cached(make_build, counted: Path, cache_root: Path, mirror: Mirror):
+def cached(make_build: MakeBuild, counted: Path, cache_root: Path, mirror: Mirror) -> MakeCached:
     """Return a maker of builds that share a cache, and whose providers are in the mirror."""
 
-    def make(template, *, config: Path = mirror.config, **facts):
+    def make(template: Template, *, config: Path = mirror.config, **facts: Any) -> Build:
         build = make_build(template, counted, **facts)
         build.engine = TerraformEngine(
             counted, grace=timedelta(seconds=30), cache=InitCache(cache_root, max_bytes=10**9)
@@ -84,30 +87,32 @@ def kept(cache_root: Path, shelf: Shelf = Shelf.INITIALISED) -> list[Path]:
     return sorted((cache_root / shelf).glob("*"))
 
 
-def data_dir(build) -> Path:
+def data_dir(build: Build) -> Path:
     return build.context.directory / ".terraform"
 
 
 @pytest.mark.parametrize("template", [PLAIN, WITH_MODULE], ids=["plain", "module"])
-def test_the_second_build_of_a_template_starts_no_init(cached, commands, template) -> None:
+def test_the_second_build_of_a_template_starts_no_init(
+    cached: MakeCached, commands: Callable[[], list[str]], template: Template
+) -> None:
     cached(template).plan_and_apply()
     cached(template).plan_and_apply()
     assert commands() == ["init", "plan", "show", "apply", "plan", "show", "apply"]
 
 
-def test_a_build_with_a_module_from_the_cache_makes_the_same(cached) -> None:
+def test_a_build_with_a_module_from_the_cache_makes_the_same(cached: MakeCached) -> None:
     first, second = (cached(WITH_MODULE).plan_and_apply() for _ in range(2))
     assert second.resources == first.resources != ()
 
 
-def test_a_build_from_the_cache_says_so(cached) -> None:
+def test_a_build_from_the_cache_says_so(cached: MakeCached) -> None:
     cached(PLAIN).plan_and_apply()
     build = cached(PLAIN)
     build.engine.init(build.context)
     assert build.lines == [(LogLevel.INFO, "Initialised from cache")]
 
 
-def test_a_build_from_the_cache_still_has_the_timing_of_its_init(cached) -> None:
+def test_a_build_from_the_cache_still_has_the_timing_of_its_init(cached: MakeCached) -> None:
     cached(PLAIN).plan_and_apply()
     build = cached(PLAIN)
     (timing,) = build.engine.init(build.context)
@@ -115,14 +120,16 @@ def test_a_build_from_the_cache_still_has_the_timing_of_its_init(cached) -> None
 
 
 @pytest.mark.parametrize("name", ["main.tf", "mod/main.tf", "data.txt", ".terraform.lock.hcl"])
-def test_a_template_with_another_file_is_initialised(cached, commands, name: str) -> None:
+def test_a_template_with_another_file_is_initialised(
+    cached: MakeCached, commands: Callable[[], list[str]], name: str
+) -> None:
     cached(WITH_MODULE).plan_and_apply()
     other = {**WITH_MODULE, name: WITH_MODULE.get(name, "") + "# another\n"}
     cached(other).plan_and_apply()
     assert commands().count("init") == 2
 
 
-def test_what_a_build_writes_does_not_reach_the_next(cached) -> None:
+def test_what_a_build_writes_does_not_reach_the_next(cached: MakeCached) -> None:
     first = cached(WITH_MODULE)
     first.plan_and_apply()
     for path in data_dir(first).rglob("*.json"):
@@ -130,7 +137,9 @@ def test_what_a_build_writes_does_not_reach_the_next(cached) -> None:
     assert cached(WITH_MODULE).plan_and_apply().resources
 
 
-def test_a_lock_file_that_lacks_nothing_is_not_changed(cached, commands) -> None:
+def test_a_lock_file_that_lacks_nothing_is_not_changed(
+    cached: MakeCached, commands: Callable[[], list[str]]
+) -> None:
     template = {"main.tf": PLAIN, ".terraform.lock.hcl": "# ours\n"}
     cached(template).plan_and_apply()
     build = cached(template)
@@ -139,7 +148,7 @@ def test_a_lock_file_that_lacks_nothing_is_not_changed(cached, commands) -> None
     assert (lock_file.read_text(), commands().count("init")) == ("# ours\n", 1)
 
 
-def test_a_failed_init_leaves_nothing_behind(cached, cache_root: Path) -> None:
+def test_a_failed_init_leaves_nothing_behind(cached: MakeCached, cache_root: Path) -> None:
     build = cached('module "m" {\n source = "./nowhere"\n}\n')
     with pytest.raises(EngineError):
         build.engine.init(build.context)
@@ -148,7 +157,7 @@ def test_a_failed_init_leaves_nothing_behind(cached, cache_root: Path) -> None:
 
 @pytest.mark.parametrize("name", [".terraform/modules/modules.json", "manifest.json"])
 def test_a_kept_directory_that_was_changed_is_not_used(
-    cached, commands, cache_root: Path, name: str
+    cached: MakeCached, commands: Callable[[], list[str]], cache_root: Path, name: str
 ) -> None:
     cached(WITH_MODULE).plan_and_apply()
     (entry,) = kept(cache_root)
@@ -157,12 +166,16 @@ def test_a_kept_directory_that_was_changed_is_not_used(
     assert commands().count("init") == 2
 
 
-def test_a_cache_that_cannot_be_written_fails_no_build(cached, cache_root: Path) -> None:
+def test_a_cache_that_cannot_be_written_fails_no_build(
+    cached: MakeCached, cache_root: Path
+) -> None:
     cache_root.write_text("a file in its place")
     assert cached(PLAIN).plan_and_apply().state
 
 
-def test_a_kept_directory_may_be_removed_under_a_build(cached, cache_root: Path, mirror, tmp_path):
+def test_a_kept_directory_may_be_removed_under_a_build(
+    cached: MakeCached, cache_root: Path, mirror: Mirror, tmp_path: Path
+) -> None:
     template = mirror.template(tmp_path / "ledger")
     cached(template).plan_and_apply()
     build = cached(template)
@@ -176,7 +189,7 @@ def test_a_kept_directory_may_be_removed_under_a_build(cached, cache_root: Path,
 
 
 def test_a_provider_is_there_once_however_many_templates_use_it(
-    cached, cache_root: Path, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, cache_root: Path, mirror: Mirror, tmp_path: Path
 ) -> None:
     builds = [cached(mirror.template(tmp_path / name)) for name in ("one", "two", "two")]
     for build in builds:
@@ -185,7 +198,9 @@ def test_a_provider_is_there_once_however_many_templates_use_it(
     assert (len(inodes), len(kept(cache_root, Shelf.PACKAGES))) == (1, 1)
 
 
-def test_a_build_gets_the_lock_file_of_the_first_init(cached, mirror: Mirror, tmp_path) -> None:
+def test_a_build_gets_the_lock_file_of_the_first_init(
+    cached: MakeCached, mirror: Mirror, tmp_path: Path
+) -> None:
     builds = [cached(mirror.template(tmp_path / "ledger")) for _ in range(2)]
     for build in builds:
         build.engine.init(build.context)
@@ -207,7 +222,11 @@ def _forge(path: Path) -> None:
 
 
 def test_a_forged_provider_is_never_started(
-    cached, commands, cache_root: Path, mirror: Mirror, tmp_path: Path
+    cached: MakeCached,
+    commands: Callable[[], list[str]],
+    cache_root: Path,
+    mirror: Mirror,
+    tmp_path: Path,
 ) -> None:
     """Terraform finds it at plan, and then again in the store that the package came from."""
     template = mirror.template(tmp_path / "ledger")
@@ -219,7 +238,7 @@ def test_a_forged_provider_is_never_started(
 
 
 def test_a_forged_package_is_not_lent_to_another_template(
-    cached, cache_root: Path, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, cache_root: Path, mirror: Mirror, tmp_path: Path
 ) -> None:
     first = cached(mirror.template(tmp_path / "one"))
     first.engine.init(first.context)
@@ -232,7 +251,7 @@ def test_a_forged_package_is_not_lent_to_another_template(
 
 
 def test_a_lock_file_that_names_another_package_is_not_satisfied_by_the_store(
-    cached, cache_root: Path, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, cache_root: Path, mirror: Mirror, tmp_path: Path
 ) -> None:
     template = mirror.template(tmp_path / "ledger")
     first = cached(template)
@@ -248,7 +267,7 @@ def test_a_lock_file_that_names_another_package_is_not_satisfied_by_the_store(
 
 
 def test_a_state_that_needs_one_more_provider_is_initialised(
-    cached, commands, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, commands: Callable[[], list[str]], mirror: Mirror, tmp_path: Path
 ) -> None:
     made = cached(mirror.template(tmp_path / "ledger")).plan_and_apply()
     cached(PLAIN).plan_and_apply()
@@ -259,7 +278,7 @@ def test_a_state_that_needs_one_more_provider_is_initialised(
 
 
 def test_a_provider_that_only_the_state_needs_is_installed_beside_a_lock_file(
-    cached, commands, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, commands: Callable[[], list[str]], mirror: Mirror, tmp_path: Path
 ) -> None:
     made = cached(mirror.template(tmp_path / "ledger")).plan_and_apply()
     dropped = {"main.tf": PLAIN, ".terraform.lock.hcl": "# ours\n"}
@@ -270,7 +289,7 @@ def test_a_provider_that_only_the_state_needs_is_installed_beside_a_lock_file(
 
 
 def test_a_provider_that_the_lock_file_lacks_is_installed_with_a_warning(
-    cached, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, mirror: Mirror, tmp_path: Path
 ) -> None:
     template = {"main.tf": mirror.template(tmp_path / "one"), ".terraform.lock.hcl": "# ours\n"}
     build = cached(template)
@@ -280,7 +299,7 @@ def test_a_provider_that_the_lock_file_lacks_is_installed_with_a_warning(
 
 
 def test_a_completed_lock_file_is_the_authors_again_before_another_init(
-    cached, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, mirror: Mirror, tmp_path: Path
 ) -> None:
     template = {"main.tf": mirror.template(tmp_path / "one"), ".terraform.lock.hcl": "# ours\n"}
     build = cached(template)
@@ -289,7 +308,9 @@ def test_a_completed_lock_file_is_the_authors_again_before_another_init(
     assert (build.context.directory / files.LOCK_FILE).read_text() == "# ours\n"
 
 
-def test_an_unpacked_mirror_is_used_where_it_is(cached, mirror: Mirror, tmp_path: Path) -> None:
+def test_an_unpacked_mirror_is_used_where_it_is(
+    cached: MakeCached, mirror: Mirror, tmp_path: Path
+) -> None:
     config = mirror.config.parent / "unpacked" / "terraform.rc"
     builds = [cached(mirror.template(tmp_path / "ledger"), config=config) for _ in range(2)]
     for build in builds:
@@ -299,7 +320,7 @@ def test_an_unpacked_mirror_is_used_where_it_is(cached, mirror: Mirror, tmp_path
 
 
 def test_a_plugin_cache_of_the_operators_own_is_used(
-    cached, cache_root: Path, mirror: Mirror, tmp_path: Path
+    cached: MakeCached, cache_root: Path, mirror: Mirror, tmp_path: Path
 ) -> None:
     own = tmp_path / "own"
     own.mkdir()
@@ -315,11 +336,13 @@ def test_a_plugin_cache_of_the_operators_own_is_used(
 
 
 @pytest.fixture
-def spawn(cache_root: Path, tmp_path: Path, terraform: Path):
+def spawn(cache_root: Path, tmp_path: Path, terraform: Path) -> Iterator[Spawn]:
     """Return a starter of processes that initialise templates in directories."""
     started: list[subprocess.Popen[str]] = []
 
-    def spawn(mirror: Mirror, *directories: Path, binary: Path = terraform):
+    def spawn(
+        mirror: Mirror, *directories: Path, binary: Path = terraform
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, HERE / "initialiser.py", cache_root, binary, *directories],
             env={
@@ -361,7 +384,7 @@ def large_mirror(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
 
 @pytest.mark.timeout(300)
 def test_twenty_inits_at_once_fetch_a_large_provider_once(
-    spawn, large_mirror: Mirror, cache_root: Path, tmp_path: Path
+    spawn: Spawn, large_mirror: Mirror, cache_root: Path, tmp_path: Path
 ) -> None:
     directories = _directories(large_mirror, tmp_path, 20)
     processes = [spawn(large_mirror, *directories[part::4]) for part in range(4)]
@@ -393,7 +416,7 @@ exec sleep 600
 
 
 @pytest.fixture
-def killed_half_way(spawn, half_way: Path, mirror: Mirror, tmp_path: Path) -> list[Path]:
+def killed_half_way(spawn: Spawn, half_way: Path, mirror: Mirror, tmp_path: Path) -> list[Path]:
     """Directories of templates; the worker that initialised the first was killed meanwhile."""
     directories = _directories(mirror, tmp_path, 3)
     victim = spawn(mirror, directories[0], binary=half_way)
@@ -410,7 +433,7 @@ def test_a_worker_killed_in_the_middle_of_an_init_leaves_no_package(
 
 
 def test_after_a_worker_was_killed_in_an_init_the_others_go_on(
-    killed_half_way: list[Path], spawn, mirror: Mirror, cache_root: Path
+    killed_half_way: list[Path], spawn: Spawn, mirror: Mirror, cache_root: Path
 ) -> None:
     others = spawn(mirror, *killed_half_way[1:])
     assert (others.communicate(timeout=DEADLINE_S)[1], others.returncode) == ("", 0)
@@ -420,7 +443,7 @@ def test_after_a_worker_was_killed_in_an_init_the_others_go_on(
 
 
 def test_what_a_killed_worker_left_is_swept(
-    killed_half_way: list[Path], spawn, mirror: Mirror, cache_root: Path
+    killed_half_way: list[Path], spawn: Spawn, mirror: Mirror, cache_root: Path
 ) -> None:
     (draft,) = (cache_root / "drafts").iterdir()
     os.utime(draft, (1, 1))
@@ -428,7 +451,9 @@ def test_what_a_killed_worker_left_is_swept(
     assert list((cache_root / "drafts").iterdir()) == []
 
 
-def test_who_waits_for_another_init_can_be_interrupted(cached, cache_root: Path) -> None:
+def test_who_waits_for_another_init_can_be_interrupted(
+    cached: MakeCached, cache_root: Path
+) -> None:
     cache = InitCache(cache_root, max_bytes=10**9)
     build = cached(PLAIN)
     with cache._store.alone(build.context.interrupt, patience=timedelta(minutes=1)):

@@ -6,14 +6,15 @@ import dataclasses
 import errno
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import EngineError, Resource
-from provisioner.engines.terraform.state import parse_state
 from provisioner.engines.terraform.version import MINIMUM, Version, read_version
+from tests.integration.terraform.builds import MakeBuild, MakeFake, state_of
 
 WORKSPACE = """
 variable "workspace_transition" {
@@ -33,11 +34,11 @@ resource "terraform_data" "dev" {
 STOP = {"TF_VAR_workspace_transition": "stop"}
 
 
-def environment(make_build, **more):
+def environment(make_build: MakeBuild, **more: str) -> Mapping[str, str]:
     return {**make_build("").context.environment, **more}
 
 
-def test_a_start_is_planned_priced_and_applied(make_build) -> None:
+def test_a_start_is_planned_priced_and_applied(make_build: MakeBuild) -> None:
     build = make_build(WORKSPACE)
     build.engine.init(build.context)
     plan = build.engine.plan(build.context)
@@ -50,7 +51,7 @@ def test_a_start_is_planned_priced_and_applied(make_build) -> None:
     )
 
 
-def test_a_directory_that_cannot_be_made_fails_the_init(make_build) -> None:
+def test_a_directory_that_cannot_be_made_fails_the_init(make_build: MakeBuild) -> None:
     def unpack() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -62,7 +63,7 @@ def test_a_directory_that_cannot_be_made_fails_the_init(make_build) -> None:
     )
 
 
-def test_a_stop_takes_down_what_only_a_start_needs(make_build) -> None:
+def test_a_stop_takes_down_what_only_a_start_needs(make_build: MakeBuild) -> None:
     started = make_build(WORKSPACE).plan_and_apply()
     stop = make_build(
         WORKSPACE,
@@ -75,18 +76,18 @@ def test_a_stop_takes_down_what_only_a_start_needs(make_build) -> None:
     assert [resource.name for resource in stop.engine.apply(stop.context).resources] == ["home"]
 
 
-def test_a_delete_takes_down_everything_and_costs_nothing(make_build) -> None:
+def test_a_delete_takes_down_everything_and_costs_nothing(make_build: MakeBuild) -> None:
     started = make_build(WORKSPACE).plan_and_apply()
     delete = make_build(WORKSPACE, transition=Transition.DELETE, state=started.state)
     delete.engine.init(delete.context)
     assert delete.engine.plan(delete.context).daily_cost == 0
     deleted = delete.engine.apply(delete.context)
-    before, after = parse_state(started.state), parse_state(deleted.state)
+    before, after = state_of(started.state), state_of(deleted.state)
     assert (deleted.resources, after.instances) == ((), ())
     assert (after.lineage, after.serial > before.serial) == (before.lineage, True)
 
 
-def test_a_second_delete_starts_no_process(make_build) -> None:
+def test_a_second_delete_starts_no_process(make_build: MakeBuild) -> None:
     started = make_build(WORKSPACE).plan_and_apply()
     deleted = make_build(
         WORKSPACE, transition=Transition.DELETE, state=started.state
@@ -98,7 +99,9 @@ def test_a_second_delete_starts_no_process(make_build) -> None:
 
 
 @pytest.mark.parametrize("state", [None, b""])
-def test_a_delete_without_a_state_has_nothing_to_do(make_build, state: bytes | None) -> None:
+def test_a_delete_without_a_state_has_nothing_to_do(
+    make_build: MakeBuild, state: bytes | None
+) -> None:
     build = make_build("not even HCL", Path("/nowhere"), transition=Transition.DELETE, state=state)
     assert build.plan_and_apply().state is None
     assert build.lines == [
@@ -106,14 +109,14 @@ def test_a_delete_without_a_state_has_nothing_to_do(make_build, state: bytes | N
     ]
 
 
-def test_a_template_without_resources_can_be_applied(make_build) -> None:
+def test_a_template_without_resources_can_be_applied(make_build: MakeBuild) -> None:
     assert make_build('output "x" {\n value = 1\n}').plan_and_apply().resources == ()
 
 
-def test_variables_reach_the_template_as_text(make_build) -> None:
+def test_variables_reach_the_template_as_text(make_build: MakeBuild) -> None:
     build = make_build(WORKSPACE, variables={"size": "${path.module}", "undeclared": "x"})
-    applied = build.plan_and_apply()
-    assert '"size": "${path.module}"' in applied.state.decode()
+    state = build.apply()
+    assert '"size": "${path.module}"' in state.decode()
     assert "undeclared" not in build.text
 
 
@@ -137,25 +140,25 @@ resource "terraform_data" "box" {
 
 
 def test_an_ephemeral_variable_reaches_the_apply_and_not_the_state(
-    make_build, terraform: Path
+    make_build: MakeBuild, terraform: Path
 ) -> None:
     if read_version(terraform) < EPHEMERAL_SINCE:
         pytest.skip("this Terraform has no ephemeral variables")
     build = make_build(EPHEMERAL, variables={"token": "s3cret", "size": "2"})
-    applied = build.plan_and_apply()
+    state = build.apply()
     assert (build.context.directory / "token.txt").read_text() == "s3cret"
-    assert "s3cret" not in applied.state.decode()
+    assert "s3cret" not in state.decode()
 
 
-def test_an_ephemeral_variable_file_of_the_template_is_removed(make_build) -> None:
+def test_an_ephemeral_variable_file_of_the_template_is_removed(make_build: MakeBuild) -> None:
     planted = {"main.tf": WORKSPACE, "provisionerd.ephemeral.tfvars.json": '{"size": "9"}'}
     assert make_build(planted, variables={"size": "ours"}).plan_and_apply().resources
 
 
-def test_a_variable_wins_over_a_tfvars_file_of_the_template(make_build) -> None:
+def test_a_variable_wins_over_a_tfvars_file_of_the_template(make_build: MakeBuild) -> None:
     files = {"main.tf": WORKSPACE, "x.auto.tfvars": 'size = "theirs"'}
-    applied = make_build(files, variables={"size": "ours"}).plan_and_apply()
-    assert '"size": "ours"' in applied.state.decode()
+    state = make_build(files, variables={"size": "ours"}).apply()
+    assert '"size": "ours"' in state.decode()
 
 
 @pytest.mark.parametrize(
@@ -167,13 +170,15 @@ def test_a_variable_wins_over_a_tfvars_file_of_the_template(make_build) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["backend.tf", "override.tf", "zzzz_override.tf"])
-def test_a_backend_of_the_template_is_not_used(make_build, name: str, block: str) -> None:
+def test_a_backend_of_the_template_is_not_used(
+    make_build: MakeBuild, name: str, block: str
+) -> None:
     build = make_build({"main.tf": WORKSPACE, name: f"terraform {{\n{block}\n}}\n"})
     assert len(build.plan_and_apply().resources) == 3
 
 
-def test_a_planted_state_is_not_used(make_build) -> None:
-    planted = make_build(WORKSPACE).plan_and_apply().state
+def test_a_planted_state_is_not_used(make_build: MakeBuild) -> None:
+    planted = make_build(WORKSPACE).apply()
     build = make_build(
         {
             "main.tf": WORKSPACE,
@@ -181,16 +186,16 @@ def test_a_planted_state_is_not_used(make_build) -> None:
             "errored.tfstate": planted.decode(),
         }
     )
-    assert parse_state(build.plan_and_apply().state).lineage != parse_state(planted).lineage
+    assert state_of(build.plan_and_apply().state).lineage != state_of(planted).lineage
 
 
-def test_a_lock_file_that_lacks_nothing_is_not_changed(make_build) -> None:
+def test_a_lock_file_that_lacks_nothing_is_not_changed(make_build: MakeBuild) -> None:
     build = make_build({"main.tf": WORKSPACE, ".terraform.lock.hcl": "# ours\n"})
     build.plan_and_apply()
     assert (build.context.directory / ".terraform.lock.hcl").read_text() == "# ours\n"
 
 
-def test_a_provider_that_cannot_be_had_fails_the_init(make_build) -> None:
+def test_a_provider_that_cannot_be_had_fails_the_init(make_build: MakeBuild) -> None:
     build = make_build(
         {
             "main.tf": "terraform {\n required_providers {\n x = {\n"
@@ -202,7 +207,7 @@ def test_a_provider_that_cannot_be_had_fails_the_init(make_build) -> None:
         build.engine.init(build.context)
 
 
-def test_a_failed_plan_tells_the_file_and_the_line(make_build) -> None:
+def test_a_failed_plan_tells_the_file_and_the_line(make_build: MakeBuild) -> None:
     build = make_build('resource "terraform_data" "a" {\n  bogus = 1\n}\n')
     with pytest.raises(EngineError) as failed:
         build.plan_and_apply()
@@ -213,7 +218,7 @@ def test_a_failed_plan_tells_the_file_and_the_line(make_build) -> None:
     assert failed.value.state is None
 
 
-def test_a_missing_variable_is_named(make_build) -> None:
+def test_a_missing_variable_is_named(make_build: MakeBuild) -> None:
     build = make_build('variable "region" {}\n')
     with pytest.raises(
         EngineError, match=r'^terraform plan: No value for req.*"region" is not set'
@@ -221,7 +226,7 @@ def test_a_missing_variable_is_named(make_build) -> None:
         build.plan_and_apply()
 
 
-def test_an_init_that_fails_tells_the_file_and_the_line(make_build) -> None:
+def test_an_init_that_fails_tells_the_file_and_the_line(make_build: MakeBuild) -> None:
     build = make_build('resource "terraform_data" {\n}\n')
     with pytest.raises(EngineError, match=r"^terraform init: Missing name.*main\.tf line 1\)$"):
         build.engine.init(build.context)
@@ -238,18 +243,18 @@ resource "terraform_data" "machine" {
 """
 
 
-def test_a_failed_apply_tells_the_resource_and_keeps_the_state(make_build) -> None:
+def test_a_failed_apply_tells_the_resource_and_keeps_the_state(make_build: MakeBuild) -> None:
     build = make_build(FAILING)
     with pytest.raises(EngineError) as failed:
         build.plan_and_apply()
     assert str(failed.value).startswith("terraform apply: local-exec provisioner error: ")
     assert str(failed.value).endswith("(terraform_data.machine, main.tf line 5)")
     assert "insufficient quota in us-east1" in str(failed.value)
-    instances = parse_state(failed.value.state).instances
+    instances = state_of(failed.value.state).instances
     assert {instance.name for instance in instances} == {"disk", "machine"}
 
 
-def test_an_error_is_logged_once_with_its_resource(make_build) -> None:
+def test_an_error_is_logged_once_with_its_resource(make_build: MakeBuild) -> None:
     build = make_build(FAILING)
     with pytest.raises(EngineError):
         build.plan_and_apply()
@@ -267,20 +272,22 @@ exit 1
 """
 
 
-def test_an_error_without_a_resource_names_the_one_that_failed(make_build, make_fake) -> None:
+def test_an_error_without_a_resource_names_the_one_that_failed(
+    make_build: MakeBuild, make_fake: MakeFake
+) -> None:
     build = make_build(WORKSPACE, make_fake(apply=DIES.replace("\\\n", "").strip()))
     with pytest.raises(EngineError, match=r"did not respond: It died\. \(ledger_machine\.box\)$"):
         build.plan_and_apply()
 
 
-def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build) -> None:
+def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build: MakeBuild) -> None:
     with pytest.raises(EngineError) as failed:
         make_build(FAILING).plan_and_apply()
     repaired = make_build(FAILING.replace("exit 3", "exit 0"), state=failed.value.state)
     assert len(repaired.plan_and_apply().resources) == 2
 
 
-def test_a_diagnostic_is_logged_at_its_severity_with_its_place(make_build) -> None:
+def test_a_diagnostic_is_logged_at_its_severity_with_its_place(make_build: MakeBuild) -> None:
     build = make_build(FAILING)
     with pytest.raises(EngineError):
         build.plan_and_apply()
@@ -288,7 +295,9 @@ def test_a_diagnostic_is_logged_at_its_severity_with_its_place(make_build) -> No
     assert (LogLevel.ERROR, place) in build.lines
 
 
-def test_the_output_of_a_provisioner_is_logged_without_terminal_sequences(make_build) -> None:
+def test_the_output_of_a_provisioner_is_logged_without_terminal_sequences(
+    make_build: MakeBuild,
+) -> None:
     build = make_build(
         'resource "terraform_data" "a" {\n provisioner "local-exec" {\n'
         r""" command = "printf '\\033[31mred\\033[0m\\n'" """
@@ -309,7 +318,7 @@ resource "terraform_data" "a" {
 """
 
 
-def test_a_sensitive_value_reaches_neither_the_log_nor_the_error(make_build) -> None:
+def test_a_sensitive_value_reaches_neither_the_log_nor_the_error(make_build: MakeBuild) -> None:
     secret = 'hunter"2\\n&'
     build = make_build(LEAKING, variables={"password": secret}, sensitive=frozenset({secret}))
     with pytest.raises(EngineError) as failed:
@@ -318,7 +327,7 @@ def test_a_sensitive_value_reaches_neither_the_log_nor_the_error(make_build) -> 
     assert "hunter" not in build.text + str(failed.value)
 
 
-def test_a_wrong_value_of_a_variable_is_not_shown_in_the_log(make_build) -> None:
+def test_a_wrong_value_of_a_variable_is_not_shown_in_the_log(make_build: MakeBuild) -> None:
     """Terraform quotes the file of variables, the values of the others included."""
     build = make_build(
         'variable "count_of_disks" {\n type = number\n}\nvariable "other" {}\n',
@@ -350,7 +359,9 @@ def test_a_wrong_value_of_a_variable_is_not_shown_in_the_log(make_build) -> None
         ),
     ],
 )
-def test_a_price_that_is_none_fails_the_plan(make_build, template: str, reason: str) -> None:
+def test_a_price_that_is_none_fails_the_plan(
+    make_build: MakeBuild, template: str, reason: str
+) -> None:
     build = make_build(template)
     build.engine.init(build.context)
     with pytest.raises(EngineError, match=f"^terraform_data.dev: {reason}") as failed:
@@ -358,7 +369,7 @@ def test_a_price_that_is_none_fails_the_plan(make_build, template: str, reason: 
     assert failed.value.timings
 
 
-def test_the_price_counts_modules_and_whole_fractions(make_build) -> None:
+def test_the_price_counts_modules_and_whole_fractions(make_build: MakeBuild) -> None:
     build = make_build(
         {
             "main.tf": 'module "m" {\n source = "./m"\n for_each = { a = 1, b = 2 }\n}\n',
@@ -371,7 +382,7 @@ def test_the_price_counts_modules_and_whole_fractions(make_build) -> None:
     assert modules == {'module.m["a"]', 'module.m["b"]'}
 
 
-def test_each_stage_and_each_resource_is_timed(make_build) -> None:
+def test_each_stage_and_each_resource_is_timed(make_build: MakeBuild) -> None:
     build = make_build('resource "terraform_data" "a" {}')
     timings = [
         *build.engine.init(build.context),
@@ -386,7 +397,7 @@ def test_each_stage_and_each_resource_is_timed(make_build) -> None:
     ]
 
 
-def test_a_state_is_delivered_while_the_apply_still_runs(make_build) -> None:
+def test_a_state_is_delivered_while_the_apply_still_runs(make_build: MakeBuild) -> None:
     """The slow resource ends when the checkpoint of the quick one has been stored."""
     build = make_build(
         'resource "terraform_data" "quick" {}\n'
@@ -397,7 +408,7 @@ def test_a_state_is_delivered_while_the_apply_still_runs(make_build) -> None:
     names: list[set[str]] = []
 
     def store(state: bytes) -> None:
-        names.append({instance.name for instance in parse_state(state).instances})
+        names.append({instance.name for instance in state_of(state).instances})
         stored.touch()
 
     build.context = dataclasses.replace(build.context, on_state=store)
@@ -405,7 +416,9 @@ def test_a_state_is_delivered_while_the_apply_still_runs(make_build) -> None:
     assert "quick" in names[0]
 
 
-def test_a_checkpoint_that_can_not_be_stored_does_not_break_the_apply(make_build) -> None:
+def test_a_checkpoint_that_can_not_be_stored_does_not_break_the_apply(
+    make_build: MakeBuild,
+) -> None:
     build = make_build(
         'resource "terraform_data" "quick" {}\n'
         'resource "terraform_data" "slow" {\n provisioner "local-exec" {\n'
@@ -423,7 +436,7 @@ def test_a_checkpoint_that_can_not_be_stored_does_not_break_the_apply(make_build
     }
 
 
-def test_parse_reads_the_variables_of_a_template(make_build) -> None:
+def test_parse_reads_the_variables_of_a_template(make_build: MakeBuild) -> None:
     build = make_build(WORKSPACE)
     names = [variable.name for variable in build.engine.parse(build.context.files).variables]
     assert "size" in names
@@ -433,8 +446,8 @@ def test_the_version_of_the_binary_is_read(terraform: Path) -> None:
     assert read_version(terraform) >= MINIMUM
 
 
-def test_the_state_in_the_directory_is_that_of_the_result(make_build) -> None:
+def test_the_state_in_the_directory_is_that_of_the_result(make_build: MakeBuild) -> None:
     build = make_build(WORKSPACE)
-    applied = build.plan_and_apply()
+    state = build.apply()
     on_disk = (build.context.directory / "terraform.tfstate").read_bytes()
-    assert json.loads(on_disk) == json.loads(applied.state)
+    assert json.loads(on_disk) == json.loads(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -51,7 +52,9 @@ def measured(**changes: float) -> list[dict[str, object]]:
         ),
     ],
 )
-def test_100_workers_need_what_their_load_says_times_what_it_costs(read, expected) -> None:
+def test_100_workers_need_what_their_load_says_times_what_it_costs(
+    read: Callable[[Need], float], expected: float
+) -> None:
     assert read(need(ONES, USUAL, 100)) == pytest.approx(expected)
 
 

@@ -70,6 +70,7 @@ def _counted() -> Iterator[tuple[str, frozenset[str]]]:
     metrics = Metrics(CollectorRegistry())
     own = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
     for metric in own:
+        assert metric._type is not None
         for suffix in SUFFIXES[metric._type]:
             yield f"{metric._name}{suffix}", frozenset(metric._labelnames)
 
