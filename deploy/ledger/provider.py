@@ -48,6 +48,12 @@ class Machine:
                 Attribute("workspace", String(), optional=True),
                 Attribute("create_seconds", Number(), "how long a create takes", optional=True),
                 Attribute(
+                    "stop_seconds",
+                    Number(),
+                    "how long an interrupted create takes to answer",
+                    optional=True,
+                ),
+                Attribute(
                     "fail_with", String(), "the error that a create ends with", optional=True
                 ),
                 Attribute("daily_cost", Number(), "noted, never a price", optional=True),
@@ -57,8 +63,9 @@ class Machine:
         )
 
     def validate(self, diags: Diagnostics, type_name: str, config: Config) -> None:
-        if (seconds := config.get("create_seconds")) is not None and _is_negative(seconds):
-            diags.add_error(f"{type_name}.create_seconds must not be negative.")
+        for name in ("create_seconds", "stop_seconds"):
+            if _is_negative(config.get(name)):
+                diags.add_error(f"{type_name}.{name} must not be negative.")
 
     def create(self, ctx: CreateContext, planned: State) -> State | None:
         if planned["fail_with"]:
@@ -70,6 +77,7 @@ class Machine:
         # The machine exists from here on. An error together with a returned state makes
         # Terraform keep it as tainted; without the state it would be an orphan.
         if self._stopping.wait(machine["create_seconds"] or 0):
+            time.sleep(machine["stop_seconds"] or 0)
             name = machine["name"]
             ctx.diagnostics.add_error(f"creating machine {name} was interrupted before it was done")
         return machine

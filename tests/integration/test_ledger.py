@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,6 +206,16 @@ def test_what_was_there_before_the_interrupt_is_whole(unpack: Unpack) -> None:
     assert "status" not in first
 
 
+def test_an_interrupted_create_can_take_its_time_to_answer(unpack: Unpack) -> None:
+    workspace = unpack("slow")
+
+    took = interrupt_when_machines_exist(workspace, 5, stop_seconds=1)
+
+    slow = workspace.instances()["ledger_machine.slow"]
+    assert took >= 1
+    assert [instance["status"] for instance in slow] == ["tainted"] * 4
+
+
 def test_an_interrupted_workspace_can_be_destroyed_to_nothing(unpack: Unpack) -> None:
     workspace = unpack("slow")
     interrupt_when_machines_exist(workspace, 5)
@@ -254,13 +265,14 @@ def test_a_folder_that_can_not_be_made_is_a_diagnostic(unpack: Unpack) -> None:
     assert "machine nobody-by-hand-0 can not be written" in output
 
 
-def test_a_negative_create_time_is_refused_before_anything_exists(unpack: Unpack) -> None:
+@pytest.mark.parametrize("name", ["create_seconds", "stop_seconds"])
+def test_a_negative_time_is_refused_before_anything_exists(unpack: Unpack, name: str) -> None:
     workspace = unpack("slow")
 
-    status, output = workspace.apply(create_seconds=-1)
+    status, output = workspace.apply(**{name: -1})
 
     assert status == 1
-    assert "create_seconds must not be negative" in output
+    assert f"{name} must not be negative" in output
 
 
 def test_a_second_install_changes_no_byte_of_the_provider(tmp_path: Path) -> None:
@@ -280,16 +292,20 @@ def test_an_interpreter_without_the_framework_is_told_what_to_install(tmp_path: 
         installer.install(tmp_path / "mirror", bare)
 
 
-def interrupt_when_machines_exist(workspace: Workspace, count: int) -> None:
-    """Send SIGINT to an apply of slow machines once ``count`` exist; wait for its end."""
-    with workspace.start("apply", "-auto-approve", "-no-color") as apply:
+def interrupt_when_machines_exist(workspace: Workspace, count: int, **variables: object) -> float:
+    """Send SIGINT to an apply of slow machines once ``count`` exist; return how long it took."""
+    command = ["apply", "-auto-approve", "-no-color", *_variables(variables)]
+    with workspace.start(*command) as apply:
         try:
             wait_until(lambda: len(workspace.files()) == count, f"{count} machines")
+            begun = time.monotonic()
             apply.send_signal(signal.SIGINT)
             apply.communicate(timeout=DEADLINE_S)
+            took = time.monotonic() - begun
         finally:
             apply.kill()
     assert apply.returncode == 1
+    return took
 
 
 def _variables(values: Mapping[str, object]) -> list[str]:

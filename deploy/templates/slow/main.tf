@@ -31,6 +31,12 @@ variable "create_seconds" {
   description = "How long each of the slow machines takes."
 }
 
+variable "stop_seconds" {
+  type        = number
+  default     = 0
+  description = "How long each of them takes to answer when it is interrupted."
+}
+
 resource "ledger_machine" "first" {
   count     = var.start_count
   ledger    = var.ledger_dir
@@ -44,6 +50,7 @@ resource "ledger_machine" "slow" {
   name           = "${var.workspace_name}-slow-${count.index}"
   workspace      = var.workspace_name
   create_seconds = var.create_seconds
+  stop_seconds   = var.stop_seconds
   depends_on     = [ledger_machine.first]
 }
 
