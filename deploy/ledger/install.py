@@ -34,7 +34,8 @@ provider_installation {{
 _WRAPPER = """\
 #!/bin/sh
 # The framework keeps its certificate under $HOME, which a template's environment may lack.
-HOME={home} exec {python} -I {provider} "$@"
+[ -w {home} ] && export HOME={home}
+exec {python} -I {provider} "$@"
 """
 
 
