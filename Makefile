@@ -32,11 +32,11 @@ MINUTES ?= 30
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test faults format check docs bench chaos mutants generate lock clean
+.PHONY: help setup demo test faults deploy-test format check docs bench chaos mutants generate lock clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '%-19s %s\n' "$$name" "$$text"; done
 
 setup: $(STAMP) ## Make the virtualenv with exactly the locked packages
 
@@ -79,6 +79,10 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 faults: setup ## Kill, cut, pause and drain real workers (some five minutes)
 	@echo "Running the system tests"
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system
+
+deploy-test: setup ## Run the shipped unit and image, and kill their workers (root, Debian)
+	@echo "Running the deployment files (some ten minutes the first time, five later)"
+	@$(PY) -m pytest --quiet tests/deployment
 
 format: setup ## Format the code, and fix what the linter can fix
 	@$(PY) -m ruff check --quiet --fix-only .
