@@ -8,7 +8,7 @@ import tarfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -18,12 +18,15 @@ from db.catalog.templates import VariableValue, push_template
 from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
 from db.engine import Database
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job
+from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, Failure
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,
     JobStatus,
+    LogLevel,
+    LogSource,
     ProvisionerType,
     Stage,
     Transition,
@@ -152,6 +155,27 @@ class Factory:
     ) -> ClaimedJob | None:
         with self.database.begin() as session:
             return claim_job(session, queue=queue, worker_id=worker_id, lease=lease)
+
+    def write_lines(
+        self,
+        job: ClaimedJob,
+        *lines: str,
+        stage: str = "Setting up",
+        created_at: datetime | None = None,
+    ) -> None:
+        """Append lines to the log of a running job."""
+        rows = [
+            LogRow(
+                created_at=created_at or datetime.now(UTC),
+                source=LogSource.PROVISIONER,
+                level=LogLevel.INFO,
+                stage=stage,
+                output=line,
+            )
+            for line in lines
+        ]
+        with self.database.begin() as session:
+            append_logs(session, job.lease, rows=rows)
 
     def running_build(
         self,

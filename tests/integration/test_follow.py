@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 
 import pytest
 
 from db.engine import Database
 from db.errors import NotFoundError
 from db.jobs.finish import complete_job
-from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob
 from db.reads import follow as following
 from db.reads.follow import Pace, await_end, follow
 from db.reads.logs import get_logs
-from db.schema.enums import JobStatus, LogLevel, LogSource
+from db.schema.enums import JobStatus
 from tests.harness.factory import Factory
-
-
-def write_lines(database: Database, job: ClaimedJob, *lines: str) -> None:
-    rows = [
-        LogRow(
-            created_at=datetime.now(UTC),
-            source=LogSource.PROVISIONER,
-            level=LogLevel.INFO,
-            stage="Setting up",
-            output=line,
-        )
-        for line in lines
-    ]
-    with database.begin() as session:
-        append_logs(session, job.lease, rows=rows)
 
 
 def finish(database: Database, job: ClaimedJob) -> None:
@@ -42,10 +25,10 @@ def finish(database: Database, job: ClaimedJob) -> None:
 
 def test_following_ends_with_the_lines_that_came_last(factory: Factory, database: Database) -> None:
     job = factory.running_build()
-    write_lines(database, job, "first")
+    factory.write_lines(job, "first")
 
     def go_on(_pause_s: float) -> None:
-        write_lines(database, job, "last")
+        factory.write_lines(job, "last")
         finish(database, job)
 
     updates = list(follow(database, job.id, wait=go_on))
@@ -81,7 +64,7 @@ def test_a_line_brings_the_first_pause_back(factory: Factory, database: Database
     def write_after_three(pause_s: float) -> None:
         pauses.append(pause_s)
         if len(pauses) == 3:
-            write_lines(database, job, "news")
+            factory.write_lines(job, "news")
         if len(pauses) == 4:
             finish(database, job)
 
@@ -100,7 +83,7 @@ def test_a_log_of_several_pages_is_read_without_a_pause(
         lambda *arguments, after, read=get_logs: read(*arguments, after=after, limit=2),
     )
     job = factory.running_build()
-    write_lines(database, job, "1", "2", "3")
+    factory.write_lines(job, "1", "2", "3")
     finish(database, job)
 
     updates = list(follow(database, job.id, wait=lambda _pause_s: pytest.fail("it waited")))
@@ -110,7 +93,7 @@ def test_a_log_of_several_pages_is_read_without_a_pause(
 
 def test_lines_that_are_known_are_not_yielded_again(factory: Factory, database: Database) -> None:
     job = factory.running_build()
-    write_lines(database, job, "known", "new")
+    factory.write_lines(job, "known", "new")
     finish(database, job)
     [whole] = follow(database, job.id)
 
@@ -121,7 +104,7 @@ def test_lines_that_are_known_are_not_yielded_again(factory: Factory, database: 
 
 def test_the_end_is_awaited_without_the_log(factory: Factory, database: Database) -> None:
     job = factory.running_build()
-    write_lines(database, job, "unread")
+    factory.write_lines(job, "unread")
     finish(database, job)
 
     [update] = follow(database, job.id, after=None)

@@ -13,7 +13,6 @@ from sqlalchemy import text
 from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import InvalidError, NotFoundError
-from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, ResourceRow, TimingRow
 from db.jobs.tags import queue_name
 from db.jobs.workers import register_worker, sign_off_worker
@@ -28,8 +27,6 @@ from db.schema.enums import (
     JobErrorCode,
     JobStatus,
     JobType,
-    LogLevel,
-    LogSource,
     ProvisionerType,
     TimingStage,
     Transition,
@@ -407,27 +404,12 @@ def test_an_organization_without_jobs_has_an_empty_page(database: Database) -> N
 # --- logs and timings
 
 
-def write_lines(database: Database, job: Any, *lines: str) -> None:
-    rows = [
-        LogRow(
-            created_at=MOMENT,
-            source=LogSource.PROVISIONER,
-            level=LogLevel.INFO,
-            stage="Planning Infrastructure",
-            output=line,
-        )
-        for line in lines
-    ]
-    with database.begin() as session:
-        append_logs(session, job.lease, rows=rows)
-
-
 def test_logs_come_in_their_order_and_go_on_after_an_id(
     database: Database, factory: Factory
 ) -> None:
     job = factory.running_build()
-    write_lines(database, job, "one", "two", "three")
-    write_lines(database, factory.running_build(), "of another job")
+    factory.write_lines(job, "one", "two", "three")
+    factory.write_lines(factory.running_build(), "of another job")
 
     with database.begin() as session:
         first = get_logs(session, job.id, limit=2)
@@ -439,7 +421,7 @@ def test_logs_come_in_their_order_and_go_on_after_an_id(
 
 def test_a_log_line_has_the_fields_of_the_api(database: Database, factory: Factory) -> None:
     job = factory.running_build()
-    write_lines(database, job, "one")
+    factory.write_lines(job, "one", stage="Planning Infrastructure", created_at=MOMENT)
 
     with database.begin() as session:
         [line] = get_logs(session, job.id)

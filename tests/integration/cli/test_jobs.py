@@ -19,30 +19,14 @@ import pytest
 
 from db.engine import Database
 from db.jobs.finish import complete_job
-from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, TimingRow
 from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import sign_off_worker, touch_worker
-from db.schema.enums import JobErrorCode, JobStatus, LogLevel, LogSource, TimingStage
+from db.schema.enums import JobErrorCode, JobStatus, TimingStage
 from tests.harness.factory import Factory
 from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
 
 DEADLINE_S = 30
-
-
-def say(database: Database, job: ClaimedJob, *outputs: str, stage: str = "Setting up") -> None:
-    rows = [
-        LogRow(
-            created_at=datetime.now(UTC),
-            source=LogSource.PROVISIONER,
-            level=LogLevel.INFO,
-            stage=stage,
-            output=output,
-        )
-        for output in outputs
-    ]
-    with database.begin() as session:
-        append_logs(session, job.lease, rows=rows)
 
 
 def finish(database: Database, job: ClaimedJob) -> None:
@@ -283,8 +267,8 @@ def test_a_log_is_printed_under_its_stages(
     run: CommandLine, factory: Factory, database: Database
 ) -> None:
     job = factory.running_build()
-    say(database, job, "one", "two")
-    say(database, job, "three", stage="Planning Infrastructure")
+    factory.write_lines(job, "one", "two")
+    factory.write_lines(job, "three", stage="Planning Infrastructure")
 
     assert run("jobs", "logs", str(job.id)).stdout == (
         "==> Setting up\none\ntwo\n==> Planning Infrastructure\nthree\n"
@@ -295,7 +279,7 @@ def test_a_long_log_is_printed_whole(
     run: CommandLine, factory: Factory, database: Database
 ) -> None:
     job = factory.running_build()
-    say(database, job, *(str(number) for number in range(2500)))
+    factory.write_lines(job, *(str(number) for number in range(2500)))
 
     lines = run.json("jobs", "logs", str(job.id))
 
@@ -304,7 +288,7 @@ def test_a_long_log_is_printed_whole(
 
 def test_a_long_line_is_not_wrapped(run: CommandLine, factory: Factory, database: Database) -> None:
     job = factory.running_build()
-    say(database, job, "x" * 1000)
+    factory.write_lines(job, "x" * 1000)
 
     assert "x" * 1000 in run("jobs", "logs", str(job.id)).stdout.splitlines()
 
@@ -313,7 +297,7 @@ def test_a_log_can_not_drive_the_terminal(
     run: CommandLine, factory: Factory, database: Database
 ) -> None:
     job = factory.running_build()
-    say(database, job, "\x1b]0;title\x07[bold]kept[/bold]")
+    factory.write_lines(job, "\x1b]0;title\x07[bold]kept[/bold]")
 
     assert "]0;title[bold]kept[/bold]\n" in run("jobs", "logs", str(job.id)).stdout
 
@@ -322,7 +306,7 @@ def test_following_a_finished_job_prints_its_log_and_ends(
     run: CommandLine, factory: Factory, database: Database
 ) -> None:
     job = factory.running_build()
-    say(database, job, "all")
+    factory.write_lines(job, "all")
     finish(database, job)
 
     result = run("jobs", "logs", str(job.id), "--follow")
