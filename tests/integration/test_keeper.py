@@ -6,14 +6,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 from sqlalchemy import event, text
+from sqlalchemy.orm import Session
 from structlog.testing import LogCapture
 
 from db.engine import Database
@@ -25,6 +27,7 @@ from db.schema.enums import ProvisionerType
 from provisioner.build.endings import Canceled, Ending, Lost, Succeeded
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.factory import LEASE, Factory
+from tests.harness.waiting import wait_until
 from worker.metrics.series import Metrics
 from worker.slots import dispatch, keeper
 from worker.slots.dispatch import Dispatcher
@@ -183,3 +186,86 @@ def test_a_claimed_lease_counts_from_the_request_and_not_from_the_answer(
     with connections_noted(factory.database) as requests:
         Build(factory=factory, end=keep_the_lease, enqueued=requests.clear).dispatch()
     assert interrupt.fences[0] <= requests[0] + TIMES.fence.total_seconds()
+
+
+# The thread that renews.
+
+
+@contextmanager
+def renewing_thread(
+    database: Database, *, renew: timedelta = SECOND / 100
+) -> Iterator[LeaseKeeper]:
+    made = LeaseKeeper(database, replace(TIMES, renew=renew))
+    made.start()
+    yield made
+    made.stop()
+
+
+def has_run_out(factory: Factory, job: ClaimedJob) -> bool:
+    with factory.database.begin() as session:
+        query = text("SELECT expires_at < now() FROM leases WHERE job_id = :id")
+        return bool(session.execute(query, {"id": job.id}).scalar_one())
+
+
+def test_a_lease_is_renewed_as_long_as_its_build_runs(factory: Factory) -> None:
+    job = factory.running_build(lease=-SECOND)
+    with (
+        renewing_thread(factory.database) as renewing,
+        renewing.keep(job.lease.token, Interrupt()),
+    ):
+        wait_until(lambda: not has_run_out(factory, job), "a renewal")
+
+
+def test_the_lease_of_a_build_that_has_ended_is_not_renewed(factory: Factory) -> None:
+    job = factory.running_build(lease=-SECOND)
+    renewing = LeaseKeeper(factory.database, TIMES)
+    with renewing.keep(job.lease.token, Interrupt()):
+        pass
+    renewing.renew_once()
+    assert has_run_out(factory, job)
+
+
+class BrokenDatabase(Database):
+    """A database whose first transaction fails."""
+
+    failures: list[Exception]
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        if self.failures:
+            raise self.failures.pop()
+        with super().begin() as session:
+            yield session
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(psycopg.OperationalError("the server is away"), id="outage"),
+        pytest.param(ValueError("a bug"), id="bug"),
+    ],
+)
+def test_leases_are_renewed_after_a_renewal_that_failed(factory: Factory, error: Exception) -> None:
+    job = factory.running_build(lease=-SECOND)
+    broken = BrokenDatabase(engine=factory.database.engine, sessions=factory.database.sessions)
+    object.__setattr__(broken, "failures", [error])
+    with renewing_thread(broken) as renewing, renewing.keep(job.lease.token, Interrupt()):
+        wait_until(lambda: not has_run_out(factory, job), "a renewal after the failure")
+
+
+def test_every_build_hears_that_the_drain_time_is_over(factory: Factory) -> None:
+    renewing = LeaseKeeper(factory.database, TIMES)
+    first, second = Interrupt(), Interrupt()
+    with renewing.keep(uuid.uuid4(), first), renewing.keep(uuid.uuid4(), second):
+        renewing.interrupt_all(InterruptReason.DRAIN)
+    assert (first.reason, second.reason) == (InterruptReason.DRAIN, InterruptReason.DRAIN)
+
+
+def test_a_build_whose_lease_is_gone_gets_the_grace_of_the_fence(factory: Factory) -> None:
+    interrupt = Interrupt()
+    renewing = LeaseKeeper(factory.database, TIMES)
+    with renewing.keep(uuid.uuid4(), interrupt):
+        renewing.renew_once()
+        latest = time.monotonic() + TIMES.fence_grace.total_seconds()
+    assert interrupt.kill_at is not None
+    assert interrupt.kill_at <= latest
