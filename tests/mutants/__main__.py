@@ -40,9 +40,10 @@ class Run:
     durations: dict[str, float] = field(default_factory=dict)
     trying: dict[int, Mutant] = field(default_factory=dict)
 
-    def measure(self, files: Sequence[str]) -> None:
+    def measure(self, tests: Sequence[str]) -> None:
         """Run each of the tests over the code as it is: how long they take, and that they pass."""
-        waiting = list(files)
+        self.durations = self.results.durations()
+        waiting = [name for name in tests if name not in self.durations]
         while waiting or self._busy():
             for slot in self._free():
                 if waiting:
@@ -51,6 +52,7 @@ class Run:
                 if verdict.outcome is not Outcome.SURVIVED:
                     raise SystemExit(f"{slot.output()}\n{name} fails without any mutant")
                 self.durations[name] = verdict.seconds
+        self.results.keep_durations(self.durations)
 
     def try_all(self, mutants: Sequence[Mutant]) -> None:
         """Try the mutants in this order, as many as there is time for."""

@@ -6,12 +6,12 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.mutants.mutation import Mutation
-from tests.mutants.rooms import ROOT
+from tests.mutants.rooms import ROOMS, ROOT
 from tests.mutants.trials import Outcome, Verdict
 
 FIRST = 20
@@ -55,6 +55,19 @@ class Results:
         """Return the tests that have noticed most mutants of the module."""
         return [name for name, _ in self._killers.get(module, Counter()).most_common(FIRST)]
 
+    def durations(self) -> dict[str, float]:
+        """Return how long the tests take over the code as it is, if that was measured."""
+        known = json.loads(self._times.read_text()) if self._times.exists() else {}
+        return dict(known["seconds"]) if known.get("project") == project() else {}
+
+    def keep_durations(self, seconds: Mapping[str, float]) -> None:
+        """Keep how long the tests take."""
+        self._times.write_text(json.dumps({"project": project(), "seconds": seconds}))
+
+    @property
+    def _times(self) -> Path:
+        return self.path.with_name("durations.json")
+
     def _take(self, entry: dict[str, object]) -> None:
         self._known[str(entry["id"])] = entry
         if entry["by"]:
@@ -70,8 +83,18 @@ def asked_by(mutation: Mutation, tests: tuple[str, ...]) -> str:
     return mark.hexdigest()[:12]
 
 
+@functools.cache
+def project() -> str:
+    """Return a mark of the mutated rooms and of their tests, as they were at first."""
+    mark = hashlib.sha256()
+    for room, tests in ROOMS.items():
+        for file in files_of((room, *tests)):
+            mark.update(file.read_bytes())
+    return mark.hexdigest()[:12]
+
+
 def files_of(tests: Sequence[str]) -> Iterator[Path]:
-    """Yield the test files that are named, themselves or by their folder."""
+    """Yield the Python files that are named, themselves or by their folder."""
     for name in tests:
         path = ROOT / name
         yield from sorted(path.rglob("*.py")) if path.is_dir() else (path,)
