@@ -44,22 +44,22 @@ class Run:
         """Run each of the tests over the code as it is: how long they take, and that they pass."""
         self.durations = self.results.durations()
         waiting = [name for name in tests if name not in self.durations]
-        while waiting or self._busy():
+        while (waiting and self._has_time()) or self._busy():
             for slot in self._free():
-                if waiting:
+                if waiting and self._has_time():
                     slot.begin(None, [waiting.pop(0)], first=(), limit_s=BASELINE_LIMIT_S)
             for slot, [name], verdict in self._ended():
                 if verdict.outcome is not Outcome.SURVIVED:
                     raise SystemExit(f"{slot.output()}\n{name} fails without any mutant")
                 self.durations[name] = verdict.seconds
-        self.results.keep_durations(self.durations)
+                self.results.keep_durations(self.durations)
 
     def try_all(self, mutants: Sequence[Mutant]) -> None:
         """Try the mutants in this order, as many as there is time for."""
-        waiting = list(mutants)
-        while (waiting and time.monotonic() < self.until) or self._busy():
+        waiting = [mutant for mutant in mutants if self.durations.keys() >= {*mutant.tests}]
+        while (waiting and self._has_time()) or self._busy():
             for slot in self._free():
-                if waiting and time.monotonic() < self.until:
+                if waiting and self._has_time():
                     self._begin(slot, waiting.pop(0))
             for slot, _tests, verdict in self._ended():
                 mutant = self.trying.pop(id(slot))
@@ -76,6 +76,9 @@ class Run:
             first=self.results.killers(mutant.mutation.path),
             limit_s=20 + 3 * sum(self.durations[name] for name in mutant.tests),
         )
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self.until
 
     def _busy(self) -> bool:
         return any(slot.trial for slot in self.slots)

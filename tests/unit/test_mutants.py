@@ -50,6 +50,9 @@ def test_python_is_broken_at(source: str, broken: set[str]) -> None:
         ("SELECT now()", {"SELECT (now() - interval '1 day')"}),
         ("SELECT a FOR UPDATE SKIP LOCKED", {"SELECT a  SKIP LOCKED", "SELECT a FOR UPDATE"}),
         ("SET a = :b, c = f(d, e)", {"SET a = a, c = f(d, e)", "SET a = :b, c = c"}),
+        ("a = :b AND c", {"(a = :b OR true) AND c"}),
+        ("a = :b, c = NULL", {"a = a, c = NULL", "a = :b, c = c"}),
+        ("WHERE a IN ('b')", {"WHERE (a IN ('b') OR true)"}),
         ("no statement, a = b", set()),
     ],
 )
