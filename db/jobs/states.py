@@ -35,9 +35,9 @@ def read_state(data: bytes | None) -> State | None:
     try:
         content = json.loads(data or b"")
         lineage, serial = content["lineage"], content["serial"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return None
-    if not isinstance(lineage, str) or type(serial) is not int or data is None:
+    if not isinstance(lineage, str) or not lineage or type(serial) is not int or data is None:
         return None
     if storable(lineage) != lineage or not 0 <= serial <= MAX_SERIAL:
         return None

@@ -27,6 +27,8 @@ def test_a_state_is_identified_by_lineage_and_serial() -> None:
         b"\xff\xfe",
         b"{}",
         b'{"lineage": "one"}',
+        b'{"lineage": "", "serial": 3}',
+        b"[" * 100_000,
         b'{"serial": 3}',
         b'{"lineage": 1, "serial": 3}',
         b'{"lineage": "one", "serial": "3"}',
@@ -37,7 +39,7 @@ def test_a_state_is_identified_by_lineage_and_serial() -> None:
         b'{"lineage": "\\ud800", "serial": 3}',
         json.dumps(GOOD).encode()[:-1],
     ],
-    ids=repr,
+    ids=lambda data: repr(data and data[:40]),
 )
 def test_what_is_no_whole_state_is_none(data: bytes | None) -> None:
     assert read_state(data) is None

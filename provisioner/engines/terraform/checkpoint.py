@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provisioner.engines.terraform.state import StateFile, parse_state
+from db.jobs.states import State, read_state
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 
@@ -41,7 +41,7 @@ class Checkpoints:
         self._warn = warn
         self._interval_s = interval.total_seconds()
         self._newest = base or None
-        self._newest_parsed = parse_state(base) if base else None
+        self._newest_parsed = read_state(base)
         self._delivered = self._newest
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
@@ -83,11 +83,11 @@ class Checkpoints:
             return
         if data == self._newest:
             return
-        state = parse_state(data)
+        state = read_state(data)
         if state is not None and self._follows(state):
             self._newest, self._newest_parsed = data, state
 
-    def _follows(self, state: StateFile) -> bool:
+    def _follows(self, state: State) -> bool:
         before = self._newest_parsed
         if before is None:
             return True

@@ -25,7 +25,7 @@ from provisioner.engines.terraform.declarations import read_template
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.engines.terraform.operation import Outcome, run_command
 from provisioner.engines.terraform.price import price_plan
-from provisioner.engines.terraform.state import parse_state, resources_of
+from provisioner.engines.terraform.state import instances_of, resources_of
 from provisioner.engines.terraform.version import JSON_INIT, Version, check_version, read_version
 from provisioner.host.archive import TemplateFiles
 
@@ -118,8 +118,7 @@ class TerraformEngine:
             warn=lambda text: context.log(LogLevel.WARN, text),
         ) as checkpoints:
             outcome = self._run(context, TimingStage.APPLY, *arguments, workdir.PLAN_FILE)
-        state = parse_state(checkpoints.newest or b"")
-        resources = resources_of(state) if state else ()
+        resources = resources_of(checkpoints.newest or b"")
         try:
             outcome.check(state=checkpoints.newest)
         except EngineError as error:
@@ -222,8 +221,7 @@ def _is_done(context: BuildContext) -> bool:
         return False
     if not context.state:
         return True
-    state = parse_state(context.state)
-    return state is not None and not state.instances
+    return instances_of(context.state) == ()
 
 
 def _write_variables(context: BuildContext, *, is_delete: bool) -> None:

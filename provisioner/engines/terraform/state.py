@@ -1,4 +1,4 @@
-"""The Terraform state file (version 4): what it is a state of, and the resources in it."""
+"""The Terraform state file (version 4): the resources in it."""
 
 from __future__ import annotations
 
@@ -45,33 +45,19 @@ class Instance:
         return ".".join(filter(None, (self.module, self.type, self.name)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class StateFile:
-    """A whole state file."""
+def instances_of(data: bytes) -> tuple[Instance, ...] | None:
+    """Return the managed resources in a state file, one for each instance.
 
-    version: int
-    lineage: str  #: the same for all states of one history
-    serial: int  #: grows with each write
-    instances: tuple[Instance, ...] = ()
-
-
-def parse_state(data: bytes) -> StateFile | None:
-    """Return the state in ``data``, or None if it is not a whole state file of version 4."""
+    None if it is no whole state file of version 4. What a state is a state of is read by
+    ``db.jobs.states.read_state``.
+    """
     try:
         state = json.loads(data, parse_float=Decimal)
     except (ValueError, RecursionError):
         return None
     if not isinstance(state, dict) or state.get("version") != _VERSION:
         return None
-    lineage, serial = state.get("lineage"), state.get("serial")
-    if not isinstance(lineage, str) or not lineage or type(serial) is not int:
-        return None
-    return StateFile(
-        version=_VERSION,
-        lineage=lineage,
-        serial=serial,
-        instances=tuple(_instances(state.get("resources") or [])),
-    )
+    return tuple(_instances(state.get("resources") or []))
 
 
 def providers_of(data: bytes) -> frozenset[str]:
@@ -90,16 +76,17 @@ def providers_of(data: bytes) -> frozenset[str]:
     return frozenset(sources - {_BUILT_IN})
 
 
-def resources_of(state: StateFile) -> tuple[Resource, ...]:
-    """Return the resources that a user is to see, one for each instance.
+def resources_of(data: bytes) -> tuple[Resource, ...]:
+    """Return the resources in a state file that a user is to see, one for each instance.
 
     ``coder_metadata`` is applied to the resource that its ``resource_id`` names; the
     ``daily_cost`` in the input of a ``terraform_data`` is its own. A cost that no plan would
     have let pass counts 0.
     """
-    listed = [instance for instance in state.instances if instance.type not in _UNLISTED]
+    instances = instances_of(data) or ()
+    listed = [instance for instance in instances if instance.type not in _UNLISTED]
     resources = [_resource(instance) for instance in listed]
-    for metadata in state.instances:
+    for metadata in instances:
         if metadata.type == "coder_metadata":
             for index in _targets(metadata, listed):
                 resources[index] = _described(resources[index], metadata.attributes)

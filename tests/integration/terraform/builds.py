@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from db.jobs.states import State, read_state
 from db.schema.enums import LogLevel
 from provisioner.engines.port import Applied, BuildContext
 from provisioner.engines.terraform.engine import TerraformEngine
-from provisioner.engines.terraform.state import StateFile, parse_state
+from provisioner.engines.terraform.state import instances_of
 from provisioner.host.interrupt import InterruptReason
 
 Template = str | Mapping[str, str]
@@ -76,9 +77,16 @@ class MakeFake(Protocol):
     def __call__(self, *, apply: str = ..., init: str = ..., version: str = ...) -> Path: ...
 
 
-def state_of(content: bytes | None) -> StateFile:
+def state_of(content: bytes | None) -> State:
     """Return a state that must be there and be one."""
-    assert content is not None
-    found = parse_state(content)
+    found = read_state(content)
     assert found is not None
     return found
+
+
+def names_in(content: bytes | None) -> set[str]:
+    """Return the names of the resources in a state."""
+    assert content is not None
+    found = instances_of(content)
+    assert found is not None
+    return {instance.name for instance in found}

@@ -14,7 +14,7 @@ import pytest
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import EngineError, Resource
 from provisioner.engines.terraform.version import MINIMUM, Version, read_version
-from tests.integration.terraform.builds import MakeBuild, MakeFake, state_of
+from tests.integration.terraform.builds import MakeBuild, MakeFake, names_in, state_of
 
 WORKSPACE = """
 variable "workspace_transition" {
@@ -83,7 +83,7 @@ def test_a_delete_takes_down_everything_and_costs_nothing(make_build: MakeBuild)
     assert delete.engine.plan(delete.context).daily_cost == 0
     deleted = delete.engine.apply(delete.context)
     before, after = state_of(started.state), state_of(deleted.state)
-    assert (deleted.resources, after.instances) == ((), ())
+    assert (deleted.resources, names_in(deleted.state)) == ((), set())
     assert (after.lineage, after.serial > before.serial) == (before.lineage, True)
 
 
@@ -250,8 +250,8 @@ def test_a_failed_apply_tells_the_resource_and_keeps_the_state(make_build: MakeB
     assert str(failed.value).startswith("terraform apply: local-exec provisioner error: ")
     assert str(failed.value).endswith("(terraform_data.machine, main.tf line 5)")
     assert "insufficient quota in us-east1" in str(failed.value)
-    instances = state_of(failed.value.state).instances
-    assert {instance.name for instance in instances} == {"disk", "machine"}
+    names = names_in(failed.value.state)
+    assert names == {"disk", "machine"}
 
 
 def test_an_error_is_logged_once_with_its_resource(make_build: MakeBuild) -> None:
@@ -408,7 +408,7 @@ def test_a_state_is_delivered_while_the_apply_still_runs(make_build: MakeBuild) 
     names: list[set[str]] = []
 
     def store(state: bytes) -> None:
-        names.append({instance.name for instance in state_of(state).instances})
+        names.append(names_in(state))
         stored.touch()
 
     build.context = dataclasses.replace(build.context, on_state=store)

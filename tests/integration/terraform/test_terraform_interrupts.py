@@ -16,7 +16,7 @@ from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.operation import MAX_LOGGED
 from provisioner.host.interrupt import InterruptReason
 from tests.harness.processes import wait_until_gone
-from tests.integration.terraform.builds import MakeBuild, MakeFake, state_of
+from tests.integration.terraform.builds import MakeBuild, MakeFake, names_in, state_of
 
 SLOW = """
 resource "terraform_data" "quick" {}
@@ -49,8 +49,7 @@ def test_an_interrupted_apply_ends_cleanly_and_keeps_the_state(
     with pytest.raises(EngineInterruptedError) as interrupted:
         build.plan_and_apply()
     assert (str(interrupted.value), interrupted.value.clean) == (told, True)
-    names = {instance.name for instance in state_of(interrupted.value.state).instances}
-    assert names == {"quick", "slow"}
+    assert names_in(interrupted.value.state) == {"quick", "slow"}
 
 
 def test_a_resource_that_was_interrupted_is_made_anew_by_the_next_build(
