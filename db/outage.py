@@ -78,7 +78,7 @@ def retry_outage(
     """Run ``action`` until it does not fail for an outage, and return its answer.
 
     After a lost answer to a COMMIT the action runs again although it took effect, so it has to
-    be one that may be repeated, as all of ``db.jobs.transitions`` are.
+    be one that may be repeated, or that finds out by itself, as ``db.jobs.mover`` does.
 
     Args:
         may_go_on: asked after each outage; once it says no, the outage is raised.

@@ -63,8 +63,6 @@ def _compare(place: Place, workspaces: Sequence[uuid.UUID], pool: str, rounds: i
         ours=ours,
         theirs=theirs,
         ratio=ratio,
-        reach=">= 0.30",
-        aim=">= 0.60",
         rounds=rounds,
         note=f"{wrong} builds failed" if wrong else "",
     )

@@ -209,6 +209,20 @@ def test_a_finished_build_is_counted_once_by_status(scrape: Scrape, status: JobS
     assert scrape.counted(BUILDS) == [(labels, 1.0)]
 
 
+def test_a_job_that_is_no_workspace_build_is_timed_and_not_counted_as_one(scrape: Scrape) -> None:
+    scrape.metrics.job_moved(
+        moved(
+            JobStatus.SUCCEEDED,
+            type=JobType.TEMPLATE_VERSION_IMPORT,
+            transition=None,
+            template_name="",
+        )
+    )
+
+    assert scrape.counted(BUILDS) == []
+    assert scrape.counted("provisionerd_job_timings_seconds_sum") != []
+
+
 @pytest.mark.parametrize(
     ("status", "shown"),
     [

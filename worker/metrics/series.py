@@ -189,15 +189,20 @@ class Metrics:
             self.jobs_current.labels(provisioner).dec()
 
     def _job_finished(self, moved: Moved) -> None:
-        status, transition = moved.move.after, moved.transition or ""
-        self.builds.labels(transition, status, moved.template_name).inc()
         if moved.seconds is not None:
-            shown = "success" if status is JobStatus.SUCCEEDED else "failed"
+            shown = "success" if moved.move.after is JobStatus.SUCCEEDED else "failed"
             self.job_timings.labels(moved.provisioner, shown).observe(moved.seconds)
-            self.build_seconds.labels(transition, status).observe(moved.seconds)
         if moved.failure_reason is not None:
             code, stage = moved.error_code or UNTAGGED, moved.stage or UNCLAIMED
-            self.failures.labels(code, transition, stage, moved.failure_reason).inc()
+            self.failures.labels(code, moved.transition or "", stage, moved.failure_reason).inc()
+        if moved.transition is not None:
+            self._build_finished(moved, moved.transition)
+
+    def _build_finished(self, moved: Moved, transition: Transition) -> None:
+        status = moved.move.after
+        self.builds.labels(transition, status, moved.template_name).inc()
+        if moved.seconds is not None:
+            self.build_seconds.labels(transition, status).observe(moved.seconds)
 
     def stage_finished(self, stage: Stage, seconds: float) -> None:
         """Measure a step."""

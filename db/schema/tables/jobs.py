@@ -54,7 +54,7 @@ DEFAULT_TAGS = text("""'{"scope": "organization", "owner": ""}'::jsonb""")
 
 
 class ProvisionerJob(Base):
-    """A job: the truth of the queue. Only ``db.jobs.transitions`` writes its state columns."""
+    """A job: the truth of the queue. Only ``db.jobs.moves`` writes its state columns."""
 
     __tablename__ = "provisioner_jobs"
 

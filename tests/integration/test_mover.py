@@ -1,0 +1,120 @@
+"""Moves are told once they are committed, and once only, whatever becomes of a COMMIT's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from db.engine import Database
+from db.jobs.mover import Mover
+from db.jobs.moves import Moved
+from db.jobs.transitions import ClaimedJob, claim_job, requeue_job
+from db.schema.enums import JobStatus
+from tests.harness.factory import LEASE, WORKER_ID, Factory
+
+OUTAGE = OperationalError("COMMIT", {}, psycopg.OperationalError("the connection was cut"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossyDatabase(Database):
+    """A database that loses the answer to its first COMMIT, and may be away from then on."""
+
+    comes_back: bool = True
+    begun: list[None] = field(default_factory=list)
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        self.begun.append(None)
+        if len(self.begun) > 1 and not self.comes_back:
+            raise OUTAGE
+        with super().begin() as session:
+            yield session
+        if len(self.begun) == 1:
+            raise OUTAGE
+
+
+@pytest.fixture
+def told() -> list[Moved]:
+    return []
+
+
+def lossy(factory: Factory, told: list[Moved], *, comes_back: bool = True) -> Mover:
+    database = factory.database
+    return Mover(
+        database=LossyDatabase(
+            engine=database.engine, sessions=database.sessions, comes_back=comes_back
+        ),
+        listeners=[told.append],
+        may_wait=lambda: comes_back,
+    )
+
+
+def claim(session: Session) -> ClaimedJob | None:
+    return claim_job(session, queue="builds", worker_id=WORKER_ID, lease=LEASE)
+
+
+def test_a_move_is_told_when_others_can_see_it(factory: Factory) -> None:
+    seen: list[JobStatus] = []
+    mover = Mover(
+        database=factory.database,
+        listeners=[lambda moved: seen.append(factory.status(moved.job_id))],
+    )
+    factory.build(factory.any_workspace())
+    mover.run(claim)
+    assert seen == [JobStatus.RUNNING]
+
+
+def test_every_listener_is_told(factory: Factory) -> None:
+    first: list[Moved] = []
+    second: list[Moved] = []
+    factory.build(factory.any_workspace())
+    Mover(database=factory.database, listeners=[first.append, second.append]).run(claim)
+    assert first == second != []
+
+
+def test_a_transaction_without_a_move_tells_nothing(factory: Factory, told: list[Moved]) -> None:
+    assert Mover(database=factory.database, listeners=[told.append]).run(claim) is None
+    assert told == []
+
+
+def test_a_move_that_was_rolled_back_is_not_told(factory: Factory, told: list[Moved]) -> None:
+    def claim_and_break(session: Session) -> None:
+        claim(session)
+        raise ZeroDivisionError
+
+    job_id = factory.build(factory.any_workspace()).job_id
+    with pytest.raises(ZeroDivisionError):
+        Mover(database=factory.database, listeners=[told.append]).run(claim_and_break)
+    assert (told, factory.status(job_id)) == ([], JobStatus.PENDING)
+
+
+def put_back(job: ClaimedJob) -> Callable[[Session], Moved]:
+    return lambda session: requeue_job(session, job.lease)
+
+
+def test_the_answer_of_an_action_is_kept_when_that_of_its_commit_is_lost(
+    factory: Factory, told: list[Moved]
+) -> None:
+    job_id = factory.build(factory.any_workspace()).job_id
+    job = lossy(factory, told).run(claim)
+    assert job is not None
+    assert [moved.job_id for moved in told] == [job.id] == [job_id]
+
+
+def test_a_requeue_whose_answer_was_lost_is_told(factory: Factory, told: list[Moved]) -> None:
+    job = factory.running_build()
+    lossy(factory, told).run(put_back(job))
+    assert [moved.move.after for moved in told] == [JobStatus.PENDING]
+
+
+def test_a_move_that_nobody_can_look_up_is_not_told(factory: Factory, told: list[Moved]) -> None:
+    job = factory.running_build()
+    with pytest.raises(OperationalError):
+        lossy(factory, told, comes_back=False).run(put_back(job))
+    assert told == []
