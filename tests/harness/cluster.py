@@ -150,6 +150,20 @@ class Cluster:
                 session, workspace_id=workspace_id, transition=transition, ring=self.ring
             ).job_id
 
+    def cancel_in_apply(self) -> JobStatus:
+        """Cancel a build that has made a machine, and return how it ended.
+
+        Its state knows every machine; the workspace is deleted again.
+        """
+        workspace_id = self.workspace("slow", create_seconds=60)
+        job_id = self.enqueue(workspace_id)
+        self.wait_for_machine(workspace_id)
+        self.cancel(job_id)
+        (status,) = self.finish(job_id)
+        assert self.machines() == self.known_machines()
+        self.build(workspace_id, Transition.DELETE)
+        return status
+
     def cancel(self, job_id: uuid.UUID) -> None:
         with self.database.begin() as session, suppress(ConflictError):
             cancel_job(session, job_id=job_id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from db.catalog.people import add_group_member, create_group, create_organization, create_user
 from db.catalog.templates import VariableValue, push_template
@@ -222,6 +222,31 @@ class Factory:
                 cancel_job(session, job_id=job.id)
                 finish_cancel_job(session, lease, result=made)
         return job
+
+    def finish(self, job: ClaimedJob) -> None:
+        """Let a build succeed."""
+        with self.database.begin() as session:
+            complete_job(session, job.lease, result=BuildResult())
+
+    def fill(self, statements: str, **values: object) -> Template:
+        """Run SQL that makes many rows of a new organization, owner and template, and return it.
+
+        The statements end with a semicolon and a line break; they know the ids as values.
+        """
+        organization = self.organization()
+        owner = self.user(organization=organization)
+        template = self.template(organization=organization, created_by=owner)
+        known = {
+            "organization_id": organization.id,
+            "owner_id": owner.id,
+            "template_id": template.id,
+            "version_id": template.active_version_id,
+            **values,
+        }
+        with self.database.begin() as session:
+            for statement in filter(str.strip, statements.split(";\n")):
+                session.execute(text(statement), known)
+        return template
 
     def job(self, job_id: uuid.UUID) -> ProvisionerJob:
         """The job's row as it stands now."""

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from worker.broker import client
+from worker.broker.transport import TRANSPORT_OPTIONS
 
 
 class SilentServer:
@@ -34,3 +41,15 @@ class SilentServer:
             except OSError:
                 return
             self.connections.append(connection)
+
+
+@contextmanager
+def silent_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
+    """A broker that does not answer, for clients whose patience is longer than any test."""
+    patient = {**TRANSPORT_OPTIONS, "socket_timeout": 600, "socket_connect_timeout": 600}
+    monkeypatch.setattr(client, "TRANSPORT_OPTIONS", patient)
+    server = SilentServer()
+    try:
+        yield server
+    finally:
+        server.close()

@@ -15,6 +15,7 @@ from db.schema.enums import JobStatus, Transition
 from provisioner.build.endings import Ending, Requeued, Succeeded
 from provisioner.build.runner import Runner
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from tests.harness.bells import Bell
 from tests.harness.factory import Factory
 from tests.harness.slots import echo_runner, make_slots
 from worker.enqueue import enqueue_build
@@ -79,18 +80,13 @@ def test_a_build_is_eleven_statements(factory: Factory, tmp_path: Path) -> None:
 
 
 def test_an_enqueue_rings_once(factory: Factory) -> None:
-    rung: list[str] = []
-
-    def ring(queue: str) -> bool:
-        rung.append(queue)
-        return True
-
+    bell = Bell()
     workspace = factory.any_workspace()
     with factory.database.begin() as session:
         build = enqueue_build(
-            session, workspace_id=workspace.id, transition=Transition.START, ring=ring
+            session, workspace_id=workspace.id, transition=Transition.START, ring=bell.ring
         )
-    assert rung == [build.queue]
+    assert bell.queues == [build.queue]
 
 
 class HurriedRunner:
@@ -105,32 +101,24 @@ class HurriedRunner:
 
 
 def test_a_job_that_a_drain_puts_back_is_rung_for(factory: Factory, tmp_path: Path) -> None:
-    rung: list[str] = []
-
-    def ring(queue: str) -> bool:
-        rung.append(queue)
-        return True
-
+    bell = Bell()
     factory.build(factory.any_workspace())
     metrics = Metrics(CollectorRegistry())
-    mover = Mover(database=factory.database, listeners=move_listeners(metrics=metrics, ring=ring))
+    mover = Mover(
+        database=factory.database, listeners=move_listeners(metrics=metrics, ring=bell.ring)
+    )
     slots = make_slots(mover, runner=HurriedRunner(echo_runner(mover, tmp_path)))
     assert isinstance(slots.run_next_build("builds"), Requeued)
-    assert rung == ["builds"]
+    assert bell.queues == ["builds"]
 
 
 def test_a_build_enqueued_within_a_savepoint_is_rung_for_after_the_commit(factory: Factory) -> None:
-    rung: list[str] = []
-
-    def ring(queue: str) -> bool:
-        rung.append(queue)
-        return True
-
+    bell = Bell()
     workspace = factory.any_workspace()
     with factory.database.begin() as session:
         with session.begin_nested():
             enqueue_build(
-                session, workspace_id=workspace.id, transition=Transition.START, ring=ring
+                session, workspace_id=workspace.id, transition=Transition.START, ring=bell.ring
             )
-        assert rung == [], "nobody else sees the rows yet"
-    assert rung == ["builds"]
+        assert bell.queues == [], "nobody else sees the rows yet"
+    assert bell.queues == ["builds"]

@@ -18,11 +18,9 @@ from db.catalog.workspaces import EnqueuedBuild
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import Workspace
 from tests.harness.factory import Factory
-from tests.harness.silence import SilentServer
-from worker.broker import client
+from tests.harness.silence import SilentServer, silent_broker
 from worker.broker.address import find_redis_url
 from worker.broker.client import BrokerClient
-from worker.broker.transport import TRANSPORT_OPTIONS
 from worker.embedded import Embedded
 from worker.enqueue import enqueue_build
 
@@ -79,12 +77,8 @@ def redis_url(embedded: Embedded) -> str:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
-    """A broker that does not answer, for clients whose patience is longer than any test."""
-    patient = {**TRANSPORT_OPTIONS, "socket_timeout": 600, "socket_connect_timeout": 600}
-    monkeypatch.setattr(client, "TRANSPORT_OPTIONS", patient)
-    server = SilentServer()
-    yield server
-    server.close()
+    with silent_broker(monkeypatch) as server:
+        yield server
 
 
 def test_importing_leaves_celery_as_it_was() -> None:

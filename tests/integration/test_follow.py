@@ -8,19 +8,11 @@ import pytest
 
 from db.engine import Database
 from db.errors import NotFoundError
-from db.jobs.finish import complete_job
-from db.jobs.results import BuildResult
-from db.jobs.transitions import ClaimedJob
 from db.reads import follow as following
 from db.reads.follow import Pace, await_end, follow
 from db.reads.logs import get_logs
 from db.schema.enums import JobStatus
 from tests.harness.factory import Factory
-
-
-def finish(database: Database, job: ClaimedJob) -> None:
-    with database.begin() as session:
-        complete_job(session, job.lease, result=BuildResult())
 
 
 def test_following_ends_with_the_lines_that_came_last(factory: Factory, database: Database) -> None:
@@ -29,7 +21,7 @@ def test_following_ends_with_the_lines_that_came_last(factory: Factory, database
 
     def go_on(_pause_s: float) -> None:
         factory.write_lines(job, "last")
-        finish(database, job)
+        factory.finish(job)
 
     updates = list(follow(database, job.id, wait=go_on))
 
@@ -49,7 +41,7 @@ def test_a_job_is_looked_at_less_often_while_nothing_happens(
     def grow_tired(pause_s: float) -> None:
         pauses.append(pause_s)
         if len(pauses) == 10:
-            finish(database, job)
+            factory.finish(job)
 
     list(follow(database, job.id, wait=grow_tired))
 
@@ -66,7 +58,7 @@ def test_a_line_brings_the_first_pause_back(factory: Factory, database: Database
         if len(pauses) == 3:
             factory.write_lines(job, "news")
         if len(pauses) == 4:
-            finish(database, job)
+            factory.finish(job)
 
     list(follow(database, job.id, pace=Pace(first_pause_s=0.5), wait=write_after_three))
 
@@ -84,7 +76,7 @@ def test_a_log_of_several_pages_is_read_without_a_pause(
     )
     job = factory.running_build()
     factory.write_lines(job, "1", "2", "3")
-    finish(database, job)
+    factory.finish(job)
 
     updates = list(follow(database, job.id, wait=lambda _pause_s: pytest.fail("it waited")))
 
@@ -94,7 +86,7 @@ def test_a_log_of_several_pages_is_read_without_a_pause(
 def test_lines_that_are_known_are_not_yielded_again(factory: Factory, database: Database) -> None:
     job = factory.running_build()
     factory.write_lines(job, "known", "new")
-    finish(database, job)
+    factory.finish(job)
     [whole] = follow(database, job.id)
 
     [rest] = follow(database, job.id, after=whole.lines[0].id)
@@ -105,7 +97,7 @@ def test_lines_that_are_known_are_not_yielded_again(factory: Factory, database: 
 def test_the_end_is_awaited_without_the_log(factory: Factory, database: Database) -> None:
     job = factory.running_build()
     factory.write_lines(job, "unread")
-    finish(database, job)
+    factory.finish(job)
 
     [update] = follow(database, job.id, after=None)
 
@@ -126,7 +118,7 @@ def test_a_pause_is_no_longer_than_the_time_left(factory: Factory, database: Dat
 
     def note(pause_s: float) -> None:
         pauses.append(pause_s)
-        finish(database, job)
+        factory.finish(job)
 
     await_end(
         database, job.id, pace=Pace(first_pause_s=500, last_pause_s=500), limit_s=30, wait=note

@@ -106,28 +106,14 @@ def filled(embedded: Embedded, template_database: str) -> Iterator[Filled]:
 
 
 def fill(database: Database) -> Filled:
-    factory = Factory(database=database)
-    organization = factory.organization()
-    owner = factory.user(organization=organization)
-    template = factory.template(organization=organization, created_by=owner)
-    values = {
-        "organization_id": organization.id,
-        "owner_id": owner.id,
-        "template_id": template.id,
-        "version_id": template.active_version_id,
-        "jobs": JOBS,
-        "workspaces": WORKSPACES,
-    }
+    template = Factory(database=database).fill(FILL, jobs=JOBS, workspaces=WORKSPACES)
     with database.begin() as session:
-        for statement in FILL.split(";\n"):
-            if statement.strip():
-                session.execute(text(statement), values)
         workspace_id = uuid.UUID(int=7)
         newest = get_builds(session, workspace_id, limit=2)
     return Filled(
         database=database,
-        organization_id=organization.id,
-        owner_id=owner.id,
+        organization_id=template.organization_id,
+        owner_id=template.created_by,
         workspace_id=workspace_id,
         build_id=newest[0].id,
         finished_job_id=uuid.UUID("ffffffff" + f"{JOBS // 2:024x}"),

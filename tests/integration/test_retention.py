@@ -591,7 +591,7 @@ def statements(database: Database) -> Iterator[Statements]:
 def test_a_prune_of_a_full_database_scans_no_table(
     database: Database, factory: Factory, statements: Statements
 ) -> None:
-    fill(database, factory)
+    factory.fill(FILL, jobs=JOBS)
     statements.plans.clear()
 
     pruned = prune(database, KEPT)
@@ -628,20 +628,3 @@ def test_every_column_that_points_at_what_goes_has_an_index(database: Database) 
         ).all()
 
     assert unindexed == []
-
-
-def fill(database: Database, factory: Factory) -> None:
-    organization = factory.organization()
-    owner = factory.user(organization=organization)
-    template = factory.template(organization=organization, created_by=owner)
-    values = {
-        "organization_id": organization.id,
-        "owner_id": owner.id,
-        "template_id": template.id,
-        "version_id": template.active_version_id,
-        "jobs": JOBS,
-    }
-    with database.begin() as session:
-        for statement in FILL.split(";\n"):
-            if statement.strip():
-                session.execute(text(statement), values)

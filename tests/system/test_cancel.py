@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from db.schema.enums import FailureReason, JobStatus, Stage, Transition
+from db.schema.enums import FailureReason, JobStatus, Stage
 from tests.harness.cluster import Cluster
 from tests.harness.terraform import MoodyTerraform
 
@@ -85,15 +85,7 @@ def test_a_build_that_waited_for_the_quota_account_is_not_charged(
 def test_an_apply_that_stops_cleanly_is_canceled_with_its_state(
     shared: Cluster, terraform: MoodyTerraform
 ) -> None:
-    workspace_id = shared.workspace("slow", create_seconds=60)
-    job_id = shared.enqueue(workspace_id)
-    shared.wait_for_machine(workspace_id)
-
-    shared.cancel(job_id)
-
-    assert shared.finish(job_id) == [JobStatus.CANCELED]
-    assert shared.machines() == shared.known_machines()
-    shared.build(workspace_id, Transition.DELETE)
+    assert shared.cancel_in_apply() is JobStatus.CANCELED
     assert shared.machines() == set()
 
 

@@ -3,54 +3,42 @@
 from __future__ import annotations
 
 import signal
+import uuid
 
 import pytest
 
 from db.schema.enums import JobStatus, Transition
 from tests.harness.cluster import Cluster
 from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_a_build_that_was_taken_over_before_apply_is_not_touched_again(shared: Cluster) -> None:
+def take_over_from_a_sleeper(shared: Cluster) -> tuple[Worker, uuid.UUID]:
+    """Pause a worker in a plan, let another one finish its build, and return both."""
     terraform = shared.moody_terraform()
-    tags = {"kind": "plan"}
     sleeper = shared.start_worker(
         "plan-sleeper", terraform_binary=terraform.path, tags="kind=plan", host="first"
     )
     with terraform.hanging("plan"):
-        job_id = shared.enqueue(shared.workspace("plain", tags=tags))
+        job_id = shared.enqueue(shared.workspace("plain", tags={"kind": "plan"}))
         terraform.wait()
         sleeper.send(signal.SIGSTOP)
     shared.start_worker("plan-second", tags="kind=plan", host="second")
     shared.finish(job_id)
-    before = shared.row(job_id)
+    return sleeper, job_id
+
+
+def test_a_build_that_was_taken_over_before_apply_is_not_touched_again(shared: Cluster) -> None:
+    sleeper, job_id = take_over_from_a_sleeper(shared)
+    row, log = shared.row(job_id), shared.log_of(job_id)
 
     sleeper.send(signal.SIGCONT)
 
     wait_until(lambda: not shared.directories(), "the sleeper to give its build up")
-    assert (before["status"], shared.row(job_id)) == (JobStatus.SUCCEEDED, before)
-
-
-def test_the_log_of_a_build_that_was_taken_over_stays_as_it_was(shared: Cluster) -> None:
-    terraform = shared.moody_terraform("terraform-log")
-    tags = {"kind": "log"}
-    sleeper = shared.start_worker(
-        "log-sleeper", terraform_binary=terraform.path, tags="kind=log", host="first"
-    )
-    with terraform.hanging("plan"):
-        job_id = shared.enqueue(shared.workspace("plain", tags=tags))
-        terraform.wait()
-        sleeper.send(signal.SIGSTOP)
-    shared.start_worker("log-second", tags="kind=log", host="second")
-    shared.finish(job_id)
-    before = shared.log_of(job_id)
-
-    sleeper.send(signal.SIGCONT)
-
-    wait_until(lambda: not shared.directories(), "the sleeper to give its build up")
-    assert shared.log_of(job_id) == before
+    assert row["status"] == JobStatus.SUCCEEDED
+    assert (shared.row(job_id), shared.log_of(job_id)) == (row, log)
 
 
 def test_the_newer_state_of_a_sleeper_is_stored_when_no_later_build_has_begun(

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.silence import SilentServer
+from tests.harness.silence import SilentServer, silent_broker
 from tests.harness.waiting import wait_until
 from worker.broker import client, ringer
 from worker.broker.address import find_redis_url
 from worker.broker.ringer import REST_S, Line, Ringer
-from worker.broker.transport import TRANSPORT_OPTIONS
 
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 DEADLINE_S = 20.0
@@ -35,12 +34,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
-    """A broker that does not answer, for clients whose patience is longer than any test."""
-    patient = {**TRANSPORT_OPTIONS, "socket_timeout": 600, "socket_connect_timeout": 600}
-    monkeypatch.setattr(client, "TRANSPORT_OPTIONS", patient)
-    server = SilentServer()
-    yield server
-    server.close()
+    with silent_broker(monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture

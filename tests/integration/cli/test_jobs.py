@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from db.engine import Database
-from db.jobs.finish import complete_job
 from db.jobs.results import BuildResult, TimingRow
 from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import sign_off_worker, touch_worker
@@ -27,11 +26,6 @@ from tests.harness.factory import Factory
 from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
 
 DEADLINE_S = 30
-
-
-def finish(database: Database, job: ClaimedJob) -> None:
-    with database.begin() as session:
-        complete_job(session, job.lease, result=BuildResult())
 
 
 def test_jobs_are_listed_newest_first(run: CommandLine, factory: Factory) -> None:
@@ -307,7 +301,7 @@ def test_following_a_finished_job_prints_its_log_and_ends(
 ) -> None:
     job = factory.running_build()
     factory.write_lines(job, "all")
-    finish(database, job)
+    factory.finish(job)
 
     result = run("jobs", "logs", str(job.id), "--follow")
 

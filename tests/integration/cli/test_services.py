@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -192,29 +194,30 @@ def test_a_doctor_finds_workers_that_vanished(run: CommandLine, database: Databa
     assert "host" in result["fix"]
 
 
-def test_a_doctor_finds_a_redis_that_throws_away(run: CommandLine, embedded: Embedded) -> None:
+@contextmanager
+def redis_set(embedded: Embedded, name: str, value: str) -> Iterator[None]:
+    """A Redis with another setting, until the end of the block."""
     assert embedded.redis_url is not None
-    client = redis.Redis.from_url(embedded.redis_url)
-    client.config_set("maxmemory-policy", "allkeys-lru")
-    try:
+    with redis.Redis.from_url(embedded.redis_url, decode_responses=True) as client:
+        before = client.config_get(name)[name]
+        client.config_set(name, value)
+        try:
+            yield
+        finally:
+            client.config_set(name, before)
+
+
+def test_a_doctor_finds_a_redis_that_throws_away(run: CommandLine, embedded: Embedded) -> None:
+    with redis_set(embedded, "maxmemory-policy", "allkeys-lru"):
         result = results(run)["Redis eviction"]
-    finally:
-        client.config_set("maxmemory-policy", "noeviction")
-        client.close()
 
     assert result["verdict"] == "problem"
     assert "allkeys-lru" in result["found"]
 
 
 def test_a_doctor_finds_a_redis_that_forgets(run: CommandLine, embedded: Embedded) -> None:
-    assert embedded.redis_url is not None
-    client = redis.Redis.from_url(embedded.redis_url)
-    client.config_set("appendonly", "no")
-    try:
+    with redis_set(embedded, "appendonly", "no"):
         result = results(run)["Redis persistence"]
-    finally:
-        client.config_set("appendonly", "yes")
-        client.close()
 
     assert result["verdict"] == "warning"
     assert "appendonly yes" in result["fix"]

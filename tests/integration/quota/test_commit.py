@@ -306,9 +306,10 @@ def test_the_same_owner_in_another_organization_does_not_wait(factory: Factory) 
         assert commit(factory, job, 1).ok
 
 
-def test_a_commit_that_waits_goes_on_when_the_account_is_free(factory: Factory) -> None:
-    workspace = factory.any_workspace(allowance=1)
-    job = factory.running_build(workspace)
+def commit_behind(
+    factory: Factory, workspace: Workspace, job: ClaimedJob, *statements: str
+) -> QuotaDecision:
+    """Commit while the account is held by a transaction, which then writes and ends."""
     waited = threading.Event()
     key = {"job_id": job.id, "lease_token": job.lease.token}
     with ThreadPoolExecutor(1) as pool:
@@ -317,8 +318,16 @@ def test_a_commit_that_waits_goes_on_when_the_account_is_free(factory: Factory) 
             waiting = pool.submit(
                 commit_quota, factory.database, **key, daily_cost=1, on_wait=waited.set
             )
+            # By now the commit has read its build.
             assert waited.wait(DEADLINE_S)
-        assert waiting.result(DEADLINE_S).ok
+            for statement in statements:
+                session.execute(text(statement))
+        return waiting.result(DEADLINE_S)
+
+
+def test_a_commit_that_waits_goes_on_when_the_account_is_free(factory: Factory) -> None:
+    workspace = factory.any_workspace(allowance=1)
+    assert commit_behind(factory, workspace, factory.running_build(workspace)).ok
 
 
 class StoppedError(Exception):
@@ -403,18 +412,7 @@ OTHER_WRITES = {
 def test_a_write_of_others_at_the_same_time_fails_no_commit(factory: Factory, write: str) -> None:
     workspace = factory.any_workspace(allowance=1)
     job = factory.running_build(workspace)
-    key = {"job_id": job.id, "lease_token": job.lease.token}
-    waited = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        with factory.database.begin() as session:
-            # The commit has read its build and waits; then others write what it has read.
-            hold_account(session, workspace)
-            waiting = pool.submit(
-                commit_quota, factory.database, **key, daily_cost=1, on_wait=waited.set
-            )
-            assert waited.wait(DEADLINE_S)
-            session.execute(text(OTHER_WRITES[write]))
-        assert waiting.result(DEADLINE_S).ok
+    assert commit_behind(factory, workspace, job, OTHER_WRITES[write]).ok
     assert consumed(factory, workspace) == 1
 
 
