@@ -24,6 +24,7 @@ from sqlalchemy import (
     Select,
     cast,
     func,
+    literal,
     select,
     true,
     tuple_,
@@ -195,9 +196,11 @@ def _each(values: Collection[StrEnum], kind: Any) -> FromClause:
 
 def _scope(wanted: JobFilter) -> FromClause:
     """Return the organizations to look in; with tags, each of their queues that has been used."""
-    organizations = select(Organization.id.label("organization_id"))
-    if wanted.organization_id is not None:
-        organizations = organizations.where(Organization.id == wanted.organization_id)
+    if wanted.organization_id is None:
+        organizations = select(Organization.id.label("organization_id"))
+    else:
+        given = literal(wanted.organization_id, Organization.id.type)
+        organizations = select(given.label("organization_id"))
     return _queues(organizations.subquery()) if wanted.tags else organizations.subquery()
 
 
