@@ -30,6 +30,9 @@ COVERED := $(if $(filter yes,$(COVERAGE)),--cov --cov-report= --cov-fail-under=0
 # How long `make mutants` tries; it goes on where the last run ended.
 MINUTES ?= 30
 
+# What make test runs of the system tests: mostly waiting, so that two of them fit at the same time.
+SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain)
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test faults deploy-test format check docs bench chaos mutants generate lock clean
@@ -69,8 +72,8 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 	@echo "Running the unit and integration tests"
 	@COVERAGE_CORE=$(COVERAGE_CORE) $(PY) -m pytest --quiet -n $(TEST_PROCESSES) \
 		$(COVERED) tests/unit tests/integration
-	@echo "Running twenty rounds of chaos"
-	@$(PY) -m pytest --quiet tests/system/test_chaos.py
+	@echo "Canceling, pausing and draining real workers, and playing twenty rounds of chaos"
+	@$(PY) -m pytest --quiet -n 2 --dist loadfile $(SYSTEM_TESTS)
 	@if [ "$(COVERAGE)" = yes ]; then \
 		printf 'Lines that ran in the processes of the tests themselves, in percent: '; \
 		$(PY) -m coverage report --format=total; \
