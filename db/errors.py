@@ -4,7 +4,8 @@ RequestError              the caller asked for something that cannot be done
 ├── NotFoundError         ... of a thing that does not exist
 ├── InvalidError          ... with a value that is not allowed
 └── ConflictError         ... at the wrong time
-    └── BuildActiveError  ... while the workspace has an unfinished build
+    ├── BuildActiveError  ... while the workspace has an unfinished build
+    └── StateRefusedError ... a state that does not follow the stored one
 LeaseLostError            the writer is no longer the one who may write
 """
 
@@ -34,6 +35,10 @@ class BuildActiveError(ConflictError):
 
     def __init__(self) -> None:
         super().__init__("A workspace build is already active.")
+
+
+class StateRefusedError(ConflictError):
+    """The state is of another lineage than the stored one, or its serial is not higher."""
 
 
 class LeaseLostError(Exception):

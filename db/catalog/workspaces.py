@@ -185,7 +185,7 @@ def insert_build(
         ConflictError: the template version cannot be built from.
         InvalidError: a parameter cannot be stored.
     """
-    workspace = _lock_workspace(session, workspace_id)
+    workspace = lock_workspace(session, workspace_id)
     source = _read_source(session, workspace, template_version_id)
     build = EnqueuedBuild(
         build_id=uuid.uuid4(),
@@ -252,7 +252,12 @@ class _Source:
     fair_rank: int
 
 
-def _lock_workspace(session: Session, workspace_id: uuid.UUID) -> Row[Any]:
+def lock_workspace(session: Session, workspace_id: uuid.UUID) -> Row[Any]:
+    """Return the workspace's row, locked until the end of the transaction.
+
+    Raises:
+        NotFoundError: there is no such workspace, or it was deleted.
+    """
     workspace = session.execute(
         sql("""
             SELECT id, owner_id, organization_id, template_id, name, deleted

@@ -35,7 +35,8 @@ class Retention:
     """
 
     logs: timedelta = timedelta(days=30)
-    states: timedelta = timedelta(days=30)  #: of builds that a later one has superseded
+    #: of builds that a later one has superseded, and those that a person has replaced
+    states: timedelta = timedelta(days=30)
     jobs: timedelta = timedelta(days=90)  #: with their builds, timings and resources
 
     def __post_init__(self) -> None:
@@ -80,6 +81,7 @@ class _Due:
 
     lines: Sequence[int] = ()
     stripped_builds: Sequence[uuid.UUID] = ()
+    stripped_replaced: Sequence[int] = ()
     builds: Sequence[uuid.UUID] = ()
     jobs: Sequence[uuid.UUID] = ()
     next: _Place | None = None
@@ -90,6 +92,7 @@ class _Place:
     """Up to where a walk has come."""
 
     line: int = 0
+    replaced: int = 0
     job: tuple[datetime | str, uuid.UUID] = ("-infinity", uuid.UUID(int=0))
 
 
@@ -112,7 +115,7 @@ def prune(
     with database.begin() as session:
         bounds = _bounds(session, retention)
     total = Pruned()
-    for look in (_due_lines, _due_jobs):
+    for look in (_due_lines, _due_replaced_states, _due_jobs):
         place: _Place | None = _Place()
         while place is not None:
             if not may_go_on():
@@ -182,6 +185,22 @@ def _due_lines(session: Session, bounds: _Bounds, place: _Place) -> _Due:
     )
 
 
+def _due_replaced_states(session: Session, bounds: _Bounds, place: _Place) -> _Due:
+    """Find states that a person has replaced; there are few, and their rows are small."""
+    rows = session.scalars(
+        sql("""
+            SELECT id
+            FROM replaced_states
+            WHERE id > :after AND replaced_at < :before AND provisioner_state IS NOT NULL
+            ORDER BY id
+            LIMIT :limit
+        """),
+        {"before": bounds.states, "after": place.replaced, "limit": JOBS_PER_TURN},
+    ).all()
+    has_more = len(rows) == JOBS_PER_TURN
+    return _Due(stripped_replaced=rows, next=_Place(replaced=rows[-1]) if has_more else None)
+
+
 def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
     """Find jobs in the order in which they ended, and those of their builds that are superseded.
 
@@ -248,12 +267,16 @@ def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
 
 
 def _delete(session: Session, due: _Due) -> None:
-    # Lineage and serial stay with a build whose state went: they still say what it had.
+    # Lineage and serial stay where a state went: they still say what it had.
     for statement, ids in (
         ("DELETE FROM provisioner_job_logs WHERE id = ANY(:ids)", due.lines),
         (
             "UPDATE workspace_builds SET provisioner_state = NULL WHERE id = ANY(:ids)",
             due.stripped_builds,
+        ),
+        (
+            "UPDATE replaced_states SET provisioner_state = NULL WHERE id = ANY(:ids)",
+            due.stripped_replaced,
         ),
         ("DELETE FROM workspace_builds WHERE id = ANY(:ids)", due.builds),
         ("DELETE FROM provisioner_jobs WHERE id = ANY(:ids)", due.jobs),
@@ -263,4 +286,5 @@ def _delete(session: Session, due: _Due) -> None:
 
 
 def _count(due: _Due) -> Pruned:
-    return Pruned(log_lines=len(due.lines), states=len(due.stripped_builds), jobs=len(due.jobs))
+    states = len(due.stripped_builds) + len(due.stripped_replaced)
+    return Pruned(log_lines=len(due.lines), states=states, jobs=len(due.jobs))

@@ -95,43 +95,53 @@ class RecoveredState(StrEnum):
 
     STORED = "stored"  #: it was newer than the stored one, and replaced it
     SETTLED = "settled"  #: it was not newer, or its build had not come to apply
-    KEPT = "kept"  #: a later build had begun: it was not stored
+    KEPT = "kept"  #: it must not replace the stored one; a person has to look at it
+
+
+# The state that the build itself left, which is no longer on its row once another one was pushed.
+FIND_CLOSED_BUILD = sql("""
+    SELECT build.workspace_id, build.build_number, job.completed_at,
+           own.position IS NOT NULL AS is_pushed,
+           CASE WHEN own.position IS NULL THEN build.state_lineage ELSE own.state_lineage END
+               AS state_lineage,
+           CASE WHEN own.position IS NULL THEN build.state_serial ELSE own.state_serial END
+               AS state_serial
+    FROM workspace_builds AS build
+    JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+    JOIN provisioner_jobs AS job ON job.id = build.job_id
+    LEFT JOIN replaced_states AS own ON own.workspace_build_id = build.id AND own.position = 0
+    WHERE build.job_id = :job_id
+    FOR UPDATE OF workspace
+""")
+FIND_LATER_BUILDS = sql("""
+    SELECT build.job_id,
+           job.started_at IS NOT NULL AS begun,
+           EXISTS (SELECT 1 FROM replaced_states WHERE workspace_build_id = build.id) AS is_pushed
+    FROM workspace_builds AS build
+    JOIN provisioner_jobs AS job ON job.id = build.job_id
+    WHERE build.workspace_id = :workspace_id AND build.build_number > :build_number
+""")
 
 
 def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
     """Store a state found on disk after its build was closed.
 
     For a worker that was lost or paused during apply. It is also copied into a later build
-    that has not begun. It is refused when a later build has begun: that one started from the
-    stored state, and its own state is now the truth.
+    that has not begun. It is kept for a person when it must not replace what is stored: a later
+    build has begun, which started from the stored state, so that its own state is now the truth;
+    a person has pushed another state meanwhile; or it is of another lineage.
     """
-    build = session.execute(
-        sql("""
-            SELECT b.workspace_id, b.build_number, b.state_serial, j.completed_at
-            FROM workspace_builds b
-            JOIN workspaces w ON w.id = b.workspace_id
-            JOIN provisioner_jobs j ON j.id = b.job_id
-            WHERE b.job_id = :job_id
-            FOR UPDATE OF w
-        """),
-        {"job_id": job_id},
-    ).one_or_none()
-    is_newer = build and (build.state_serial is None or state.serial > build.state_serial)
-    if build is None or build.completed_at is None or not is_newer:
+    build = session.execute(FIND_CLOSED_BUILD, {"job_id": job_id}).one_or_none()
+    if build is None or build.completed_at is None:
         # Not closed means that another attempt runs it: this one had not come to apply.
         return RecoveredState.SETTLED
-    later = session.execute(
-        sql("""
-            SELECT b.job_id, j.started_at IS NOT NULL AS begun
-            FROM workspace_builds b
-            JOIN provisioner_jobs j ON j.id = b.job_id
-            WHERE b.workspace_id = :workspace_id AND b.build_number > :build_number
-        """),
-        {"workspace_id": build.workspace_id, "build_number": build.build_number},
-    ).all()
-    if any(row.begun for row in later):
+    if build.state_lineage == state.lineage and build.state_serial >= state.serial:
+        return RecoveredState.SETTLED
+    later = session.execute(FIND_LATER_BUILDS, build._asdict()).all()
+    if build.is_pushed or any(row.begun or row.is_pushed for row in later):
         return RecoveredState.KEPT
-    stored = replace_state(session, job_id=job_id, state=state)
+    if not replace_state(session, job_id=job_id, state=state):
+        return RecoveredState.KEPT
     for row in later:
         replace_state(session, job_id=row.job_id, state=state)
-    return RecoveredState.STORED if stored else RecoveredState.SETTLED
+    return RecoveredState.STORED

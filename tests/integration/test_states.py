@@ -124,9 +124,10 @@ def test_the_build_that_is_run_reads_its_state(factory: Factory) -> None:
         (state(5), RecoveredState.SETTLED),
         (state(6), RecoveredState.STORED),
         (state(4), RecoveredState.SETTLED),
-        (state(9, "two"), RecoveredState.SETTLED),
+        (state(9, "two"), RecoveredState.KEPT),
+        (state(4, "two"), RecoveredState.KEPT),
     ],
-    ids=["same", "newer", "older", "other lineage"],
+    ids=["same", "newer", "older", "other newer", "other older"],
 )
 def test_a_recovered_state_replaces_only_an_older_state_of_its_lineage(
     factory: Factory, new: State, outcome: RecoveredState

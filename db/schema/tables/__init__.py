@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from db.schema.tables.audit import AuditLog
 from db.schema.tables.base import Base
 from db.schema.tables.chats import Chat
 from db.schema.tables.jobs import (
@@ -22,6 +23,7 @@ from db.schema.tables.people import (
 )
 from db.schema.tables.templates import File, Template, TemplateVersion, TemplateVersionVariable
 from db.schema.tables.workspaces import (
+    ReplacedState,
     Workspace,
     WorkspaceBuild,
     WorkspaceBuildParameter,
@@ -31,6 +33,7 @@ from db.schema.tables.workspaces import (
 
 __all__ = [
     "LOG_LIMIT_BYTES",
+    "AuditLog",
     "Base",
     "Chat",
     "File",
@@ -44,6 +47,7 @@ __all__ = [
     "ProvisionerJobLog",
     "ProvisionerJobTiming",
     "QuotaAccount",
+    "ReplacedState",
     "Template",
     "TemplateVersion",
     "TemplateVersionVariable",

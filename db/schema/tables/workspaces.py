@@ -68,7 +68,8 @@ class WorkspaceBuild(Base):
     """One transition of a workspace, run by one provisioner job.
 
     ``provisioner_state`` starts as a copy of the previous build's state, and every checkpoint
-    during apply replaces it: so it is at any time the newest state known.
+    during apply replaces it: so it is at any time the newest state known. A person may replace the
+    latest build's too; what it was before is then a row of ``replaced_states``.
     """
 
     __tablename__ = "workspace_builds"
@@ -108,6 +109,37 @@ class WorkspaceBuild(Base):
         ),
         CheckConstraint("build_number > 0", name="build_number_positive"),
         CheckConstraint("daily_cost >= 0", name="daily_cost_not_negative"),
+        CheckConstraint(
+            "(provisioner_state IS NULL) OR"
+            " (state_lineage IS NOT NULL AND state_serial IS NOT NULL)",
+            name="state_is_identified",
+        ),
+    )
+
+
+class ReplacedState(Base):
+    """A state that a person replaced by another one, without a build.
+
+    The build's own row has the newest. Position 0 is the state that the build left, position k the
+    kth one that was pushed after it.
+    """
+
+    __tablename__ = "replaced_states"
+
+    id: Mapped[BigIntPk]
+    workspace_build_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("workspace_builds.id", ondelete="CASCADE")
+    )
+    position: Mapped[int]
+    provisioner_state: Mapped[bytes | None] = mapped_column(LargeBinary)
+    state_lineage: Mapped[str | None]
+    state_serial: Mapped[int | None] = mapped_column(BigInteger)
+    stored_at: Mapped[datetime | None]
+    replaced_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        UniqueConstraint("workspace_build_id", "position"),
+        CheckConstraint("position >= 0", name="position_not_negative"),
         CheckConstraint(
             "(provisioner_state IS NULL) OR"
             " (state_lineage IS NOT NULL AND state_serial IS NOT NULL)",

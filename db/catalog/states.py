@@ -1,0 +1,223 @@
+"""Give a workspace a state without a build: what the next build starts from.
+
+The state is written on the latest build, where the next one looks for it. What stood there is kept
+as a row of ``replaced_states``, and the change is written into the audit log.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from db.catalog.audit import Actor, AuditAction, audit_workspace
+from db.catalog.workspaces import lock_workspace
+from db.engine import sql
+from db.errors import (
+    BuildActiveError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    StateRefusedError,
+)
+from db.jobs.statefiles import StateFile, parse_state_file
+from db.jobs.states import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushedState:
+    """What became of a state that was given to a workspace."""
+
+    workspace_id: uuid.UUID
+    workspace_name: str
+    owner_name: str
+    build_number: int  #: of the build that it now stands on
+    position: int  #: how often that build's state has been replaced; see ``ReplacedState``
+    is_changed: bool  #: False: it was the workspace's state already
+    lineage: str
+    serial: int
+    old_lineage: str | None  #: None: there was no state
+    old_serial: int | None
+    dropped: Sequence[str]  #: resources that the replaced state had and this one lacks
+
+
+READ_LATEST = sql("""
+    SELECT latest.id, latest.build_number, build.provisioner_state, build.state_lineage,
+           build.state_serial, job.completed_at,
+           owner.username AS owner_name,
+           (SELECT count(*) FROM replaced_states
+            WHERE workspace_build_id = latest.id) AS position
+    FROM workspaces AS workspace
+    JOIN users AS owner ON owner.id = workspace.owner_id
+    LEFT JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspace.id
+    LEFT JOIN workspace_builds AS build ON build.id = latest.id
+    LEFT JOIN provisioner_jobs AS job ON job.id = build.job_id
+    WHERE workspace.id = :workspace_id
+""")
+KEEP_REPLACED = sql("""
+    INSERT INTO replaced_states (workspace_build_id, position, provisioner_state, state_lineage,
+                                 state_serial, stored_at)
+    SELECT id, :position, provisioner_state, state_lineage, state_serial, checkpoint_at
+    FROM workspace_builds
+    WHERE id = :id
+""")
+REPLACE = sql("""
+    UPDATE workspace_builds
+    SET provisioner_state = :data, state_lineage = :lineage, state_serial = :serial,
+        checkpoint_at = now(), updated_at = now()
+    WHERE id = :id
+""")
+
+
+def push_state(
+    session: Session,
+    *,
+    workspace_id: uuid.UUID,
+    data: bytes,
+    actor: Actor,
+    force: bool = False,
+    adopted_job_id: uuid.UUID | None = None,
+) -> PushedState:
+    """Make ``data`` the state that the workspace's next build starts from.
+
+    The state that is stored already changes nothing and is no error.
+
+    Args:
+        data: a Terraform state file.
+        force: whether another lineage, or a serial that is not higher, is taken.
+        adopted_job_id: the job whose orphaned state this is.
+
+    Raises:
+        InvalidError: ``data`` is not a state file, or larger than ``MAX_STATE_BYTES``.
+        NotFoundError: there is no such workspace, or it was deleted.
+        BuildActiveError: the workspace has an unfinished build.
+        ConflictError: the workspace has not been built yet.
+        StateRefusedError: the lineage or the serial does not allow it, and ``force`` is not set.
+    """
+    given = parse_state_file(data)
+    workspace = lock_workspace(session, workspace_id)
+    latest = session.execute(READ_LATEST, {"workspace_id": workspace_id}).one()
+    _check_build(latest)
+    pushed = _answer(workspace, latest, given)
+    if not pushed.is_changed:
+        return pushed
+    if not force:
+        _check_succession(latest, given.state)
+    session.execute(KEEP_REPLACED, {"id": latest.id, "position": latest.position})
+    session.execute(
+        REPLACE,
+        {"id": latest.id, "data": data, "lineage": pushed.lineage, "serial": pushed.serial},
+    )
+    audit_workspace(
+        session,
+        actor=actor,
+        action=AuditAction.ADOPT_STATE if adopted_job_id else AuditAction.PUSH_STATE,
+        workspace=workspace,
+        owner_name=latest.owner_name,
+        diff=_diff(pushed),
+        facts={
+            "build_number": pushed.build_number,
+            "position": pushed.position,
+            "forced": force,
+            "adopted_job_id": str(adopted_job_id) if adopted_job_id else None,
+        },
+    )
+    return pushed
+
+
+def adopt_state(
+    session: Session,
+    *,
+    job_id: uuid.UUID,
+    data: bytes,
+    actor: Actor,
+    workspace_id: uuid.UUID | None = None,
+    force: bool = False,
+) -> PushedState:
+    """Give an orphaned state to the workspace of the build that left it.
+
+    Args:
+        job_id: the job of that build.
+        workspace_id: the workspace, for a job that has been pruned.
+
+    Raises:
+        NotFoundError: the job is not one of a build, or was pruned.
+        InvalidError: the workspace is not the job's; or as ``push_state``, with its other errors.
+    """
+    found = _workspace_of(session, job_id) or workspace_id
+    if found is None:
+        raise NotFoundError(f"there is no build of job {job_id}; name the workspace")
+    if workspace_id not in {None, found}:
+        raise InvalidError(f"job {job_id} was a build of another workspace")
+    return push_state(
+        session,
+        workspace_id=found,
+        data=data,
+        actor=actor,
+        force=force,
+        adopted_job_id=job_id,
+    )
+
+
+def _workspace_of(session: Session, job_id: uuid.UUID) -> uuid.UUID | None:
+    query = sql("SELECT workspace_id FROM workspace_builds WHERE job_id = :job_id")
+    found: uuid.UUID | None = session.execute(query, {"job_id": job_id}).scalar_one_or_none()
+    return found
+
+
+def _check_build(latest: Row[Any]) -> None:
+    if latest.id is None:
+        raise ConflictError("the workspace has not been built yet, so it cannot have a state")
+    if latest.completed_at is None:
+        raise BuildActiveError
+
+
+def _check_succession(latest: Row[Any], given: State) -> None:
+    if latest.provisioner_state is None:
+        return
+    if given.lineage != latest.state_lineage:
+        raise StateRefusedError(
+            f"the state is of lineage {given.lineage}, the workspace's of {latest.state_lineage}"
+        )
+    if given.serial <= latest.state_serial:
+        raise StateRefusedError(
+            f"the state has serial {given.serial}, which is not higher than the workspace's"
+            f" {latest.state_serial}"
+        )
+
+
+def _answer(workspace: Row[Any], latest: Row[Any], given: StateFile) -> PushedState:
+    old = latest.provisioner_state
+    is_changed = old != given.state.data
+    return PushedState(
+        workspace_id=workspace.id,
+        workspace_name=workspace.name,
+        owner_name=latest.owner_name,
+        build_number=latest.build_number,
+        position=latest.position + is_changed,
+        is_changed=is_changed,
+        lineage=given.state.lineage,
+        serial=given.state.serial,
+        old_lineage=latest.state_lineage,
+        old_serial=latest.state_serial,
+        dropped=sorted(_managed(old) - given.managed),
+    )
+
+
+def _managed(data: bytes | None) -> frozenset[str]:
+    """Return the resources of a stored state, none if it is not one that can be read."""
+    try:
+        return parse_state_file(data or b"").managed
+    except InvalidError:
+        return frozenset()
+
+
+def _diff(pushed: PushedState) -> Mapping[str, object]:
+    return {
+        "lineage": {"old": pushed.old_lineage, "new": pushed.lineage},
+        "serial": {"old": pushed.old_serial, "new": pushed.serial},
+    }

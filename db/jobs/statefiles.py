@@ -1,0 +1,85 @@
+"""What is in a Terraform state file, without any value of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from db.errors import InvalidError
+from db.jobs.states import State, read_state
+from db.texts import storable
+
+VERSION = 4
+MAX_STATE_BYTES = 64 * 1024 * 1024
+"""The largest state that is taken from a person. Builds of a thousand resources leave a few MB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateResource:
+    """A resource in a state."""
+
+    mode: str  #: ``managed``, or ``data`` for what is only read
+    module: str  #: address of its module; ``""`` is the root module
+    type: str
+    name: str
+    instances: int
+
+    @property
+    def address(self) -> str:
+        """Address as Terraform prints it, without keys of instances."""
+        data = "data" if self.mode == "data" else ""
+        return ".".join(filter(None, (self.module, data, self.type, self.name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFile:
+    """A state and what it lists."""
+
+    state: State
+    terraform_version: str  #: the Terraform that wrote it; ``""`` when it does not say
+    resources: Sequence[StateResource]
+
+    @property
+    def managed(self) -> frozenset[str]:
+        """Addresses of the resources that exist by it."""
+        return frozenset(found.address for found in self.resources if found.mode == "managed")
+
+
+def parse_state_file(data: bytes) -> StateFile:
+    """Return what is in a state file of version 4, the one that Terraform has written since 0.12.
+
+    Raises:
+        InvalidError: it is too large, or not such a file.
+    """
+    if len(data) > MAX_STATE_BYTES:
+        raise InvalidError(f"the state is larger than {MAX_STATE_BYTES // 1024 // 1024} MiB")
+    state = read_state(data)
+    if state is None:
+        raise InvalidError("this is not a Terraform state: it names no lineage and serial")
+    content = json.loads(data)
+    if content.get("version") != VERSION:
+        raise InvalidError(
+            f"the state is not of version {VERSION}, which Terraform 0.12 introduced"
+        )
+    try:
+        resources = tuple(_resources(content.get("resources") or []))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidError("this is not a Terraform state: its resources cannot be read") from error
+    return StateFile(
+        state=state,
+        terraform_version=storable(str(content.get("terraform_version") or "")),
+        resources=resources,
+    )
+
+
+def _resources(listed: list[dict[str, Any]]) -> Iterator[StateResource]:
+    for resource in listed:
+        yield StateResource(
+            mode=str(resource["mode"]),
+            module=str(resource.get("module") or ""),
+            type=str(resource["type"]),
+            name=str(resource["name"]),
+            instances=len(resource.get("instances") or []),
+        )
