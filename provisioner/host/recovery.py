@@ -10,7 +10,6 @@ is about to be outdated.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from contextlib import suppress
@@ -27,6 +26,7 @@ from db.jobs.mover import Mover
 from db.jobs.reaper import reap_lease
 from db.jobs.states import State, read_state, store_recovered_state
 from db.outage import is_outage
+from provisioner.host.orphans import put_aside
 from provisioner.host.workdir import (
     ERRORED_STATE_FILE,
     STATE_FILE,
@@ -125,11 +125,14 @@ class Recoverer:
         return Recovered(store_recovered_state(session, job_id=lease.job_id, state=state).value)
 
     def _put_aside(self, directory: WorkDirectory) -> None:
-        aside = self.work_root / "orphaned-states"
-        aside.mkdir(mode=0o700, exist_ok=True)
-        target = aside / f"{directory.lease.job_id}.tfstate"
-        shutil.copyfile(_newest_file(directory.template), target)
-        log.error("state.orphaned", job_id=str(directory.lease.job_id), kept_at=str(target))
+        job_id = directory.lease.job_id
+        kept_at = put_aside(self.work_root, job_id, _newest_file(directory.template))
+        log.error(
+            "state.orphaned",
+            job_id=str(job_id),
+            kept_at=str(kept_at),
+            adopt_with=f"provisionerd state adopt {job_id}",
+        )
 
     def _has_processes(self, directory: WorkDirectory) -> bool:
         """Return whether Terraform still works there; what must not go on is killed."""

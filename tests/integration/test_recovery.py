@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,14 +11,23 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from db.jobs.mover import Mover
 from db.jobs.reaper import reap_expired_lease
+from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, Stage
+from provisioner.host.orphans import find_orphaned_states
 from provisioner.host.recovery import Recovered, Recoverer
-from provisioner.host.workdir import WorkDirectory, find_work_directories, name_work_directory
+from provisioner.host.workdir import (
+    STATE_FILE,
+    WorkDirectory,
+    find_work_directories,
+    name_work_directory,
+)
 from tests.harness.factory import LEASE, Factory, echo_archive
+from tests.harness.states import state_file, state_of
 
 OVER = timedelta(seconds=-1)
 LASTS = [sys.executable, "-c", "import sys; sys.stdin.read()"]
@@ -105,3 +115,44 @@ def test_a_terraform_that_outlives_its_worker_may_go_on_within_its_grace(
         directory.release()
         recoverer.recover()
         assert terraform.poll() is None
+
+
+def orphaned_state(factory: Factory, root: Path) -> ClaimedJob:
+    """Leave a state on disk of a build that was closed before a later one began."""
+    workspace = factory.any_workspace()
+    job = factory.running_build(workspace, stage=Stage.APPLY, lease=OVER)
+    directory = make_directory(root, job)
+    (directory.template / STATE_FILE).write_bytes(state_file(6))
+    with factory.database.begin() as session:
+        reap_expired_lease(session, max_attempts=3)
+    factory.finished_build(workspace, result=BuildResult(state=state_of(5)))
+    directory.release()
+    return job
+
+
+def test_a_state_that_is_put_aside_can_be_found_on_its_host(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    job = orphaned_state(factory, tmp_path)
+    assert outcomes(recoverer) == [Recovered.KEPT]
+    [found] = find_orphaned_states(tmp_path)
+    assert (found.job_id, found.state) == (job.id, state_of(6))
+
+
+def test_the_file_of_a_state_that_is_put_aside_is_readable_by_its_owner_alone(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    orphaned_state(factory, tmp_path)
+    list(recoverer.recover())
+    [found] = find_orphaned_states(tmp_path)
+    assert stat.S_IMODE(found.path.stat().st_mode) == 0o600
+
+
+def test_the_log_names_the_command_that_adopts_a_state(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    job = orphaned_state(factory, tmp_path)
+    with structlog.testing.capture_logs() as events:
+        list(recoverer.recover())
+    [orphaned] = [event for event in events if event["event"] == "state.orphaned"]
+    assert orphaned["adopt_with"] == f"provisionerd state adopt {job.id}"

@@ -1,0 +1,90 @@
+"""States that were put aside on this host, because they must not replace the stored ones.
+
+WORK_DIR/orphaned-states/<job>.tfstate            waits for a person
+<job>.tfstate.adopted    was taken into its workspace
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from db.jobs.statefiles import MAX_STATE_BYTES
+from db.jobs.states import State, read_state
+
+FOLDER = "orphaned-states"
+SUFFIX = ".tfstate"
+ADOPTED = ".adopted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrphanedState:
+    """A state file that was put aside, named for the job of the build that left it."""
+
+    path: Path
+    job_id: uuid.UUID
+    size: int
+    put_aside_at: datetime
+    state: State | None  #: None: it cannot be read as a state
+
+
+def put_aside(work_root: Path, job_id: uuid.UUID, file: Path) -> Path:
+    """Copy a state file to where a person finds it; return the copy's path.
+
+    Raises:
+        OSError: the disk is full, say. Nothing that is half-written has the final name.
+    """
+    folder = work_root / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    target = folder / f"{job_id}{SUFFIX}"
+    partial = folder / f"{job_id}.partial"
+    shutil.copyfile(file, partial)
+    partial.chmod(0o600)
+    partial.replace(target)
+    return target
+
+
+def find_orphaned_states(work_root: Path) -> Iterator[OrphanedState]:
+    """Yield the states that wait on this host, in the order of their jobs' ids."""
+    for path in sorted((work_root / FOLDER).glob(f"*{SUFFIX}")):
+        job_id = job_of(path)
+        if job_id is not None and path.is_file():
+            facts = path.stat()
+            yield OrphanedState(
+                path=path,
+                job_id=job_id,
+                size=facts.st_size,
+                put_aside_at=datetime.fromtimestamp(facts.st_mtime, UTC),
+                state=read_state(read_bounded(path)),
+            )
+
+
+def job_of(path: Path) -> uuid.UUID | None:
+    """Return the job that a file is named for, None for another name."""
+    try:
+        return uuid.UUID(path.name.removesuffix(SUFFIX))
+    except ValueError:
+        return None
+
+
+def read_bounded(path: Path) -> bytes:
+    """Return the file's content, cut just beyond the size that a state may have.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(MAX_STATE_BYTES + 1)
+
+
+def mark_adopted(path: Path) -> Path:
+    """Rename the file of a state that is stored now; return its new path.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    return path.rename(path.with_name(f"{path.name}{ADOPTED}"))
