@@ -81,6 +81,11 @@ COMMANDS: Mapping[str, Lazy] = {
             summary="Create, start, stop, delete and list workspaces.",
         ),
         Lazy(
+            module="cli.state.command",
+            name="state",
+            summary="List, fetch and replace Terraform states of workspaces.",
+        ),
+        Lazy(
             module="cli.jobs",
             name="jobs",
             summary="List, show, follow and cancel the jobs of builds.",

@@ -1,0 +1,291 @@
+"""``provisionerd state``: what Terraform knows of a workspace, as files."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.opening import opened, transaction
+from cli.options import limit_option, output_option
+from cli.printing import JSON, Columns, print_facts, print_json, print_rows
+from cli.state.files import orphan_file, read_file, rename_adopted, write_file
+from cli.state.listing import orphan_row, print_list, stored_row
+from cli.state.report import print_pushed
+from db.catalog.audit import Actor
+from db.catalog.people import get_user
+from db.catalog.references import find_workspace
+from db.catalog.states import PushedState, adopt_state, push_state
+from db.errors import StateRefusedError
+from db.jobs.statefiles import StateResource, parse_state_file
+from db.reads.states import (
+    StoredState,
+    builds_of_jobs,
+    get_state,
+    list_states,
+    state_label,
+)
+from db.schema.tables import Workspace
+from provisioner.host.orphans import find_orphaned_states
+from worker.settings import load_settings
+
+RESOURCE_COLUMNS: Columns[StateResource] = {
+    "MODULE": lambda row: row.module,
+    "TYPE": lambda row: row.type,
+    "NAME": lambda row: row.name,
+    "INSTANCES": lambda row: row.instances,
+}
+
+
+class BuildLabel(click.ParamType[tuple[int, int]]):
+    """Which state: ``5`` is what build 5 left, ``5.1`` the first one pushed after it."""
+
+    name = "N[.K]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return build number and position, or fail with what is expected."""
+        match = re.fullmatch(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a build's number, such as 5 or 5.1", param, ctx)
+        return int(match[1]), int(match[2] or 0)
+
+
+owner_option = click.option("--owner", metavar="USER", help="Whose workspace it is, for a name.")
+build_option = click.option(
+    "--build",
+    "label",
+    type=BuildLabel(),
+    help="The state that this build left, or N.K as `state list` shows it; else the newest.",
+)
+as_option = click.option(
+    "--as",
+    "as_user",
+    metavar="USER",
+    help="Who does it, for the audit log; else the user of the operating system.",
+)
+
+
+@click.group()
+def state() -> None:
+    r"""List, fetch and replace Terraform states of workspaces.
+
+    WORKSPACE is a name together with --owner, OWNER/NAME, or an ID. A deleted
+    workspace is found too, as long as its builds are kept.
+
+    A state holds the values of all resources, passwords among them.
+    """
+
+
+@state.command("list")
+@click.argument("workspace", required=False)
+@owner_option
+@limit_option
+@output_option
+def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> None:
+    r"""List the states that WORKSPACE has had, newest first.
+
+    The next build starts from the one that is marked "current". Orphaned states
+    that lie on this host are listed as well, those of all workspaces when none is
+    named: `state adopt` stores one.
+
+    \b
+    Examples:
+        provisionerd state list box --owner alice
+        provisionerd state list
+    """
+    orphans = list(find_orphaned_states(load_settings().work_root))
+    with transaction() as session:
+        found = _find(session, workspace, owner) if workspace else None
+        builds = builds_of_jobs(session, [orphan.job_id for orphan in orphans])
+        stored = list_states(session, found.id, limit=limit) if found else None
+    if found:
+        builds = {job: build for job, build in builds.items() if build.workspace_id == found.id}
+        orphans = [orphan for orphan in orphans if orphan.job_id in builds]
+    print_list(
+        None if stored is None else [stored_row(row) for row in stored],
+        [orphan_row(orphan, builds.get(orphan.job_id)) for orphan in orphans],
+        output=output,
+    )
+
+
+@state.command()
+@click.argument("workspace")
+@owner_option
+@build_option
+@output_option
+def show(workspace: str, owner: str | None, label: tuple[int, int] | None, output: str) -> None:
+    r"""Show what a state of WORKSPACE is of, and its resources without their values.
+
+    \b
+    Example:
+        provisionerd state show alice/box --build 3
+    """
+    with transaction() as session:
+        stored = _get(session, _find(session, workspace, owner), label)
+    file = parse_state_file(stored.data)
+    facts = {
+        "state": state_label(stored.build_number, stored.position),
+        "lineage": stored.lineage,
+        "serial": stored.serial,
+        "terraform_version": file.terraform_version,
+        "size": len(stored.data),
+    }
+    if output == JSON:
+        print_json({**facts, "resources": [asdict(found) for found in file.resources]})
+        return
+    print_facts({name.replace("_", " "): value for name, value in facts.items()})
+    print_rows(file.resources, RESOURCE_COLUMNS, output=output, kind="resources in it")
+
+
+@state.command()
+@click.argument("workspace")
+@owner_option
+@build_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it there, readable by you alone; else to standard output.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def pull(
+    workspace: str,
+    owner: str | None,
+    label: tuple[int, int] | None,
+    out: Path | None,
+    force: bool,
+) -> None:
+    r"""Fetch a state of WORKSPACE as it is: the newest, or that of a build.
+
+    \b
+    Examples:
+        provisionerd state pull alice/box --out box.tfstate
+        provisionerd state pull alice/box --build 3 | jq .resources
+    """
+    if force and out is None:
+        raise click.UsageError("--force is for --out")
+    with transaction() as session:
+        stored = _get(session, _find(session, workspace, owner), label)
+    if out is None:
+        click.echo(stored.data, nl=False)
+        return
+    write_file(out, stored.data, force=force)
+    click.echo(
+        f"State {state_label(stored.build_number, stored.position)} was written to {out}:"
+        f" lineage {stored.lineage}, serial {stored.serial}."
+    )
+
+
+@state.command()
+@click.argument("workspace")
+@click.argument("file")
+@owner_option
+@as_option
+@click.option("--force", is_flag=True, help="Take another lineage, or a serial that is not higher.")
+@output_option
+def push(
+    *,
+    workspace: str,
+    file: str,
+    owner: str | None,
+    as_user: str | None,
+    force: bool,
+    output: str,
+) -> None:
+    r"""Make FILE the state that the next build of WORKSPACE starts from.
+
+    FILE is a state file, or - for standard input. It must be of the same lineage
+    as the state that is stored, with a higher serial. Nothing is built, and
+    the state that is replaced is kept: `state list` shows it. Refused while a
+    build runs.
+
+    \b
+    Example:
+        provisionerd state pull alice/box --out box.tfstate
+        terraform state rm -state=box.tfstate terraform_data.gone
+        provisionerd state push alice/box box.tfstate
+    """
+    data = read_file(file)
+    with opened() as services, services.database.begin() as session:
+        found = _find(session, workspace, owner)
+        actor = _actor(session, as_user)
+        pushed = _refusable(
+            lambda: push_state(session, workspace_id=found.id, data=data, actor=actor, force=force)
+        )
+    print_pushed(pushed, output=output)
+
+
+@state.command()
+@click.argument("source", metavar="FILE|JOB")
+@click.option("--workspace", metavar="WORKSPACE", help="Whose it is, when the job was pruned.")
+@owner_option
+@as_option
+@click.option("--force", is_flag=True, help="Take another lineage, or a serial that is not higher.")
+@output_option
+def adopt(
+    *,
+    source: str,
+    workspace: str | None,
+    owner: str | None,
+    as_user: str | None,
+    force: bool,
+    output: str,
+) -> None:
+    r"""Take a state that was put aside on this host into its workspace.
+
+    A worker puts a state aside (log event state.orphaned) when a later build has
+    begun without it. Name the file, or the job that it is called after. The same is
+    checked as for `state push`; the file is then renamed to FILE.adopted.
+
+    Compare first: what the later build has made is not in this state.
+
+    \b
+    Examples:
+        provisionerd state list
+        provisionerd state adopt 3f1c --as alice
+    """
+    path, job_id = orphan_file(source, load_settings().work_root)
+    data = read_file(str(path))
+    with opened() as services, services.database.begin() as session:
+        found = _find(session, workspace, owner).id if workspace else None
+        actor = _actor(session, as_user)
+        pushed = _refusable(
+            lambda: adopt_state(
+                session, job_id=job_id, data=data, actor=actor, workspace_id=found, force=force
+            )
+        )
+    print_pushed(pushed, output=output)
+    rename_adopted(path)
+
+
+def _find(session: Session, reference: str, owner: str | None) -> Workspace:
+    return find_workspace(session, reference, owner=get_user(session, owner) if owner else None)
+
+
+def _get(session: Session, workspace: Workspace, label: tuple[int, int] | None) -> StoredState:
+    number, position = label or (None, 0)
+    return get_state(session, workspace.id, build_number=number, position=position)
+
+
+def _actor(session: Session, username: str | None) -> Actor:
+    if username:
+        return Actor.of(get_user(session, username))
+    try:
+        return Actor(username=pwd.getpwuid(os.getuid()).pw_name)
+    except KeyError:  # a container's user without a name
+        return Actor(username=str(os.getuid()))
+
+
+def _refusable(change: Callable[[], PushedState]) -> PushedState:
+    try:
+        return change()
+    except StateRefusedError as error:
+        raise click.ClickException(f"{error}; `--force` stores it all the same") from error
