@@ -72,6 +72,7 @@ def retry_outage(
     action: Callable[[], Answer],
     *,
     may_go_on: Callable[[], bool],
+    passes: Callable[[BaseException], bool] = is_outage,
     on_outage: Callable[[BaseException], None] = lambda _error: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
@@ -82,13 +83,14 @@ def retry_outage(
 
     Args:
         may_go_on: asked after each outage; once it says no, the outage is raised.
+        passes: which errors are tried again.
     """
     pause_s = FIRST_PAUSE_S
     while True:
         try:
             return action()
         except Exception as error:
-            if not is_outage(error) or not may_go_on():
+            if not passes(error) or not may_go_on():
                 raise
             on_outage(error)
         sleep(pause_s)

@@ -85,8 +85,9 @@ def _take_over(session: Session, job_id: uuid.UUID) -> Lease:
 def _lost_in_apply() -> Failure:
     return Failure(
         reason=FailureReason.WORKER_LOST,
-        message="the worker was lost while it applied the plan; the newest state that it"
-        " stored is kept, and the next build of the workspace starts from it",
+        message="the worker stopped renewing its lease while it applied the plan: it was lost, or"
+        " could not reach the database; the newest state that was stored is kept, and the next"
+        " build of the workspace starts from it",
     )
 
 
@@ -94,6 +95,6 @@ def _poison(attempt: int) -> Failure:
     return Failure(
         reason=FailureReason.POISON,
         # Not each of them by the loss of its worker: those that were drained count, too.
-        message=f"the worker was lost in the last of {attempt} attempts to run this build;"
-        " it will not be tried again",
+        message=f"the worker stopped renewing its lease in the last of {attempt} attempts to run"
+        " this build; it will not be tried again",
     )

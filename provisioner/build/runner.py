@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLostError
@@ -87,19 +88,18 @@ class Runner:
     def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Ending:
         logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
         build = self._build(job, interrupt, logs, trace)
-        ending = None
+        ending: Ending = Lost()
         try:
             ending = self._walk(build)
+            with trace.step(Stage.COMPLETE):
+                ending = self._finish(build, ending)
+        except BaseException:
+            # Nobody knows what stands on the row: recovery and the reaper find out.
+            ending = Lost()
+            logs.close()
+            raise
         finally:
-            if ending is None:
-                logs.close()
-        with trace.step(Stage.COMPLETE):
-            ending = self._finish(build, ending)
-        if isinstance(ending, Lost) and build.stage.has_side_effects:
-            # Its state may be newer than the stored one: provisioner.recovery sees to it.
-            build.directory.release()
-        else:
-            build.directory.remove()
+            _leave(build, ending)
         return ending
 
     def _build(
@@ -173,9 +173,7 @@ class Runner:
             rest = logs.take_rest()
         stored = logs.stored_lines
         try:
-            ending = retry_outage(
-                lambda: self._record(build, ending, rest), may_go_on=build.interrupt.may_write
-            )
+            ending = self._record_while_held(build, ending, rest)
             stored += len(rest)
         except LeaseLostError:
             return Lost()
@@ -186,6 +184,24 @@ class Runner:
         finally:
             self._events.logs_finished(stored=stored, dropped=logs.dropped_lines)
         return ending
+
+    def _record_while_held(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
+        """Store the ending, as often as an outage makes it necessary while the lease is held.
+
+        What PostgreSQL refuses for good must not take the state of a build with side effects
+        along: it is stored without what can be done without.
+        """
+
+        def record(bare: bool = False) -> Ending:
+            return self._record(build, _bare(ending) if bare else ending, () if bare else lines)
+
+        try:
+            return retry_outage(record, may_go_on=build.interrupt.may_write)
+        except SQLAlchemyError as error:
+            if is_outage(error) or not build.stage.has_side_effects:
+                raise
+            log.exception("build.result_refused", job_id=str(build.job.id))
+            return retry_outage(lambda: record(bare=True), may_go_on=build.interrupt.may_write)
 
     def _record(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
         recorded = self._mover.run(lambda session: _write(session, build, ending, lines))
@@ -215,6 +231,26 @@ class Runner:
                 raise
 
         return store_or_give_up
+
+
+def _leave(build: Build, ending: Ending) -> None:
+    """Remove the build's directory, or let it go as it is if it may hold the newest state."""
+    if isinstance(ending, Lost) and build.stage.has_side_effects:
+        build.directory.release()  # provisioner.host.recovery finds it
+    else:
+        build.directory.remove()
+
+
+def _bare(ending: Ending) -> Ending:
+    """Return the ending with nothing but the state that the build left."""
+    match ending:
+        case Succeeded(result=result) | Canceled(result=result):
+            return replace(ending, result=BuildResult(state=result.state))
+        case FailedJob(workspace_build=result):
+            assert result is not None
+            return replace(ending, workspace_build=BuildResult(state=result.state))
+        case _:
+            return ending
 
 
 def _log_stage(build: Build, stage: Stage) -> str:

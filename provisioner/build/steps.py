@@ -22,7 +22,7 @@ from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state, store_state
 from db.jobs.transitions import ClaimedJob
-from db.outage import is_outage, retry_outage
+from db.outage import retry_outage
 from db.schema.enums import LogLevel, LogSource, Stage, Transition
 from provisioner.build.endings import (
     BuildInterruptedError,
@@ -89,6 +89,7 @@ class Build:
     context: BuildContext | None = None
     daily_cost: int = 0
     result: BuildResult = field(default_factory=BuildResult)
+    lacks_checkpoints: bool = False  #: the last one could not be stored, which was told
 
     @property
     def lease(self) -> Lease:
@@ -266,7 +267,11 @@ def _environment(build: Build) -> dict[str, str]:
 
 
 def _store_checkpoint(build: Build, data: bytes) -> None:
-    """Store the state of a running apply. Tried once: a newer one follows, at last the result."""
+    """Store the state of a running apply.
+
+    Raises:
+        Exception: it could not be stored; the engine offers it again.
+    """
     state = read_state(data)
     if state is None:
         return
@@ -278,9 +283,11 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
         build.interrupt.request(InterruptReason.LEASE_LOST)
         stored = False
     except Exception as error:
-        if not is_outage(error):
-            raise
-        log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))
-        stored = False
+        build.events.checkpoint_finished(stored=False)
+        if not build.lacks_checkpoints:
+            build.lacks_checkpoints = True
+            log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))
+        raise
+    build.lacks_checkpoints = False
     fault_point("checkpoint.committed")
     build.events.checkpoint_finished(stored=stored)

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import functools
 import json
+from contextlib import suppress
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -165,7 +166,9 @@ class EchoEngine:
         state = _state(operation, context)
         lasts = operation.wait or operation.error is not None
         if state is not None and lasts and not context.interrupt.is_set():
-            context.on_state(state)
+            # One that cannot be stored must not end the apply.
+            with suppress(Exception):
+                context.on_state(state)
         _play(operation, context, TimingStage.APPLY, state)
         resources = tuple(Resource(**dict(resource)) for resource in operation.resources)
         return Applied(state=state, resources=resources)

@@ -127,7 +127,8 @@ class BuildContext:
     """Make the directory, with the files in it, and the home of the engine's processes. Left out
     by an engine that writes none, for which that would be most of the work."""
     on_state: Callable[[bytes], None] = field(default=lambda _state: None)
-    """Called during apply with each new, whole and parsable state file (a checkpoint)."""
+    """Called during apply with each new, whole and parsable state file (a checkpoint). It raises
+    what kept the state from being stored; the apply goes on, and may offer it again."""
 
 
 class EngineError(Exception):

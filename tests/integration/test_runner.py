@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.catalog.templates import VariableValue
 from db.engine import Database
@@ -36,12 +37,14 @@ from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext, Timing
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.workdir import find_work_directories
 from quota.commit import QuotaDecision, commit_quota
 from tests.harness.factory import Factory, tar_archive
 
 DEADLINE_S = 30
 DISK = {"type": "echo_disk", "name": "home", "daily_cost": 2}
 WAIT = {"wait": True}
+ENDS = "NEW.type = 'workspace_build' AND NEW.completed_at IS NOT NULL"
 
 
 @dataclass
@@ -742,3 +745,68 @@ def take_over(bench: Bench, job: ClaimedJob) -> uuid.UUID:
             {"token": token, "id": job.id},
         )
     return token
+
+
+REFUSE = """
+    CREATE SEQUENCE tries;
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('tries') <= {times} THEN
+            RAISE EXCEPTION 'refused by the test' USING ERRCODE = '{sqlstate}';
+        END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER refuse BEFORE {when} ON {table}
+    FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse();
+"""
+FOREVER = 1_000_000
+
+
+def refuse(
+    bench: Bench,
+    table: str,
+    *,
+    sqlstate: str,
+    times: int = FOREVER,
+    condition: str = "true",
+    when: str = "INSERT OR UPDATE",
+) -> None:
+    """Let PostgreSQL refuse what is written to the table, a number of times."""
+    statement = REFUSE.format(
+        table=table, sqlstate=sqlstate, times=times, condition=condition, when=when
+    )
+    with bench.database.begin() as session:
+        session.execute(text(statement))
+
+
+@pytest.mark.parametrize("sqlstate", ["53100", "53200", "58030", "57P05", "08P01"])
+def test_trouble_that_passes_does_not_end_the_end_of_a_build(bench: Bench, sqlstate: str) -> None:
+    refuse(bench, "provisioner_jobs", sqlstate=sqlstate, times=3, condition=ENDS)
+    job, ending = bench.play({"apply": {"resources": [DISK]}})
+    assert isinstance(ending, Succeeded)
+    assert bench.row(job).job_status is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("sqlstate", ["53100", "23514"])
+def test_a_checkpoint_that_cannot_be_stored_is_counted(bench: Bench, sqlstate: str) -> None:
+    changed = "NEW.provisioner_state IS DISTINCT FROM OLD.provisioner_state"
+    refuse(bench, "workspace_builds", sqlstate=sqlstate, times=1, condition=changed, when="UPDATE")
+    bench.play({"apply": {"resources": [DISK], "error": "it broke"}})
+    assert bench.events.checkpoints == [False]
+
+
+def test_a_result_that_is_refused_for_good_does_not_lose_the_state(bench: Bench) -> None:
+    refuse(bench, "workspace_resources", sqlstate="23514")
+    job, ending = bench.play({"apply": {"resources": [DISK]}})
+    assert isinstance(ending, Succeeded)
+    assert bench.state(job) is not None
+
+
+def test_whatever_is_raised_the_directory_is_left_to_recovery(bench: Bench) -> None:
+    bench.engine = FileEngine()
+    refuse(bench, "provisioner_jobs", sqlstate="23514", condition=ENDS)
+    with pytest.raises(SQLAlchemyError):
+        bench.play({"apply": {"resources": [DISK]}})
+    (directory,) = find_work_directories(bench.work_root)
+    assert directory.take()
+    directory.release()

@@ -22,9 +22,9 @@ class Checkpoints:
     """Watches the state file of a directory from ``with`` to its end.
 
     ``deliver`` gets each new state, at most one an ``interval``, from the watcher's thread. If it
-    raises, ``warn`` gets one sentence, the state is offered again at the next interval, and the
-    apply goes on. The last state is ``newest`` and not delivered: the caller stores it together
-    with the result, and until then it is on disk for whoever recovers builds.
+    raises, ``warn`` gets one sentence for a row of failures, the state is offered again at the next
+    interval, and the apply goes on. The last state is ``newest`` and not delivered: the caller
+    stores it together with the result, and until then it is on disk for recovery.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Checkpoints:
         self._newest = base or None
         self._newest_parsed = read_state(base)
         self._delivered = self._newest
+        self._fails = False  # the last delivery did, which was told
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
 
@@ -97,8 +98,11 @@ class Checkpoints:
         try:
             self._deliver(state)
         except Exception as error:  # noqa: BLE001 -- told, and tried again; the apply must go on
-            # Its kind only: a database error's text may show the state.
-            kind = type(error).__name__
-            self._warn(f"A checkpoint of the Terraform state could not be stored ({kind})")
+            if not self._fails:
+                # Its kind only: a database error's text may show the state.
+                kind = type(error).__name__
+                self._warn(f"A checkpoint of the Terraform state could not be stored ({kind})")
+            self._fails = True
         else:
+            self._fails = False
             self._delivered = state

@@ -133,6 +133,15 @@ def test_a_delivery_that_fails_is_told_and_tried_again(store: Store) -> None:
     ]
 
 
+def test_a_row_of_failed_deliveries_is_told_once(store: Store) -> None:
+    store.failures = 3
+    checkpoints = store.watch(state(1))
+    store.write(state(2))
+    for _ in range(4):
+        checkpoints.poll()
+    assert (store.states, len(store.warnings)) == ([state(2)], 1)
+
+
 def test_deliveries_that_fail_do_not_lose_the_state(store: Store) -> None:
     store.failures = 1
     with store.watch(state(1)) as checkpoints:
