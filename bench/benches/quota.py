@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -17,7 +16,6 @@ from bench.measure import Result, growth, in_turns, pair, timed
 from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
 from db.catalog.workspaces import create_workspace, insert_build
-from db.jobs.transitions import claim_job
 from db.schema.enums import Transition
 from quota.commit import commit_quota
 from quota.usage import ALLOWANCE
@@ -94,13 +92,7 @@ class _Scene:
                     session, owner=owner, template=template, name=f"w{index}"
                 )
                 insert_build(session, workspace_id=workspace.id, transition=Transition.START)
-            with place.database.begin() as connection:
-                job = claim_job(
-                    connection,
-                    queue="builds",
-                    worker_id=uuid.uuid4(),
-                    lease=timedelta(hours=1),
-                )
+            job = factory.claim(lease=timedelta(hours=1))
             assert job is not None
             self.builds.append((job, owner.id))
 

@@ -17,6 +17,7 @@ from db.engine import Database
 from db.jobs.mover import Mover
 from db.schema.enums import JobStatus, ProvisionerType, Stage
 from provisioner.host.recovery import Recoverer
+from tests.harness.clock import Clock
 from tests.harness.factory import LEASE, Factory
 from worker.maintenance.contact import Contact
 from worker.maintenance.sweeper import Sweeper
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OVER = timedelta(seconds=-1)
-
-
-class Clock:
-    """A clock that a test sets, in seconds."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class AwayDatabase(Database):

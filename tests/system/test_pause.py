@@ -41,16 +41,24 @@ def test_a_build_that_was_taken_over_before_apply_is_not_touched_again(shared: C
     assert (shared.row(job_id), shared.log_of(job_id)) == (row, log)
 
 
-def test_the_newer_state_of_a_sleeper_is_stored_when_no_later_build_has_begun(
-    shared: Cluster,
-) -> None:
-    sleeper = shared.start_worker("state-sleeper", tags="kind=state", host="first")
-    workspace_id = shared.workspace("slow", tags={"kind": "state"}, create_seconds=3)
+def put_to_sleep_in_apply(shared: Cluster, kind: str) -> tuple[Worker, uuid.UUID, uuid.UUID]:
+    """Pause a worker when it has made a machine, and start another; return workspace and job too.
+
+    Terraform goes on by itself and makes what the last checkpoint does not know.
+    """
+    sleeper = shared.start_worker(f"{kind}-sleeper", tags=f"kind={kind}", host="first")
+    workspace_id = shared.workspace("slow", tags={"kind": kind}, create_seconds=3)
     job_id = shared.enqueue(workspace_id)
     shared.wait_for_machine(workspace_id)
     sleeper.send(signal.SIGSTOP)
-    shared.start_worker("state-second", tags="kind=state", host="second")
-    # Terraform goes on by itself and makes what the last checkpoint does not know.
+    shared.start_worker(f"{kind}-second", tags=f"kind={kind}", host="second")
+    return sleeper, workspace_id, job_id
+
+
+def test_the_newer_state_of_a_sleeper_is_stored_when_no_later_build_has_begun(
+    shared: Cluster,
+) -> None:
+    sleeper, workspace_id, job_id = put_to_sleep_in_apply(shared, "state")
     assert shared.finish(job_id) == [JobStatus.FAILED]
     wait_until(lambda: not sleeper.terraforms(), "Terraform to finish")
 
@@ -65,12 +73,7 @@ def test_the_newer_state_of_a_sleeper_is_stored_when_no_later_build_has_begun(
 def test_the_state_of_a_sleeper_is_put_aside_when_a_later_build_has_begun(
     shared: Cluster,
 ) -> None:
-    sleeper = shared.start_worker("late-sleeper", tags="kind=late", host="first")
-    workspace_id = shared.workspace("slow", tags={"kind": "late"}, create_seconds=3)
-    job_id = shared.enqueue(workspace_id)
-    shared.wait_for_machine(workspace_id)
-    sleeper.send(signal.SIGSTOP)
-    shared.start_worker("late-second", tags="kind=late", host="second")
+    sleeper, workspace_id, job_id = put_to_sleep_in_apply(shared, "late")
     shared.finish(job_id)
     later = shared.build(workspace_id, Transition.STOP)
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 
+from tests.harness.clock import Clock
 from worker.maintenance.contact import Contact
-
-
-@dataclass
-class Clock:
-    """A clock that a test sets."""
-
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

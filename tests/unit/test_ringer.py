@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.clock import Clock
 from tests.harness.silence import SilentServer, silent_broker
 from tests.harness.waiting import wait_until
 from worker.broker import client, ringer
@@ -18,13 +19,6 @@ from worker.broker.ringer import REST_S, Line, Ringer
 
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 DEADLINE_S = 20.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
