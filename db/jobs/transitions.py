@@ -96,18 +96,19 @@ def claim_job(
 def _claimed(session: Session, moved: Moved, lease: Lease) -> ClaimedJob:
     row = session.execute(
         sql("""
-            SELECT workspace_id, logs_length, trace_metadata
-            FROM provisioner_jobs
-            WHERE id = :job_id
+            WITH job AS (
+                SELECT workspace_id, logs_length, trace_metadata
+                FROM provisioner_jobs
+                WHERE id = :job_id
+            ), settled AS (
+                -- Waits for whoever stores a recovered state (db.jobs.states), who does not once
+                -- this job has begun: so the state that the build then reads is the last one.
+                SELECT 1 FROM workspaces WHERE id = (SELECT workspace_id FROM job) FOR SHARE
+            )
+            SELECT logs_length, trace_metadata FROM job LEFT JOIN settled ON true
         """),
         {"job_id": lease.job_id},
     ).one()
-    # Waits for whoever stores a recovered state (db.jobs.states), who does not once this job has
-    # begun: so the state that the build then reads is the last one.
-    session.execute(
-        sql("SELECT 1 FROM workspaces WHERE id = :workspace_id FOR SHARE"),
-        {"workspace_id": row.workspace_id},
-    )
     return ClaimedJob(
         lease=lease,
         attempt=moved.attempt,
