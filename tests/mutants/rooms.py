@@ -21,6 +21,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_queue.py",
         "tests/integration/test_retention.py",
         "tests/integration/test_metrics.py",
+        "tests/integration/test_mover.py",
         BUILDS,
     ),
     "quota": ("tests/integration/quota", BUILDS),
@@ -36,6 +37,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_keeper.py",
         "tests/integration/test_dispatch.py",
         "tests/integration/test_metrics.py",
+        "tests/integration/test_mover.py",
     ),
     "worker/maintenance": (
         "tests/unit/test_chores.py",
@@ -43,6 +45,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_sweeper.py",
         "tests/integration/test_doorbells.py",
         "tests/integration/test_metrics.py",
+        "tests/integration/test_mover.py",
         "tests/integration/test_retention.py",
     ),
 }
