@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.mutants.mutation import Mutation, named
 from tests.mutants.python import edits_of_source
-from tests.mutants.results import Results
+from tests.mutants.results import Results, asked_by
 from tests.mutants.rooms import ROOMS, ROOT, asked_about, modules_of
 from tests.mutants.trials import Outcome, Slot, Verdict, import_libraries
 
@@ -100,6 +100,7 @@ def find_mutants(rooms: Sequence[str]) -> list[Mutant]:
         for module in modules_of(room):
             source = (ROOT / module).read_text()
             tests = asked_about(room, module)
+            asked_by(module, tests)  # as they are now: the project may be edited meanwhile
             found += [
                 Mutant(room=room, mutation=mutation, tests=tests)
                 for mutation in named(module, source, edits_of_source(source))

@@ -32,7 +32,7 @@ class Results:
 
     def add(self, mutation: Mutation, tests: tuple[str, ...], verdict: Verdict) -> None:
         """Keep a verdict."""
-        asked = asked_by(mutation, tests)
+        asked = asked_by(mutation.path, tests)
         entry = {"id": mutation.id, "path": mutation.path, "asked": asked, **asdict(verdict)}
         self._take(entry)
         with self.path.open("a") as file:
@@ -47,7 +47,7 @@ class Results:
         if (entry := self._known.get(mutation.id)) is None:
             return None
         outcome = Outcome(str(entry["outcome"]))
-        if outcome is Outcome.SURVIVED and entry["asked"] != asked_by(mutation, tests):
+        if outcome is Outcome.SURVIVED and entry["asked"] != asked_by(mutation.path, tests):
             return None
         return outcome
 
@@ -75,9 +75,9 @@ class Results:
 
 
 @functools.cache
-def asked_by(mutation: Mutation, tests: tuple[str, ...]) -> str:
+def asked_by(module: str, tests: tuple[str, ...]) -> str:
     """Return a mark of the mutated file and of the tests that are asked, as they were at first."""
-    mark = hashlib.sha256((ROOT / mutation.path).read_bytes())
+    mark = hashlib.sha256((ROOT / module).read_bytes())
     for file in files_of(tests):
         mark.update(file.read_bytes())
     return mark.hexdigest()[:12]
