@@ -344,33 +344,42 @@ def test_logs_of_more_than_one_turn_go(database: Database, factory: Factory) -> 
     assert count(database, "provisioner_job_logs") == 0
 
 
+@pytest.mark.parametrize(
+    "apart",
+    [
+        pytest.param(timedelta(minutes=1), id="that ended before"),
+        # A sweep ends many jobs in one transaction, which has one time.
+        pytest.param(timedelta(), id="that ended at the same time"),
+    ],
+)
 def test_old_jobs_that_stay_do_not_hide_those_behind_them(
-    database: Database, factory: Factory
+    database: Database, factory: Factory, apart: timedelta
 ) -> None:
     workspace = factory.any_workspace()
     old = finished(factory, workspace, serial=1, days_ago=91)
     finished(factory, workspace, serial=2, days_ago=0)
-    keep_jobs(database, old, JOBS_PER_TURN + 1)
+    keep_jobs(database, old, JOBS_PER_TURN + 1, apart=apart)
 
     prune(database, KEPT)
 
     assert rows_of(database, old) == GONE
 
 
-def keep_jobs(database: Database, like: ClaimedJob, number: int) -> None:
-    """Add imports that ended before the job: they stay for ever."""
+def keep_jobs(database: Database, like: ClaimedJob, number: int, *, apart: timedelta) -> None:
+    """Add imports that come before the job in the order of their ends: they stay for ever."""
     with database.begin() as session:
         session.execute(
             text("""
                 INSERT INTO provisioner_jobs
-                    (completed_at, organization_id, initiator_id, provisioner, file_id, type,
+                    (id, completed_at, organization_id, initiator_id, provisioner, file_id, type,
                      input, queue)
-                SELECT completed_at - n * interval '1 minute', organization_id, initiator_id,
-                       provisioner, file_id, 'template_version_import', '{}', queue
+                SELECT lpad(n::text, 32, '0')::uuid, completed_at - n * CAST(:apart AS interval),
+                       organization_id, initiator_id, provisioner, file_id,
+                       'template_version_import', '{}', queue
                 FROM provisioner_jobs, generate_series(1, :number) AS n
                 WHERE id = :id
             """),
-            {"id": like.id, "number": number},
+            {"id": like.id, "number": number, "apart": apart},
         )
 
 
