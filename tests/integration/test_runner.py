@@ -564,6 +564,19 @@ def test_an_unknown_parameter_of_an_earlier_build_fails_no_later_one(bench: Benc
     assert isinstance(ending, Succeeded)
 
 
+def test_an_unknown_parameter_is_not_excused_by_another_of_an_earlier_build(bench: Bench) -> None:
+    workspace = bench.factory.any_workspace()
+    bench.factory.build(workspace, parameters={"siez": "2"})
+    first = bench.factory.claim()
+    assert first is not None
+    bench.run(first)
+    bench.factory.build(workspace, parameters={"szie": "2"})
+    second = bench.factory.claim()
+    assert second is not None
+    bench.run(second)
+    assert bench.row(second).error == 'the template has no parameter "szie"; it has none'
+
+
 # Logs.
 
 
