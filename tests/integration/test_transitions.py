@@ -785,6 +785,16 @@ def test_a_claim_does_not_wait_for_a_job_that_somebody_else_is_claiming(factory:
         assert (held.id, claimed_order(factory)) == (first, [second])
 
 
+def test_a_claim_does_not_wait_for_the_workspace_of_another_job(factory: Factory) -> None:
+    other = factory.any_workspace()
+    factory.build(factory.any_workspace())
+    with factory.database.begin() as session:
+        session.execute(
+            text("SELECT 1 FROM workspaces WHERE id = :id FOR UPDATE"), {"id": other.id}
+        )
+        assert factory.claim() is not None
+
+
 def test_claimers_at_once_never_get_one_job_twice(factory: Factory) -> None:
     builds = {factory.build(factory.any_workspace()).job_id for _ in range(12)}
     barrier = threading.Barrier(6)
