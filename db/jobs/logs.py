@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,13 @@ from db.errors import LeaseLostError
 from db.jobs.leases import Lease
 from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES
+from db.texts import storable
+
+RECOVERY_HEADING = "Recovering"
+"""What the log shows above lines about a job whose worker was lost."""
+
+WAITING_HEADING = "Waiting for a worker"
+"""What the log shows above lines about a job that nobody has claimed."""
 
 LINE_LIMIT = 1024
 """Characters of one stored line: the width of the column."""
@@ -28,6 +35,21 @@ class LogRow:
     level: LogLevel
     stage: str
     output: str
+
+
+def daemon_line(level: LogLevel, output: str, *, stage: str) -> LogRow:
+    """Return a line of the daemon's own, written now.
+
+    Args:
+        stage: the heading that it is shown under.
+    """
+    return LogRow(
+        created_at=datetime.now(UTC),
+        source=LogSource.PROVISIONER_DAEMON,
+        level=level,
+        stage=stage,
+        output=storable(output)[:LINE_LIMIT],
+    )
 
 
 # A batch whose COMMIT lost its answer is stored again: never above the limit.

@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 from db.engine import sql
 from db.jobs.finish import fail_job, finish_cancel_job
 from db.jobs.leases import Lease
+from db.jobs.logs import RECOVERY_HEADING, LogRow, append_logs, daemon_line
 from db.jobs.moves import Moved
 from db.jobs.results import BuildResult, Failure
 from db.jobs.states import State
 from db.jobs.transitions import requeue_job
-from db.schema.enums import FailureReason, JobStatus, Stage
+from db.schema.enums import FailureReason, JobStatus, LogLevel, Stage
 
 LOST_JOB = """
     SELECT job.id, job.job_status::text AS status, job.stage, job.attempt
@@ -23,6 +24,7 @@ LOST_JOB = """
     JOIN provisioner_jobs AS job ON job.id = leases.job_id
 """
 LOCKED = "FOR UPDATE OF leases, job"
+_LOST_LEASE = "the worker stopped renewing its lease"
 FIRST_FREE = f"ORDER BY leases.expires_at LIMIT 1 {LOCKED} SKIP LOCKED"
 
 
@@ -62,14 +64,29 @@ def _close(session: Session, lost: Row[Any], *, state: State | None, max_attempt
     stage = Stage(lost.stage)
     lease = _take_over(session, lost.id)
     if stage.has_side_effects:
-        failure, result = _lost_in_apply(), BuildResult(state=state)
-        return fail_job(session, lease, failure=failure, result=result, worker_was_lost=True)
+        return _fail(session, lease, _lost_in_apply(), state=state)
     if lost.status == JobStatus.CANCELING:
-        return finish_cancel_job(session, lease, result=BuildResult(), worker_was_lost=True)
+        line = _line(LogLevel.INFO, f"{_LOST_LEASE} in stage {stage}; the job was canceled")
+        result = BuildResult(last_lines=(line,))
+        return finish_cancel_job(session, lease, result=result, worker_was_lost=True)
     if lost.attempt >= max_attempts:
-        failure, result = _poison(lost.attempt), BuildResult()
-        return fail_job(session, lease, failure=failure, result=result, worker_was_lost=True)
+        return _fail(session, lease, _poison(lost.attempt), state=None)
+    put_back = (
+        f"{_LOST_LEASE} in stage {stage}, before anything was changed; the job goes back to the"
+        f" queue after attempt {lost.attempt} of {max_attempts}"
+    )
+    append_logs(session, lease, rows=(_line(LogLevel.WARN, put_back),))
     return requeue_job(session, lease, worker_was_lost=True)
+
+
+def _fail(session: Session, lease: Lease, failure: Failure, *, state: State | None) -> Moved:
+    line = _line(LogLevel.ERROR, failure.message)
+    result = BuildResult(state=state, last_lines=(line,))
+    return fail_job(session, lease, failure=failure, result=result, worker_was_lost=True)
+
+
+def _line(level: LogLevel, output: str) -> LogRow:
+    return daemon_line(level, output, stage=RECOVERY_HEADING)
 
 
 def _take_over(session: Session, job_id: uuid.UUID) -> Lease:
@@ -85,7 +102,7 @@ def _take_over(session: Session, job_id: uuid.UUID) -> Lease:
 def _lost_in_apply() -> Failure:
     return Failure(
         reason=FailureReason.WORKER_LOST,
-        message="the worker stopped renewing its lease while it applied the plan: it was lost, or"
+        message=f"{_LOST_LEASE} while it applied the plan: it was lost, or"
         " could not reach the database; the newest state that was stored is kept, and the next"
         " build of the workspace starts from it",
     )
@@ -95,6 +112,6 @@ def _poison(attempt: int) -> Failure:
     return Failure(
         reason=FailureReason.POISON,
         # Not each of them by the loss of its worker: those that were drained count, too.
-        message=f"the worker stopped renewing its lease in the last of {attempt} attempts to run"
+        message=f"{_LOST_LEASE} in the last of {attempt} attempts to run"
         " this build; it will not be tried again",
     )

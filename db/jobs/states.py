@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +17,8 @@ from sqlalchemy.orm import Session
 from db.engine import sql
 from db.errors import LeaseLostError
 from db.jobs.leases import Lease
+from db.jobs.logs import RECOVERY_HEADING, daemon_line, insert_lines
+from db.schema.enums import LogLevel
 from db.texts import storable
 
 MAX_SERIAL = 2**63 - 1
@@ -113,6 +116,12 @@ FIND_CLOSED_BUILD = sql("""
     WHERE build.job_id = :job_id
     FOR UPDATE OF workspace
 """)
+RECOVERY_LINES: Mapping[RecoveredState, str] = {
+    RecoveredState.STORED: "a newer state (serial {serial}) was found on the worker's host and"
+    " stored; the next build of the workspace starts from it",
+    RecoveredState.KEPT: "a newer state (serial {serial}) was found on the worker's host, but the"
+    " workspace has changed since; it was put aside, see `provisionerd state list`",
+}
 FIND_LATER_BUILDS = sql("""
     SELECT build.job_id,
            job.started_at IS NOT NULL AS begun,
@@ -129,8 +138,17 @@ def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) 
     For a worker that was lost or paused during apply. It is also copied into a later build
     that has not begun. It is kept for a person when it must not replace what is stored: a later
     build has begun, which started from the stored state, so that its own state is now the truth;
-    a person has pushed another state meanwhile; or it is of another lineage.
+    a person has pushed another state meanwhile; or it is of another lineage. The job's log says
+    what became of it.
     """
+    outcome = _store_recovered(session, job_id=job_id, state=state)
+    if text := RECOVERY_LINES.get(outcome):
+        line = daemon_line(LogLevel.WARN, text.format(serial=state.serial), stage=RECOVERY_HEADING)
+        insert_lines(session, job_id, (line,))
+    return outcome
+
+
+def _store_recovered(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
     build = session.execute(FIND_CLOSED_BUILD, {"job_id": job_id}).one_or_none()
     if build is None or build.completed_at is None:
         # Not closed means that another attempt runs it: this one had not come to apply.

@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.jobs.leases import Lease
+from db.jobs.logs import LOG_SIZE, WAITING_HEADING, daemon_line, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
 from db.jobs.results import FAILURE, Failure, failure_columns
-from db.schema.enums import JobStatus, ProvisionerType, Stage
+from db.schema.enums import JobStatus, LogLevel, ProvisionerType, Stage
 
 # Columns of the index over pending rows; the guard on the status alone would not use it.
 BEST_OF_QUEUE = """
@@ -198,10 +199,18 @@ def _refused_cancel(session: Session, job_id: uuid.UUID) -> ConflictError | NotF
 
 def expire_job(session: Session, *, job_id: uuid.UUID, failure: Failure) -> Moved | None:
     """Fail a job that nobody claimed in time: pending -> failed. None if it waits no longer."""
-    return move_job(
+    line = daemon_line(LogLevel.ERROR, failure.message, stage=WAITING_HEADING)
+    moved = move_job(
         session,
         Verb.EXPIRE,
         which=THE_JOB,
-        changes=f"completed_at = now(), {FAILURE}",
-        parameters={"job_id": job_id, **failure_columns(failure)},
+        changes=f"completed_at = now(), {FAILURE}, {LOG_SIZE}",
+        parameters={
+            "job_id": job_id,
+            **failure_columns(failure),
+            **log_size((line,), overflowed=False),
+        },
     )
+    if moved is not None:
+        insert_lines(session, job_id, (line,))
+    return moved

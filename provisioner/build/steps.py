@@ -68,6 +68,7 @@ class BuildSettings:
     terraform_cli_config_file: Path | None = None
     plugin_cache_dir: Path | None = None
     limits: BuildLimits = field(default_factory=BuildLimits)
+    max_attempts: int = 3  #: how often a job is tried whose worker is lost before apply
 
 
 @dataclass(kw_only=True)

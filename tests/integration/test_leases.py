@@ -11,9 +11,9 @@ from db.jobs.finish import complete_job
 from db.jobs.leases import renew_leases
 from db.jobs.moves import Move, Moved, Verb
 from db.jobs.reaper import reap_expired_lease
-from db.jobs.results import BuildResult
+from db.jobs.results import BuildResult, Failure
 from db.jobs.states import State, store_state
-from db.jobs.transitions import ClaimedJob, cancel_job, enter_stage
+from db.jobs.transitions import ClaimedJob, cancel_job, enter_stage, expire_job
 from db.schema.enums import FailureReason, JobStatus, Stage
 from tests.harness.factory import LEASE, Factory
 
@@ -190,3 +190,48 @@ def test_a_job_that_is_just_being_finished_is_left_alone(factory: Factory) -> No
         complete_job(session, job.lease, result=BuildResult())
         assert reap(factory) is None
     assert factory.status(job.id) is JobStatus.SUCCEEDED
+
+
+def lines_of(factory: Factory, job: ClaimedJob) -> list[str]:
+    query = text("SELECT output FROM provisioner_job_logs WHERE job_id = :id ORDER BY id")
+    with factory.database.begin() as session:
+        return list(session.scalars(query, {"id": job.id}))
+
+
+def test_the_log_says_that_a_job_was_put_back(factory: Factory) -> None:
+    job = factory.running_build(stage=Stage.PLAN, lease=OVER)
+    reap(factory)
+    assert lines_of(factory, job) == [
+        (
+            "the worker stopped renewing its lease in stage plan, before anything was changed;"
+            " the job goes back to the queue after attempt 1 of 3"
+        )
+    ]
+
+
+def test_the_log_says_that_a_canceled_job_was_lost(factory: Factory) -> None:
+    job = factory.running_build(stage=Stage.PLAN, lease=OVER)
+    cancel(factory, job)
+    reap(factory)
+    assert lines_of(factory, job) == [
+        "the worker stopped renewing its lease in stage plan; the job was canceled"
+    ]
+
+
+@pytest.mark.parametrize(("stage", "max_attempts"), [(Stage.APPLY, 3), (Stage.PLAN, 1)])
+def test_the_log_ends_with_the_error_of_a_lost_job(
+    factory: Factory, stage: Stage, max_attempts: int
+) -> None:
+    job = factory.running_build(stage=stage, lease=OVER)
+    reap(factory, max_attempts=max_attempts)
+    assert lines_of(factory, job) == [factory.job(job.id).error]
+
+
+def test_the_log_says_that_nobody_claimed_a_job(factory: Factory) -> None:
+    build = factory.build(factory.any_workspace())
+    failure = Failure(reason=FailureReason.PENDING_LIMIT, message="no worker came")
+    with factory.database.begin() as session:
+        expire_job(session, job_id=build.job_id, failure=failure)
+        query = text("SELECT stage, output FROM provisioner_job_logs WHERE job_id = :id")
+        (line,) = session.execute(query, {"id": build.job_id})
+    assert tuple(line) == ("Waiting for a worker", "no worker came")

@@ -254,6 +254,17 @@ def test_a_delete_asks_for_no_value(bench: Bench, serial: int | None) -> None:
     assert isinstance(bench.run(job), Succeeded)
 
 
+def test_the_log_says_which_attempt_it_is(bench: Bench) -> None:
+    workspace = bench.factory.any_workspace()
+    first = bench.factory.running_build(workspace)
+    with bench.database.begin() as session:
+        requeue_job(session, first.lease)
+    job = bench.factory.claim()
+    assert job
+    bench.run(job)
+    assert bench.lines(job)[0] == ("Setting up", "Attempt 2 of 3.")
+
+
 def test_a_delete_that_succeeds_deletes_the_workspace(bench: Bench) -> None:
     bench.play(transition=Transition.DELETE)
     with bench.database.begin() as session:

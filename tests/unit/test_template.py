@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
-from provisioner.engines.terraform import hcl
+from provisioner.engines.terraform import hcl, hclreader
 from provisioner.engines.terraform.declarations import (
     WORKSPACE_VARIABLES,
     read_template,
@@ -153,8 +154,13 @@ def test_what_terraform_reads_is_read(text: str) -> None:
     assert "x" in read(main=text)
 
 
-def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hcl, "TIMEOUT", timedelta())
+def test_a_file_that_takes_too_long_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow_reader = tmp_path / "reader.py"
+    slow_reader.write_text("import time; time.sleep(600)")
+    monkeypatch.setattr(hclreader, "__file__", str(slow_reader))
+    monkeypatch.setattr(hcl, "TIMEOUT", timedelta(seconds=0.1))
     with pytest.raises(TemplateError, match=r"^slow\.tf cannot be read within the limits"):
         template({"slow.tf": 'variable "slow" {}'})
 

@@ -147,6 +147,7 @@ def build_settings(settings: Settings) -> BuildSettings:
         passed_names=settings.passed_environment,
         terraform_cli_config_file=settings.terraform_cli_config_file,
         plugin_cache_dir=settings.plugin_cache_dir,
+        max_attempts=settings.max_attempts,
         limits=BuildLimits(
             init=timedelta(seconds=settings.init_timeout_seconds),
             plan=timedelta(seconds=settings.plan_timeout_seconds),
