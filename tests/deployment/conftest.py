@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.hosts import (
+    Container,
     Host,
     compose_worker,
     kubernetes_worker,
@@ -61,6 +62,14 @@ def host(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Host]:
         shipped = compose_worker() if deployment == "compose" else kubernetes_worker()
         with running_container(request.getfixturevalue("image"), cluster, shipped) as found:
             yield found
+
+
+@pytest.fixture
+def container(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Container]:
+    """A container of the image, as compose has it."""
+    _require("compose")
+    with running_container(request.getfixturevalue("image"), cluster, compose_worker()) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -228,6 +228,10 @@ class Container:
         done = podman("logs", "--tail=100", self.name)
         return f"{done}{podman('inspect', '--format={{json .State}}', self.name)}"
 
+    def run(self, *command: str) -> str:
+        """Run a program in there, as the worker's user."""
+        return podman("exec", self.name, *command)
+
     def _first(self) -> int:
         return int(podman("inspect", "--format={{.State.Pid}}", self.name))
 

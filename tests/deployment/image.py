@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
-import re
 import shutil
 import threading
 import zipfile
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from provisioner.engines.port import TERRAFORM_VERSION
 from tests.deployment.root import BUILD, run
 from tests.harness.cluster import DEPLOY
 
@@ -72,11 +72,10 @@ def _release_server() -> Iterator[tuple[str, str]]:
     """The address and the sum of this machine's Terraform, served as a release is."""
     terraform = shutil.which("terraform")
     assert terraform is not None
-    version = _terraform_version()
-    folder = BUILD / "release" / version
+    folder = BUILD / "release" / TERRAFORM_VERSION
     folder.mkdir(parents=True, exist_ok=True)
     architecture = run("dpkg", "--print-architecture").strip()
-    archive = folder / f"terraform_{version}_linux_{architecture}.zip"
+    archive = folder / f"terraform_{TERRAFORM_VERSION}_linux_{architecture}.zip"
     with zipfile.ZipFile(archive, "w") as written:
         # A fixed date: the sum is an argument, and another one makes all layers anew.
         entry = zipfile.ZipInfo("terraform", (1980, 1, 1, 0, 0, 0))
@@ -87,14 +86,6 @@ def _release_server() -> Iterator[tuple[str, str]]:
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         yield f"http://127.0.0.1:{server.server_port}", digest
         server.shutdown()
-
-
-def _terraform_version() -> str:
-    found = re.search(
-        r"^ARG TERRAFORM_VERSION=(\S+)", (DEPLOY / "docker/Dockerfile").read_text(), re.MULTILINE
-    )
-    assert found is not None
-    return found[1]
 
 
 # Always the same, since the address is an argument of the build, too.
