@@ -8,9 +8,11 @@ from collections.abc import Mapping
 import click
 from sqlalchemy.orm import Session
 
+from cli.actor import as_option
 from cli.building import BuildRequest, finish
 from cli.opening import find_organization, opened, transaction
 from cli.options import limit_option, organization_option, output_option, to_mapping
+from cli.orphaning import delete_orphan
 from cli.printing import Columns, print_rows
 from db.catalog.people import get_user
 from db.catalog.templates import get_template, get_version
@@ -176,6 +178,9 @@ def stop(
 @owner_option
 @parameters_option
 @version_option
+@click.option("--orphan", is_flag=True, help="Leave all resources as they are; run nothing.")
+@click.option("--yes", "-y", is_flag=True, help="With --orphan: do not ask on a terminal.")
+@as_option
 @detach_option
 @output_option
 def delete(
@@ -184,18 +189,34 @@ def delete(
     owner: str,
     parameters: dict[str, str],
     version_name: str | None,
+    orphan: bool,
+    yes: bool,
+    as_user: str | None,
     detach: bool,
     output: str,
 ) -> None:
     r"""Destroy everything that the workspace NAME has, and the workspace.
 
+    With --orphan, nothing is destroyed: the workspace is marked deleted at once and
+    no longer counts for the quota, without Terraform, a worker or Redis. Its last
+    state stays available (`state pull OWNER/NAME`). For a workspace that cannot be
+    deleted otherwise; refused while a build runs.
+
     \b
-    Example:
+    Examples:
         provisionerd workspace delete box --owner alice
+        provisionerd workspace delete box --owner alice --orphan
     """
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.DELETE, detach=detach, output=output
     )
+    if orphan:
+        if parameters or version_name:
+            raise click.UsageError("--param and --version are for a build, which --orphan skips")
+        delete_orphan(request, as_user=as_user, yes=yes)
+        return
+    if yes or as_user:
+        raise click.UsageError("--yes and --as are for --orphan")
     _build(request, parameters, version_name=version_name)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,13 +10,13 @@ from pathlib import Path
 import click
 from sqlalchemy.orm import Session
 
+from cli.actor import as_option, find_actor
 from cli.opening import opened, transaction
 from cli.options import limit_option, output_option
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows
 from cli.state.files import orphan_file, read_file, rename_adopted, write_file
 from cli.state.listing import orphan_row, print_list, stored_row
 from cli.state.report import print_pushed
-from db.catalog.audit import Actor
 from db.catalog.people import get_user
 from db.catalog.references import find_workspace
 from db.catalog.states import PushedState, adopt_state, push_state
@@ -64,12 +62,6 @@ build_option = click.option(
     "label",
     type=BuildLabel(),
     help="The state that this build left, or N.K as `state list` shows it; else the newest.",
-)
-as_option = click.option(
-    "--as",
-    "as_user",
-    metavar="USER",
-    help="Who does it, for the audit log; else the user of the operating system.",
 )
 
 
@@ -216,7 +208,7 @@ def push(
     data = read_file(file)
     with opened() as services, services.database.begin() as session:
         found = _find(session, workspace, owner)
-        actor = _actor(session, as_user)
+        actor = find_actor(session, as_user)
         pushed = _refusable(
             lambda: push_state(session, workspace_id=found.id, data=data, actor=actor, force=force)
         )
@@ -256,7 +248,7 @@ def adopt(
     data = read_file(str(path))
     with opened() as services, services.database.begin() as session:
         found = _find(session, workspace, owner).id if workspace else None
-        actor = _actor(session, as_user)
+        actor = find_actor(session, as_user)
         pushed = _refusable(
             lambda: adopt_state(
                 session, job_id=job_id, data=data, actor=actor, workspace_id=found, force=force
@@ -273,15 +265,6 @@ def _find(session: Session, reference: str, owner: str | None) -> Workspace:
 def _get(session: Session, workspace: Workspace, label: tuple[int, int] | None) -> StoredState:
     number, position = label or (None, 0)
     return get_state(session, workspace.id, build_number=number, position=position)
-
-
-def _actor(session: Session, username: str | None) -> Actor:
-    if username:
-        return Actor.of(get_user(session, username))
-    try:
-        return Actor(username=pwd.getpwuid(os.getuid()).pw_name)
-    except KeyError:  # a container's user without a name
-        return Actor(username=str(os.getuid()))
 
 
 def _refusable(change: Callable[[], PushedState]) -> PushedState:

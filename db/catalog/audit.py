@@ -20,6 +20,7 @@ class AuditAction(StrEnum):
 
     PUSH_STATE = "push_state"
     ADOPT_STATE = "adopt_state"
+    DELETE_ORPHAN = "delete_orphan"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from db.errors import (
     NotFoundError,
     StateRefusedError,
 )
-from db.jobs.statefiles import StateFile, parse_state_file
+from db.jobs.statefiles import StateFile, managed_resources, parse_state_file
 from db.jobs.states import State
 
 
@@ -204,16 +204,8 @@ def _answer(workspace: Row[Any], latest: Row[Any], given: StateFile) -> PushedSt
         serial=given.state.serial,
         old_lineage=latest.state_lineage,
         old_serial=latest.state_serial,
-        dropped=sorted(_managed(old) - given.managed),
+        dropped=sorted(managed_resources(old) - given.managed),
     )
-
-
-def _managed(data: bytes | None) -> frozenset[str]:
-    """Return the resources of a stored state, none if it is not one that can be read."""
-    try:
-        return parse_state_file(data or b"").managed
-    except InvalidError:
-        return frozenset()
 
 
 def _diff(pushed: PushedState) -> Mapping[str, object]:

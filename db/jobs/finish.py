@@ -14,10 +14,10 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import LeaseLostError
+from db.errors import ConflictError, LeaseLostError
 from db.jobs.leases import Lease
-from db.jobs.logs import LOG_SIZE, insert_lines, log_size
-from db.jobs.moves import THE_HELD_JOB, Moved, Verb, move_job
+from db.jobs.logs import LOG_SIZE, LogRow, insert_lines, log_size
+from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
 from db.jobs.results import FAILURE, BuildResult, Failure, ResourceRow, TimingRow, failure_columns
 from db.jobs.states import replace_state
 from db.schema.enums import Transition
@@ -77,6 +77,32 @@ def fail_job(
         parameters=failure_columns(failure),
         worker_was_lost=worker_was_lost,
     )
+
+
+def orphan_job(session: Session, *, job_id: uuid.UUID, line: LogRow) -> Moved:
+    """Delete a workspace without running the job that should: pending -> succeeded.
+
+    Nothing is destroyed; the build's state stays what it started from. Nobody has claimed the job,
+    so it has no start and no stage.
+
+    Args:
+        line: what the job's log says of it.
+
+    Raises:
+        ConflictError: the job is no longer pending.
+    """
+    moved = move_job(
+        session,
+        Verb.ORPHAN,
+        which=THE_JOB,
+        changes=f"completed_at = now(), {LOG_SIZE}",
+        parameters={"job_id": job_id, **log_size([line], overflowed=False)},
+    )
+    if moved is None:
+        raise ConflictError("the job is no longer pending")
+    insert_lines(session, job_id, [line])
+    _mark_workspace_deleted(session, job_id)
+    return moved
 
 
 def _finish(

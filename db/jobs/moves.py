@@ -42,6 +42,7 @@ class Verb(StrEnum):
     FINISH_CANCEL = "finish_cancel"  #: it ended cleanly on request
     FAIL = "fail"  #: it ended with an error
     EXPIRE = "expire"  #: nobody claimed it in time
+    ORPHAN = "orphan"  #: its workspace is deleted as it stands, without a worker
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ MOVES: tuple[Move, ...] = (
     Move(Verb.CLAIM, JobStatus.PENDING, JobStatus.RUNNING),
     Move(Verb.CANCEL, JobStatus.PENDING, JobStatus.CANCELED),
     Move(Verb.EXPIRE, JobStatus.PENDING, JobStatus.FAILED),
+    Move(Verb.ORPHAN, JobStatus.PENDING, JobStatus.SUCCEEDED),
     Move(Verb.REQUEUE, JobStatus.RUNNING, JobStatus.PENDING),
     Move(Verb.CANCEL, JobStatus.RUNNING, JobStatus.CANCELING),
     Move(Verb.COMPLETE, JobStatus.RUNNING, JobStatus.SUCCEEDED),

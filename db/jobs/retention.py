@@ -214,7 +214,15 @@ def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
             SELECT job.id, job.completed_at, build.id AS build_id,
                    job.completed_at < :jobs_before AS is_job_due,
                    job.completed_at < :states_before
-                       AND build.provisioner_state IS NOT NULL AS is_state_due,
+                       AND build.provisioner_state IS NOT NULL
+                       -- The last state of a deleted workspace is kept as long as its job.
+                       AND EXISTS (
+                           SELECT 1
+                           FROM workspace_builds AS later
+                           WHERE later.workspace_id = build.workspace_id
+                             AND later.build_number > build.build_number
+                             AND later.provisioner_state IS NOT NULL
+                       ) AS is_state_due,
                    job.type = 'workspace_build' AND (
                        build.id IS NULL
                        OR workspace.deleted

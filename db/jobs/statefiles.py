@@ -74,6 +74,14 @@ def parse_state_file(data: bytes) -> StateFile:
     )
 
 
+def managed_resources(data: bytes | None) -> frozenset[str]:
+    """Return the addresses that exist by a stored state; none if that cannot be read."""
+    try:
+        return parse_state_file(data or b"").managed
+    except InvalidError:
+        return frozenset()
+
+
 def _resources(listed: list[dict[str, Any]]) -> Iterator[StateResource]:
     for resource in listed:
         yield StateResource(

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from db.catalog.people import create_user
 from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import ConflictError, LeaseLostError, NotFoundError
-from db.jobs.finish import complete_job, fail_job, finish_cancel_job
+from db.jobs.finish import complete_job, fail_job, finish_cancel_job, orphan_job
 from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.moves import MOVES, Move, Moved, Verb, move_stands, moves_in
@@ -135,6 +135,17 @@ def expire(session: Session, subject: Subject) -> object:
     return expire_job(session, job_id=subject.job_id, failure=FAILURE)
 
 
+def orphan(session: Session, subject: Subject) -> object:
+    line = LogRow(
+        created_at=datetime.now(UTC),
+        source=LogSource.PROVISIONER_DAEMON,
+        level=LogLevel.INFO,
+        stage="end",
+        output="deleted",
+    )
+    return orphan_job(session, job_id=subject.job_id, line=line)
+
+
 VERBS: dict[Verb, Callable[[Session, Subject], object]] = {
     Verb.CLAIM: claim,
     Verb.REQUEUE: requeue,
@@ -143,6 +154,7 @@ VERBS: dict[Verb, Callable[[Session, Subject], object]] = {
     Verb.FINISH_CANCEL: finish_cancel,
     Verb.FAIL: fail,
     Verb.EXPIRE: expire,
+    Verb.ORPHAN: orphan,
 }
 FINISHED = [status for status in STATES if not status.is_active]
 # What a verb answers in a status that it does not move.
@@ -154,6 +166,7 @@ REFUSALS: dict[Verb, Any] = {
     Verb.FINISH_CANCEL: LeaseLostError,
     Verb.FAIL: LeaseLostError,
     Verb.EXPIRE: None,
+    Verb.ORPHAN: ConflictError,
 }
 LEGAL = {(move.verb, move.before): move for move in MOVES}
 ILLEGAL = [pair for pair in itertools.product(Verb, STATES) if pair not in LEGAL]

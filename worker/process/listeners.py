@@ -19,6 +19,7 @@ EVENTS = {
     Verb.CLAIM: "job.claimed",
     Verb.REQUEUE: "job.requeued",
     Verb.EXPIRE: "job.expired",
+    Verb.ORPHAN: "job.orphaned",
 }
 
 

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 
 from cli.building import INTERRUPTED, REFUSED_BY_QUOTA
+from cli.main import cli
 from db.catalog.templates import push_template
 from db.engine import Database
 from db.jobs.transitions import cancel_job
@@ -426,3 +428,68 @@ def start_process(
             yield process
         finally:
             process.kill()
+
+
+@pytest.fixture
+def box(run: CommandLine, template: TemplateVersion, builds_are_run: None) -> CommandLine:
+    """The workspace alice/box, built and charged."""
+    assert run(*CREATE).exit_code == 0
+    return run
+
+
+def test_an_orphan_is_deleted_without_redis_and_without_a_worker(box: CommandLine) -> None:
+    nowhere = "redis://127.0.0.1:1/0"
+
+    result = box(*DELETE, "--orphan", redis_url=nowhere)
+
+    assert result.exit_code == 0, result.output
+    assert "Workspace box: delete succeeded" in result.stdout
+    assert box.json("workspace", "list") == []
+
+
+def test_the_json_of_an_orphan_is_that_of_a_build(box: CommandLine) -> None:
+    document = box.json(*DELETE, "--orphan")
+
+    assert (document["transition"], document["status"]) == ("delete", "succeeded")
+    assert box.json("jobs", "show", document["job_id"])["status"] == "succeeded"
+
+
+def test_an_orphan_is_refused_while_a_build_is_active(
+    run: CommandLine, template: TemplateVersion
+) -> None:
+    run(*CREATE, "--detach")
+
+    refused(run(*DELETE, "--orphan"), "already active")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["--orphan", "--param", "a=b"], id="param"),
+        pytest.param(["--orphan", "--version", "v1"], id="version"),
+        pytest.param(["--yes"], id="yes without orphan"),
+        pytest.param(["--as", "alice"], id="as without orphan"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(
+    run: CommandLine, options: list[str]
+) -> None:
+    assert run(*DELETE, *options).exit_code == 2
+
+
+@pytest.mark.parametrize(("answer", "is_deleted"), [("y\n", True), ("n\n", False), ("", False)])
+def test_a_person_is_asked_before_an_orphan_is_deleted(
+    box: CommandLine, monkeypatch: pytest.MonkeyPatch, answer: str, is_deleted: bool
+) -> None:
+    monkeypatch.setattr("cli.orphaning.is_asked_by_a_person", lambda: True)
+
+    result = CliRunner(env=box.environment).invoke(cli, [*DELETE, "--orphan"], input=answer)
+
+    assert "leave its resources as they are?" in result.stderr
+    assert (box.json("workspace", "list") == []) is is_deleted
+
+
+def test_nobody_is_asked_with_yes(box: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.orphaning.is_asked_by_a_person", lambda: True)
+
+    assert box(*DELETE, "--orphan", "--yes").exit_code == 0

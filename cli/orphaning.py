@@ -1,0 +1,71 @@
+"""``provisionerd workspace delete --orphan``: delete a workspace, whatever exists of it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cli.actor import find_actor
+from cli.building import BuildRequest, finish
+from cli.opening import opened
+from cli.printing import JSON, print_json
+from db.catalog.orphans import orphan_workspace
+from db.catalog.people import get_user
+from db.catalog.workspaces import get_workspace
+
+
+def delete_orphan(request: BuildRequest, *, as_user: str | None, yes: bool) -> None:
+    """Delete the workspace without destroying anything, and end with the exit status of that.
+
+    Args:
+        as_user: who does it; the user of the operating system when None.
+        yes: whether nobody is asked, as where standard input is not a terminal.
+
+    Raises:
+        NotFoundError: there is no such workspace or user.
+        BuildActiveError: the workspace has an unfinished build.
+        click.Abort: the person said no.
+    """
+    if not yes and is_asked_by_a_person():
+        click.confirm(
+            f"Delete {request.owner}/{request.workspace} and leave its resources as they are?",
+            abort=True,
+            err=True,
+        )
+    with opened() as services:
+        with services.database.begin() as session:
+            found = get_workspace(
+                session, owner=get_user(session, request.owner), name=request.workspace
+            )
+            orphaned = orphan_workspace(
+                session, workspace_id=found.id, actor=find_actor(session, as_user)
+            )
+        if orphaned.build is not None:
+            finish(services.database, request, orphaned.build)
+    _report_unbuilt(request)
+
+
+def is_asked_by_a_person() -> bool:
+    """Return whether a question would be read by somebody."""
+    return sys.stdin.isatty()
+
+
+def _report_unbuilt(request: BuildRequest) -> None:
+    if request.output == JSON:
+        print_json(
+            {
+                "workspace": request.workspace,
+                "transition": request.transition,
+                "status": "succeeded",
+                "error": None,
+                "error_code": None,
+                "daily_cost": 0,
+                "credits_consumed": None,
+                "budget": None,
+                "build_id": None,
+                "job_id": None,
+            }
+        )
+    else:
+        click.echo(f"Workspace {request.workspace} was deleted. It had never been built.")

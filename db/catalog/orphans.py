@@ -1,0 +1,116 @@
+"""Delete a workspace as it stands: without Terraform, and without a worker."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from db.catalog.audit import Actor, AuditAction, audit_workspace
+from db.catalog.workspaces import EnqueuedBuild, insert_build, lock_workspace
+from db.engine import sql
+from db.jobs.finish import orphan_job
+from db.jobs.logs import LINE_LIMIT, LogRow
+from db.jobs.statefiles import managed_resources
+from db.schema.enums import LogLevel, LogSource, Transition
+
+LOG_STAGE = "Deleting the workspace as an orphan"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrphanedWorkspace:
+    """A workspace that was deleted while its resources may still exist."""
+
+    workspace_id: uuid.UUID
+    build: EnqueuedBuild | None  #: its delete, finished already; None: it had never been built
+    resources: Sequence[str]  #: addresses in its last state
+
+
+READ_LAST = sql("""
+    SELECT workspace.owner_id, owner.username AS owner_name,
+           latest.id AS build_id, latest.template_version_id,
+           build.provisioner_state, build.state_lineage, build.state_serial
+    FROM workspaces AS workspace
+    JOIN users AS owner ON owner.id = workspace.owner_id
+    LEFT JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspace.id
+    LEFT JOIN workspace_builds AS build ON build.id = latest.id
+    WHERE workspace.id = :workspace_id
+""")
+
+
+def orphan_workspace(
+    session: Session, *, workspace_id: uuid.UUID, actor: Actor
+) -> OrphanedWorkspace:
+    """Mark a workspace deleted, whatever exists of it; what it consumed of the quota is free.
+
+    Its last state stays where it is and is copied to the delete's build, so that it can be fetched
+    for as long as that job is kept. The actor is the build's initiator, or the workspace's owner
+    where the actor is not a user of the platform.
+
+    Raises:
+        NotFoundError: there is no such workspace, or it was deleted.
+        BuildActiveError: the workspace has an unfinished build.
+    """
+    workspace = lock_workspace(session, workspace_id)
+    last = session.execute(READ_LAST, {"workspace_id": workspace_id}).one()
+    resources = sorted(managed_resources(last.provisioner_state))
+    build = _delete_by_build(session, workspace_id, last, resources, actor)
+    if build is None:
+        session.execute(
+            sql("UPDATE workspaces SET deleted = true, updated_at = now() WHERE id = :id"),
+            {"id": workspace_id},
+        )
+    audit_workspace(
+        session,
+        actor=actor,
+        action=AuditAction.DELETE_ORPHAN,
+        workspace=workspace,
+        owner_name=last.owner_name,
+        diff={"deleted": {"old": False, "new": True}},
+        facts={
+            "build_number": build.build_number if build else None,
+            "lineage": last.state_lineage,
+            "serial": last.state_serial,
+            "resources": len(resources),
+        },
+    )
+    return OrphanedWorkspace(workspace_id=workspace_id, build=build, resources=resources)
+
+
+def _delete_by_build(
+    session: Session,
+    workspace_id: uuid.UUID,
+    last: Row[Any],
+    resources: Sequence[str],
+    actor: Actor,
+) -> EnqueuedBuild | None:
+    """Insert a delete and finish it; None where there was no build, which has made nothing."""
+    if last.build_id is None:
+        return None
+    build = insert_build(
+        session,
+        workspace_id=workspace_id,
+        transition=Transition.DELETE,
+        initiator_id=actor.user_id,
+        # It was built from once, so it cannot be refused, and it is never read again.
+        template_version_id=last.template_version_id,
+    )
+    orphan_job(session, job_id=build.job_id, line=_line(resources, actor))
+    return build
+
+
+def _line(resources: Sequence[str], actor: Actor) -> LogRow:
+    left = f"{len(resources)} resources of its last state may still exist: {', '.join(resources)}"
+    said = f"{actor.username} deleted the workspace without destroying anything; "
+    return LogRow(
+        created_at=datetime.now(UTC),
+        source=LogSource.PROVISIONER_DAEMON,
+        level=LogLevel.WARN if resources else LogLevel.INFO,
+        stage=LOG_STAGE,
+        output=(said + (left if resources else "its last state has no resources"))[:LINE_LIMIT],
+    )
