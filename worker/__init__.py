@@ -1,1 +1,1 @@
-"""Who runs which job and when: Celery, the slots, the chores around them; not how a job runs."""
+"""When and where jobs run: Celery, slots and background chores; not how a job runs."""

@@ -1,8 +1,7 @@
-"""The Celery application: ``celery -A worker.app worker``, and Flower, find everything here.
+"""The Celery application, for ``celery -A worker.app worker`` and for Flower.
 
-A message carries no authority (see ``worker.broker.doorbell``), so its delivery may be as
-unreliable as Redis makes it. What is set below keeps it cheap, bounded in time, and free of
-results.
+A message carries no authority (see ``worker.broker.doorbell``), so an unreliable delivery does no
+harm. The settings below keep messages cheap, bounded in time, and without results.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ from worker.settings import load_settings
 
 
 def _configuration() -> dict[str, Any]:
-    """Return Celery's settings. Called when they are first needed, not at import."""
+    """Return Celery's settings. Called on first use, not at import."""
     settings = load_settings()
     return {
         "broker_url": broker_url(app.redis_url or _redis_url()),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        # A Redis that has become a read-only replica answers with errors; it may become a
-        # master again.
+        # A Redis that became a read-only replica returns errors; it may become a master again.
         "broker_channel_error_retry": True,
         "broker_transport_options": dict(TRANSPORT_OPTIONS),
         "task_serializer": "json",
@@ -38,7 +36,7 @@ def _configuration() -> dict[str, Any]:
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
         "result_backend": None,
-        # Not at once: Celery then does not notice for up to a second that a slot is free again.
+        # With early acknowledgement Celery notices a free slot up to a second late.
         "task_acks_late": True,
         "task_reject_on_worker_lost": False,
         "task_track_started": False,
@@ -49,9 +47,9 @@ def _configuration() -> dict[str, Any]:
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        # A Redis that blips must not end an apply: who may run a build is decided by its lease.
+        # A short outage of Redis must not end an apply: the lease decides who may run a build.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # It would let anybody who can write to Redis stop workers.
+        # Anybody who can write to Redis could stop workers with it.
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
@@ -70,7 +68,7 @@ def _redis_url() -> str:
     return embedded.redis_url
 
 
-# Not the current application of a process that imports this beside its own.
+# An importing process keeps its own application as the current one.
 app = App("provisionerd", set_as_current=False)
 app.add_defaults(_configuration)
 app.steps["consumer"].add(ForgetLostMessages)
@@ -79,7 +77,7 @@ app.Worker = app.subclass_with_self(Node)
 
 @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def run_next_build(queue: str) -> None:
-    """Claim and run the best job that waits in ``queue``."""
+    """Claim and run the best pending job of ``queue``."""
     if app.runtime is None:
         raise RuntimeError("this process runs no builds: it was not started as a worker")
     app.runtime.dispatcher.run_next_build(queue)

@@ -1,7 +1,7 @@
 """Enqueueing builds, for any caller that has a SQLAlchemy session.
 
-A guest in the caller's process: importing it has no effect, and a call starts nothing but one
-daemon thread (see ``worker.broker.ringer``). No worker setting is read.
+It runs in the caller's process: importing it has no side effect, a call starts at most one daemon
+thread (see ``worker.broker.ringer``), and no worker setting is read.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ log = logging.getLogger("worker")
 DOORBELLS = "provisionerd.doorbells"
 
 Carrier = Mapping[str, str]
-"""A W3C trace context, as the job's row keeps it."""
+"""A W3C trace context, as the job row stores it."""
 
 
 class EnqueueTracer(Protocol):
     """Traces the enqueueing of builds."""
 
     def enqueue(self, transition: Transition) -> AbstractContextManager[Carrier]:
-        """Return the span of enqueueing; entered, it gives the carrier for the row."""
+        """Return the span of enqueueing; entering it returns the carrier for the job row."""
         ...
 
 
@@ -54,24 +54,24 @@ def enqueue_build(
 ) -> EnqueuedBuild:
     """Enqueue a build of the workspace in the caller's transaction.
 
-    Job and build are rows of that transaction: they exist when it commits, and not when it rolls
-    back. After the commit the queue's doorbell is rung by a thread. The caller never waits for
-    Redis: when that is away, the build is accepted all the same, and the sweeper of a worker
-    finds it. Nothing is raised after the commit.
+    Job and build are rows of that transaction: they exist if it commits, and do not if it rolls
+    back. After the commit a thread rings the queue's doorbell. The caller never waits for Redis:
+    when Redis is away, the build is still accepted, and the sweeper of a worker finds it. Nothing
+    is raised after the commit.
 
     Args:
-        initiator_id: who asked for it; the workspace's owner when None.
-        template_version_id: what to build from; when None, the version of the last build that
-            entered apply, or else the template's active one.
-        parameters: values for this build; where none is given, those of the last build that
-            entered apply stand.
-        trace_metadata: the W3C trace context that the build belongs to, when not the caller's
+        initiator_id: the user who asked for the build; the workspace's owner when None.
+        template_version_id: the version to build from; when None, the version of the last build
+            that entered apply, or else the template's active one.
+        parameters: values for this build; the others keep their values from the last build that
+            entered apply.
+        trace_metadata: the W3C trace context of the build; when None, that of the caller's
             current OpenTelemetry span.
-        redis_url: the broker; when None, that of ``PROVISIONERD_REDIS_URL``, else a Redis that
-            runs in the data directory.
-        ring: how to ring, in place of that thread; called after the commit, in the committing
-            thread, so it should not wait.
-        tracer: of the enqueueing, when not the caller's own OpenTelemetry.
+        redis_url: the broker; when None, ``PROVISIONERD_REDIS_URL``, else a Redis that runs in
+            the data directory.
+        ring: a function that rings in place of the thread; it is called after the commit, in the
+            committing thread, so it should not wait.
+        tracer: traces the enqueueing; when None, the caller's own OpenTelemetry does.
 
     Raises:
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
@@ -96,8 +96,8 @@ def enqueue_build(
 
 @contextmanager
 def _caller_span(transition: Transition) -> Iterator[Carrier]:
-    """Enter a span of the caller's OpenTelemetry, if its process has loaded that."""
-    # Never imported here: whoever does not trace does not pay for it.
+    """Enter a span of the caller's OpenTelemetry, if the caller's process has imported it."""
+    # Never imported here: a process that does not trace does not pay for the import.
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None:
         yield {}
@@ -111,7 +111,7 @@ def _caller_span(transition: Transition) -> Iterator[Carrier]:
 
 
 def _carrier_of(context: Any) -> Carrier:
-    """Return a span's context in W3C's form; nothing when nobody traces."""
+    """Return a span's context in W3C's form; empty when the process does not trace."""
     if not context.is_valid:
         return {}
     parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
@@ -129,7 +129,7 @@ def _ring_after_commit(session: Session, queue: str, ring: Ring) -> None:
 
 def _ring_all(session: Session) -> None:
     if session.in_nested_transaction():
-        # Only a savepoint was released: nobody else sees the rows yet.
+        # Only a savepoint was released: no other transaction sees the rows yet.
         return
     doorbells, session.info[DOORBELLS] = session.info[DOORBELLS], []
     for queue, ring in doorbells:
@@ -137,7 +137,7 @@ def _ring_all(session: Session) -> None:
             fault_point("enqueue.committed")
             ring(queue)
         except Exception:
-            # The build is committed: to the caller this is no failure.
+            # The build is committed, so the call has succeeded.
             log.exception("the doorbell of queue %s was not rung; a sweeper will ring it", queue)
 
 

@@ -15,7 +15,7 @@ from tests.harness.silence import SilentServer, silent_broker
 from tests.harness.waiting import wait_until
 from worker.broker import client, ringer
 from worker.broker.address import find_redis_url
-from worker.broker.ringer import REST_S, Line, Ringer
+from worker.broker.ringer import BACKOFF_S, BrokerConnection, Ringer
 
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 DEADLINE_S = 20.0
@@ -45,30 +45,30 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def test_a_line_that_failed_is_not_tried_again_at_once(clock: Clock, attempts: list[str]) -> None:
-    line = Line(NOBODY_LISTENS, clock=clock)
-    line.ring("first")
-    clock.now += REST_S - 0.1
-    line.ring("second")
+def test_a_broker_that_failed_is_not_tried_again_at_once(clock: Clock, attempts: list[str]) -> None:
+    connection = BrokerConnection(NOBODY_LISTENS, clock=clock)
+    connection.ring("first")
+    clock.now += BACKOFF_S - 0.1
+    connection.ring("second")
     assert attempts == ["first"]
 
 
-def test_a_line_is_tried_again_after_its_rest(clock: Clock, attempts: list[str]) -> None:
-    line = Line(NOBODY_LISTENS, clock=clock)
-    line.ring("first")
-    clock.now += REST_S
-    line.ring("second")
+def test_a_broker_is_tried_again_after_the_pause(clock: Clock, attempts: list[str]) -> None:
+    connection = BrokerConnection(NOBODY_LISTENS, clock=clock)
+    connection.ring("first")
+    clock.now += BACKOFF_S
+    connection.ring("second")
     assert attempts == ["first", "second"]
 
 
 def test_an_outage_is_told_once(
     clock: Clock, attempts: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    line = Line(NOBODY_LISTENS, clock=clock)
+    connection = BrokerConnection(NOBODY_LISTENS, clock=clock)
     with caplog.at_level(logging.WARNING, logger="worker"):
         for _ in range(3):
-            line.ring("builds")
-            clock.now += REST_S
+            connection.ring("builds")
+            clock.now += BACKOFF_S
     assert len(attempts) == 3
     assert len(caplog.records) == 1
 
@@ -82,7 +82,7 @@ def test_no_broker_at_all_is_told_with_who_finds_the_build(
     monkeypatch.delenv("PROVISIONERD_REDIS_URL", raising=False)
     monkeypatch.setenv("PROVISIONERD_DATA_DIR", str(tmp_path))
     with caplog.at_level(logging.WARNING, logger="worker"):
-        assert Line(None, clock=clock).ring("builds") is False
+        assert BrokerConnection(None, clock=clock).ring("builds") is False
     assert "sweeper" in caplog.text
     assert list(tmp_path.iterdir()) == []
 

@@ -1,1 +1,1 @@
-"""The Celery producer, doorbells, and all that touches kombu; it imports only `db` of our code."""
+"""The Celery producer, doorbells, and all code that uses kombu; imports only `db` of our code."""

@@ -1,4 +1,4 @@
-"""Where the broker is: what callers configure, or the Redis that runs in the data directory."""
+"""The broker's address: the configured one, or the Redis that runs in the data directory."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from urllib.parse import quote
 
 DEFAULT_DATA_DIR = Path("~/.local/share/provisionerd")
 EMBEDDED_SERVERS = Path("embedded/servers")
-"""Where the embedded servers keep their files, below the data directory."""
+"""The directory of the embedded servers, relative to the data directory."""
 SOCKETS = "run"
 SOCKETS_LINK = "run.elsewhere"
-"""A link to the folder of the sockets, when the path of the usual one does not fit."""
+"""A link to the folder of the sockets, used when the path of the usual folder is too long."""
 REDIS_SOCKET = "redis.sock"
 
 CONNECT_TIMEOUT_S = 0.5
 
 
 def broker_url(redis_url: str) -> str:
-    """Return the URL by which Celery reaches the Redis that redis-py knows as ``redis_url``.
+    """Return Celery's form of ``redis_url``, a URL in redis-py's form.
 
-    The two differ for Unix sockets only.
+    The forms differ only for Unix sockets.
     """
     scheme, _, rest = redis_url.partition("://")
     if scheme != "unix":
@@ -36,21 +36,21 @@ def socket_url(path: Path) -> str:
 
 
 def find_redis_url(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the URL of the broker for a caller that names none; None when there is none.
+    """Return the URL of the broker for a caller that gives none; None if there is no broker.
 
-    That is ``PROVISIONERD_REDIS_URL``, else the Redis that already runs in the data directory.
-    Nothing is started, and no other setting is read.
+    This is ``PROVISIONERD_REDIS_URL``, else the Redis that already runs in the data directory.
+    It starts nothing, and reads only ``PROVISIONERD_REDIS_URL`` and ``PROVISIONERD_DATA_DIR``.
     """
     configured = environment.get("PROVISIONERD_REDIS_URL")
     if configured:
         return configured
     data_dir = Path(environment.get("PROVISIONERD_DATA_DIR") or DEFAULT_DATA_DIR).expanduser()
     path = _redis_socket(data_dir / EMBEDDED_SERVERS)
-    return socket_url(path) if is_answered(path) else None
+    return socket_url(path) if accepts_connections(path) else None
 
 
-def is_answered(path: Path) -> bool:
-    """Return whether somebody accepts connections at this Unix socket."""
+def accepts_connections(path: Path) -> bool:
+    """Return whether a server accepts connections at this Unix socket."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(CONNECT_TIMEOUT_S)
         try:

@@ -22,10 +22,10 @@ TASK = "run_next_build"
 
 
 class BrokerClient:
-    """One connection to Redis, opened when it is first needed, for any number of threads.
+    """One connection to Redis, opened on first use, for any number of threads.
 
-    Not to be carried across a fork. Each call waits for the others, and for Redis no longer than
-    the timeouts of ``TRANSPORT_OPTIONS``.
+    It must not cross a fork. Calls run one at a time; each waits for Redis no longer than the
+    timeouts of ``TRANSPORT_OPTIONS``.
     """
 
     def __init__(self, redis_url: str) -> None:
@@ -37,10 +37,10 @@ class BrokerClient:
         """Publish one message of our task to the queue.
 
         The message is sent by kombu: Celery's own ``send_task`` would call the signal receivers
-        of the process that we are a guest in, and obey its ``CELERY_BROKER_URL``.
+        of the host process, and obey its ``CELERY_BROKER_URL``.
 
         Raises:
-            any of BROKER_AWAY: the broker did not take it.
+            any of BROKER_AWAY: the broker did not accept the message.
         """
         message = _producer().amqp.as_task_v2(
             str(uuid.uuid4()), TASK, args=(queue,), ignore_result=True
@@ -55,13 +55,13 @@ class BrokerClient:
             )
 
     def count(self, queue: str) -> int:
-        """Return how many messages lie in the queue.
+        """Return the number of messages in the queue.
 
         Raises:
             any of BROKER_AWAY: the broker did not answer.
         """
         with self._channel() as channel:
-            return int(channel._size(queue))  # type: ignore[no-untyped-call] # noqa: SLF001 - no other
+            return int(channel._size(queue))  # type: ignore[no-untyped-call] # noqa: SLF001 - no public API
 
     @contextmanager
     def _channel(self) -> Iterator[Channel]:
@@ -93,9 +93,9 @@ class NoConfiguration(BaseLoader):  # type: ignore[misc]
 
 @lru_cache(maxsize=1)
 def _producer() -> Celery:
-    """Return the application that knows the form of Celery's messages, and nothing else.
+    """Return an application that only formats Celery's messages.
 
-    It is nobody's current application, connects no signals, and takes nothing from the
-    environment of the process that it is a guest in (``CELERY_*``, Django's settings).
+    It does not become the current application, connects no signals, and reads nothing from the
+    host process's environment (``CELERY_*``, Django's settings).
     """
     return Celery("provisionerd.doorbells", set_as_current=False, loader=NoConfiguration, fixups=[])

@@ -1,4 +1,4 @@
-"""How the Celery consumer treats messages whose connection is gone."""
+"""How the Celery consumer treats messages whose connection was lost."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from celery import bootsteps
 
 
 class ForgetLostMessages(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Neither acknowledge nor put back a message whose channel was closed under it.
+    """Neither acknowledge nor restore a message whose channel was closed.
 
-    When Redis goes, kombu 5.7 puts the messages of running builds back by a connection that has
-    just failed, and a build that ends later acknowledges on a channel without one. Both raise an
-    AttributeError that nobody catches, and the worker ends. There is nothing to save: a doorbell
-    has no authority, and the sweeper rings again for what waits. To be removed when kombu
-    survives both.
+    When Redis goes away, kombu 5.7 restores the messages of running builds through the connection
+    that has just failed, and a build that ends later acknowledges on a channel without a
+    connection. Both raise an AttributeError that nothing catches, and the worker ends. No message
+    is worth saving: a doorbell has no authority, and the sweeper rings again for pending jobs.
+    Remove this class when kombu handles both cases.
     """
 
-    requires = {"celery.worker.consumer.tasks:Tasks"}  # noqa: RUF012 - Celery reads it so
+    requires = {"celery.worker.consumer.tasks:Tasks"}  # noqa: RUF012 - Celery's interface
 
     def start(self, parent: Any) -> None:
         """Take effect on the channel that the consumer has just opened."""
@@ -26,7 +26,7 @@ class ForgetLostMessages(bootsteps.StartStopStep):  # type: ignore[misc]
         acknowledge = channel.basic_ack
 
         def basic_ack(delivery_tag: str, multiple: bool = False) -> None:
-            # A closed channel has lost its transport, or that its connection.
+            # A closed channel has no connection, or one whose transport has no client.
             if getattr(channel.connection, "client", None) is not None:
                 acknowledge(delivery_tag, multiple)
 

@@ -1,7 +1,7 @@
 """Doorbells: Celery messages that say "this queue has work", and nothing more.
 
-The row is the truth: a doorbell that is lost is rung again by the sweeper, one that comes twice
-finds nothing to claim.
+The job row is the truth: the sweeper rings again when a doorbell was lost, and a duplicate finds
+nothing to claim.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from worker.broker.client import BrokerClient
 from worker.broker.errors import BROKER_AWAY
 
 Ring = Callable[[str], bool]
-"""Rings a queue once; returns whether the doorbell was taken. Never raises."""
+"""Rings a queue once; returns whether the doorbell was accepted. Never raises."""
 RingFailed = Callable[[str, Exception], None]
-"""Is told which queue could not be rung, and why."""
+"""Called with the queue that could not be rung, and the error."""
 
 
 def ring_with(client: BrokerClient, *, failed: RingFailed | None = None) -> Ring:
-    """Return a function that rings a queue once and tells whether the broker took it.
+    """Return a function that rings a queue once and returns whether the broker accepted it.
 
-    It never waits longer than the broker's socket timeouts: a dead Redis is no reason for a
-    caller to fail or to wait.
+    It waits no longer than the broker's socket timeouts: a dead Redis must not make a caller fail
+    or wait.
     """
 
     def ring(queue: str) -> bool:

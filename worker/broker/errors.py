@@ -1,4 +1,4 @@
-"""Which errors mean that the broker is away. The one list of them."""
+"""The errors that mean that the broker is away. This is the only list of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 BROKER_ERRORS = (OperationalError, RedisError)
-"""What Celery and the Redis client raise when the broker cannot be used."""
+"""Errors that Celery and the Redis client raise when the broker cannot be used."""
 
 BROKER_AWAY = (*BROKER_ERRORS, OSError)
-"""The same, with what the socket itself raises."""
+"""The same, and the errors of the socket itself."""

@@ -1,7 +1,7 @@
 """Rings doorbells for callers that must not wait, such as a web server after its commit.
 
-A daemon thread, started by the first doorbell, does all that touches the network. What it cannot
-ring is dropped: the build is accepted all the same, and a worker's sweeper rings later.
+A daemon thread, started by the first doorbell, does all network calls. A doorbell that it cannot
+ring is dropped: the build is still accepted, and a worker's sweeper rings later.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from worker.broker.address import find_redis_url
 from worker.broker.client import BrokerClient
 from worker.broker.doorbell import Ring
 
-# Not structlog: it is not configured in a caller's process, and would print to standard output.
+# Not structlog: in a caller's process it is not configured, and would print to standard output.
 log = logging.getLogger("worker")
 
 CAPACITY = 1000
-"""How many doorbells may wait for the thread; further ones are dropped."""
-REST_S = 5.0
-"""How long nothing is tried after a failure."""
+"""Maximum number of doorbells that wait for the thread; further ones are dropped."""
+BACKOFF_S = 5.0
+"""How long to wait after a failure before the next attempt."""
 FLUSH_S = 2.0
 """How long the end of the interpreter waits for doorbells that were not rung yet."""
-LINES = 8
-"""How many brokers one process may ring; almost all have one."""
+MAX_CONNECTIONS = 8
+"""Maximum number of brokers that one process rings; almost all processes ring one."""
 
 
 def ring_later(redis_url: str | None = None) -> Ring:
-    """Return a function that hands doorbells to this process's thread, and never waits.
+    """Return a function that passes doorbells to this process's thread, and never waits.
 
     Args:
-        redis_url: the broker; when None, it is found by ``find_redis_url`` at each attempt.
+        redis_url: the broker; when None, ``find_redis_url`` finds it when a connection is opened.
     """
 
     def ring(queue: str) -> bool:
@@ -47,7 +47,7 @@ def ring_later(redis_url: str | None = None) -> Ring:
 
 @lru_cache(maxsize=1)
 def _ringer_of(_pid: int) -> Ringer:
-    # By process id: a thread does not live on in a forked child, and a lock may stay locked.
+    # One per process: a forked child has no copy of the thread, and may inherit a locked lock.
     return Ringer()
 
 
@@ -57,21 +57,21 @@ class Ringer:
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._waiting: Queue[Callable[[], object]] = Queue(CAPACITY)
-        self._lines: dict[str | None, Line] = {}
+        self._connections: dict[str | None, BrokerConnection] = {}
         self._starting = threading.Lock()
         self._is_started = False
 
     def ring(self, queue: str, redis_url: str | None = None) -> bool:
-        """Let the queue be rung soon; return whether the doorbell was taken."""
+        """Ask the thread to ring the queue; return whether the doorbell was accepted."""
         try:
             self._start()
             self._waiting.put_nowait(partial(self._ring, redis_url, queue))
-        except (Full, RuntimeError):  # RuntimeError: the interpreter ends and starts no thread
+        except (Full, RuntimeError):  # RuntimeError: no thread can start at interpreter exit
             return False
         return True
 
     def flush(self, within_s: float) -> bool:
-        """Wait until all doorbells so far were tried; return whether that came in time."""
+        """Wait until all earlier doorbells were tried; return whether they were tried in time."""
         until = time.monotonic() + within_s
         done = threading.Event()
         try:
@@ -89,7 +89,7 @@ class Ringer:
             atexit.register(self._flush_at_exit)
 
     def _flush_at_exit(self) -> None:
-        if os.getpid() == self._pid:  # a forked child inherits what its parent registered
+        if os.getpid() == self._pid:  # a forked child inherits its parent's exit handlers
             self.flush(FLUSH_S)
 
     def _run(self) -> None:
@@ -97,23 +97,23 @@ class Ringer:
             self._waiting.get()()
 
     def _ring(self, redis_url: str | None, queue: str) -> None:
-        line = self._lines.get(redis_url)
-        if line is None:
-            if len(self._lines) >= LINES:
-                self._lines.pop(next(iter(self._lines)))
-            line = self._lines[redis_url] = Line(redis_url)
-        line.ring(queue)
+        connection = self._connections.get(redis_url)
+        if connection is None:
+            if len(self._connections) >= MAX_CONNECTIONS:
+                self._connections.pop(next(iter(self._connections)))
+            connection = self._connections[redis_url] = BrokerConnection(redis_url)
+        connection.ring(queue)
 
 
 class NoBrokerError(Exception):
     """No broker is configured, and none runs in the data directory."""
 
 
-class Line:
-    """The connection to one broker, given a rest after each failure.
+class BrokerConnection:
+    """The connection to one broker, with a pause after each failure.
 
     Args:
-        redis_url: the broker; when None, it is looked for whenever there is no connection.
+        redis_url: the broker; when None, ``find_redis_url`` finds it when a connection is opened.
     """
 
     def __init__(
@@ -122,19 +122,19 @@ class Line:
         self._redis_url = redis_url
         self._clock = clock
         self._client: BrokerClient | None = None
-        self._rests_until = 0.0
-        self._was_told = False
+        self._paused_until = 0.0
+        self._has_warned = False
 
     def ring(self, queue: str) -> bool:
-        """Ring the queue unless the line rests; return whether the broker took the doorbell."""
-        if self._clock() < self._rests_until:
+        """Ring the queue unless paused; return whether the broker accepted the doorbell."""
+        if self._clock() < self._paused_until:
             return False
         try:
             self._open().publish(queue)
-        except Exception as error:  # noqa: BLE001 - nobody is there to hear it, and none is fatal
-            self._rest(error)
+        except Exception as error:  # noqa: BLE001 - there is no caller to raise to
+            self._pause(error)
             return False
-        self._was_told = False
+        self._has_warned = False
         return True
 
     def _open(self) -> BrokerClient:
@@ -148,13 +148,13 @@ class Line:
             self._client = BrokerClient(redis_url)
         return self._client
 
-    def _rest(self, error: Exception) -> None:
-        """Try nothing for a while; log one line for each outage."""
+    def _pause(self, error: Exception) -> None:
+        """Stop trying for a while; log one line for each outage."""
         self._client = None
-        self._rests_until = self._clock() + REST_S
-        if self._was_told:
+        self._paused_until = self._clock() + BACKOFF_S
+        if self._has_warned:
             return
-        self._was_told = True
+        self._has_warned = True
         log.warning(
             "builds are accepted, but no worker is woken for them; the sweeper of a worker finds"
             " them within seconds (%s)",

@@ -1,4 +1,4 @@
-"""What the Redis server says of itself."""
+"""Facts that the Redis server reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TIMEOUT_S = 3
 
 
 def read_server(url: str) -> dict[str, Any]:
-    """Return what Redis answers to INFO, by name, within 3 seconds.
+    """Return Redis's answer to INFO, by name, within 3 seconds.
 
     Raises:
         ValueError: the URL cannot be read.

@@ -1,4 +1,4 @@
-"""How Celery's messages travel through Redis: the same for those who ring and for workers."""
+"""Transport options of Celery's messages in Redis, the same for callers and for workers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from kombu.entity import Queue
 
 SOCKET_TIMEOUT_S = 2
-# Longer than any build: a message that comes again finds nothing to claim, but it need not come.
+# Longer than any build. A message that is delivered again finds nothing to claim; this saves it.
 VISIBILITY_TIMEOUT_S = 12 * 3600
 TRANSPORT_OPTIONS: Mapping[str, Any] = {
     "visibility_timeout": VISIBILITY_TIMEOUT_S,
-    # One list per queue: order is decided by SQL, not by the broker.
+    # One list per queue: SQL decides the order, not the broker.
     "priority_steps": [0],
-    # A Redis that is there but does not answer: publishing must not hang.
+    # Publishing must not hang when Redis accepts connections but does not answer.
     "socket_timeout": SOCKET_TIMEOUT_S,
     "socket_connect_timeout": SOCKET_TIMEOUT_S,
     "global_keyprefix": "provisionerd:",
-    # A caller that rings does not wait for a Redis that is away; kombu would try for 6 s. A
-    # worker's own connection is tried by Celery, without an end (see ``worker.app``).
+    # A caller does not wait for a Redis that is away; kombu would retry for 6 s. Celery retries
+    # a worker's own connection without limit (see ``worker.app``).
     "max_retries": 0,
 }
 

@@ -1,4 +1,4 @@
-"""The report of the demo: its builds, and what did not come out as expected."""
+"""The report of the demo: its builds, and the differences from what was expected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Expectation:
     error_contains: str = ""
 
     def problem_with(self, build: Job) -> str | None:
-        """Return how the build differs from this, or None when it does not."""
+        """Return how the build differs from this expectation, or None if it does not."""
         name = f"{build.workspace_name} {build.transition}"
         if (build.status, build.error_code) != (self.status, self.error_code):
             return (
@@ -31,7 +31,7 @@ class Expectation:
 
 @dataclass(kw_only=True)
 class Report:
-    """The builds in their order, the failures that were counted, and the problems."""
+    """The builds in order, the counted failures, and the problems."""
 
     builds: list[Job] = field(default_factory=list)
     failures_by_error_code: dict[str, int] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Report:
     problems: list[str] = field(default_factory=list)
 
     def as_document(self) -> dict[str, object]:
-        """Return what ``--output json`` prints."""
+        """Return the document that ``--output json`` prints."""
         return {
             "builds": [_document(build) for build in self.builds],
             "failures_by_error_code": self.failures_by_error_code,

@@ -1,6 +1,6 @@
-"""The demo: real builds with real Terraform, run by a worker process of its own.
+"""The demo: real builds with real Terraform, run by a separate worker process.
 
-The machines are those of the ledger cloud, a provider that keeps one file for each machine: see
+The machines belong to the ledger cloud, a provider that keeps one file for each machine: see
 ``deploy/ledger``.
 """
 
@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.request import urlopen
@@ -29,14 +30,14 @@ SUCCEEDED = Expectation(status=JobStatus.SUCCEEDED)
 
 
 def run_demo(data_dir: Path, *, progress: Print) -> Report:
-    """Run every step with ``data_dir`` (empty, the caller's to remove) and check what came out.
+    """Run every step in ``data_dir`` (empty; the caller removes it) and check the results.
 
     Raises:
-        DemoError: the ledger cloud is not there, or a build does not end.
+        DemoError: the ledger cloud is missing, or a build does not end.
         WorkerStartError: the worker process did not start.
     """
     if not DEPLOY.is_dir():
-        raise DemoError("the demo needs a source checkout: it uses the folder deploy/ of it")
+        raise DemoError("the demo needs a source checkout: it uses the checkout's folder deploy/")
     progress("Starting PostgreSQL and Redis, and installing the ledger cloud.")
     environment = _environment(data_dir)
     with open_services(load_settings(environment)) as services:
@@ -52,7 +53,7 @@ def run_demo(data_dir: Path, *, progress: Print) -> Report:
             for step in STEPS:
                 progress(f"\n{(step.__doc__ or '').strip()}")
                 step(scenario)
-            _read_metrics(scenario, environment["PROVISIONERD_METRICS_ADDRESS"])
+            _check_metrics(scenario, environment["PROVISIONERD_METRICS_ADDRESS"])
     return scenario.report
 
 
@@ -63,7 +64,7 @@ def _fill_the_budget(scenario: Scenario) -> None:
 
 
 def _exceed_the_budget(scenario: Scenario) -> None:
-    """2. A third one does not: refused by quota, and tagged so."""
+    """2. A third build does not fit: quota refuses it, and its error code says so."""
     scenario.create(
         "gamma",
         "machine",
@@ -76,15 +77,15 @@ def _exceed_the_budget(scenario: Scenario) -> None:
     refused = scenario.report.builds[-1]
     scenario.check(
         (refused.quota_credits_consumed, refused.quota_budget) == (8, 10),
-        "gamma: the refusal does not carry the figures of its decision",
+        "gamma: the refusal lacks the figures of the decision",
     )
     scenario.check(
-        not scenario.machines("alice-gamma"), "gamma: a machine was made despite the refusal"
+        not scenario.machines("alice-gamma"), "gamma: a machine was created despite the refusal"
     )
 
 
 def _meet_the_clouds_own_quota(scenario: Scenario) -> None:
-    """3. A provider that answers "insufficient quota" is something else: it stays untagged."""
+    """3. A provider's own "insufficient quota" is a different failure: it gets no error code."""
     scenario.create(
         "delta",
         "out-of-stock",
@@ -94,7 +95,7 @@ def _meet_the_clouds_own_quota(scenario: Scenario) -> None:
 
 
 def _leave_values_out(scenario: Scenario) -> None:
-    """4. A parameter and a template variable without a value have codes of their own."""
+    """4. A missing parameter and a missing template variable each have their own error code."""
     scenario.create(
         "epsilon",
         "parameterised",
@@ -110,20 +111,20 @@ def _leave_values_out(scenario: Scenario) -> None:
 
 
 def _make_room(scenario: Scenario) -> None:
-    """5. Stopping a workspace lowers its cost to 1, and the third one starts."""
+    """5. Stopping a workspace lowers its cost to 1, so the third workspace can start."""
     scenario.build("alpha", Transition.STOP, SUCCEEDED)
     scenario.build("gamma", Transition.START, SUCCEEDED)
 
 
 def _cancel_in_the_middle(scenario: Scenario) -> None:
-    """6. A cancel in the middle of an apply keeps the state; a delete leaves nothing behind."""
+    """6. A cancel during apply keeps the state; a delete then leaves nothing behind."""
     job_id = scenario.begin("eta", "slow", owner="bob")
     scenario.wait_for(lambda: len(scenario.machines("eta-")) > 1, "the first slow machine")
     scenario.cancel(job_id)
     scenario.finish(job_id, Expectation(status=JobStatus.CANCELED))
     left = scenario.machines("eta-")
     scenario.print(f"    machines that exist now: {', '.join(left)}")
-    scenario.check(bool(left), "eta: no machine was made before the cancel")
+    scenario.check(bool(left), "eta: no machine was created before the cancel")
     scenario.build("eta", Transition.DELETE, SUCCEEDED, owner="bob")
     scenario.check(not scenario.machines("eta-"), f"eta: left behind: {scenario.machines('eta-')}")
 
@@ -138,25 +139,34 @@ STEPS: tuple[Callable[[Scenario], None], ...] = (
 )
 
 
-def _read_metrics(scenario: Scenario, address: str) -> None:
+def _check_metrics(scenario: Scenario, address: str) -> None:
     """Compare the failures that the worker's metrics count with the builds."""
-    with urlopen(f"http://{address}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    counts: dict[str, int] = {}
-    for line in lines:
+    report = scenario.report
+    counts: Counter[str] = Counter()
+    for line in _metric_lines(address):
         if match := FAILURES.fullmatch(line):
-            counts[match[1]] = counts.get(match[1], 0) + int(float(match[2]))
-            if float(match[2]):
-                scenario.report.metric_lines.append(line)
-    scenario.report.failures_by_error_code = dict(sorted(counts.items()))
-    failed = [build for build in scenario.report.builds if build.status == JobStatus.FAILED]
+            count = int(float(match[2]))
+            counts[match[1]] += count
+            report.metric_lines += [line] if count else []
+    report.failures_by_error_code = dict(sorted(counts.items()))
+    failed = Counter(
+        build.error_code or "none" for build in report.builds if build.status is JobStatus.FAILED
+    )
     for code, count in counts.items():
-        ended = sum((build.error_code or "none") == code for build in failed)
-        scenario.check(count == ended, f"{count} failures are counted as {code}, not {ended}")
+        scenario.check(
+            count == failed[code],
+            f"the metrics count {count} failures with {code}; {failed[code]} builds had it",
+        )
+
+
+def _metric_lines(address: str) -> list[str]:
+    with urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+    return text.splitlines()
 
 
 def _environment(data_dir: Path) -> Mapping[str, str]:
-    """Return the environment of the demo's worker: nothing of the user's own settings."""
+    """Return the environment of the demo's worker, without the user's own settings."""
     host = {name: value for name, value in os.environ.items() if "PROVISIONERD_" not in name}
     return {
         **host,
@@ -168,7 +178,7 @@ def _environment(data_dir: Path) -> Mapping[str, str]:
 
 
 def _install_ledger(mirror: Path) -> Path:
-    """Install the provider by its own script, which is no part of the daemon."""
+    """Install the provider with its own script, which is not part of the daemon."""
     spec = importlib.util.spec_from_file_location("ledger", DEPLOY / "ledger" / "install.py")
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""What the steps of the demo do: people, templates, builds, and the ledger of machines."""
+"""The actions of the demo's steps: users, templates, builds, and the ledger of machines."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Print = Callable[[str], None]
 
 
 class DemoError(Exception):
-    """The demo cannot run here, or it got stuck; the message says why."""
+    """The demo cannot run here, or it is stuck; the message says why."""
 
 
 @dataclass(kw_only=True)
 class Scenario:
-    """Does what the steps of the demo ask for, and reports what came of it."""
+    """Carries out the steps of the demo, and reports the results."""
 
     database: Database
     ring: Ring
@@ -49,7 +49,7 @@ class Scenario:
     report: Report = field(default_factory=Report)
 
     def prepare(self, templates: Path) -> None:
-        """Create the organization, its people and its templates."""
+        """Create the organization, its users and its templates."""
         self.ledger.mkdir()
         with self.database.begin() as session:
             organization = create_organization(session, name="acme", is_default=True)
@@ -85,7 +85,7 @@ class Scenario:
     def build(
         self, workspace: str, transition: Transition, expected: Expectation, *, owner: str = "alice"
     ) -> None:
-        """Build a workspace that exists, and wait until the build has ended as expected."""
+        """Build an existing workspace, and wait until the build has ended as expected."""
         with self.database.begin() as session:
             made = get_workspace(session, owner=self.users[owner], name=workspace)
             build = enqueue_build(
@@ -99,10 +99,10 @@ class Scenario:
             cancel_job(session, job_id=job_id)
 
     def finish(self, job_id: uuid.UUID, expected: Expectation) -> None:
-        """Wait until the build has ended, print how, and compare it with what was expected.
+        """Wait until the build has ended, print the result, and compare it with the expectation.
 
         Raises:
-            DemoError: it does not end within two minutes.
+            DemoError: the build does not end within two minutes.
         """
         if await_end(self.database, job_id, limit_s=LIMIT_S).status.is_active:
             raise DemoError(f"the build did not end within {LIMIT_S:g} seconds")
@@ -113,7 +113,7 @@ class Scenario:
         self._print(build)
 
     def machines(self, prefix: str) -> list[str]:
-        """Return the machines that exist in the ledger cloud, by the start of their names."""
+        """Return the existing machines of the ledger cloud whose names start with ``prefix``."""
         names = (json.loads(path.read_text())["name"] for path in self.ledger.glob("*.json"))
         return sorted(name for name in names if name.startswith(prefix))
 
@@ -126,7 +126,7 @@ class Scenario:
         """Return when the condition holds.
 
         Raises:
-            DemoError: it does not within two minutes.
+            DemoError: the condition does not hold within two minutes.
         """
         if not wait_until(condition, limit_s=LIMIT_S):
             raise DemoError(f"waited {LIMIT_S:g} seconds for {what}")

@@ -1,4 +1,4 @@
-"""The directory of the embedded servers, and how commands run there as the servers' user."""
+"""The directory of the embedded servers, and commands that run there as the servers' user."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from worker.waiting import wait_until
 
 SYSTEM_USER = "provisionerd"
 UNREACHABLE_HOME = Path("/var/lib/provisionerd")
-"""Where root's servers live when their own user cannot reach the data directory."""
+"""The directory for the servers of root when the servers' user cannot reach the data directory."""
 
-TIMEOUT_S = 60.0  #: of a start or a stop; recovery and loading after a crash take their time
-# A socket path may have 107 bytes, of which the longest name needs 24; and libpq takes a
-# comma for the end of a host, PostgreSQL's settings a quote for more.
+TIMEOUT_S = 60.0  #: of a start or a stop; recovery and loading after a crash take some time
+# A socket path may have 107 bytes, of which the longest name needs 24. In libpq a comma ends a
+# host, and in PostgreSQL's settings a quote needs escaping.
 _FIT_FOR_SOCKETS = re.compile(r"[\w./+-]{1,80}", re.ASCII)
 
 
@@ -36,21 +36,21 @@ class EmbeddedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerDirectory:
-    """Where one PostgreSQL and one Redis keep what is theirs, and as whom they run."""
+    """The directory of one PostgreSQL and one Redis, and the user they run as."""
 
     path: Path  #: data and logs of both servers
     sockets: Path
-    user: str | None  #: the user whom the servers run as; None for the user of this process
+    user: str | None  #: the user that the servers run as; None for the user of this process
 
 
 def make_server_directory(home: Path) -> ServerDirectory:
-    """Make the folders that both servers need; may be repeated."""
+    """Create the folders that both servers need; may be repeated."""
     user = _system_user() if os.geteuid() == 0 else None
     folder = home / EMBEDDED_SERVERS.name
     if not folder.exists():
-        folder.unlink(missing_ok=True)  # a link to what is gone
+        folder.unlink(missing_ok=True)  # a dangling link
         make_private(folder, user)
-        if user and not _reaches(user, folder):
+        if user and not _can_execute(user, folder):
             folder.rmdir()
             folder.symlink_to(make_private(_elsewhere(home), user))
     folder = folder.resolve()
@@ -58,7 +58,7 @@ def make_server_directory(home: Path) -> ServerDirectory:
 
 
 def drop_socket_folder(directory: ServerDirectory) -> None:
-    """Remove the folder that stood in for one with an unfit path."""
+    """Remove the folder that replaced one whose path is unusable for sockets."""
     link = directory.path / SOCKETS_LINK
     if link.is_symlink():
         link.unlink()
@@ -66,7 +66,7 @@ def drop_socket_folder(directory: ServerDirectory) -> None:
 
 
 def make_private(folder: Path, user: str | None) -> Path:
-    """Make a folder that only the servers' user (and root) can enter."""
+    """Create a folder that only the servers' user (and root) can enter."""
     folder.mkdir(parents=True, exist_ok=True)
     if user:
         shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
@@ -74,44 +74,48 @@ def make_private(folder: Path, user: str | None) -> Path:
     return folder
 
 
-def within_reach(directory: ServerDirectory, package: Path, part: str, probe: str) -> Path:
-    """Return a part of a wheel, or a copy of it if the servers' user cannot run what is in it.
+def executable_folder(directory: ServerDirectory, package: Path, part: str, probe: str) -> Path:
+    """Return a folder of a wheel, or a copy of it if the servers' user cannot run its programs.
 
     Args:
-        directory: where a copy goes, and whose reach counts.
+        directory: holds the copy, and names the servers' user.
         package: the folder of the installed package.
-        part: the folder in it.
+        part: the wanted folder, relative to ``package``.
         probe: a program in that folder.
     """
-    if _reaches(directory.user, package / part / probe):
+    if _can_execute(directory.user, package / part / probe):
         return package / part
     copy = directory.path / f"{package.name}-{importlib.metadata.version(package.name)}"
     if not copy.exists():
-        draft = copy.with_suffix(".draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        # Programs find the wheel's shared libraries by the way that leads from one to the other.
-        for name in (f"{package.name}/{part}", f"{package.name}.libs"):
-            if (package.parent / name).exists():
-                shutil.copytree(package.parent / name, draft / name, symlinks=True)
-        for path in [draft, *draft.rglob("*")]:
-            path.chmod(0o755)
-        draft.rename(copy)
+        _copy_wheel(package, part, copy)
     return copy / package.name / part
 
 
+def _copy_wheel(package: Path, part: str, copy: Path) -> None:
+    draft = copy.with_suffix(".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    # Programs find the wheel's shared libraries by a relative path.
+    for name in (f"{package.name}/{part}", f"{package.name}.libs"):
+        if (package.parent / name).exists():
+            shutil.copytree(package.parent / name, draft / name, symlinks=True)
+    for path in [draft, *draft.rglob("*")]:
+        path.chmod(0o755)
+    draft.rename(copy)
+
+
 def wheel_folder(module: str) -> Path | None:
-    """Return an installed package's folder without importing it; only its binaries are wanted."""
+    """Return an installed package's folder without importing the package."""
     spec = importlib.util.find_spec(module)
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def run(command: Sequence[str], user: str | None, log: Path | None = None) -> int:
     """Run a short command as ``user``; return its exit status."""
-    # None of our environment: it holds secrets, and servers outlive who set it.
+    # Not our environment: it holds secrets, and servers outlive the process that has it.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     with (log or Path(os.devnull)).open("ab") as output:
         if log and user:
-            shutil.chown(log, user)  # the server goes on writing to it
+            shutil.chown(log, user)  # the server keeps writing to it
         return subprocess.run(
             command,
             check=False,
@@ -131,39 +135,47 @@ def run(command: Sequence[str], user: str | None, log: Path | None = None) -> in
 def await_server(
     condition: Callable[[], bool], server: str, log: Path, *, verb: str = "start"
 ) -> None:
-    """Wait until ``condition`` holds; raise EmbeddedError if it does not in time."""
+    """Wait until ``condition`` holds.
+
+    Raises:
+        EmbeddedError: it does not hold in time.
+    """
     if not wait_until(condition, limit_s=TIMEOUT_S, tick_s=0.01):
         raise failure(server, log, verb=verb)
 
 
 def failure(server: str, log: Path, *, verb: str = "start") -> EmbeddedError:
-    """Return the error for a server that did not start or stop, with its own last words."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    words = [line.strip() for line in lines if line.strip()] or ["it wrote nothing"]
-    last = next((line for line in reversed(words) if "FATAL" in line), words[-1])
-    return EmbeddedError(f"{server} did not {verb}: {last} (more in {log}).")
+    """Return the error for a server that did not start or stop, with its last log line."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it wrote nothing"]
+    fatal = [line for line in lines if "FATAL" in line]
+    return EmbeddedError(f"{server} did not {verb}: {(fatal or lines)[-1]} (more in {log}).")
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody uses at this moment."""
+    """Return a port of the loopback interface that is not in use now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def tcp_port(port: int | None, tcp: bool, server: str) -> int | None:
-    """Return ``port`` if TCP is wanted; raise EmbeddedError if the server does not listen."""
+    """Return ``port`` if TCP is wanted, else None.
+
+    Raises:
+        EmbeddedError: TCP is wanted, and the server that already runs does not listen on TCP.
+    """
     if not tcp:
         return None
     if port is None:
         raise EmbeddedError(
-            f"{server} already runs without TCP: end the programs that use this data directory."
+            f"{server} already runs without TCP: stop the programs that use this data directory."
         )
     return port
 
 
 def _system_user() -> str:
-    """Return the servers' own user under root, made if missing."""
+    """Return the user that root's servers run as; create it if it is missing."""
     if not _has_user(SYSTEM_USER):
         shell = ["--shell", "/bin/false"]
         with suppress(OSError):
@@ -171,7 +183,7 @@ def _system_user() -> str:
     if not _has_user(SYSTEM_USER):
         raise EmbeddedError(
             f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be "
-            "made: run provisionerd as an ordinary user, or set PROVISIONERD_DATABASE_URL "
+            "created: run provisionerd as an ordinary user, or set PROVISIONERD_DATABASE_URL "
             "and PROVISIONERD_REDIS_URL."
         )
     return SYSTEM_USER
@@ -185,14 +197,14 @@ def _has_user(name: str) -> bool:
     return True
 
 
-def _reaches(user: str | None, path: Path) -> bool:
-    """Return whether the user gets to ``path``; tried, since modes are not the whole story."""
+def _can_execute(user: str | None, path: Path) -> bool:
+    """Return whether the user can execute ``path``; tried, since file modes do not decide it."""
     return run(["test", "-x", str(path)], user) == 0
 
 
 def _elsewhere(home: Path) -> Path:
-    # The folders above are often root's own home. Opening them to everybody, as the
-    # wheel's own launcher does, is not ours to decide.
+    # The folders above are often root's own home. The wheel's own launcher opens them to
+    # everybody; we must not decide that.
     UNREACHABLE_HOME.mkdir(parents=True, exist_ok=True)
     UNREACHABLE_HOME.chmod(0o755)
     name = hashlib.sha256(f"{home}-{home.stat().st_ino}".encode()).hexdigest()[:12]
@@ -200,7 +212,7 @@ def _elsewhere(home: Path) -> Path:
 
 
 def _make_socket_folder(folder: Path, user: str | None) -> Path:
-    """Return where the sockets go; a link notes a folder with a plainer path."""
+    """Return the folder of the sockets; if its path is unusable, a link names another folder."""
     sockets = folder / SOCKETS
     if _FIT_FOR_SOCKETS.fullmatch(str(sockets)):
         return make_private(sockets, user)
@@ -214,7 +226,7 @@ def _make_socket_folder(folder: Path, user: str | None) -> Path:
 
 
 def _is_ours(link: Path, folder: Path) -> bool:
-    # After a reboot somebody else may own the name that the link notes.
+    # After a reboot another user may own the folder that the link names.
     try:
         found = link.readlink().lstat()
     except OSError:

