@@ -45,6 +45,12 @@ def test_a_renewal_answers_for_each_lease_that_is_held(factory: Factory) -> None
     assert renew(factory, *tokens) == {held.lease.token: False}
 
 
+def test_a_renewal_extends_no_lease_of_another_worker(factory: Factory) -> None:
+    factory.running_build(lease=OVER)
+    renew(factory, factory.running_build().lease.token)
+    assert reap(factory) is not None
+
+
 def test_a_renewal_brings_the_cancel_request(factory: Factory) -> None:
     job = factory.running_build()
     cancel(factory, job)
