@@ -556,6 +556,12 @@ def test_a_given_variable_is_no_missing_one(bench: Bench) -> None:
     assert isinstance(ending, Succeeded)
 
 
+def test_a_variable_that_was_declared_without_a_value_is_a_missing_one(bench: Bench) -> None:
+    script = {"parse": {"variables": [{"name": "region", "required": True}]}}
+    job, _ending = bench.play(script, variables=[VariableValue(name="region", value=None)])
+    assert bench.row(job).error_code == JobErrorCode.REQUIRED_TEMPLATE_VARIABLES
+
+
 def test_an_unknown_parameter_fails_the_build(bench: Bench) -> None:
     workspace = bench.factory.any_workspace()
     bench.factory.build(workspace, parameters={"siez": "2"})
