@@ -111,18 +111,21 @@ def test_no_lines_are_no_error(factory: Factory) -> None:
     assert outputs(factory) == []
 
 
-def test_a_line_that_comes_late_does_not_take_back_that_the_job_has_come_to_apply(
-    factory: Factory,
+@pytest.mark.parametrize(
+    ("before", "told", "after"),
+    [
+        pytest.param(Stage.SET_UP, Stage.PLAN, Stage.PLAN, id="bring the job on"),
+        pytest.param(Stage.PLAN, None, Stage.PLAN, id="leave it where it is"),
+        pytest.param(Stage.APPLY, Stage.PLAN, Stage.APPLY, id="do not take it back from apply"),
+    ],
+)
+def test_lines_that_come_with_a_stage(
+    factory: Factory, before: Stage, told: Stage | None, after: Stage
 ) -> None:
-    job = factory.running_build(stage=Stage.APPLY)
+    job = factory.running_build(stage=before)
     with factory.database.begin() as session:
-        append_logs(
-            session,
-            job.lease,
-            rows=[row("planned")],
-            stage=Stage.PLAN,
-        )
-    assert factory.job(job.id).stage == Stage.APPLY
+        append_logs(session, job.lease, rows=[row("x")], stage=told)
+    assert factory.job(job.id).stage == after
 
 
 @pytest.mark.parametrize("is_finished", [False, True])
