@@ -562,6 +562,13 @@ def test_a_variable_that_was_declared_without_a_value_is_a_missing_one(bench: Be
     assert bench.row(job).error_code == JobErrorCode.REQUIRED_TEMPLATE_VARIABLES
 
 
+def test_a_value_for_one_template_is_no_value_for_another(bench: Bench) -> None:
+    script = {"parse": {"variables": [{"name": "region", "required": True}]}}
+    bench.play(script, variables=[VariableValue(name="region", value="north")])
+    job, _ending = bench.play(script)
+    assert bench.row(job).error_code == JobErrorCode.REQUIRED_TEMPLATE_VARIABLES
+
+
 def test_an_unknown_parameter_fails_the_build(bench: Bench) -> None:
     workspace = bench.factory.any_workspace()
     bench.factory.build(workspace, parameters={"siez": "2"})
