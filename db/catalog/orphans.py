@@ -1,11 +1,10 @@
-"""Delete a workspace as it stands: without Terraform, and without a worker."""
+"""Delete a workspace as an orphan: without Terraform and without a worker."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -15,9 +14,9 @@ from db.catalog.audit import Actor, AuditAction, audit_workspace
 from db.catalog.workspaces import EnqueuedBuild, insert_build, lock_workspace
 from db.engine import sql
 from db.jobs.finish import orphan_job
-from db.jobs.logs import LINE_LIMIT, LogRow
+from db.jobs.logs import LogRow, daemon_line
 from db.jobs.statefiles import managed_resources
-from db.schema.enums import LogLevel, LogSource, Transition
+from db.schema.enums import LogLevel, Transition
 
 LOG_STAGE = "Deleting the workspace as an orphan"
 
@@ -27,7 +26,7 @@ class OrphanedWorkspace:
     """A workspace that was deleted while its resources may still exist."""
 
     workspace_id: uuid.UUID
-    build: EnqueuedBuild | None  #: its delete, finished already; None: it had never been built
+    build: EnqueuedBuild | None  #: the finished delete; None: the workspace was never built
     resources: Sequence[str]  #: addresses in its last state
 
 
@@ -46,11 +45,11 @@ READ_LAST = sql("""
 def orphan_workspace(
     session: Session, *, workspace_id: uuid.UUID, actor: Actor
 ) -> OrphanedWorkspace:
-    """Mark a workspace deleted, whatever exists of it; what it consumed of the quota is free.
+    """Mark a workspace as deleted without destroying its resources. Its credits become free.
 
-    Its last state stays where it is and is copied to the delete's build, so that it can be fetched
-    for as long as that job is kept. The actor is the build's initiator, or the workspace's owner
-    where the actor is not a user of the platform.
+    The last state is kept and copied to the delete build, so it can be pulled for as long as that
+    job is kept. The initiator of the build is the actor, or the workspace's owner if the actor is
+    not a user of the platform.
 
     Raises:
         NotFoundError: there is no such workspace, or it was deleted.
@@ -89,7 +88,7 @@ def _delete_by_build(
     resources: Sequence[str],
     actor: Actor,
 ) -> EnqueuedBuild | None:
-    """Insert a delete and finish it; None where there was no build, which has made nothing."""
+    """Insert a delete and finish it; None if the workspace was never built."""
     if last.build_id is None:
         return None
     build = insert_build(
@@ -97,7 +96,7 @@ def _delete_by_build(
         workspace_id=workspace_id,
         transition=Transition.DELETE,
         initiator_id=actor.user_id,
-        # It was built from once, so it cannot be refused, and it is never read again.
+        # An earlier build used it, so it is not refused; and it is never read again.
         template_version_id=last.template_version_id,
     )
     orphan_job(session, job_id=build.job_id, line=_line(resources, actor))
@@ -105,12 +104,10 @@ def _delete_by_build(
 
 
 def _line(resources: Sequence[str], actor: Actor) -> LogRow:
-    left = f"{len(resources)} resources of its last state may still exist: {', '.join(resources)}"
-    said = f"{actor.username} deleted the workspace without destroying anything; "
-    return LogRow(
-        created_at=datetime.now(UTC),
-        source=LogSource.PROVISIONER_DAEMON,
-        level=LogLevel.WARN if resources else LogLevel.INFO,
-        stage=LOG_STAGE,
-        output=(said + (left if resources else "its last state has no resources"))[:LINE_LIMIT],
-    )
+    output = f"{actor.username} deleted the workspace without destroying anything; "
+    if not resources:
+        return daemon_line(
+            LogLevel.INFO, output + "its last state has no resources", stage=LOG_STAGE
+        )
+    output += f"{len(resources)} resources of its last state may still exist: "
+    return daemon_line(LogLevel.WARN, output + ", ".join(resources), stage=LOG_STAGE)

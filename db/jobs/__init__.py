@@ -1,1 +1,1 @@
-"""The state machine of jobs: moves, leases, results, states, logs; not what people look at."""
+"""The state machine of jobs, with leases, results, states and logs; not queries for display."""

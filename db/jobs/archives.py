@@ -1,4 +1,4 @@
-"""Template archives, which the builds of one worker read again and again."""
+"""A cache of template archives, which the builds of a worker read repeatedly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT_BYTES = 32 * 1024 * 1024
 
 
 class ArchiveCache:
-    """Keeps the archives that were used last. A file never changes, so neither do they."""
+    """Keeps the most recently used archives. They never go stale, because a file never changes."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes

@@ -1,4 +1,4 @@
-"""What a worker needs to know of the build that it is to run."""
+"""The input of a build: what a worker needs to run it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from db.schema.enums import Transition
 
 @dataclass(frozen=True, kw_only=True)
 class BuildInput:
-    """A workspace build as it stands on the rows, read in one transaction."""
+    """A workspace build and everything needed to run it, read in one transaction."""
 
     build_id: uuid.UUID
     build_number: int
@@ -35,8 +35,8 @@ class BuildInput:
     archive: bytes
     state: bytes | None
     parameters: Mapping[str, str]
-    inherited: frozenset[str]  #: names of parameters whose values an earlier build gave
-    variables: Mapping[str, str]  #: values that the template's admin gave
+    inherited: frozenset[str]  #: names of parameters that an earlier build has, too
+    variables: Mapping[str, str]  #: values that the template's admin set
     sensitive_values: frozenset[str]
 
 
@@ -81,7 +81,7 @@ LOAD_BUILD = sql("""
     LEFT JOIN workspace_builds AS previous
            ON previous.workspace_id = build.workspace_id
           AND previous.build_number = build.build_number - 1
-    -- The build whose values were taken over: see db.catalog.workspaces.
+    -- The build that the values were copied from: see db.catalog.workspaces.
     LEFT JOIN LATERAL (
         SELECT earlier.id
         FROM applied_workspace_builds AS earlier
@@ -106,17 +106,21 @@ def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> Bui
     if row is None:
         raise LeaseLostError(lease.job_id)
     fields = row._asdict()
-    parameters, variables = fields["parameters"], fields["variables"]
+    file_id = fields.pop("file_id")
+    parameters, variables = fields.pop("parameters"), fields.pop("variables")
     return BuildInput(
-        **{
-            **{name: value for name, value in fields.items() if name != "file_id"},
-            "transition": Transition(row.transition),
-            "archive": archives.get(session, row.file_id),
-            "parameters": {name: value for name, value, _inherited in parameters},
-            "inherited": frozenset(name for name, _value, inherited in parameters if inherited),
-            "variables": {name: value for name, value, _sensitive in variables},
-        },
-        sensitive_values=frozenset(
-            value for _, value, sensitive in variables if sensitive and value
-        ),
+        **{**fields, "transition": Transition(row.transition)},
+        archive=archives.get(session, file_id),
+        parameters=_values(parameters),
+        inherited=frozenset(name for name, _, inherited in parameters if inherited),
+        variables=_values(variables),
+        sensitive_values=_sensitive_values(variables),
     )
+
+
+def _values(named: Sequence[tuple[str, str, bool]]) -> dict[str, str]:
+    return {name: value for name, value, _ in named}
+
+
+def _sensitive_values(variables: Sequence[tuple[str, str, bool]]) -> frozenset[str]:
+    return frozenset(value for _, value, sensitive in variables if sensitive and value)

@@ -1,7 +1,8 @@
-"""The finish of a job, whole: how it ended and all that it leaves behind, in one transaction.
+"""Finishing a job: its final status and everything that it leaves behind, in one transaction.
 
-First the row is moved, which refuses whoever does not hold the lease. Then the rest of the log,
-the state, resources and timings are stored, of failed builds as well as of successful ones.
+The row is moved first, which fails for anybody who does not hold the lease. Then the rest of the
+log, the state, the resources and the timings are stored, for failed builds as well as for
+successful ones.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ENDED = f"completed_at = now(), stage = coalesce(:ended_in, job.stage), {LOG_SIZ
 def complete_job(session: Session, lease: Lease, *, result: BuildResult) -> Moved:
     """Finish a job whose work is done, with its result: running or canceling -> succeeded.
 
-    A cancel request that came too late is taken back, since the row is to say what happened.
+    A cancel request that came too late is removed, because the row must say what happened.
 
     Raises:
         LeaseLostError: the lease is no longer the job's, or the job is finished.
@@ -44,7 +45,7 @@ def complete_job(session: Session, lease: Lease, *, result: BuildResult) -> Move
 def finish_cancel_job(
     session: Session, lease: Lease, *, result: BuildResult, worker_was_lost: bool = False
 ) -> Moved:
-    """Finish a job that ended cleanly on request: canceling -> canceled.
+    """Finish a job that stopped cleanly after a cancel request: canceling -> canceled.
 
     Raises:
         LeaseLostError: the lease is no longer the job's, the job is finished, or no cancel was
@@ -63,7 +64,7 @@ def fail_job(
     result: BuildResult,
     worker_was_lost: bool = False,
 ) -> Moved:
-    """Finish a job with an error, and with what it left behind: running or canceling -> failed.
+    """Finish a job with an error and its result: running or canceling -> failed.
 
     Raises:
         LeaseLostError: the lease is no longer the job's, or the job is finished.
@@ -80,13 +81,13 @@ def fail_job(
 
 
 def orphan_job(session: Session, *, job_id: uuid.UUID, line: LogRow) -> Moved:
-    """Delete a workspace without running the job that should: pending -> succeeded.
+    """Delete a workspace without running its job: pending -> succeeded.
 
-    Nothing is destroyed; the build's state stays what it started from. Nobody has claimed the job,
-    so it has no start and no stage.
+    Nothing is destroyed, and the build keeps the state that it started from. Nobody has claimed the
+    job, so it has no start time and no stage.
 
     Args:
-        line: what the job's log says of it.
+        line: the line for the job's log.
 
     Raises:
         ConflictError: the job is no longer pending.
@@ -140,17 +141,21 @@ def _finish(
 
 
 def _insert_resources(session: Session, moved: Moved, resources: Sequence[ResourceRow]) -> None:
-    made = [(uuid.uuid4(), resource) for resource in resources]
-    if not made:
+    by_id = {uuid.uuid4(): resource for resource in resources}
+    if not by_id:
         return
     build = {"job_id": moved.job_id, "transition": moved.transition}
     session.execute(
         insert(WorkspaceResource),
-        [{"id": made_id, **build, **_resource(resource)} for made_id, resource in made],
+        [{"id": row_id, **build, **_resource(resource)} for row_id, resource in by_id.items()],
     )
+    _insert_metadata(session, by_id)
+
+
+def _insert_metadata(session: Session, resources: Mapping[uuid.UUID, ResourceRow]) -> None:
     items = [
-        {"workspace_resource_id": made_id, **item}
-        for made_id, resource in made
+        {"workspace_resource_id": row_id, **item}
+        for row_id, resource in resources.items()
         for item in _metadata_items(resource)
     ]
     if items:
@@ -190,7 +195,7 @@ def _resource(resource: ResourceRow) -> dict[str, Any]:
 
 
 def _metadata_items(resource: ResourceRow) -> Iterator[dict[str, Any]]:
-    """Yield the items as they can be stored. Of several with one key, the last one counts."""
+    """Yield the items in a form that can be stored; the last item with a key wins."""
     by_key = {
         storable(key)[:1024]: (value, sensitive) for key, value, sensitive in resource.metadata
     }

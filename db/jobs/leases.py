@@ -1,7 +1,6 @@
-"""Leases: until when a worker may write on a job, and by which token.
+"""Leases: the right of one attempt to write on its job until a point in time.
 
-A lease is a row that says until when. All times are the database's, so that a worker with a
-wrong clock neither loses nor keeps anything by it.
+All times come from the database, so a wrong clock on a worker neither shortens nor extends a lease.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from db.engine import sql
 
 @dataclass(frozen=True)
 class Lease:
-    """What a worker names in every write on a job that it runs."""
+    """A job and the token that every write of the current attempt carries."""
 
     job_id: uuid.UUID
-    token: uuid.UUID  #: fencing token, a new one for each attempt
+    token: uuid.UUID  #: fencing token; each attempt has a new one
 
     @property
     def parameters(self) -> Mapping[str, uuid.UUID]:
-        """The lease as the parameters ``:job_id`` and ``:lease_token`` of a statement."""
+        """The lease as the statement parameters ``:job_id`` and ``:lease_token``."""
         return {"job_id": self.job_id, "lease_token": self.token}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenewedLease:
-    """A lease that is still held, and whether somebody asked for the job's end."""
+    """A lease that is still held, and whether a cancel of its job was requested."""
 
     token: uuid.UUID
     cancel_requested: bool
@@ -40,7 +39,7 @@ class RenewedLease:
 def renew_leases(
     session: Session, *, tokens: Sequence[uuid.UUID], lease: timedelta
 ) -> list[RenewedLease]:
-    """Extend the leases named by ``tokens``; those that are not returned are lost."""
+    """Extend the leases with these tokens. A lease that is not returned is lost."""
     rows = session.execute(
         sql("""
             UPDATE leases

@@ -1,4 +1,4 @@
-"""Log lines of jobs."""
+"""Storing the log lines of jobs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from db.schema.tables import LOG_LIMIT_BYTES
 from db.texts import storable
 
 RECOVERY_HEADING = "Recovering"
-"""What the log shows above lines about a job whose worker was lost."""
+"""The log stage of lines about a job whose worker was lost."""
 
 WAITING_HEADING = "Waiting for a worker"
-"""What the log shows above lines about a job that nobody has claimed."""
+"""The log stage of lines about a job that nobody has claimed."""
 
 LINE_LIMIT = 1024
-"""Characters of one stored line: the width of the column."""
+"""Maximum characters of a stored line: the width of the column."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogRow:
-    """A line as stored: without a line end, at most ``LINE_LIMIT`` characters, no NUL."""
+    """A log line: no line end, no NUL, at most ``LINE_LIMIT`` characters."""
 
     created_at: datetime
     source: LogSource
@@ -38,10 +38,10 @@ class LogRow:
 
 
 def daemon_line(level: LogLevel, output: str, *, stage: str) -> LogRow:
-    """Return a line of the daemon's own, written now.
+    """Return a log line that the daemon writes itself, with the current time.
 
     Args:
-        stage: the heading that it is shown under.
+        stage: the log stage, a heading for people.
     """
     return LogRow(
         created_at=datetime.now(UTC),
@@ -52,7 +52,7 @@ def daemon_line(level: LogLevel, output: str, *, stage: str) -> LogRow:
     )
 
 
-# A batch whose COMMIT lost its answer is stored again: never above the limit.
+# A batch is stored again when the answer to its COMMIT was lost, so the sum is capped.
 LOG_SIZE = """
     logs_length = least(logs_length + :length, :limit),
     logs_overflowed = logs_overflowed OR :overflowed
@@ -67,11 +67,11 @@ def append_logs(
     overflowed: bool = False,
     stage: Stage | None = None,
 ) -> None:
-    """Store lines of a running job, with their size and its stage on its row.
+    """Store lines of a running job, and record their size and its stage on the job row.
 
     Args:
-        stage: how far the job is by now; None leaves what stands.
-        overflowed: whether lines were left out for size; the mark stays once set.
+        stage: the stage that the job has reached; None leaves the stored one.
+        overflowed: whether lines were dropped because of the limit; once set, it stays set.
 
     Raises:
         LeaseLostError: the token is no longer the job's.
@@ -80,7 +80,7 @@ def append_logs(
         sql(f"""
             UPDATE provisioner_jobs
             SET {LOG_SIZE},
-                -- Lines come late: they must not take back that the job has come to apply.
+                -- Lines arrive late, so they must not reset the stage of a job that reached apply.
                 stage = CASE WHEN stage = 'apply' THEN stage ELSE coalesce(:stage, stage) END
             WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
             RETURNING 1
@@ -93,7 +93,7 @@ def append_logs(
 
 
 def insert_lines(session: Session, job_id: uuid.UUID, rows: Sequence[LogRow]) -> None:
-    """Store the lines and nothing else. The caller holds the job, and writes ``LOG_SIZE``."""
+    """Store the lines only. The caller has locked the job and writes ``LOG_SIZE``."""
     if not rows:
         return
     session.execute(
@@ -125,5 +125,5 @@ def log_size(rows: Sequence[LogRow], *, overflowed: bool) -> dict[str, object]:
 
 
 def logs_size(rows: Sequence[LogRow]) -> int:
-    """Return the bytes that the lines count against the job's limit."""
+    """Return how many bytes of the job's limit the lines use."""
     return sum(len(row.output.encode()) for row in rows)

@@ -1,9 +1,10 @@
 """The legal moves of a job, and the one statement that makes them.
 
-The status is derived from ``started_at``, ``canceled_at``, ``completed_at`` and ``error`` (see
-``db.schema.tables.jobs.JOB_STATUS_SQL``), and only ``move_job`` writes those columns. ``MOVES`` is
-the whole state machine: the guard of each statement, the chart in docs/architecture.md and the
-test of every pair of states follow from it.
+PostgreSQL derives the status from ``started_at``, ``canceled_at``, ``completed_at`` and ``error``
+(see ``db.schema.tables.jobs.JOB_STATUS_SQL``), and only ``move_job`` writes those columns.
+
+``MOVES`` is the whole state machine. The guard of each statement, the chart in
+docs/architecture.md and the test of every pair of states are derived from it.
 """
 
 from __future__ import annotations
@@ -29,25 +30,25 @@ from db.schema.enums import (
     Transition,
 )
 
-_MADE = "moves made"
+_MOVES_MADE = "moves made"
 
 
 class Verb(StrEnum):
-    """What is done to a job; the same word in functions, events and docs."""
+    """What is done to a job. Functions, events and docs use the same word."""
 
-    CLAIM = "claim"  #: a worker takes it
-    REQUEUE = "requeue"  #: it is put back before it had side effects
-    CANCEL = "cancel"  #: somebody asks for its end
-    COMPLETE = "complete"  #: everything was done
-    FINISH_CANCEL = "finish_cancel"  #: it ended cleanly on request
+    CLAIM = "claim"  #: a worker takes it and its lease
+    REQUEUE = "requeue"  #: it goes back to its queue, before it had side effects
+    CANCEL = "cancel"  #: somebody asks it to end
+    COMPLETE = "complete"  #: it did all of its work
+    FINISH_CANCEL = "finish_cancel"  #: it stopped cleanly after a cancel request
     FAIL = "fail"  #: it ended with an error
     EXPIRE = "expire"  #: nobody claimed it in time
-    ORPHAN = "orphan"  #: its workspace is deleted as it stands, without a worker
+    ORPHAN = "orphan"  #: its workspace is marked as deleted, without a worker
 
 
 @dataclass(frozen=True)
 class Move:
-    """A verb, the status that it expects and the one that it leads to."""
+    """A verb, the status that it requires, and the status that it leads to."""
 
     verb: Verb
     before: JobStatus
@@ -63,7 +64,7 @@ MOVES: tuple[Move, ...] = (
     Move(Verb.CANCEL, JobStatus.RUNNING, JobStatus.CANCELING),
     Move(Verb.COMPLETE, JobStatus.RUNNING, JobStatus.SUCCEEDED),
     Move(Verb.FAIL, JobStatus.RUNNING, JobStatus.FAILED),
-    # A cancel that comes after everything was applied has come too late.
+    # A cancel that arrives after everything was applied is too late.
     Move(Verb.COMPLETE, JobStatus.CANCELING, JobStatus.SUCCEEDED),
     Move(Verb.FINISH_CANCEL, JobStatus.CANCELING, JobStatus.CANCELED),
     Move(Verb.FAIL, JobStatus.CANCELING, JobStatus.FAILED),
@@ -75,25 +76,25 @@ THE_HELD_JOB = "id = :job_id AND lease_token = :lease_token FOR NO KEY UPDATE"
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """A move that was made: the event that metrics, traces and the log are told of."""
+    """A move that was made: the event that metrics, traces and the log receive."""
 
     job_id: uuid.UUID
     move: Move
     at: datetime  #: the time of the transaction
-    lease_token: uuid.UUID | None  #: what stands on the row after the move
+    lease_token: uuid.UUID | None  #: the token on the row after the move
     attempt: int
     queue: str
     provisioner: ProvisionerType
     type: JobType
-    transition: Transition | None  #: None when the job is no workspace build
-    template_name: str  #: empty when the job is no workspace build
+    transition: Transition | None  #: None unless the job is a workspace build
+    template_name: str  #: empty unless the job is a workspace build
     age_s: float  #: from enqueue to this move
-    seconds: float | None  #: from the last claim to this move; None when nobody held the job
-    stage: Stage | None = None  #: how far the job had come; None when nobody held it
+    seconds: float | None  #: from the last claim to this move; None if nobody held the job
+    stage: Stage | None = None  #: the stage that the job had reached; None if nobody held it
     error: str | None = None
     error_code: JobErrorCode | None = None
     failure_reason: FailureReason | None = None
-    worker_was_lost: bool = False  #: the job was taken from a worker that did not renew its lease
+    worker_was_lost: bool = False  #: the job was taken from a lost worker
 
 
 def move_job(
@@ -106,37 +107,37 @@ def move_job(
     also: str = "",
     worker_was_lost: bool = False,
 ) -> Moved | None:
-    """Move one job, and note the move for whoever runs the transaction (``moves_in``).
+    """Move one job, and record the move in the session (see ``moves_made``).
 
-    A job that is held by nobody after the move has no lease any more.
+    The lease is deleted when no worker holds the job after the move.
 
     Args:
-        which: the end of the SELECT that locks the job, after the guard of the verb.
+        which: the rest of the SELECT that locks the job; it follows the guard of the verb.
         changes: assignments to columns of ``job``.
         also: more parts of the WITH clause, which may use ``moved``.
 
     Returns:
-        The move; None when there is no such job in a status that the verb expects.
+        The move; None if there is no such job in a status that the verb requires.
     """
     row = session.execute(sql(_statement(verb, which, changes, also)), parameters).one_or_none()
     if row is None:
         return None
     moved = _moved(verb, row, worker_was_lost=worker_was_lost)
-    assert moved.move in MOVES, f"{moved.move} is no legal move"
-    session.info.setdefault(_MADE, []).append(moved)
+    assert moved.move in MOVES, f"{moved.move} is not a legal move"
+    session.info.setdefault(_MOVES_MADE, []).append(moved)
     return moved
 
 
-def moves_in(session: Session) -> tuple[Moved, ...]:
+def moves_made(session: Session) -> tuple[Moved, ...]:
     """Return the moves that this session has made so far."""
-    return tuple(session.info.get(_MADE, ()))
+    return tuple(session.info.get(_MOVES_MADE, ()))
 
 
-def move_stands(session: Session, moved: Moved) -> bool:
+def was_committed(session: Session, moved: Moved) -> bool:
     """Return whether the transaction that made the move was committed.
 
-    To be asked when the answer to its COMMIT was lost. The row tells: no other transaction has
-    left this status with this time and this token. It waits for a COMMIT that is under way.
+    For use when the answer to its COMMIT was lost. No other transaction can leave the row with this
+    status, this time and this token. The row lock waits for a COMMIT that is still in progress.
     """
     row = session.execute(
         sql("""
@@ -150,7 +151,7 @@ def move_stands(session: Session, moved: Moved) -> bool:
     if row is None:
         return False
     if moved.move.verb is Verb.REQUEUE and row.attempt > moved.attempt:
-        return True  # somebody has claimed it since
+        return True  # it has been claimed again since
     mark = (moved.at, moved.lease_token, moved.move.after)
     return mark == (row.updated_at, row.lease_token, row.status)
 

@@ -29,11 +29,11 @@ FIRST_FREE = f"ORDER BY leases.expires_at LIMIT 1 {LOCKED} SKIP LOCKED"
 
 
 def reap_expired_lease(session: Session, *, max_attempts: int) -> Moved | None:
-    """Take one job from a worker that did not renew in time; None when there is none.
+    """Take one job from a worker whose lease ran out. Return None if there is none.
 
-    Before apply nothing has happened outside: the job goes back to the queue, or is canceled if
-    that was asked for, or fails as poison after ``max_attempts``. During apply it is failed with
-    the newest state that its worker stored. Sweepers do not wait for each other.
+    A job has no side effects before apply, so it is requeued; or canceled, if that was requested;
+    or failed as a poison job after ``max_attempts``. In apply it is failed, with the newest state
+    that its worker stored. Sweepers do not wait for each other.
     """
     lost = session.execute(
         sql(f"{LOST_JOB} WHERE leases.expires_at < now() {FIRST_FREE}")
@@ -47,13 +47,13 @@ def reap_lease(
     """Take a job from a worker that is known to be dead, before its lease runs out.
 
     Args:
-        state: the newest state that was found; kept if the job had come to apply.
+        state: the newest state that was found; stored if the job had reached apply.
 
     Returns:
-        What became of the job; None when the lease is not the job's any more.
+        The move of the job; None if the lease is no longer the job's.
     """
     lost = session.execute(
-        # Waits for the rows: "locked by somebody" must not look like "not ours any more".
+        # No SKIP LOCKED: a row that is only locked must not look like a lost lease.
         sql(f"{LOST_JOB} WHERE job.id = :job_id AND leases.token = :lease_token {LOCKED}"),
         lease.parameters,
     ).one_or_none()
@@ -71,11 +71,11 @@ def _close(session: Session, lost: Row[Any], *, state: State | None, max_attempt
         return finish_cancel_job(session, lease, result=result, worker_was_lost=True)
     if lost.attempt >= max_attempts:
         return _fail(session, lease, _poison(lost.attempt), state=None)
-    put_back = (
+    message = (
         f"{_LOST_LEASE} in stage {stage}, before anything was changed; the job goes back to the"
         f" queue after attempt {lost.attempt} of {max_attempts}"
     )
-    append_logs(session, lease, rows=(_line(LogLevel.WARN, put_back),))
+    append_logs(session, lease, rows=(_line(LogLevel.WARN, message),))
     return requeue_job(session, lease, worker_was_lost=True)
 
 
@@ -90,7 +90,7 @@ def _line(level: LogLevel, output: str) -> LogRow:
 
 
 def _take_over(session: Session, job_id: uuid.UUID) -> Lease:
-    """Give the job a token of our own, so that nothing the lost worker still sends fits."""
+    """Give the job a new token, so that writes of the lost worker no longer match."""
     lease = Lease(job_id, uuid.uuid4())
     session.execute(
         sql("UPDATE provisioner_jobs SET lease_token = :lease_token WHERE id = :job_id"),
@@ -111,7 +111,7 @@ def _lost_in_apply() -> Failure:
 def _poison(attempt: int) -> Failure:
     return Failure(
         reason=FailureReason.POISON,
-        # Not each of them by the loss of its worker: those that were drained count, too.
+        # Attempts that ended because their worker drained count, too.
         message=f"{_LOST_LEASE} in the last of {attempt} attempts to run"
         " this build; it will not be tried again",
     )

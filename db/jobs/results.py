@@ -1,4 +1,4 @@
-"""What a job leaves behind, as values: resources, timings, its last lines, its failure."""
+"""Values that describe what a job leaves behind: resources, timings, last log lines, failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.texts import storable
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceRow:
-    """A managed resource, as stored."""
+    """A managed resource to store."""
 
     type: str
     name: str
@@ -28,7 +28,7 @@ class ResourceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TimingRow:
-    """A timing, as stored."""
+    """A timing to store."""
 
     stage: TimingStage
     source: str
@@ -40,19 +40,19 @@ class TimingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """What a build leaves behind. ``state`` None keeps the stored one."""
+    """What a build leaves behind. If ``state`` is None, the stored one is kept."""
 
     state: State | None = None
     resources: Sequence[ResourceRow] = ()
     timings: Sequence[TimingRow] = ()
-    last_lines: Sequence[LogRow] = ()  #: of its log, which were not stored yet
+    last_lines: Sequence[LogRow] = ()  #: of its log, not stored yet
     log_overflowed: bool = False
-    stage: Stage | None = None  #: where it ended; None leaves what stands
+    stage: Stage | None = None  #: the stage in which it ended; None leaves the stored one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What a failed job says of itself."""
+    """Why a job failed, for its user, for callers and for operators."""
 
     message: str
     reason: FailureReason

@@ -1,11 +1,15 @@
-"""Retention: what is deleted of what is finished, and when.
+"""Retention: which old logs, states and jobs are deleted, and when.
 
-What is never deleted: an unfinished job; the latest build of a workspace that is not deleted, with
-its job, its parameters and its state, since the next build starts from it; the job that imported a
-template version, with its archive; and the rows of workspaces themselves.
+These are never deleted:
 
-The work is done in small transactions that each take a turn with the pruner's lock, so that builds
-wait for none of them, and whoever stops half-way has done no harm.
+- an unfinished job;
+- the latest build of a workspace that is not deleted, with its job, parameters and state, because
+  the next build starts from it;
+- the job that imported a template version, with its archive;
+- the rows of workspaces.
+
+The work is done in small transactions, each under the pruner's lock. No build waits for them, and
+it is safe to stop between any two of them.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import Database, sql
@@ -22,39 +28,39 @@ from db.errors import InvalidError
 
 ADVISORY_LOCK = 7_203_482_612
 LINES_PER_TURN = 1000
-# Timings and resources go with their jobs, some hundred rows each.
+# Timings and resources are deleted with their jobs, a few hundred rows for each.
 JOBS_PER_TURN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """How long things are kept after the end of their job.
+    """How long data is kept after the end of its job.
 
     Raises:
-        InvalidError: something is to be kept for longer than its job.
+        InvalidError: logs or states would be kept for longer than their jobs.
     """
 
     logs: timedelta = timedelta(days=30)
-    #: of builds that a later one has superseded, and those that a person has replaced
+    #: states of superseded builds, and states that a person replaced
     states: timedelta = timedelta(days=30)
     jobs: timedelta = timedelta(days=90)  #: with their builds, timings and resources
 
     def __post_init__(self) -> None:
-        """Check that nothing outlives what it belongs to."""
+        """Check that nothing is kept for longer than its job."""
         if max(self.logs, self.states) > self.jobs:
             raise InvalidError(
-                "logs and states cannot be kept for longer than the jobs they are of"
+                "logs and states cannot be kept for longer than the jobs that they belong to"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """How much was deleted, or would be."""
+    """How much was deleted, or would be deleted by a run that is not dry."""
 
     log_lines: int = 0
     states: int = 0
     jobs: int = 0
-    is_complete: bool = True  #: False: another process prunes, or this one was told to stop
+    is_complete: bool = True  #: False: another process prunes, or this one was stopped
 
     def __add__(self, other: Pruned) -> Pruned:
         """Return the sum; it is complete when both are."""
@@ -68,7 +74,7 @@ class Pruned:
 
 @dataclass(frozen=True, kw_only=True)
 class _Bounds:
-    """What ended before these times is due. By the database's clock, the same for all turns."""
+    """Data of jobs that ended before these times is due. Database time, the same in all turns."""
 
     logs: datetime
     states: datetime
@@ -77,26 +83,26 @@ class _Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class _Due:
-    """What one turn found, and whether there may be more."""
+    """What one turn found, and where the next turn continues."""
 
     lines: Sequence[int] = ()
     stripped_builds: Sequence[uuid.UUID] = ()
     stripped_replaced: Sequence[int] = ()
     builds: Sequence[uuid.UUID] = ()
     jobs: Sequence[uuid.UUID] = ()
-    next: _Place | None = None
+    next: _Cursor | None = None  #: None: there is no more
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Up to where a walk has come."""
+class _Cursor:
+    """The last row of each kind that earlier turns have seen."""
 
     line: int = 0
     replaced: int = 0
     job: tuple[datetime | str, uuid.UUID] = ("-infinity", uuid.UUID(int=0))
 
 
-_Look = Callable[[Session, _Bounds, _Place], _Due]
+_Find = Callable[[Session, _Bounds, _Cursor], _Due]
 
 
 def prune(
@@ -106,33 +112,42 @@ def prune(
     is_dry_run: bool = False,
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> Pruned:
-    """Delete what is no longer to be kept; return how much that was.
+    """Delete what is older than its retention, and return how much that was.
 
     Args:
         is_dry_run: only count.
-        may_go_on: asked before each turn of at most a thousand rows.
+        may_go_on: asked before each turn of at most a thousand rows; False stops the pruning.
     """
     with database.begin() as session:
         bounds = _bounds(session, retention)
     total = Pruned()
-    for look in (_due_lines, _due_replaced_states, _due_jobs):
-        place: _Place | None = _Place()
-        while place is not None:
-            if not may_go_on():
+    for find in (_due_lines, _due_replaced_states, _due_jobs):
+        cursor: _Cursor | None = _Cursor()
+        while cursor is not None:
+            due = _turn(database, find, bounds, cursor, is_dry_run) if may_go_on() else None
+            if due is None:
                 return total + Pruned(is_complete=False)
-            with database.begin() as session:
-                if not is_dry_run and not _take_turn(session):
-                    return total + Pruned(is_complete=False)
-                due = look(session, bounds, place)
-                if not is_dry_run:
-                    _delete(session, due)
             total += _count(due)
-            place = due.next
+            cursor = due.next
     return total
 
 
+def _turn(
+    database: Database, find: _Find, bounds: _Bounds, cursor: _Cursor, is_dry_run: bool
+) -> _Due | None:
+    """Find some of what is due and delete it; None when another process prunes."""
+    with database.begin() as session:
+        if is_dry_run:
+            return find(session, bounds, cursor)
+        if not _take_lock(session):
+            return None
+        due = find(session, bounds, cursor)
+        _delete(session, due)
+        return due
+
+
 def is_pruner(session: Session, *, worker_id: uuid.UUID) -> bool:
-    """Return whether it is this worker's part to prune: one of those alive has it."""
+    """Return whether this worker does the pruning: exactly one of the live workers does."""
     first = session.execute(
         sql("""
             SELECT id
@@ -153,14 +168,14 @@ def _bounds(session: Session, retention: Retention) -> _Bounds:
     return _Bounds(**row._asdict())
 
 
-def _take_turn(session: Session) -> bool:
-    """Take the pruner's lock until the end of the transaction, unless another one has it."""
+def _take_lock(session: Session) -> bool:
+    """Take the pruner's lock until the end of the transaction, unless another process holds it."""
     query = sql("SELECT pg_try_advisory_xact_lock(:key)")
     return bool(session.execute(query, {"key": ADVISORY_LOCK}).scalar_one())
 
 
-def _due_lines(session: Session, bounds: _Bounds, place: _Place) -> _Due:
-    """Find lines from the front of the table: their ids grow with time, so no index is needed."""
+def _due_lines(session: Session, bounds: _Bounds, cursor: _Cursor) -> _Due:
+    """Find old lines. Their ids grow with time, so this walks the primary key from its start."""
     rows = session.execute(
         sql("""
             SELECT line.id,
@@ -176,17 +191,17 @@ def _due_lines(session: Session, bounds: _Bounds, place: _Place) -> _Due:
             JOIN provisioner_jobs AS job ON job.id = line.job_id
             ORDER BY line.id
         """),
-        {"before": bounds.logs, "after": place.line, "limit": LINES_PER_TURN},
+        {"before": bounds.logs, "after": cursor.line, "limit": LINES_PER_TURN},
     ).all()
     has_more = len(rows) == LINES_PER_TURN and any(row.is_old for row in rows)
     return _Due(
         lines=[row.id for row in rows if row.is_due],
-        next=_Place(line=rows[-1].id) if has_more else None,
+        next=_Cursor(line=rows[-1].id) if has_more else None,
     )
 
 
-def _due_replaced_states(session: Session, bounds: _Bounds, place: _Place) -> _Due:
-    """Find states that a person has replaced; there are few, and their rows are small."""
+def _due_replaced_states(session: Session, bounds: _Bounds, cursor: _Cursor) -> _Due:
+    """Find states that a person replaced. There are few of them, so this needs no index."""
     rows = session.scalars(
         sql("""
             SELECT id
@@ -195,63 +210,64 @@ def _due_replaced_states(session: Session, bounds: _Bounds, place: _Place) -> _D
             ORDER BY id
             LIMIT :limit
         """),
-        {"before": bounds.states, "after": place.replaced, "limit": JOBS_PER_TURN},
+        {"before": bounds.states, "after": cursor.replaced, "limit": JOBS_PER_TURN},
     ).all()
     has_more = len(rows) == JOBS_PER_TURN
-    return _Due(stripped_replaced=rows, next=_Place(replaced=rows[-1]) if has_more else None)
+    return _Due(stripped_replaced=rows, next=_Cursor(replaced=rows[-1]) if has_more else None)
 
 
-def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
-    """Find jobs in the order in which they ended, and those of their builds that are superseded.
+# A build is superseded when its workspace is deleted, or a later build of the workspace has
+# everything that this one has: a state, and having entered apply. The next build starts from the
+# latest state, and follows the last build that entered apply.
+FIND_ENDED_JOBS = sql("""
+    SELECT job.id, job.completed_at, build.id AS build_id,
+           job.completed_at < :jobs_before AS is_job_due,
+           job.completed_at < :states_before
+               AND build.provisioner_state IS NOT NULL
+               -- The last state of a deleted workspace is kept as long as its job.
+               AND EXISTS (
+                   SELECT 1
+                   FROM workspace_builds AS later
+                   WHERE later.workspace_id = build.workspace_id
+                     AND later.build_number > build.build_number
+                     AND later.provisioner_state IS NOT NULL
+               ) AS is_state_due,
+           job.type = 'workspace_build' AND (
+               build.id IS NULL
+               OR workspace.deleted
+               OR EXISTS (
+                   SELECT 1
+                   FROM workspace_builds AS later
+                   LEFT JOIN applied_workspace_builds AS later_applied
+                          ON later_applied.id = later.id
+                   WHERE later.workspace_id = build.workspace_id
+                     AND (applied.id IS NULL OR later_applied.id IS NOT NULL)
+                     AND later.build_number > build.build_number
+                     AND (build.provisioner_state IS NULL
+                          OR later.provisioner_state IS NOT NULL)
+               )
+           ) AS is_superseded
+    FROM (
+        SELECT id, type, completed_at
+        FROM provisioner_jobs
+        WHERE completed_at >= CAST(:at AS timestamptz)
+          AND completed_at < :before
+          AND (completed_at, id) > (CAST(:at AS timestamptz), :job_id)
+        ORDER BY completed_at, id
+        LIMIT :limit
+    ) AS job
+    LEFT JOIN workspace_builds AS build ON build.job_id = job.id
+    LEFT JOIN applied_workspace_builds AS applied ON applied.id = build.id
+    LEFT JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+    ORDER BY job.completed_at, job.id
+""")
 
-    A build is superseded when a later one of its workspace has a state, if it has one itself, and
-    has entered apply, if it has itself: the next build follows the last one that did. And all are
-    when their workspace was deleted.
-    """
-    at, job_id = place.job
+
+def _due_jobs(session: Session, bounds: _Bounds, cursor: _Cursor) -> _Due:
+    """Find superseded builds with their jobs, and superseded states, in the order of their end."""
+    at, job_id = cursor.job
     rows = session.execute(
-        sql("""
-            SELECT job.id, job.completed_at, build.id AS build_id,
-                   job.completed_at < :jobs_before AS is_job_due,
-                   job.completed_at < :states_before
-                       AND build.provisioner_state IS NOT NULL
-                       -- The last state of a deleted workspace is kept as long as its job.
-                       AND EXISTS (
-                           SELECT 1
-                           FROM workspace_builds AS later
-                           WHERE later.workspace_id = build.workspace_id
-                             AND later.build_number > build.build_number
-                             AND later.provisioner_state IS NOT NULL
-                       ) AS is_state_due,
-                   job.type = 'workspace_build' AND (
-                       build.id IS NULL
-                       OR workspace.deleted
-                       OR EXISTS (
-                           SELECT 1
-                           FROM workspace_builds AS later
-                           LEFT JOIN applied_workspace_builds AS later_applied
-                                  ON later_applied.id = later.id
-                           WHERE later.workspace_id = build.workspace_id
-                             AND (applied.id IS NULL OR later_applied.id IS NOT NULL)
-                             AND later.build_number > build.build_number
-                             AND (build.provisioner_state IS NULL
-                                  OR later.provisioner_state IS NOT NULL)
-                       )
-                   ) AS is_superseded
-            FROM (
-                SELECT id, type, completed_at
-                FROM provisioner_jobs
-                WHERE completed_at >= CAST(:at AS timestamptz)
-                  AND completed_at < :before
-                  AND (completed_at, id) > (CAST(:at AS timestamptz), :job_id)
-                ORDER BY completed_at, id
-                LIMIT :limit
-            ) AS job
-            LEFT JOIN workspace_builds AS build ON build.job_id = job.id
-            LEFT JOIN applied_workspace_builds AS applied ON applied.id = build.id
-            LEFT JOIN workspaces AS workspace ON workspace.id = build.workspace_id
-            ORDER BY job.completed_at, job.id
-        """),
+        FIND_ENDED_JOBS,
         {
             "at": at,
             "job_id": job_id,
@@ -262,20 +278,25 @@ def _due_jobs(session: Session, bounds: _Bounds, place: _Place) -> _Due:
         },
     ).all()
     superseded = [row for row in rows if row.is_superseded]
-    gone = [row for row in superseded if row.is_job_due]
     has_more = len(rows) == JOBS_PER_TURN
+    return _due_of_superseded(
+        superseded, _Cursor(job=(rows[-1].completed_at, rows[-1].id)) if has_more else None
+    )
+
+
+def _due_of_superseded(superseded: Sequence[Row[Any]], following: _Cursor | None) -> _Due:
+    jobs = [row for row in superseded if row.is_job_due]
+    states = [row for row in superseded if row.is_state_due and not row.is_job_due]
     return _Due(
-        stripped_builds=[
-            row.build_id for row in superseded if row.is_state_due and not row.is_job_due
-        ],
-        builds=[row.build_id for row in gone if row.build_id is not None],
-        jobs=[row.id for row in gone],
-        next=_Place(job=(rows[-1].completed_at, rows[-1].id)) if has_more else None,
+        stripped_builds=[row.build_id for row in states],
+        builds=[row.build_id for row in jobs if row.build_id is not None],
+        jobs=[row.id for row in jobs],
+        next=following,
     )
 
 
 def _delete(session: Session, due: _Due) -> None:
-    # Lineage and serial stay where a state went: they still say what it had.
+    # Lineage and serial are kept when a state is deleted: they show that there was one.
     for statement, ids in (
         ("DELETE FROM provisioner_job_logs WHERE id = ANY(:ids)", due.lines),
         (

@@ -1,4 +1,4 @@
-"""What is in a Terraform state file, without any value of it."""
+"""The list of resources in a Terraform state file, without their values."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from db.texts import storable
 
 VERSION = 4
 MAX_STATE_BYTES = 64 * 1024 * 1024
-"""The largest state that is taken from a person. Builds of a thousand resources leave a few MB."""
+"""Maximum size of a state that a person may push. A thousand resources take a few MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateResource:
     """A resource in a state."""
 
-    mode: str  #: ``managed``, or ``data`` for what is only read
-    module: str  #: address of its module; ``""`` is the root module
+    mode: str  #: ``managed``, or ``data`` for a data source
+    module: str  #: address of its module; ``""`` for the root module
     type: str
     name: str
     instances: int
 
     @property
     def address(self) -> str:
-        """Address as Terraform prints it, without keys of instances."""
+        """The address as Terraform prints it, without instance keys."""
         data = "data" if self.mode == "data" else ""
         return ".".join(filter(None, (self.module, data, self.type, self.name)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateFile:
-    """A state and what it lists."""
+    """A state and the resources that it lists."""
 
     state: State
-    terraform_version: str  #: the Terraform that wrote it; ``""`` when it does not say
+    terraform_version: str  #: of the Terraform that wrote it; ``""`` if it is not named
     resources: Sequence[StateResource]
 
     @property
     def managed(self) -> frozenset[str]:
-        """Addresses of the resources that exist by it."""
+        """Addresses of the managed resources."""
         return frozenset(found.address for found in self.resources if found.mode == "managed")
 
 
 def parse_state_file(data: bytes) -> StateFile:
-    """Return what is in a state file of version 4, the one that Terraform has written since 0.12.
+    """Parse a state file of version 4, the format of Terraform 0.12 and newer.
 
     Raises:
-        InvalidError: it is too large, or not such a file.
+        InvalidError: it is too large, or is not such a file.
     """
     if len(data) > MAX_STATE_BYTES:
         raise InvalidError(f"the state is larger than {MAX_STATE_BYTES // 1024 // 1024} MiB")
@@ -75,7 +75,7 @@ def parse_state_file(data: bytes) -> StateFile:
 
 
 def managed_resources(data: bytes | None) -> frozenset[str]:
-    """Return the addresses that exist by a stored state; none if that cannot be read."""
+    """Return the addresses of the managed resources in a state; none if it cannot be read."""
     try:
         return parse_state_file(data or b"").managed
     except InvalidError:

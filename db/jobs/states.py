@@ -1,17 +1,20 @@
 """Terraform states of workspaces: identified, guarded, never replaced by something older.
 
-A state names its lineage (which resources it is about) and its serial (which grows with each
-change). A stored state is replaced only by one of the same lineage whose serial is not lower.
+A state has a lineage (an ID that it keeps for its whole life) and a serial (a number that grows
+with each change). A stored state is only replaced by one of the same lineage with a serial that is
+not lower.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
@@ -34,29 +37,38 @@ class State:
 
 
 def read_state(data: bytes | None) -> State | None:
-    """Return the state in ``data``, or None when it is absent, cut off or not a state."""
+    """Return the state in ``data``; None if it is missing, truncated or not a state."""
+    if data is None:
+        return None
     try:
-        content = json.loads(data or b"")
+        content = json.loads(data)
         lineage, serial = content["lineage"], content["serial"]
     except (ValueError, RecursionError, KeyError, TypeError):
         return None
-    if not isinstance(lineage, str) or not lineage or type(serial) is not int or data is None:
-        return None
-    if storable(lineage) != lineage or not 0 <= serial <= MAX_SERIAL:
+    if not (_is_lineage(lineage) and _is_serial(serial)):
         return None
     return State(data=data, lineage=lineage, serial=serial)
+
+
+def _is_lineage(value: object) -> bool:
+    return isinstance(value, str) and value != "" and storable(value) == value
+
+
+def _is_serial(value: object) -> bool:
+    # Not isinstance: a bool is an int, too.
+    return type(value) is int and 0 <= value <= MAX_SERIAL
 
 
 def store_state(session: Session, lease: Lease, *, state: State) -> bool:
     """Store a checkpoint of the build's state; return whether it replaced the stored one.
 
-    It does not when the stored state is of another lineage or has a higher serial.
+    It did not if the stored state has another lineage or a higher serial.
 
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
     held = session.execute(
-        # Nobody takes the job over before this transaction has ended.
+        # The lock keeps the job from being taken over before this transaction ends.
         sql("""
             SELECT 1
             FROM provisioner_jobs
@@ -71,9 +83,9 @@ def store_state(session: Session, lease: Lease, *, state: State) -> bool:
 
 
 def replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
-    """Write the state on the job's build unless that has a newer one or one of another lineage.
+    """Write the state to the job's build, unless that has a newer one or another lineage.
 
-    The caller guards who may write. Returns whether the state was written.
+    The caller must have checked the lease. Returns whether the state was written.
     """
     replaced = session.execute(
         sql("""
@@ -94,15 +106,15 @@ def replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
 
 
 class RecoveredState(StrEnum):
-    """What became of a state that was found on disk."""
+    """What was done with a state that was found on disk."""
 
-    STORED = "stored"  #: it was newer than the stored one, and replaced it
-    SETTLED = "settled"  #: it was not newer, or its build had not come to apply
-    KEPT = "kept"  #: it must not replace the stored one; a person has to look at it
+    STORED = "stored"  #: it was newer than the stored state, and replaced it
+    SETTLED = "settled"  #: it was not newer, or its build had not reached apply
+    KEPT = "kept"  #: it must not replace the stored state; a person must decide
 
 
-# The state that the build itself left, which is no longer on its row once another one was pushed.
-FIND_CLOSED_BUILD = sql("""
+# Reads the state that the build itself left: after a push it is in replaced_states.
+FIND_BUILD = sql("""
     SELECT build.workspace_id, build.build_number, job.completed_at,
            own.position IS NOT NULL AS is_pushed,
            CASE WHEN own.position IS NULL THEN build.state_lineage ELSE own.state_lineage END
@@ -124,7 +136,7 @@ RECOVERY_LINES: Mapping[RecoveredState, str] = {
 }
 FIND_LATER_BUILDS = sql("""
     SELECT build.job_id,
-           job.started_at IS NOT NULL AS begun,
+           job.started_at IS NOT NULL AS has_started,
            EXISTS (SELECT 1 FROM replaced_states WHERE workspace_build_id = build.id) AS is_pushed
     FROM workspace_builds AS build
     JOIN provisioner_jobs AS job ON job.id = build.job_id
@@ -133,13 +145,16 @@ FIND_LATER_BUILDS = sql("""
 
 
 def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
-    """Store a state found on disk after its build was closed.
+    """Store a state that was found on disk after its job had finished.
 
-    For a worker that was lost or paused during apply. It is also copied into a later build
-    that has not begun. It is kept for a person when it must not replace what is stored: a later
-    build has begun, which started from the stored state, so that its own state is now the truth;
-    a person has pushed another state meanwhile; or it is of another lineage. The job's log says
-    what became of it.
+    This happens when a worker is lost or paused during apply. The state is also copied to a later
+    build that has not started. It is kept for a person if it must not replace the stored state:
+
+    - a later build has started, from the stored state, so that build's state is the newest;
+    - a person has pushed another state;
+    - it has another lineage.
+
+    The job's log says what was done with it.
     """
     outcome = _store_recovered(session, job_id=job_id, state=state)
     if text := RECOVERY_LINES.get(outcome):
@@ -149,17 +164,22 @@ def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) 
 
 
 def _store_recovered(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
-    build = session.execute(FIND_CLOSED_BUILD, {"job_id": job_id}).one_or_none()
-    if build is None or build.completed_at is None:
-        # Not closed means that another attempt runs it: this one had not come to apply.
-        return RecoveredState.SETTLED
-    if build.state_lineage == state.lineage and build.state_serial >= state.serial:
+    build = session.execute(FIND_BUILD, {"job_id": job_id}).one_or_none()
+    if build is None or _is_settled(build, state):
         return RecoveredState.SETTLED
     later = session.execute(FIND_LATER_BUILDS, build._asdict()).all()
-    if build.is_pushed or any(row.begun or row.is_pushed for row in later):
-        return RecoveredState.KEPT
-    if not replace_state(session, job_id=job_id, state=state):
+    if _is_superseded(build, later) or not replace_state(session, job_id=job_id, state=state):
         return RecoveredState.KEPT
     for row in later:
         replace_state(session, job_id=row.job_id, state=state)
     return RecoveredState.STORED
+
+
+def _is_settled(build: Row[Any], state: State) -> bool:
+    if build.completed_at is None:
+        return True  # another attempt runs the job, so this one had not reached apply
+    return bool(build.state_lineage == state.lineage and build.state_serial >= state.serial)
+
+
+def _is_superseded(build: Row[Any], later: Sequence[Row[Any]]) -> bool:
+    return build.is_pushed or any(row.has_started or row.is_pushed for row in later)

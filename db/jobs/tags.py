@@ -1,9 +1,8 @@
-"""Tags of jobs and workers, and the queues that follow from them.
+"""Tags of jobs and workers, and the queues that they map to.
 
-A job's tag set decides its queue, and a worker serves the queue of every tag set that it
-satisfies: an untagged job is only for untagged workers; a tagged job is for workers that have
-all of its tags; a user's jobs are only for that user's workers. Source: the rules of the system
-that we follow (docs/admin/provisioners).
+The tags of a job determine its queue. A worker serves the queue of every tag set that it
+satisfies: untagged jobs run on untagged workers only; a tagged job runs on workers that have all of
+its tags; a user's jobs run on that user's workers only. Source: Coder (docs/admin/provisioners).
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from db.errors import InvalidError
 
 UNTAGGED_QUEUE = "builds"
 SCOPE_TAGS = ("scope", "owner")
-# A worker subscribes to the queue of each subset of its tags: 2 ** 6 queues are still one
-# cheap BRPOP; more would not be.
+# A worker subscribes to the queue of each subset of its tags. One BRPOP on 2 ** 6 queues is still
+# cheap; on more it would not be.
 MAX_WORKER_TAGS = 6
 
 
@@ -26,7 +25,8 @@ def normalize_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return ``tags`` with ``scope`` and ``owner`` filled in and keys sorted.
 
     Raises:
-        InvalidError: an empty or NUL-holding tag, an unknown scope, or a user scope without owner.
+        InvalidError: a tag is empty or contains NUL, the scope is unknown, or a user scope has no
+            owner.
     """
     for key, value in tags.items():
         if not key.strip() or "\x00" in key + value:
@@ -41,7 +41,7 @@ def normalize_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def queue_name(tags: Mapping[str, str]) -> str:
-    """Return the queue of jobs with these tags: ``builds`` when there are none of their own."""
+    """Return the queue of jobs with these tags: ``builds`` if there are no tags but the scope."""
     normal = normalize_tags(tags)
     if normal["scope"] == "organization" and not _own_tags(normal):
         return UNTAGGED_QUEUE
@@ -50,10 +50,10 @@ def queue_name(tags: Mapping[str, str]) -> str:
 
 
 def served_queues(worker_tags: Mapping[str, str]) -> list[str]:
-    """Return the queues that a worker with these tags serves, those of most tags first.
+    """Return the queues that a worker with these tags serves, those with the most tags first.
 
     Raises:
-        InvalidError: the tags are not allowed, or more than ``MAX_WORKER_TAGS``.
+        InvalidError: the tags are not allowed, or there are more than ``MAX_WORKER_TAGS``.
     """
     normal = normalize_tags(worker_tags)
     own = _own_tags(normal)
@@ -62,13 +62,13 @@ def served_queues(worker_tags: Mapping[str, str]) -> list[str]:
     scope = {key: normal[key] for key in SCOPE_TAGS}
     if not own:
         return [queue_name(scope)]
-    # A worker with tags serves untagged jobs only within its user's scope.
+    # Only in the scope of a user does a worker with tags serve untagged jobs, too.
     smallest = 1 if scope["scope"] == "organization" else 0
     return [queue_name({**scope, **subset}) for subset in _subsets(own, smallest)]
 
 
 def missing_tags(job_tags: Mapping[str, str], worker_tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the job's tags that the worker lacks or has with another value."""
+    """Return the tags of the job that the worker lacks, or has with another value."""
     job, worker = normalize_tags(job_tags), normalize_tags(worker_tags)
     return {key: value for key, value in job.items() if worker.get(key) != value}
 

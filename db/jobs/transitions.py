@@ -1,7 +1,7 @@
-"""How a job comes to run, and back: claim, stage, requeue, cancel, expire.
+"""The verbs of a job's life before its end: claim, enter a stage, requeue, cancel, expire.
 
-Each verb runs within the caller's transaction and makes one move of ``db.jobs.moves``, or none
-if somebody was faster. How a job is finished by whoever ran it stands in ``db.jobs.finish``.
+Each verb runs in the caller's transaction. It makes one move of ``db.jobs.moves``, or none if
+another transaction was faster. The verbs that finish a job are in ``db.jobs.finish``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
 from db.jobs.results import FAILURE, Failure, failure_columns
 from db.schema.enums import JobStatus, LogLevel, ProvisionerType, Stage
 
-# Columns of the index over pending rows; the guard on the status alone would not use it.
+# The index over pending rows needs these columns: the guard on the status does not use it.
 BEST_OF_QUEUE = """
     started_at IS NULL
     AND completed_at IS NULL
@@ -42,7 +42,7 @@ TAKE_LEASE = """
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedJob:
-    """A job that this worker holds the lease of."""
+    """A job whose lease this worker holds."""
 
     lease: Lease
     attempt: int  #: 1 for the first claim
@@ -50,7 +50,7 @@ class ClaimedJob:
     type: str
     queue: str
     queue_wait_s: float  #: from enqueue to this claim
-    logs_length: int  #: bytes that an earlier attempt stored
+    logs_length: int  #: bytes that earlier attempts stored
     trace_metadata: dict[str, Any] | None
 
     @property
@@ -67,10 +67,10 @@ def claim_job(
     lease: timedelta,
     provisioners: Sequence[ProvisionerType] = tuple(ProvisionerType),
 ) -> ClaimedJob | None:
-    """Claim the best pending job of ``queue``: pending -> running. None when there is none.
+    """Claim the best pending job of ``queue``: pending -> running. Return None if there is none.
 
-    Best is: the lowest priority class, then the lowest fair rank, then the oldest. Claimers do
-    not wait for each other.
+    The best job has the lowest priority class, then the lowest fair rank, then the highest age.
+    Claims do not wait for each other.
     """
     token = uuid.uuid4()
     moved = move_job(
@@ -102,8 +102,8 @@ def _claimed(session: Session, moved: Moved, lease: Lease) -> ClaimedJob:
                 FROM provisioner_jobs
                 WHERE id = :job_id
             ), settled AS (
-                -- Waits for whoever stores a recovered state (db.jobs.states), who does not once
-                -- this job has begun: so the state that the build then reads is the last one.
+                -- Waits for a transaction that stores a recovered state (db.jobs.states). None does
+                -- so after this job has started, so the build reads the newest state.
                 SELECT 1 FROM workspaces WHERE id = (SELECT workspace_id FROM job) FOR SHARE
             )
             SELECT logs_length, trace_metadata FROM job LEFT JOIN settled ON true
@@ -123,7 +123,7 @@ def _claimed(session: Session, moved: Moved, lease: Lease) -> ClaimedJob:
 
 
 def enter_stage(session: Session, lease: Lease, *, stage: Stage) -> bool:
-    """Record how far the running job is; return whether a cancel was requested meanwhile.
+    """Record the stage of a running job; return whether a cancel was requested.
 
     Raises:
         LeaseLostError: the lease is no longer the job's, or the job is finished.
@@ -143,7 +143,7 @@ def enter_stage(session: Session, lease: Lease, *, stage: Stage) -> bool:
 
 
 def requeue_job(session: Session, lease: Lease, *, worker_was_lost: bool = False) -> Moved:
-    """Put a job back before it had side effects: running -> pending. The attempt still counts.
+    """Put a job without side effects back: running -> pending. The attempt still counts.
 
     Raises:
         LeaseLostError: the lease is no longer the job's, or a cancel was requested.
@@ -162,7 +162,7 @@ def requeue_job(session: Session, lease: Lease, *, worker_was_lost: bool = False
 
 
 def cancel_job(session: Session, *, job_id: uuid.UUID) -> JobStatus:
-    """Request the end of a job: pending -> canceled at once, running -> canceling.
+    """Cancel a job: pending -> canceled at once, running -> canceling until its worker ends it.
 
     Returns:
         The status after the request.
@@ -198,7 +198,7 @@ def _refused_cancel(session: Session, job_id: uuid.UUID) -> ConflictError | NotF
 
 
 def expire_job(session: Session, *, job_id: uuid.UUID, failure: Failure) -> Moved | None:
-    """Fail a job that nobody claimed in time: pending -> failed. None if it waits no longer."""
+    """Fail a job that nobody claimed in time: pending -> failed. None if it is not pending."""
     line = daemon_line(LogLevel.ERROR, failure.message, stage=WAITING_HEADING)
     moved = move_job(
         session,

@@ -1,4 +1,4 @@
-"""Worker rows: a worker signs on, shows that it is alive, and signs off."""
+"""Rows of workers: written at the start, at each heartbeat, and at a clean shutdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def register_worker(
     version: str,
     hostname: str,
 ) -> uuid.UUID:
-    """Write the row of a starting worker and return its id; a restart under one name keeps it.
+    """Write the row of a starting worker and return its id. A restart under the same name keeps it.
 
     Raises:
         InvalidError: the tags are not allowed.
@@ -65,7 +65,7 @@ def register_worker(
 
 
 def touch_worker(session: Session, *, worker_id: uuid.UUID, draining: bool = False) -> None:
-    """Record that the worker is alive."""
+    """Record a heartbeat of the worker."""
     session.execute(
         sql("""
             UPDATE provisioner_daemons
@@ -77,7 +77,7 @@ def touch_worker(session: Session, *, worker_id: uuid.UUID, draining: bool = Fal
 
 
 def sign_off_worker(session: Session, *, worker_id: uuid.UUID) -> None:
-    """Record a clean shutdown, so that readers need not wait until the worker counts as stale."""
+    """Record a clean shutdown, so that the worker counts as offline at once."""
     session.execute(
         sql("UPDATE provisioner_daemons SET stopped_at = now() WHERE id = :id"), {"id": worker_id}
     )

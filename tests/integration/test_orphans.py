@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from db.catalog.audit import Actor
 from db.catalog.orphans import OrphanedWorkspace, orphan_workspace
 from db.errors import BuildActiveError, NotFoundError
-from db.jobs.moves import Move, Verb, moves_in
+from db.jobs.moves import Move, Verb, moves_made
 from db.jobs.results import BuildResult
 from db.jobs.retention import Retention, prune
 from db.jobs.states import RecoveredState, store_recovered_state
@@ -79,7 +79,7 @@ def test_the_delete_is_a_build_that_has_succeeded(factory: Factory, workspace: W
 def test_the_delete_is_told_as_a_move(factory: Factory, workspace: Workspace) -> None:
     with factory.database.begin() as session:
         orphan_workspace(session, workspace_id=workspace.id, actor=ROOT)
-        [moved] = moves_in(session)
+        [moved] = moves_made(session)
     assert moved.move == Move(Verb.ORPHAN, JobStatus.PENDING, JobStatus.SUCCEEDED)
 
 

@@ -23,7 +23,7 @@ from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job, orphan_job
 from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
-from db.jobs.moves import MOVES, Move, Moved, Verb, move_stands, moves_in
+from db.jobs.moves import MOVES, Move, Moved, Verb, moves_made, was_committed
 from db.jobs.results import BuildResult, Failure, ResourceRow, TimingRow
 from db.jobs.states import State, store_state
 from db.jobs.transitions import (
@@ -220,7 +220,7 @@ def make(subject: Subject, verb: Verb, *, rolled_back: bool = False) -> Moved:
     """Make a move, and return what the session has noted of it."""
     with subject.factory.database.sessions() as session:
         VERBS[verb](session, subject)
-        [moved] = moves_in(session)
+        [moved] = moves_made(session)
         if not rolled_back:
             session.commit()
     return moved
@@ -241,12 +241,12 @@ def test_a_session_notes_no_move_that_was_refused(
     with factory.database.sessions() as session:
         with suppress(LeaseLostError, ConflictError):
             VERBS[verb](session, subject)
-        assert moves_in(session) == ()
+        assert moves_made(session) == ()
 
 
 def stands(factory: Factory, moved: Moved) -> bool:
     with factory.database.begin() as session:
-        return move_stands(session, moved)
+        return was_committed(session, moved)
 
 
 @each_move
@@ -280,7 +280,7 @@ def test_a_commit_that_is_under_way_is_waited_for(factory: Factory) -> None:
     with ThreadPoolExecutor(1) as pool:
         with factory.database.begin() as session:
             complete(session, subject)
-            [moved] = moves_in(session)
+            [moved] = moves_made(session)
             answer = pool.submit(stands, factory, moved)
             wait_until(lambda: is_anybody_waiting(factory), "a wait for the row")
         assert answer.result(DEADLINE_S)
