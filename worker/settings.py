@@ -1,7 +1,7 @@
-"""The settings of a process: read from the environment once, checked, then handed on.
+"""The settings of a process: read once from the environment, checked, and passed as an argument.
 
-Every setting is an environment variable ``PROVISIONERD_<NAME>``. Names that are not known are
-refused, so that a misspelt setting does not silently mean its default.
+Every setting is an environment variable ``PROVISIONERD_<NAME>``. Unknown names are refused, so
+that a misspelt setting is not silently ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SettingsError(Exception):
-    """A setting is unknown, not allowed, or contradicts another; the message names it."""
+    """A setting is unknown, invalid, or contradicts another; the message names it."""
 
 
 class Pool(StrEnum):
@@ -55,25 +55,26 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     database_url: SecretStr | None = Field(
-        None, description="PostgreSQL 15 or newer; without it one is started in the data directory"
+        None, description="PostgreSQL 15 or newer; when not set, one runs in the data directory"
     )
     redis_url: SecretStr | None = Field(
-        None, description="Redis for Celery; without it one is started in the data directory"
+        None, description="Redis for Celery; when not set, one runs in the data directory"
     )
     prepared_statements: bool = Field(
         True,
-        description="false for a PgBouncer before 1.22 in transaction mode, which loses them",
+        description="false for a PgBouncer before 1.22 in transaction mode, which cannot keep them",
     )
     data_dir: Path = Field(
         DEFAULT_DATA_DIR,
         description="embedded servers, fetched Terraform, caches, work directories",
     )
     work_dir: Path | None = Field(
-        None, description="work directories of builds; DATA_DIR/work when not set"
+        None, description="work directories of builds; when not set, DATA_DIR/work"
     )
 
     worker_name: str = Field(
-        default_factory=platform.node, description="unique per worker; the host's name when not set"
+        default_factory=platform.node,
+        description="unique name of this worker; when not set, the host's name",
     )
     tags: Annotated[dict[str, str], NoDecode] = Field(
         {}, description="tags of this worker, as KEY=VALUE,KEY=VALUE"
@@ -88,21 +89,22 @@ class Settings(BaseSettings):
     )
 
     terraform_binary: Path | None = Field(
-        None, description="terraform or tofu; found on the PATH or fetched when not set"
+        None, description="terraform or tofu; when not set, found on the PATH or fetched"
     )
-    terraform_version: str = Field(TERRAFORM_VERSION, description="the version that is fetched")
+    terraform_version: str = Field(TERRAFORM_VERSION, description="Terraform version to fetch")
     terraform_sha256: str | None = Field(
-        None, description="the sum of the fetched archive, beside the release's published sums"
+        None,
+        description="SHA-256 of the fetched archive, in addition to the release's published sums",
     )
     terraform_release_url: str | None = Field(
         None, description="a mirror of the official release server"
     )
     terraform_cli_config_file: Path | None = Field(
-        None, description="Terraform CLI configuration for all builds, such as for a mirror"
+        None, description="Terraform CLI configuration file for all builds, for example a mirror"
     )
     plugin_cache_dir: Path | None = Field(
         None,
-        description="a provider cache of your own that Terraform uses as it is, in place of ours",
+        description="a provider cache for Terraform, used in place of the init cache's",
     )
     init_cache_megabytes: int = Field(
         2048,
@@ -110,70 +112,79 @@ class Settings(BaseSettings):
         description="disk space for initialised templates and providers; 0 turns the cache off",
     )
     passed_environment: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="environment names or patterns that templates get, comma-separated"
+        (),
+        description="environment variables (names or patterns) that templates get, comma-separated",
     )
 
     init_timeout_seconds: Seconds = Field(600, description="deadline of terraform init")
     plan_timeout_seconds: Seconds = Field(600, description="deadline of terraform plan")
     apply_timeout_seconds: Seconds = Field(3600, description="deadline of terraform apply")
     interrupt_grace_seconds: Seconds = Field(
-        300, description="how long an interrupted terraform may take before it is killed"
+        300, description="how long an interrupted terraform may run before it is killed"
     )
     drain_seconds: Seconds = Field(
-        600, description="how long a stopping worker lets its builds go on"
+        600, description="how long a draining worker lets its builds go on"
     )
 
-    lease_seconds: Seconds = Field(20, description="how long a job is a worker's without renewal")
-    renew_seconds: Seconds = Field(3, description="between renewals of the leases")
+    lease_seconds: Seconds = Field(20, description="how long a lease lasts unless it is renewed")
+    renew_seconds: Seconds = Field(3, description="time between renewals of the leases")
     fence_seconds: Seconds = Field(
-        12, description="after so long without renewal a worker stops its own builds"
+        12, description="a worker stops its own builds after this time without a renewal"
     )
     fence_grace_seconds: Seconds = Field(
-        5, description="how long a build stopped for its lease may take before it is killed"
+        5, description="how long a build may take to stop after it lost its lease"
     )
-    sweep_seconds: Seconds = Field(5, description="between sweeps for lost workers and doorbells")
-    heartbeat_seconds: Seconds = Field(20, description="between signs of life on the worker's row")
+    sweep_seconds: Seconds = Field(
+        5, description="time between sweeps for lost workers and doorbells"
+    )
+    heartbeat_seconds: Seconds = Field(20, description="time between heartbeats of a worker")
     watchdog_seconds: Seconds = Field(
-        60, description="a worker that gets no doorbell for so long while jobs wait ends itself"
+        60, description="a worker ends itself if jobs wait this long and it gets no doorbell"
     )
     pending_limit_seconds: Seconds = Field(
-        1800, description="a job that nobody claims for so long is failed"
+        1800, description="a job fails if no worker claims it within this time"
     )
-    max_attempts: int = Field(3, ge=1, le=100, description="tries of a job whose worker is lost")
+    max_attempts: int = Field(
+        3, ge=1, le=100, description="maximum attempts of a job whose workers are lost"
+    )
 
     retain_logs_days: float = Field(
-        30, gt=0, le=36500, description="days that the log of a finished job is kept"
+        30, gt=0, le=36500, description="how long the log of a finished job is kept"
     )
     retain_states_days: float = Field(
-        30, gt=0, le=36500, description="days that the state of a superseded build is kept"
+        30, gt=0, le=36500, description="how long the state of a superseded build is kept"
     )
     retain_jobs_days: float = Field(
-        90, gt=0, le=36500, description="days that a finished job and a superseded build are kept"
+        90, gt=0, le=36500, description="how long a finished job and a superseded build are kept"
     )
     prune_hours: float = Field(
-        6, ge=0, le=8760, description="hours between deletions of what is not kept; 0 turns it off"
+        6, ge=0, le=8760, description="time between prunings; 0 turns pruning off"
     )
 
     faults: str = Field("", description="fault points for tests; leave empty (see db.faults)")
 
     tool_poll_seconds: Seconds = Field(
-        2, description="between looks of an agent's tool at the build that it waits for"
+        2, description="how often an agent's tool polls the build that it waits for"
     )
     tool_timeout_seconds: Seconds = Field(
         600, description="how long an agent's tool waits for one build"
     )
     tool_quota_timeout_seconds: Seconds = Field(
-        2, description="how long an agent's tool may look for quota figures to show"
+        2, description="how long an agent's tool waits for the quota figures of a refusal"
     )
 
     traces: bool | None = Field(
         None,
-        description="traces of builds by OTLP, needs the extra otel; when not set they are on if"
-        " OTEL_EXPORTER_OTLP_ENDPOINT is",
+        description="traces of builds by OTLP; needs the extra otel; when not set, on if"
+        " OTEL_EXPORTER_OTLP_ENDPOINT is set",
     )
 
     log_format: LogFormat = Field(LogFormat.CONSOLE, description="console or json")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="debug, info, warning or error",
+    )
 
     @field_validator("tags", mode="before")
     @classmethod
@@ -182,7 +193,7 @@ class Settings(BaseSettings):
             return value
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         if any(not separator for _key, separator, _value in pairs):
-            raise ValueError("tags are written as KEY=VALUE,KEY=VALUE")
+            raise ValueError("tags must be KEY=VALUE,KEY=VALUE")
         return {key.strip(): value.strip() for key, _separator, value in pairs}
 
     @field_validator("engines", "passed_environment", mode="before")
@@ -198,22 +209,26 @@ class Settings(BaseSettings):
         return value and value.expanduser().absolute()
 
     @model_validator(mode="after")
-    def _check_relations(self) -> Self:
+    def _check_times(self) -> Self:
         if self.renew_seconds * 2 > self.fence_seconds:
             raise ValueError(
                 "RENEW_SECONDS must be at most half of FENCE_SECONDS,"
-                " so that one missed renewal stops no build"
+                " so that one missed renewal does not stop builds"
             )
         if self.fence_seconds + self.fence_grace_seconds > self.lease_seconds:
             raise ValueError(
                 "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS,"
-                " so that a build has stopped before another worker may take it"
+                " so that a build has stopped before another worker may claim its job"
             )
         if self.sweep_seconds * 2 > self.lease_seconds:
             raise ValueError(
                 "SWEEP_SECONDS must be at most half of LEASE_SECONDS,"
-                " so that the lease of an orphaned Terraform can be kept"
+                " so that the lease of an orphaned Terraform can be renewed"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_values(self) -> Self:
         if not self.engines:
             raise ValueError("ENGINES must name at least one engine")
         try:
@@ -227,12 +242,12 @@ class Settings(BaseSettings):
 
     @property
     def work_root(self) -> Path:
-        """Where builds have their work directories."""
+        """The directory that holds the work directories of builds."""
         return self.work_dir or self.data_dir / "work"
 
     @property
     def retention(self) -> Retention:
-        """How long what is finished is kept."""
+        """How long logs, states and jobs are kept."""
         return Retention(
             logs=timedelta(days=self.retain_logs_days),
             states=timedelta(days=self.retain_states_days),
@@ -241,7 +256,7 @@ class Settings(BaseSettings):
 
     @property
     def lease(self) -> timedelta:
-        """How long a job is a worker's without renewal."""
+        """How long a lease lasts unless it is renewed."""
         return timedelta(seconds=self.lease_seconds)
 
 
@@ -249,11 +264,11 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
     """Read and check the settings of this process.
 
     Args:
-        environment: the process's own when None.
-        overrides: values by field name that stand above the environment (command line options).
+        environment: the environment to read; when None, that of the process.
+        overrides: values by field name that override the environment (command line options).
 
     Raises:
-        SettingsError: one sentence per problem.
+        SettingsError: the message has one sentence for each problem.
     """
     names = os.environ if environment is None else environment
     _refuse_unknown(names)
@@ -263,7 +278,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         if names.get(_variable(name), "") != ""
     }
     try:
-        # model_validate takes nothing from the environment by itself, so tests need not patch it.
+        # Unlike the constructor, model_validate does not read the environment itself.
         return Settings.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from error
@@ -275,11 +290,11 @@ def _variable(name: str) -> str:
 
 def _refuse_unknown(names: Mapping[str, str]) -> None:
     known = {_variable(name) for name in Settings.model_fields}
-    for name in names:
-        if name.startswith(PREFIX) and name not in known:
-            meant = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {meant[0]}?" if meant else ""
-            raise SettingsError(f"there is no setting {name}{hint}")
+    unknown = [name for name in names if name.startswith(PREFIX) and name not in known]
+    if unknown:
+        similar = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"; did you mean {similar[0]}?" if similar else ""
+        raise SettingsError(f"there is no setting {unknown[0]}{hint}")
 
 
 def _sentence(item: object) -> str:

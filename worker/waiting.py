@@ -10,8 +10,8 @@ def wait_until(condition: Callable[[], bool], *, limit_s: float, tick_s: float =
     """Wait until the condition holds, and return whether it does.
 
     Args:
-        limit_s: how long to wait at most, in seconds; the condition is asked once in any case.
-        tick_s: the pause between two questions.
+        limit_s: maximum wait in seconds; the condition is checked at least once.
+        tick_s: the pause between two checks.
     """
     end = time.monotonic() + limit_s
     while not condition():

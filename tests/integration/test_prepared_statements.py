@@ -23,7 +23,7 @@ from worker.metrics.series import Metrics
 from worker.process.drain import DrainFlag
 from worker.process.runtime import make_runtime
 from worker.process.services import open_services
-from worker.process.watchdog import Pulse
+from worker.process.watchdog import LastDoorbell
 from worker.settings import Settings
 
 BUILDS = 8  # psycopg prepares what it runs for the sixth time
@@ -62,7 +62,7 @@ def of_runtime(settings: Settings, url: str) -> Iterator[Database]:
         metrics=Metrics(CollectorRegistry()),
         ring=lambda _queue: True,
         flag=DrainFlag(),
-        pulse=Pulse(),
+        last_doorbell=LastDoorbell(),
         engines={},
         slots=1,
     )

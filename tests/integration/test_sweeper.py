@@ -19,7 +19,7 @@ from db.schema.enums import JobStatus, ProvisionerType, Stage
 from provisioner.host.recovery import Recoverer
 from tests.harness.clock import Clock
 from tests.harness.factory import LEASE, Factory
-from worker.maintenance.contact import Contact
+from worker.maintenance.connectivity import Connectivity
 from worker.maintenance.sweeper import Sweeper
 from worker.metrics.series import Metrics
 
@@ -63,7 +63,7 @@ def sweeper(factory: Factory, clock: Clock) -> Sweeper:
         ),
         max_attempts=3,
         pending_limit=timedelta(minutes=30),
-        contact=Contact(settle=LEASE, clock=clock),
+        connectivity=Connectivity(settle=LEASE, clock=clock),
     )
 
 

@@ -41,7 +41,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     ),
     "worker/maintenance": (
         "tests/unit/test_chores.py",
-        "tests/unit/test_contact.py",
+        "tests/unit/test_connectivity.py",
         "tests/integration/test_sweeper.py",
         "tests/integration/test_doorbells.py",
         "tests/integration/test_metrics.py",

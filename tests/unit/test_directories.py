@@ -29,8 +29,8 @@ def test_one_that_cannot_be_made_is_told_with_its_setting(tmp_path: Path, name: 
     folders = {"data_dir": tmp_path / "data", "work_dir": tmp_path / "work"}
     folders[f"{name}_dir"] = tmp_path / "file" / name
     told = (
-        f"the folder {tmp_path / 'file' / name} can not be used (Not a directory); "
-        f"set PROVISIONERD_{name.upper()}_DIR to one of your own"
+        f"the folder {tmp_path / 'file' / name} cannot be used (Not a directory); "
+        f"set PROVISIONERD_{name.upper()}_DIR to a writable folder"
     )
     with pytest.raises(SettingsError, match=f"^{re.escape(told)}$"):
         make_directories(settings(**folders))

@@ -20,7 +20,7 @@ def serve(address: str) -> None:
     "address", ["127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:\u00b2"]
 )
 def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(SettingsError, match=r"^PROVISIONERD_METRICS_ADDRESS is written as HOST:P"):
+    with pytest.raises(SettingsError, match=r"^PROVISIONERD_METRICS_ADDRESS must be HOST:P"):
         serve(address)
 
 

@@ -198,7 +198,7 @@ def test_every_setting_has_a_row() -> None:
 def test_a_setting_that_turns_something_off_shows_its_words() -> None:
     assert (
         "| `PROVISIONERD_PREPARED_STATEMENTS` | false for a PgBouncer before 1.22 in transaction"
-        " mode, which loses them | `true` | `true` or `false` |" in settings.page()
+        " mode, which cannot keep them | `true` | `true` or `false` |" in settings.page()
     )
 
 

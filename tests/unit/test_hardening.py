@@ -9,7 +9,7 @@ import pytest
 
 PR_GET_DUMPABLE = 3
 ASK = f"import ctypes; print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0))"
-HIDE = "from worker.process.hardening import hide_from_siblings; hide_from_siblings()"
+HIDE = "from worker.process.hardening import make_undumpable; make_undumpable()"
 
 
 def answer(program: str) -> str:

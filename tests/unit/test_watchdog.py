@@ -1,4 +1,4 @@
-"""The watchdog: barks only at a worker that could work, and does not."""
+"""The watchdog: it ends only a worker that could work, and does not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from db.reads.queues import WaitingWork
-from worker.process.watchdog import Pulse, Watchdog
+from worker.process.watchdog import LastDoorbell, Watchdog
 
 LIMIT_S = 60.0
 
@@ -23,7 +23,7 @@ class Scene:
     last_doorbell: float = 0.0
     is_draining: bool = False
     broker_answers: bool = True
-    barks: int = 0
+    ended: int = 0
     asked_broker: int = 0
     dog: Watchdog = field(init=False)
 
@@ -31,11 +31,11 @@ class Scene:
         self.dog = Watchdog(
             limit=timedelta(seconds=LIMIT_S),
             slots=2,
-            look=lambda: WaitingWork(waiting=self.waiting, held=self.held),
+            read_work=lambda: WaitingWork(waiting=self.waiting, held=self.held),
             last_doorbell=lambda: self.last_doorbell,
             is_draining=lambda: self.is_draining,
             broker_answers=self._ask_broker,
-            bark=self._bark,
+            end_worker=self._end_worker,
             clock=lambda: self.now,
         )
 
@@ -50,25 +50,25 @@ class Scene:
         self.asked_broker += 1
         return self.broker_answers
 
-    def _bark(self) -> None:
-        self.barks += 1
+    def _end_worker(self) -> None:
+        self.ended += 1
 
 
-def test_jobs_that_wait_while_no_doorbell_comes_make_it_bark() -> None:
+def test_jobs_that_wait_while_no_doorbell_comes_make_it_end_the_worker() -> None:
     scene = Scene()
 
     scene.pass_time()
 
-    assert scene.barks == 1
+    assert scene.ended == 1
 
 
-def test_it_barks_once() -> None:
+def test_it_ends_the_worker_once() -> None:
     scene = Scene()
 
     scene.pass_time()
     scene.pass_time()
 
-    assert scene.barks == 1
+    assert scene.ended == 1
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_worker_that_could_not_work_is_left_alone(facts: dict[str, object]) ->
 
     scene.pass_time(10 * LIMIT_S)
 
-    assert scene.barks == 0
+    assert scene.ended == 0
 
 
 def test_a_stall_is_counted_from_the_moment_a_slot_became_free() -> None:
@@ -95,7 +95,7 @@ def test_a_stall_is_counted_from_the_moment_a_slot_became_free() -> None:
 
     scene.pass_time(LIMIT_S - 1)
 
-    assert scene.barks == 0
+    assert scene.ended == 0
 
 
 def test_a_doorbell_shows_that_the_consumer_lives() -> None:
@@ -105,7 +105,7 @@ def test_a_doorbell_shows_that_the_consumer_lives() -> None:
 
     scene.pass_time(LIMIT_S - 1)
 
-    assert scene.barks == 0
+    assert scene.ended == 0
 
 
 def test_a_short_relief_begins_the_count_anew() -> None:
@@ -117,7 +117,7 @@ def test_a_short_relief_begins_the_count_anew() -> None:
 
     scene.pass_time(LIMIT_S - 1)
 
-    assert scene.barks == 0
+    assert scene.ended == 0
 
 
 def test_the_broker_is_not_asked_while_all_is_well() -> None:
@@ -128,10 +128,10 @@ def test_the_broker_is_not_asked_while_all_is_well() -> None:
     assert scene.asked_broker == 0
 
 
-def test_a_pulse_tells_when_it_last_beat() -> None:
-    pulse = Pulse()
-    assert pulse.last == 0.0
+def test_the_last_doorbell_is_recorded() -> None:
+    doorbell = LastDoorbell()
+    assert doorbell.at == 0.0
 
-    pulse.beat()
+    doorbell.record()
 
-    assert pulse.last > 0.0
+    assert doorbell.at > 0.0

@@ -60,11 +60,9 @@ ALLOWED = (
     "db/",
     "provisioner/",
     "quota/",
-    "worker/",
     "docs/architecture.md",
     "docs/metrics.md",
     "docs/reference/README.md",
-    "docs/settings.md",
 )
 
 

@@ -1,4 +1,4 @@
-"""A chore: something small that a worker does every few seconds until it is stopped."""
+"""A chore: a small action that a worker repeats every few seconds until it is stopped."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ JITTER = 0.1
 
 
 class Chore:
-    """Calls ``action`` from a thread of its own, first at once, then every ``interval_s``.
+    """Calls ``action`` from a separate thread: immediately, and then every ``interval_s``.
 
-    A failing action is logged and tried again at its next turn: a chore must outlive any outage.
+    A failed action is logged and retried after the interval: a chore must survive any outage.
     """
 
     def __init__(self, name: str, interval_s: float, action: Callable[[], object]) -> None:
@@ -29,23 +29,23 @@ class Chore:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after the turn that is under way."""
+        """Stop the thread after the current action."""
         self._stopping.set()
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
         while True:
-            self._take_turn()
-            # Workers that were started together do not stay in step.
+            self._run_once()
+            # Jitter: workers that were started together must not stay in step.
             pause_s = self._interval_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
             if self._stopping.wait(pause_s):
                 return
 
-    def _take_turn(self) -> None:
+    def _run_once(self) -> None:
         try:
             self._action()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Deletes what need not be kept any longer, every few hours, by one worker of the deployment."""
+"""Deletes expired logs, states and jobs every few hours, in one worker of the deployment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger("worker")
 
 @dataclass(frozen=True, kw_only=True)
 class Pruner:
-    """One pass over finished jobs at a time."""
+    """Prunes finished jobs, one pass at a time."""
 
     database: Database
     worker_id: uuid.UUID
@@ -24,7 +24,7 @@ class Pruner:
     may_go_on: Callable[[], bool]
 
     def prune(self) -> Pruned | None:
-        """Delete what is due; None when that is another worker's part."""
+        """Delete what has expired; return None if another worker is the pruner."""
         with self.database.begin() as session:
             if not is_pruner(session, worker_id=self.worker_id):
                 return None

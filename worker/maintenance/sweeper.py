@@ -1,7 +1,7 @@
-"""Repairs what a lost message or a lost worker leaves behind.
+"""Repairs the effects of lost messages and lost workers.
 
-Every worker sweeps every few seconds; row locks that are skipped when taken let the sweepers
-share the work. Nothing here is needed while all is well.
+Every worker sweeps every few seconds; the sweepers share the work by skipping locked rows. It
+does nothing while no message and no worker is lost.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from db.schema.enums import FailureReason, ProvisionerType
 from provisioner.host.recovery import Recoverer
 from worker.broker.doorbell import Ring
 from worker.broker.errors import BROKER_AWAY
-from worker.maintenance.contact import Contact
+from worker.maintenance.connectivity import Connectivity
 from worker.metrics.series import Metrics
 
 log = structlog.get_logger("worker")
 
 CountMessages = Callable[[str], int]
-"""How many doorbells lie in the broker for a queue. May raise when the broker is away."""
+"""Returns the number of doorbells in the broker for a queue; may raise if it is away."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweeper:
-    """One pass over jobs and queues at a time.
+    """Sweeps jobs and queues, one pass at a time.
 
     Args:
-        queues: those that this worker serves; it rings for no others.
-        provisioners: the engines that it offers.
-        slots: how many builds it runs at once.
+        queues: the queues that this worker serves; it rings only for these.
+        provisioners: the engines that this worker offers.
+        slots: the number of builds that this worker runs at once.
     """
 
     mover: Mover
@@ -52,17 +52,17 @@ class Sweeper:
     recoverer: Recoverer
     max_attempts: int
     pending_limit: timedelta
-    contact: Contact = field(default_factory=lambda: Contact(settle=timedelta()))
+    connectivity: Connectivity = field(default_factory=lambda: Connectivity(settle=timedelta()))
 
     def sweep(self) -> None:
-        """Take jobs from lost workers, and fail those that waited too long.
+        """Take jobs from lost workers, and fail jobs that waited too long.
 
-        Recovering and ringing are chores of their own: a full disk or a hung broker must not
-        keep jobs with lost workers.
+        Recovering and ringing are separate chores: a full disk or a hung broker must not delay
+        the jobs of lost workers.
         """
-        with self.contact.watch():
+        with self.connectivity.watch():
             self.expire_pending_jobs()
-        if self.contact.is_settled():
+        if self.connectivity.is_stable():
             self.reap_lost_jobs()
 
     def recover_builds(self) -> None:
@@ -70,7 +70,7 @@ class Sweeper:
         self.recoverer.recover()
 
     def reap_lost_jobs(self) -> list[Moved]:
-        """Take every job whose lease ran out; there is no cap that would hide a backlog."""
+        """Reap every job whose lease ran out, without a limit that could hide a backlog."""
 
         def reap(session: Session) -> Moved | None:
             return reap_expired_lease(session, max_attempts=self.max_attempts)
@@ -85,7 +85,7 @@ class Sweeper:
         failure = Failure(
             reason=FailureReason.PENDING_LIMIT,
             message=f"no worker claimed this build within {_minutes(self.pending_limit)};"
-            " `provisionerd queue explain JOB` tells which workers could",
+            " `provisionerd queue explain JOB` shows which workers could",
         )
 
         def expire(session: Session) -> list[Moved]:
@@ -96,10 +96,10 @@ class Sweeper:
         return self.mover.run(expire)
 
     def ring_forgotten_queues(self) -> int:
-        """Ring for jobs of our queues that no doorbell announces; return how many rings it took.
+        """Ring for pending jobs that have no doorbell; return the number of doorbells rung.
 
-        One ring for each slot of ours is enough: the other workers ring for theirs, and the next
-        sweep rings again. Nobody would hear a ring for a queue without workers.
+        One doorbell for each slot of this worker is enough: the other workers ring for their own
+        slots, and the next sweep rings again. Queues that this worker does not serve are left out.
         """
         with self.mover.database.begin() as session:
             waiting = claimable_jobs(
@@ -109,24 +109,25 @@ class Sweeper:
                 count_to=self.slots,
             )
         missing = [(queue, self._missing_rings(queue, depth)) for queue, depth in waiting.items()]
-        rung = 0
-        for queue, count in missing:
-            if count and not self._ring(queue, count):
-                break  # the broker is away; every further ring would wait for its time-out
-            rung += count
+        rung = self._ring_all(missing)
         if rung:
             log.info("doorbell.rerung", count=rung)
             self.metrics.rerung_doorbells.inc(rung)
         return rung
 
-    def _ring(self, queue: str, count: int) -> bool:
-        return all(self.ring(queue) for _ in range(count))
+    def _ring_all(self, missing: Sequence[tuple[str, int]]) -> int:
+        rung = 0
+        for queue, count in missing:
+            if not all(self.ring(queue) for _ in range(count)):
+                break  # the broker is away; every further ring would wait for its time-out
+            rung += count
+        return rung
 
     def _missing_rings(self, queue: str, waiting: int) -> int:
         try:
             return max(0, waiting - self.count_messages(queue))
         except BROKER_AWAY as error:
-            # The broker is away: the first sweep after its return rings.
+            # The broker is away: the first sweep after it is back rings.
             log.warning("doorbell.count_failed", queue=queue, error=str(error))
             return 0
 

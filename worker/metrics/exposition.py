@@ -1,8 +1,8 @@
 """Serves metrics and health over HTTP.
 
-/metrics   the series of this worker, all of its processes included
-/healthz   200 while the process can answer at all
-/readyz    200 while it takes new builds, 503 with the reason otherwise
+/metrics   the series of this worker, including all of its processes
+/healthz   200 while the process can answer
+/readyz    200 while the worker takes new builds, otherwise 503 with the reason
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from worker.settings import SettingsError
 
 Readiness = Callable[[], str | None]
-"""Why no new build is taken; None when all is well. Must cost nothing: it is asked often."""
+"""Returns why no new builds are taken, or None. It must be cheap: it is called often."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -28,7 +28,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: a scrape every few seconds is no news."""
+        """Log nothing: scrapes come every few seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on, also when port 0 was asked for."""
+        """The port that it listens on, also if port 0 was requested."""
         return int(self.server.server_port)
 
     def stop(self) -> None:
-        """Close the port."""
+        """Stop the server and close its port."""
         self.server.shutdown()
         self.server.server_close()
 
@@ -51,7 +51,7 @@ class MetricsServer:
 def serve_metrics(
     address: str, *, registry: CollectorRegistry, readiness: Readiness
 ) -> MetricsServer:
-    """Serve on ``address`` (HOST:PORT) from a thread of its own.
+    """Serve on ``address`` (HOST:PORT) from a separate thread.
 
     Raises:
         SettingsError: the address cannot be read, or is in use.
@@ -64,7 +64,7 @@ def serve_metrics(
     except OSError as error:
         raise SettingsError(
             f"metrics cannot be served at {address} ({error.strerror}); set"
-            " PROVISIONERD_METRICS_ADDRESS to a free HOST:PORT, or to nothing to turn them off"
+            " PROVISIONERD_METRICS_ADDRESS to a free HOST:PORT, or leave it empty to turn them off"
         ) from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return MetricsServer(server=server)
@@ -73,9 +73,7 @@ def serve_metrics(
 def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise SettingsError(
-            f"PROVISIONERD_METRICS_ADDRESS is written as HOST:PORT, not as {address!r}"
-        )
+        raise SettingsError(f"PROVISIONERD_METRICS_ADDRESS must be HOST:PORT, not {address!r}")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 

@@ -1,7 +1,7 @@
-"""Metrics of a prefork worker: every process writes files, the parent adds them up.
+"""Metrics of a prefork worker: every process writes files, and the parent adds them up.
 
-The client library decides at its import whether it works so, by an environment variable, which
-therefore has to stand before the process starts: ``provisionerd worker`` sees to it.
+The client library reads an environment variable at import to decide whether it writes files, so
+the variable must be set before the process starts. ``provisionerd worker`` sets it.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def make_metrics_directory(data_dir: Path) -> Path:
-    """Make a new, empty directory: files of an earlier worker would be counted again.
+    """Create a new, empty directory: files of an earlier worker would be counted again.
 
-    It is this process's, and that of the program which it becomes by ``exec``, until that and
-    all of its children have ended. Directories of workers that are gone are removed.
+    It belongs to this process, also after ``exec``, until the process and all of its children
+    have ended. Directories of workers that have ended are removed.
     """
     root = data_dir / "metrics"
     root.mkdir(parents=True, exist_ok=True)
     starting = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        # One at a time: a directory that is not locked yet would look like a dead worker's.
+        # One process at a time: a directory that is not locked yet looks abandoned.
         fcntl.flock(starting, fcntl.LOCK_EX)
         for abandoned in root.glob("worker-*"):
             _remove_unless_locked(abandoned)
         made = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
-        # Stays open on purpose: the lock goes with the process, however that ends. A process id
-        # would not do: it is 1 in every container.
+        # Stays open on purpose: the kernel releases the lock when the process ends. A process ID
+        # would not identify the worker: it is 1 in every container.
         lock = os.open(made, os.O_RDONLY)
         os.set_inheritable(lock, True)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -56,12 +56,12 @@ def _remove_unless_locked(directory: Path) -> None:
 
 
 def is_multiprocess() -> bool:
-    """Return whether this process writes its metrics for a parent to add up."""
+    """Return whether this process writes its metrics to files that a parent adds up."""
     return bool(os.environ.get(DIRECTORY_VARIABLE))
 
 
 def worker_registry() -> CollectorRegistry:
-    """Return the registry that a worker serves, with the series of all of its processes."""
+    """Return the registry that a worker serves, including the series of all of its processes."""
     if not is_multiprocess():
         return REGISTRY
     registry = CollectorRegistry()
@@ -70,7 +70,7 @@ def worker_registry() -> CollectorRegistry:
 
 
 def forget_lost_processes() -> None:
-    """Take out the gauges of processes that ended without saying so, as SIGKILL ends them."""
+    """Remove the gauges of processes that ended without cleaning up, such as by SIGKILL."""
     if not is_multiprocess():
         return
     for path in Path(os.environ[DIRECTORY_VARIABLE]).glob("gauge_live*_*.db"):
@@ -80,18 +80,18 @@ def forget_lost_processes() -> None:
 
 
 def forget_process(pid: int) -> None:
-    """Take the gauges of a process that has ended out of the sum; its counts stay."""
+    """Remove the gauges of a process that has ended from the sum; its counters stay."""
     if is_multiprocess():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _is_ours(pid: int) -> bool:
-    """Return whether the process is this one or a child of it that has not ended."""
+    """Return whether the process is this one or a running child of it."""
     if pid == os.getpid():
         return True
     try:
-        # Looks without taking the child's status, which its pool waits for.
+        # WNOWAIT: the child's exit status must stay for its pool, which waits for it.
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # it is gone, or its number is somebody else's by now
+    except ChildProcessError:  # it has ended, or another process has its ID now
         return False
     return ended is None

@@ -1,8 +1,8 @@
-"""What queues and workers look like, from SQL: the database knows, the broker does not.
+"""Metrics of queues and workers, read by SQL: the broker does not have these figures.
 
-A worker serves the queues' series itself, up to ``COUNT_TO`` jobs in each, so that a single one
-is complete; ``provisionerd exporter`` serves these without bound and those of the whole
-deployment, once.
+Each worker serves the series of queues, counting up to ``COUNT_TO`` jobs in each, so that a
+deployment with one worker needs no exporter. ``provisionerd exporter`` serves them without that
+limit, and also the series of the whole deployment.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from db.reads.queues import QueueDepth, queue_depths
 log = structlog.get_logger("worker")
 
 CACHE_S = 2.0
-"""Scrapes that come faster than this share one query."""
+"""Scrapes within this time share one query."""
 
 COUNT_TO = 1_000
-"""How many jobs of a queue a worker counts: a thousand workers must not count a million jobs each.
+"""Number of jobs that a worker counts in a queue, so that many workers do not count many jobs.
 
-The exporter counts them all; alerts and dashboards take the highest of what is shown.
+The exporter counts all jobs; alerts and dashboards use the highest value.
 """
 
 Reading = TypeVar("Reading")
 
 
 class QueueCollector(Collector):
-    """Reads depth and age of the queues at each scrape.
+    """Reads depth and age of the queues on each scrape.
 
     Args:
         count_to: as in ``queue_depths``.
@@ -60,10 +60,10 @@ class QueueCollector(Collector):
 
 
 class FleetCollector(Collector):
-    """Reads workers, slots, leases and unfinished jobs of the deployment at each scrape.
+    """Reads workers, slots, leases and unfinished jobs of the deployment on each scrape.
 
     Args:
-        lease_s: how long a fresh lease lasts, for telling how old one is.
+        lease_s: how long a lease lasts unless it is renewed; the age of a lease is derived from it.
     """
 
     def __init__(self, database: Database, *, lease_s: float) -> None:
@@ -80,7 +80,7 @@ class FleetCollector(Collector):
 
 
 class _Cached(Generic[Reading]):
-    """What a query gave, for ``CACHE_S`` seconds, and for as long as the database is away."""
+    """The result of a query, for ``CACHE_S`` seconds, or until the database is back."""
 
     def __init__(
         self, database: Database, read: Callable[[Session], Reading], first: Reading
@@ -109,19 +109,19 @@ class _Cached(Generic[Reading]):
 def _queue_families(depths: Sequence[QueueDepth]) -> list[Metric]:
     depth = GaugeMetricFamily(
         "provisionerd_queue_depth",
-        "Jobs that wait in the queue; a worker counts to 1,000.",
+        "Pending jobs of the queue; a worker counts up to 1,000.",
         labels=("queue",),
     )
     oldest = GaugeMetricFamily(
         "provisionerd_queue_oldest_seconds",
-        "Age of the oldest job that waits in the queue; for a worker, of those that it counts.",
+        "Age of the oldest pending job of the queue; a worker reads only the jobs that it counts.",
         labels=("queue",),
     )
     workers = GaugeMetricFamily(
         "provisionerd_workers", "Live workers that serve the queue.", labels=("queue",)
     )
     slots = GaugeMetricFamily(
-        "provisionerd_slots", "Builds that these workers run at once.", labels=("queue",)
+        "provisionerd_slots", "Slots of the live workers that serve the queue.", labels=("queue",)
     )
     shown = {entry.queue: entry for entry in depths}
     shown.setdefault(
@@ -139,19 +139,17 @@ def _queue_families(depths: Sequence[QueueDepth]) -> list[Metric]:
 def _fleet_families(fleet: Fleet | None, lease_s: float) -> list[Metric]:
     workers = GaugeMetricFamily(
         "provisionerd_workers_status",
-        "Workers by status; one that was not seen for 90 seconds is offline.",
+        "Workers by status; a worker that was not seen for 90 seconds is offline.",
         labels=("status",),
     )
     jobs = GaugeMetricFamily("provisionerd_jobs", "Unfinished jobs by status.", labels=("status",))
     slots = GaugeMetricFamily(
         "provisionerd_slots_live", "Builds that all live workers can run at once."
     )
-    used = GaugeMetricFamily("provisionerd_slots_used", "Builds that run.")
-    free = GaugeMetricFamily(
-        "provisionerd_slots_free", "Builds that live workers could take at once, beside theirs."
-    )
+    used = GaugeMetricFamily("provisionerd_slots_used", "Slots in use: builds that run now.")
+    free = GaugeMetricFamily("provisionerd_slots_free", "Free slots of live workers.")
     age = GaugeMetricFamily(
-        "provisionerd_lease_age_seconds", "Time since the renewal of the lease that is oldest."
+        "provisionerd_lease_age_seconds", "Time since the oldest lease was renewed."
     )
     if fleet is not None:
         for status, count in fleet.workers.items():

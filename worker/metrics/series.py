@@ -1,6 +1,6 @@
-"""What a worker counts and measures. Names, help texts and labels of every series stand here.
+"""The series of a worker process, with their names, help texts and labels.
 
-No label carries a user, workspace or job name: such series never end.
+No label has the name of a user, workspace or job: the number of such series would be unbounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from quota.commit import QuotaDecision
 
 UNTAGGED = "none"
 UNCLAIMED = "pending"
-"""In place of the stage of a job that nobody had claimed."""
+"""The label ``stage`` of a job that was never claimed."""
 BUILD_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 STAGE_BUCKETS = (0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)
 QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800)
@@ -48,30 +48,47 @@ USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
     (UNTAGGED, Stage.APPLY, FailureReason.TERRAFORM),
     (UNTAGGED, Stage.APPLY, FailureReason.WORKER_LOST),
 )
-"""Error code, stage and reason of the series that stand at 0 from the first scrape."""
+"""Error code, stage and reason of the series that are 0 from the first scrape."""
 
 
 class Metrics:
     """The series of one process. Implements ``provisioner.build.events.BuildEvents``."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._add_jobs(registry)
+        self._add_builds(registry)
+        self._add_claims(registry)
+        self._add_repairs(registry)
+        self._add_results(registry)
+        self._show_known_labels()
+
+    def _add_jobs(self, registry: CollectorRegistry) -> None:
         self.failures = Counter(
             "provisionerd_job_failures_total",
-            "Failed jobs by the error code of the contract (none: untagged), where and why.",
+            "Failed jobs by error code (none: untagged), transition, stage and failure reason.",
             ("error_code", "transition", "stage", "reason"),
-            registry=registry,
-        )
-        self.builds = Counter(
-            "provisionerd_workspace_builds_total",
-            "Finished workspace builds.",
-            ("transition", "status", "template_name"),
             registry=registry,
         )
         self.job_timings = Histogram(
             "provisionerd_job_timings_seconds",
-            "The provisioner job time duration in seconds, from claim to end.",
+            "Duration of provisioner jobs from claim to end.",
             ("provisioner", "status"),
             buckets=BUILD_BUCKETS,
+            registry=registry,
+        )
+        self.jobs_current = Gauge(
+            "provisionerd_jobs_current",
+            "Jobs that run now.",
+            ("provisioner",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    def _add_builds(self, registry: CollectorRegistry) -> None:
+        self.builds = Counter(
+            "provisionerd_workspace_builds_total",
+            "Finished workspace builds.",
+            ("transition", "status", "template_name"),
             registry=registry,
         )
         self.build_seconds = Histogram(
@@ -88,13 +105,8 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
-        self.jobs_current = Gauge(
-            "provisionerd_jobs_current",
-            "Jobs that run now.",
-            ("provisioner",),
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
+
+    def _add_claims(self, registry: CollectorRegistry) -> None:
         self.queue_wait = Histogram(
             "provisionerd_queue_wait_seconds",
             "Time from enqueue to claim.",
@@ -114,6 +126,8 @@ class Metrics:
             "Doorbells that could not be rung; the sweeper rings them later.",
             registry=registry,
         )
+
+    def _add_repairs(self, registry: CollectorRegistry) -> None:
         self.rerung_doorbells = Counter(
             "provisionerd_rerung_doorbells_total",
             "Doorbells that the sweeper rang again.",
@@ -121,43 +135,19 @@ class Metrics:
         )
         self.requeues = Counter(
             "provisionerd_requeues_total",
-            "Jobs put back before apply.",
+            "Jobs put back to pending before apply.",
             ("reason",),
             registry=registry,
         )
         self.reaped = Counter(
             "provisionerd_reaped_jobs_total",
-            "Jobs taken from workers that did not renew their lease, by what became of them.",
+            "Jobs taken from lost workers, by their status afterwards.",
             ("status",),
-            registry=registry,
-        )
-        self.checkpoints = Counter(
-            "provisionerd_checkpoints_total",
-            "States stored during apply, and those that could not be.",
-            ("result",),
-            registry=registry,
-        )
-        self.log_lines = Counter(
-            "provisionerd_log_lines_total",
-            "Log lines of builds, stored and left out.",
-            ("result",),
-            registry=registry,
-        )
-        self.quota_decisions = Counter(
-            "provisionerd_quota_decisions_total",
-            "Answers of the quota commit.",
-            ("decision",),
-            registry=registry,
-        )
-        self.quota_credits = Counter(
-            "provisionerd_quota_credits_total",
-            "Credits per day that the quota commit decided about.",
-            ("decision",),
             registry=registry,
         )
         self.watchdog_restarts = Counter(
             "provisionerd_watchdog_restarts_total",
-            "Times that this worker ended itself because no doorbell reached it.",
+            "Times that this worker ended itself because it got no doorbells.",
             registry=registry,
         )
         self.leases_lost = Counter(
@@ -165,10 +155,35 @@ class Metrics:
             "Builds that this worker gave up because their lease was lost.",
             registry=registry,
         )
-        self._show_known_labels()
+
+    def _add_results(self, registry: CollectorRegistry) -> None:
+        self.checkpoints = Counter(
+            "provisionerd_checkpoints_total",
+            "States that were stored, or could not be stored, during apply.",
+            ("result",),
+            registry=registry,
+        )
+        self.log_lines = Counter(
+            "provisionerd_log_lines_total",
+            "Log lines of builds, stored or dropped.",
+            ("result",),
+            registry=registry,
+        )
+        self.quota_decisions = Counter(
+            "provisionerd_quota_decisions_total",
+            "Decisions of quota commits.",
+            ("decision",),
+            registry=registry,
+        )
+        self.quota_credits = Counter(
+            "provisionerd_quota_credits_total",
+            "Credits per day of allowed and of refused quota commits.",
+            ("decision",),
+            registry=registry,
+        )
 
     def job_moved(self, moved: Moved) -> None:
-        """Count a move of a job: to be called by whoever made it, once."""
+        """Count a move of a job. The process that made the move calls this once."""
         if moved.move.verb is Verb.CLAIM:
             self.claims.inc()
             self.queue_wait.observe(moved.age_s)
@@ -181,7 +196,7 @@ class Metrics:
 
     @contextmanager
     def running(self, provisioner: ProvisionerType) -> Iterator[None]:
-        """Count a job as one that runs now, however the block ends."""
+        """Count a job as running until the block ends."""
         self.jobs_current.labels(provisioner).inc()
         try:
             yield
@@ -193,10 +208,13 @@ class Metrics:
             shown = "success" if moved.move.after is JobStatus.SUCCEEDED else "failed"
             self.job_timings.labels(moved.provisioner, shown).observe(moved.seconds)
         if moved.failure_reason is not None:
-            code, stage = moved.error_code or UNTAGGED, moved.stage or UNCLAIMED
-            self.failures.labels(code, moved.transition or "", stage, moved.failure_reason).inc()
+            self._job_failed(moved, moved.failure_reason)
         if moved.transition is not None:
             self._build_finished(moved, moved.transition)
+
+    def _job_failed(self, moved: Moved, reason: FailureReason) -> None:
+        code, stage = moved.error_code or UNTAGGED, moved.stage or UNCLAIMED
+        self.failures.labels(code, moved.transition or "", stage, reason).inc()
 
     def _build_finished(self, moved: Moved, transition: Transition) -> None:
         status = moved.move.after
@@ -205,11 +223,11 @@ class Metrics:
             self.build_seconds.labels(transition, status).observe(moved.seconds)
 
     def stage_finished(self, stage: Stage, seconds: float) -> None:
-        """Measure a step."""
+        """Record the duration of a stage."""
         self.stages.labels(stage).observe(seconds)
 
     def quota_decided(self, decision: QuotaDecision, daily_cost: int) -> None:
-        """Count an answer of the quota commit."""
+        """Count a decision of the quota commit."""
         answer = "allowed" if decision.ok else "refused"
         self.quota_decisions.labels(answer).inc()
         self.quota_credits.labels(answer).inc(daily_cost)
@@ -224,7 +242,7 @@ class Metrics:
         self.log_lines.labels("dropped").inc(dropped)
 
     def _show_known_labels(self) -> None:
-        """Let what is known to happen stand in the first scrape, with 0: rates need a start."""
+        """Create the series with known labels at 0, since a rate needs a first value."""
         for transition in Transition:
             for code, stage, reason in USUAL_FAILURES:
                 self.failures.labels(code, transition, stage, reason)

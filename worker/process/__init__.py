@@ -1,1 +1,1 @@
-"""A worker process from start to end: services, signals, drain, watchdog; not what it runs."""
+"""A worker process from start to end: services, signals, drain, watchdog; not the builds."""

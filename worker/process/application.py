@@ -1,4 +1,4 @@
-"""The class of our Celery application: Celery, and what this process has at hand."""
+"""The class of our Celery application, with the state of this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.process.runtime import Runtime
 
 
 class App(celery.Celery):  # type: ignore[misc]
-    """Celery with what this process has at hand."""
+    """Celery with the state of this process."""
 
-    redis_url: str | None = None  #: set by a process that knows better than its settings do
-    runtime: Runtime | None = None  #: what runs builds, in a process that does
+    redis_url: str | None = None  #: overrides the setting, as for an embedded Redis
+    runtime: Runtime | None = None  #: None in a process that runs no builds

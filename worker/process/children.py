@@ -1,4 +1,4 @@
-"""Worker processes that another process of ours starts and stops: for ``up`` and the demo."""
+"""Worker processes as children of another process: for ``up`` and the demo."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from worker.waiting import wait_until
 
 
 class WorkerStartError(Exception):
-    """A worker process did not become ready; the message holds what it said."""
+    """A worker process did not become ready; the message holds its last output."""
 
 
 def worker_command(name: str) -> list[str]:
-    """Return the command line of a worker process; its settings come by environment."""
+    """Return the command line of a worker process; it reads its settings from the environment."""
     return [
         sys.executable,
         "-m",
@@ -36,7 +36,7 @@ def worker_command(name: str) -> list[str]:
 
 
 def free_address() -> str:
-    """Return a loopback HOST:PORT that nobody listens on at the moment."""
+    """Return a loopback HOST:PORT that is not in use now."""
     return f"127.0.0.1:{free_port()}"
 
 
@@ -47,11 +47,11 @@ def running_worker(
     """Run a worker process while the block runs, and drain it at the end.
 
     Args:
-        environment: all of it, ``PROVISIONERD_METRICS_ADDRESS`` included.
-        log: where its standard output and error go.
+        environment: the whole environment, including ``PROVISIONERD_METRICS_ADDRESS``.
+        log: the file for its standard output and standard error.
 
     Raises:
-        WorkerStartError: it ended, or did not become ready within 30 seconds.
+        WorkerStartError: the worker ended, or did not become ready within 30 seconds.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -74,15 +74,13 @@ def wait_until_ready(
     """Return when the worker takes builds.
 
     Raises:
-        WorkerStartError: it ended, or did not become ready in time.
+        WorkerStartError: the worker ended, or did not become ready in time.
     """
-    has_settled = wait_until(
-        lambda: process.poll() is not None or is_ready(address), limit_s=within_s
-    )
-    if has_settled and process.poll() is None:
+    in_time = wait_until(lambda: process.poll() is not None or is_ready(address), limit_s=within_s)
+    if in_time and process.poll() is None:
         return
-    said = log.read_text(errors="replace").strip().splitlines()[-5:]
-    raise WorkerStartError("the worker did not become ready: " + " / ".join(said or ["no output"]))
+    output = log.read_text(errors="replace").strip().splitlines()[-5:] or ["no output"]
+    raise WorkerStartError("the worker did not become ready: " + " / ".join(output))
 
 
 def is_ready(address: str) -> bool:
@@ -95,7 +93,7 @@ def is_ready(address: str) -> bool:
 
 
 def stop_worker(process: subprocess.Popen[bytes], *, within_s: float) -> None:
-    """Drain the worker; at the end of the time hurry it, at last kill it."""
+    """Drain the worker; after half of the time hurry it, and at the end kill it."""
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return

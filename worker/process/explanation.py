@@ -1,4 +1,4 @@
-"""What a person is told when a command or a worker cannot do its work. The one place for it."""
+"""The messages for a user when a command or a worker cannot do its work."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PLAIN = (
     SettingsError,
     TerraformNotFoundError,
 )
-"""Their messages are already one sentence for the user."""
+"""Errors whose message is already one sentence for the user."""
 
 
 def explain(error: Exception) -> str | None:
-    """Return one sentence about an error that a user can do something about.
+    """Return one sentence about an error that a user can fix.
 
-    None stands for a bug, which needs its traceback.
+    None means that the error is a bug, which needs its traceback.
     """
     if isinstance(error, PLAIN):
         return str(error)
@@ -48,5 +48,5 @@ def explain(error: Exception) -> str | None:
 
 
 def _is_database_away(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
-    # Not every one of them is passing: a wrong password is an OperationalError too.
+    # Not every OperationalError is an outage: a wrong password is one too.
     return is_outage(error) or isinstance(error, sqlalchemy.exc.OperationalError)

@@ -1,9 +1,9 @@
-"""The first process of a container: it ends only after Terraform has.
+"""The first process of a container: it ends only after Terraform has ended.
 
 A container ends with its first process, and the kernel then kills all others. A worker that dies
 leaves a launcher behind, under which Terraform still ends cleanly (``provisioner.host.launcher``):
-this process waits for it. It also hands signals on to the worker alone, reaps what nobody else
-reaps, and ends with the worker's status.
+this process waits for it. It also forwards signals to the worker and to no other process, reaps
+orphaned processes, and exits with the worker's status.
 
     python -I -m worker.process.init provisionerd worker
 
@@ -23,11 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from provisioner.host import launcher
-from worker.process.hardening import hide_from_siblings
+from worker.process.hardening import make_undumpable
 
 GRACE_VARIABLE = "PROVISIONERD_INTERRUPT_GRACE_SECONDS"
 DEFAULT_GRACE_S = 300.0
-"""How long Terraform may take to end; the default of the setting (a test compares them)."""
+"""How long Terraform may take to end; the setting's default (a test compares them)."""
 CANNOT_START = 127
 
 _FORWARDED = {
@@ -39,23 +39,23 @@ _FORWARDED = {
     signal.SIGUSR2,
 }
 _TAKEN = {*_FORWARDED, signal.SIGCHLD}
-_TO_DEFAULT = {signal.SIGPIPE, signal.SIGXFSZ}  # Python ignores them, and children inherit that
-_AT_ONCE_S = 1.0  # a launcher with nothing left to wait for takes milliseconds
+_TO_DEFAULT = {signal.SIGPIPE, signal.SIGXFSZ}  # Python ignores them, and children inherit this
+_IMMEDIATE_S = 1.0  # a launcher without a running child ends within milliseconds
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(command: Sequence[str]) -> int:
-    """Run ``command`` to its end, wait for the launchers that it leaves, return its status.
+    """Run ``command``, wait for the launchers that it leaves, and return its exit status.
 
-    A command that was ended by a signal has 128 and the signal's number as its status, as in a
-    shell. Launchers are waited for as long as ``PROVISIONERD_INTERRUPT_GRACE_SECONDS``.
+    As in a shell, the status of a command that a signal ended is 128 plus the signal's number.
+    Launchers get ``PROVISIONERD_INTERRUPT_GRACE_SECONDS`` to end.
     """
     if not command:
         sys.stderr.write("Error: name the command to run, such as `provisionerd worker`\n")
         return CANNOT_START
-    hide_from_siblings()
+    make_undumpable()
     _adopt_orphans()
-    # Blocked, they are taken one by one below: none is lost between two looks.
+    # Blocked signals stay pending until they are taken below, so none is lost.
     inherited = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
     try:
         pid = os.posix_spawnp(
@@ -70,33 +70,33 @@ def main(command: Sequence[str]) -> int:
 
 
 def _adopt_orphans() -> None:
-    """Become the parent of every orphan below this process; process 1 is that anyway."""
+    """Become the parent of every orphan below this process; process 1 always is."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _run_to_end(pid: int) -> int:
-    """Hand signals on to the worker until it ends; return its status, negative for a signal."""
+    """Forward signals to the worker until it ends; return its status, negative for a signal."""
     while True:
         taken = signal.sigwaitinfo(_TAKEN)
         if taken.si_signo == signal.SIGCHLD:
             status = _reap().get(pid)
             if status is not None:
                 return status
-        # A terminal has sent its own to the worker too: a second one would end the drain.
+        # A terminal sends its signals to the worker too: a second one would end the drain.
         elif taken.si_code <= 0:
             os.kill(pid, taken.si_signo)
 
 
 def _wait_for_launchers(grace_s: float) -> None:
-    if _launchers_end(_AT_ONCE_S):
+    if _launchers_end(_IMMEDIATE_S):
         return
-    _say("init.waiting", seconds=grace_s)
-    _say("init.waited" if _launchers_end(grace_s) else "init.gave_up")
+    _log("init.waiting", seconds=grace_s)
+    _log("init.waited" if _launchers_end(grace_s) else "init.gave_up")
 
 
 def _launchers_end(within_s: float) -> bool:
-    """Wait for the end of every launcher; return whether it came in time."""
+    """Wait until every launcher has ended; return whether they ended in time."""
     end = time.monotonic() + within_s
     while any(launchers()):
         left = end - time.monotonic()
@@ -108,7 +108,7 @@ def _launchers_end(within_s: float) -> bool:
 
 
 def _reap() -> dict[int, int]:
-    """Take the status of every child that has ended, by process id."""
+    """Return the status of every child that has ended, by process ID."""
     ended: dict[int, int] = {}
     with suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
@@ -127,7 +127,7 @@ def launchers() -> Iterator[int]:
 def _parents() -> Iterator[tuple[int, int]]:
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            # A program's name may contain anything, but what follows has no bracket.
+            # A program's name may contain anything, but the fields after it have no bracket.
             _state, parent = (entry / "stat").read_bytes().rpartition(b")")[2].split()[:2]
             yield int(entry.name), int(parent)
 
@@ -151,18 +151,18 @@ def _command_line(pid: int) -> list[bytes]:
 def _grace_s() -> float:
     try:
         return float(os.environ[GRACE_VARIABLE])
-    except (KeyError, ValueError):  # the worker has refused a value that is none
+    except (KeyError, ValueError):  # the worker itself refuses an invalid value
         return DEFAULT_GRACE_S
 
 
-def _say(event: str, **fields: float) -> None:
-    """Write an event as the worker does, which may be read by a program."""
+def _log(event: str, **fields: float) -> None:
+    """Write an event in the worker's log format."""
     if os.environ.get("PROVISIONERD_LOG_FORMAT") == "json":
-        said = json.dumps({**fields, "event": event, "level": "warning", "logger": "worker"})
+        line = json.dumps({**fields, "event": event, "level": "warning", "logger": "worker"})
     else:
-        said = " ".join([event, *(f"{name}={value:g}" for name, value in fields.items())])
+        line = " ".join([event, *(f"{name}={value:g}" for name, value in fields.items())])
     with suppress(OSError):
-        sys.stderr.write(f"{said}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 

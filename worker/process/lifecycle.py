@@ -1,4 +1,4 @@
-"""What the main process of a worker keeps, starts and stops, from its start to its end."""
+"""The main process of a worker: what it opens, starts and stops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from worker.broker.client import BrokerClient
 from worker.broker.doorbell import Ring, ring_with
 from worker.broker.errors import BROKER_AWAY
 from worker.maintenance.chores import Chore
-from worker.maintenance.contact import Contact
+from worker.maintenance.connectivity import Connectivity
 from worker.maintenance.pruner import Pruner
 from worker.maintenance.sweeper import Sweeper
 from worker.metrics.exposition import serve_metrics
@@ -39,14 +39,14 @@ from worker.metrics.multiprocess import (
 from worker.metrics.queues import COUNT_TO, QueueCollector
 from worker.metrics.series import Metrics
 from worker.process.application import App
-from worker.process.drain import DrainFlag, DrainState
+from worker.process.drain import DrainFlag
 from worker.process.explanation import explain
-from worker.process.hardening import hide_from_siblings
+from worker.process.hardening import make_undumpable
 from worker.process.listeners import move_listeners
 from worker.process.runtime import make_runtime
 from worker.process.services import Services, make_directories, make_engines, open_services
 from worker.process.shutdown import Shutdown
-from worker.process.watchdog import EXIT_STATUS, Pulse, Watchdog
+from worker.process.watchdog import EXIT_STATUS, LastDoorbell, Watchdog
 from worker.settings import Pool, Settings, load_settings
 from worker.tracing.traces import tracer_maker
 
@@ -57,30 +57,30 @@ Answer = TypeVar("Answer")
 
 @dataclass(kw_only=True)
 class Parent:
-    """What the worker's main process keeps from start to end."""
+    """The objects of the worker's main process."""
 
     app: App
     settings: Settings
     services: Services
-    broker: BrokerClient  #: of the parent; a child makes one of its own
-    engines: Mapping[ProvisionerType, Engine]  #: made once; children of prefork inherit them
+    broker: BrokerClient  #: only for the parent; each child creates its own
+    engines: Mapping[ProvisionerType, Engine]  #: created once; children of prefork inherit them
     worker_id: uuid.UUID
     metrics: Metrics
     flag: DrainFlag
-    pulse: Pulse
+    last_doorbell: LastDoorbell
     stack: ExitStack
 
     def make_runtime(self, *, slots: int) -> None:
-        """Make and start what runs builds in this process."""
+        """Create and start the runtime of this process."""
         runtime = make_runtime(
             self.settings,
             database_url=self.services.database_url,
             worker_id=self.worker_id,
             metrics=self.metrics,
-            # Of this process: connections must not cross the fork of prefork.
+            # A new client for this process: connections must not cross the fork of prefork.
             ring=self._ring_with(BrokerClient(self.services.redis_url)),
             flag=self.flag,
-            pulse=self.pulse,
+            last_doorbell=self.last_doorbell,
             engines=self.engines,
             slots=slots,
         )
@@ -88,7 +88,7 @@ class Parent:
         self.app.runtime = runtime
 
     def start_chores(self) -> None:
-        """Start what a worker does beside running builds, and take the signals."""
+        """Install the signal handlers and start the worker's chores."""
         shutdown = self._shutdown()
         shutdown.take_signals()
         watchdog = self._watchdog(shutdown)
@@ -97,25 +97,7 @@ class Parent:
             database=self.services.database,
             listeners=move_listeners(metrics=self.metrics, ring=ring),
         )
-        sweeper = Sweeper(
-            mover=mover,
-            metrics=self.metrics,
-            queues=served_queues(self.settings.tags),
-            provisioners=self.settings.engines,
-            slots=self.settings.concurrency,
-            ring=ring,
-            count_messages=self.broker.count,
-            recoverer=Recoverer(
-                mover=mover,
-                work_root=self.settings.work_root,
-                max_attempts=self.settings.max_attempts,
-                lease=self.settings.lease,
-                grace=timedelta(seconds=self.settings.interrupt_grace_seconds),
-            ),
-            max_attempts=self.settings.max_attempts,
-            pending_limit=timedelta(seconds=self.settings.pending_limit_seconds),
-            contact=Contact(settle=self.settings.lease),
-        )
+        sweeper = self._sweeper(mover, ring)
         for chore in (
             Chore("heartbeat", self.settings.heartbeat_seconds, self._touch),
             Chore("recovery", self.settings.sweep_seconds, sweeper.recover_builds),
@@ -128,7 +110,7 @@ class Parent:
             self.stack.callback(chore.stop)
 
     def serve_metrics(self) -> None:
-        """Serve this worker's metrics, unless that is turned off."""
+        """Serve this worker's metrics, unless they are turned off."""
         if not self.settings.metrics_address:
             return
         registry = worker_registry()
@@ -147,10 +129,33 @@ class Parent:
             with self.services.database.begin() as session:
                 sign_off_worker(session, worker_id=self.worker_id)
         except SQLAlchemyError as error:
-            # Then the worker's row goes stale by itself.
+            # Without this the worker's row goes stale after a while.
             log.warning("worker.not_signed_off", error=str(error))
         self.stack.close()
         log.info("worker.stopped")
+
+    def _sweeper(self, mover: Mover, ring: Ring) -> Sweeper:
+        settings = self.settings
+        recoverer = Recoverer(
+            mover=mover,
+            work_root=settings.work_root,
+            max_attempts=settings.max_attempts,
+            lease=settings.lease,
+            grace=timedelta(seconds=settings.interrupt_grace_seconds),
+        )
+        return Sweeper(
+            mover=mover,
+            metrics=self.metrics,
+            queues=served_queues(settings.tags),
+            provisioners=settings.engines,
+            slots=settings.concurrency,
+            ring=ring,
+            count_messages=self.broker.count,
+            recoverer=recoverer,
+            max_attempts=settings.max_attempts,
+            pending_limit=timedelta(seconds=settings.pending_limit_seconds),
+            connectivity=Connectivity(settle=settings.lease),
+        )
 
     def _pruning(self) -> list[Chore]:
         if not self.settings.prune_hours:
@@ -159,7 +164,7 @@ class Parent:
             database=self.services.database,
             worker_id=self.worker_id,
             retention=self.settings.retention,
-            may_go_on=lambda: self.flag.state is DrainState.WORKING,
+            may_go_on=lambda: not self.flag.is_draining,
         )
         return [Chore("pruner", self.settings.prune_hours * 3600, pruner.prune)]
 
@@ -167,7 +172,7 @@ class Parent:
         return Shutdown(
             flag=self.flag,
             drain_seconds=self.settings.drain_seconds,
-            tell=self._touch,
+            write_drain=self._touch,
             running=self._running,
         )
 
@@ -175,27 +180,27 @@ class Parent:
         if self.app.runtime is not None:
             return self.app.runtime.keeper.running
         try:
-            return self._look().held
+            return self._waiting_work().held
         except SQLAlchemyError:
-            # Children of prefork may be building: their leases end if nobody renews them.
+            # Assume that children of prefork are building.
             return 1
 
     def _watchdog(self, shutdown: Shutdown) -> Watchdog:
-        def bark() -> None:
+        def end_worker() -> None:
             self.metrics.watchdog_restarts.inc()
             shutdown.end(EXIT_STATUS)
 
         return Watchdog(
             limit=timedelta(seconds=self.settings.watchdog_seconds),
             slots=self.settings.concurrency,
-            look=self._look,
-            last_doorbell=lambda: self.pulse.last,
-            is_draining=lambda: self.flag.state is not DrainState.WORKING,
+            read_work=self._waiting_work,
+            last_doorbell=lambda: self.last_doorbell.at,
+            is_draining=lambda: self.flag.is_draining,
             broker_answers=self._broker_answers,
-            bark=bark,
+            end_worker=end_worker,
         )
 
-    def _look(self) -> WaitingWork:
+    def _waiting_work(self) -> WaitingWork:
         with self.services.database.begin() as session:
             return waiting_work(session, worker_id=self.worker_id)
 
@@ -208,12 +213,11 @@ class Parent:
 
     def _touch(self) -> None:
         forget_lost_processes()
-        draining = self.flag.state is not DrainState.WORKING
         with self.services.database.begin() as session:
-            touch_worker(session, worker_id=self.worker_id, draining=draining)
+            touch_worker(session, worker_id=self.worker_id, draining=self.flag.is_draining)
 
     def _readiness(self) -> str | None:
-        return None if self.flag.state is DrainState.WORKING else "draining"
+        return "draining" if self.flag.is_draining else None
 
     def _ring_with(self, broker: BrokerClient) -> Ring:
         def failed(queue: str, error: Exception) -> None:
@@ -227,19 +231,19 @@ def begin_parent(app: App, worker: Any) -> Parent:
     """Open and check what the worker's main process needs, and write the worker's row.
 
     Args:
-        worker: Celery's own object, whose concurrency and pool the command line may have set.
+        worker: Celery's own object; the command line may have set its concurrency and pool.
 
     Raises:
         SettingsError, EmbeddedError, DatabaseError, TerraformNotFoundError: it cannot work.
     """
-    hide_from_siblings()
+    make_undumpable()
     settings = load_settings(
         concurrency=worker.concurrency,
         pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
     )
     make_directories(settings)
     engines = make_engines(settings)
-    tracer_maker(os.environ)
+    tracer_maker(os.environ)  # raises if the settings ask for traces that are not available
     stack = ExitStack()
     services = stack.enter_context(open_services(settings))
     app.redis_url = services.redis_url
@@ -254,7 +258,7 @@ def begin_parent(app: App, worker: Any) -> Parent:
             hostname=platform.node(),
         )
     if settings.pool is Pool.PREFORK and not is_multiprocess():
-        log.warning("metrics.incomplete", reason="start prefork by `provisionerd worker`")
+        log.warning("metrics.incomplete", reason="start prefork with `provisionerd worker`")
     # The pool's connections must not cross the fork of prefork.
     services.database.dispose()
     return Parent(
@@ -266,23 +270,22 @@ def begin_parent(app: App, worker: Any) -> Parent:
         worker_id=worker_id,
         metrics=Metrics(),
         flag=DrainFlag(),
-        pulse=Pulse(),
+        last_doorbell=LastDoorbell(),
         stack=stack,
     )
 
 
-def explained(action: Callable[[], Answer]) -> Answer:
-    """Run ``action``; say what is wrong in one sentence and exit if it cannot be done.
+def run_or_exit(action: Callable[[], Answer]) -> Answer:
+    """Run ``action``; if it fails, print one sentence and exit with status 1.
 
-    Celery logs what a signal's receiver raises and goes on: a worker that cannot work would
-    look alive.
+    Celery only logs what a signal's receiver raises: a worker that cannot work would stay alive.
     """
     try:
         return action()
     except Exception as error:
-        said = explain(error)
-        if said is None:
+        sentence = explain(error)
+        if sentence is None:
             log.exception("worker.start_failed")
         else:
-            sys.stderr.write(f"Error: {said}\n")
+            sys.stderr.write(f"Error: {sentence}\n")
         raise SystemExit(1) from error

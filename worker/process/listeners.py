@@ -29,7 +29,7 @@ def move_listeners(
     """Return the listeners of a worker's moves.
 
     Args:
-        tracer: traces the builds that this process runs; None where it runs none.
+        tracer: traces the builds that this process runs; None if it runs none.
     """
 
     def ring_again(moved: Moved) -> None:
@@ -41,7 +41,7 @@ def move_listeners(
 
 
 def log_move(moved: Moved) -> None:
-    """Write the move into the daemon's log, as a warning when nobody ran the job to its end."""
+    """Write the move to the daemon's log, as a warning if no worker finished the job."""
     if moved.worker_was_lost:
         event, write = "job.reaped", log.warning
     else:

@@ -1,13 +1,13 @@
-"""Celery's worker, and the signals by which ours lives: what happens when, in which process.
+"""Our worker in Celery: what it does on each of Celery's signals, and in which process.
 
 worker_init           open the services, check them, write the worker's row   parent
-worker_process_init   make and start the runtime                              prefork child
-worker_ready          in the threads pool: make and start the runtime;
-                      start heartbeat, sweeper and metrics; take the signals  parent
-worker_shutdown       stop all that, sign off                                 parent
+worker_process_init   create and start the runtime                            prefork child
+worker_ready          in the threads pool: create and start the runtime;
+                      serve metrics, handle signals, start the chores         parent
+worker_shutdown       stop everything, sign off                               parent
 
-Celery's signals are global. They are connected when a worker of ours is made and not before:
-a process that only imports ``worker.app`` stays as it is.
+Celery's signals are global. They are connected only when our worker is created: importing
+``worker.app`` changes nothing in a process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from celery.apps.worker import Worker
 
 from worker.metrics.multiprocess import forget_process
 from worker.process.application import App
-from worker.process.lifecycle import Parent, begin_parent, explained
+from worker.process.lifecycle import Parent, begin_parent, run_or_exit
 from worker.process.telemetry import configure_logging
 from worker.settings import Pool, load_settings
 from worker.tracing.traces import process_tracer
@@ -29,7 +29,7 @@ log = structlog.get_logger("worker")
 
 
 class Node(Worker):  # type: ignore[misc]
-    """Celery's worker, of our application."""
+    """Celery's worker for our application."""
 
     app: App
     hostname: str
@@ -41,7 +41,7 @@ class Node(Worker):  # type: ignore[misc]
 
 
 class Receivers:
-    """Lets one worker live as described above. Other workers' signals are not answered."""
+    """The receivers of one worker. They ignore the signals of other workers."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -49,24 +49,24 @@ class Receivers:
         self._parents: list[Parent] = []
 
     def connect(self) -> None:
-        """Connect all of them."""
+        """Connect all receivers."""
         for signal, receiver in (
             (signals.worker_init, self._begin),
             (signals.worker_process_init, self._begin_child),
             (signals.worker_process_shutdown, self._end_child),
             (signals.worker_ready, self._ready),
             (signals.worker_shutdown, self._end),
-            # A receiver here keeps Celery from setting up logging by itself.
+            # A receiver of this signal keeps Celery from setting up logging itself.
             (signals.setup_logging, self._set_up_logging),
         ):
             signal.connect(receiver, weak=False)
 
     def _begin(self, sender: object, **_: object) -> None:
         if sender is self._node:
-            self._parents.append(explained(lambda: begin_parent(self._app, self._node)))
+            self._parents.append(run_or_exit(lambda: begin_parent(self._app, self._node)))
 
     def _begin_child(self, sender: object, **_: object) -> None:
-        # In prefork only; the threads pool does not send this signal.
+        # Only in prefork: the threads pool does not send this signal.
         if sender == self._node.hostname:
             self._app.runtime = None
             self._parents[0].make_runtime(slots=1)
@@ -85,13 +85,13 @@ class Receivers:
             self._parents.pop().close()
 
     def _set_up_logging(self, **_: object) -> None:
-        configure_logging(explained(load_settings))
+        configure_logging(run_or_exit(load_settings))
 
 
 def _start(parent: Parent) -> None:
     if parent.settings.pool is Pool.THREADS:
-        explained(lambda: parent.make_runtime(slots=parent.settings.concurrency))
-    explained(parent.serve_metrics)
+        run_or_exit(lambda: parent.make_runtime(slots=parent.settings.concurrency))
+    run_or_exit(parent.serve_metrics)
     parent.start_chores()
     log.info(
         "worker.ready",

@@ -1,4 +1,4 @@
-"""What runs builds within one process: in the threads pool one, in prefork one per child."""
+"""The runtime that runs builds in a process: one in the threads pool, one per prefork child."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worker.process.connections import build_connections
 from worker.process.drain import DrainFlag, DrainState
 from worker.process.listeners import move_listeners
 from worker.process.services import build_settings
-from worker.process.watchdog import Pulse
+from worker.process.watchdog import LastDoorbell
 from worker.settings import Settings
 from worker.slots.dispatch import Dispatcher
 from worker.slots.keeper import LeaseKeeper, LeaseTimes
@@ -40,20 +40,20 @@ class Runtime:
     tracer: BuildTracer
 
     def start(self) -> None:
-        """Begin to renew leases, and to listen for the drain."""
+        """Start renewing leases, and watching for the drain."""
         self.keeper.start()
         threading.Thread(target=self._watch, name="drain-watch", daemon=True).start()
 
     def stop(self) -> None:
-        """Release what ``start`` took. To be called when no build runs any more."""
+        """Stop the lease keeper and close the database. Call it after the last build ended."""
         self.keeper.stop()
         self.database.dispose()
         self.tracer.close()
 
     def _watch(self) -> None:
-        """End the builds when the flag says so: the parent has no other way to tell a child."""
+        """End the builds after the drain; the flag is the parent's only signal to its children."""
         self.flag.wait_for(DrainState.HURRYING, WATCH_INTERVAL_S)
-        # Builds that were claimed just before the drain may still begin.
+        # Repeat: builds that were claimed just before the drain may start later.
         while True:
             self.keeper.interrupt_all(InterruptReason.DRAIN)
             self.flag.pause(WATCH_INTERVAL_S)
@@ -67,35 +67,23 @@ def make_runtime(
     metrics: Metrics,
     ring: Ring,
     flag: DrainFlag,
-    pulse: Pulse,
+    last_doorbell: LastDoorbell,
     engines: Mapping[ProvisionerType, Engine],
     slots: int,
 ) -> Runtime:
-    """Return a runtime, not started yet.
+    """Return a runtime that is not started yet.
 
     Args:
-        slots: how many builds this process runs at once.
+        slots: the number of builds that this process runs at once.
     """
-    database = open_database(
-        database_url,
-        pool_size=build_connections(slots),
-        prepared_statements=settings.prepared_statements,
-    )
-    keeper = LeaseKeeper(
-        database,
-        LeaseTimes(
-            lease=settings.lease,
-            renew=timedelta(seconds=settings.renew_seconds),
-            fence=timedelta(seconds=settings.fence_seconds),
-            fence_grace=timedelta(seconds=settings.fence_grace_seconds),
-        ),
-    )
+    database = _open_database(settings, database_url, slots=slots)
+    keeper = LeaseKeeper(database, _lease_times(settings))
     tracer = process_tracer()
     mover = Mover(
         database=database,
         listeners=move_listeners(metrics=metrics, ring=ring, tracer=tracer),
-        # A worker that ends does not wait for a database that is away.
-        may_wait=lambda: flag.state is DrainState.WORKING,
+        # A draining worker does not wait for a database that is away.
+        may_wait=lambda: not flag.is_draining,
     )
     runner = Runner(
         mover=mover,
@@ -112,10 +100,27 @@ def make_runtime(
         worker_id=worker_id,
         provisioners=tuple(engines),
         lease=settings.lease,
-        doorbell_came=pulse.beat,
-        # Asked at each doorbell: one that is on its way when the signal comes claims nothing.
-        is_draining=lambda: flag.state is not DrainState.WORKING,
+        on_doorbell=last_doorbell.record,
+        # Read at each doorbell: one that arrives after the signal must claim nothing.
+        is_draining=lambda: flag.is_draining,
     )
     return Runtime(
         database=database, keeper=keeper, dispatcher=dispatcher, flag=flag, tracer=tracer
+    )
+
+
+def _open_database(settings: Settings, url: str, *, slots: int) -> Database:
+    return open_database(
+        url,
+        pool_size=build_connections(slots),
+        prepared_statements=settings.prepared_statements,
+    )
+
+
+def _lease_times(settings: Settings) -> LeaseTimes:
+    return LeaseTimes(
+        lease=settings.lease,
+        renew=timedelta(seconds=settings.renew_seconds),
+        fence=timedelta(seconds=settings.fence_seconds),
+        fence_grace=timedelta(seconds=settings.fence_grace_seconds),
     )

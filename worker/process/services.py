@@ -1,4 +1,4 @@
-"""What a process needs to work: the database, the broker's address, the engines."""
+"""The services of a process: the database, the broker's address, the engines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from worker.settings import Settings, SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """Where PostgreSQL and Redis are. Embedded ones run as long as this is open."""
+    """The database and the broker's address. Embedded servers run while this is open."""
 
     database: Database
     database_url: str
@@ -39,12 +39,12 @@ class Services:
 
 @contextmanager
 def open_services(settings: Settings, *, check: bool = True) -> Iterator[Services]:
-    """Open the configured services, or start embedded ones for those that are not.
+    """Open the configured services, and start embedded servers for the others.
 
-    An embedded database is migrated by itself; a configured one is the operator's to migrate.
+    An embedded database is migrated automatically; the operator migrates a configured one.
 
     Args:
-        check: whether the schema has to be up to date (not so for ``migrate`` itself).
+        check: whether the schema must be up to date; False for ``migrate`` itself.
 
     Raises:
         EmbeddedError: an embedded server cannot be started.
@@ -72,30 +72,31 @@ def open_services(settings: Settings, *, check: bool = True) -> Iterator[Service
 
 
 def make_directories(settings: Settings) -> None:
-    """Make the folders that a worker cannot do without, if they are not there.
+    """Create the folders that a worker needs, if they are missing.
 
     Raises:
-        SettingsError: one of them cannot be made, or nothing can be written there.
+        SettingsError: a folder cannot be created or written.
     """
-    # The embedded servers are another user's, and lie in the first.
+    # Under root the embedded servers run as another user, who must be able to enter the first.
     folders = (("DATA", settings.data_dir, 0o755), ("WORK", settings.work_root, 0o700))
     for name, folder, mode in folders:
         try:
             probe_directory(folder, mode=mode)
         except OSError as error:
             raise SettingsError(
-                f"the folder {folder} can not be used ({error.strerror}); "
-                f"set PROVISIONERD_{name}_DIR to one of your own"
+                f"the folder {folder} cannot be used ({error.strerror}); "
+                f"set PROVISIONERD_{name}_DIR to a writable folder"
             ) from error
 
 
 def probe_directory(folder: Path, *, mode: int = 0o777, data: bytes = b"") -> None:
-    """Make the folder if it is not there, and write ``data`` into a file that is gone at once.
+    """Create the folder if it is missing, and write ``data`` to a temporary file in it.
 
-    Tried and not asked: root may write where the mode forbids it, a full disk does not.
+    File modes do not answer the question: root may write where they forbid it, and nobody can
+    write to a full disk.
 
     Raises:
-        OSError: the folder cannot be made, or not be written.
+        OSError: the folder cannot be created or written.
     """
     folder.mkdir(mode=mode, parents=True, exist_ok=True)
     with TemporaryFile(dir=folder) as probe:
@@ -108,7 +109,7 @@ def make_engines(
     """Return the engines that this worker offers; Terraform is found or fetched.
 
     Raises:
-        TerraformNotFoundError: it is neither there nor to be had.
+        TerraformNotFoundError: Terraform is not installed and cannot be fetched.
     """
     engines: dict[ProvisionerType, Engine] = {}
     if ProvisionerType.ECHO in settings.engines:
@@ -123,10 +124,10 @@ def make_engines(
 
 
 def locate_terraform(settings: Settings, *, progress: Progress | None = None) -> Path:
-    """Return the path of the binary that builds use, fetching it if there is none.
+    """Return the path of the binary that builds use; fetch it if there is none.
 
     Raises:
-        TerraformNotFoundError: says where it looked and what to do.
+        TerraformNotFoundError: there is none; the message says where it looked and what to do.
     """
     return find_terraform(
         setting=str(settings.terraform_binary) if settings.terraform_binary else None,
@@ -140,7 +141,7 @@ def locate_terraform(settings: Settings, *, progress: Progress | None = None) ->
 
 
 def build_settings(settings: Settings) -> BuildSettings:
-    """Return what the builds of this worker share."""
+    """Return the settings that all builds of this worker share."""
     return BuildSettings(
         work_root=settings.work_root,
         host_environment=dict(os.environ),
@@ -172,7 +173,7 @@ def _configured(url: object) -> str | None:
 def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:
     try:
         if is_embedded:
-            # Not imported by a worker that has a database: Alembic is 5 MB.
+            # A worker with a configured database does not import Alembic, which takes 5 MB.
             import_module("db.schema.migrate").migrate(database.engine)
         elif check:
             check_migrated(database.engine)

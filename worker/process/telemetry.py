@@ -1,4 +1,4 @@
-"""How the daemon writes its own log: events with fields, for people or as JSON."""
+"""The daemon's own log: events with fields, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.settings import LogFormat, Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Let our events, and the records of libraries, go to standard error in one form."""
+    """Write our events and the records of libraries to standard error, in one format."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -49,6 +49,6 @@ def configure_logging(settings: Settings) -> None:
 def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
     if log_format is LogFormat.JSON:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    # The default would print local variables, and with them what is secret.
+    # The default would print local variables, which may hold secrets.
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

@@ -1,4 +1,4 @@
-"""Answer a doorbell: claim the best job of its queue and run it in the calling thread."""
+"""Handles a doorbell: claims the best job of its queue and runs it in the calling thread."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Dispatcher:
     worker_id: uuid.UUID
     provisioners: Sequence[ProvisionerType]
     lease: timedelta
-    doorbell_came: Callable[[], None] = lambda: None
+    on_doorbell: Callable[[], None] = lambda: None
     is_draining: Callable[[], bool] = lambda: False
 
     def run_next_build(self, queue: str) -> Ending | None:
-        """Claim and run the best job of ``queue``; None when there is nothing to claim.
+        """Claim and run the best job of ``queue``; return None if there is nothing to claim.
 
-        A draining worker claims nothing: the row stays pending, and the sweeper of another
-        worker rings for it.
+        A draining worker claims nothing: the job stays pending, and the sweeper of another worker
+        rings for it.
         """
-        self.doorbell_came()
+        self.on_doorbell()
         if self.is_draining():
             return None
         asked_at, job = retry_outage(
@@ -56,9 +56,9 @@ class Dispatcher:
         return self._run(job, asked_at)
 
     def _claim(self, queue: str) -> tuple[float, ClaimedJob | None]:
-        """Return when the lease was asked for, by ``time.monotonic``, and the job if there is one.
+        """Return the time of the request, by ``time.monotonic``, and the job if there is one.
 
-        Each try has a time of its own: the lease is no older than the claim that was answered.
+        Each retry takes a new time: the lease is no older than the claim that succeeded.
         """
         fault_point("claim.begin")
         asked_at = time.monotonic()

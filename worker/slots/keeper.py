@@ -1,9 +1,8 @@
-"""Keeps the leases of this process's builds, and brings them what the database says.
+"""Renews the leases of this process's builds, and passes cancel requests to the builds.
 
-One statement renews all leases and answers which builds somebody wants to end. A build whose
-lease is gone, or could not be renewed for the fence time, is stopped before another worker may
-take it over; for the latter each build looks by itself (see ``Interrupt.extend``), since a
-renewal may hang.
+One statement renews all leases and returns which builds were canceled. A build is stopped before
+another worker may take it over, if its lease is gone or could not be renewed for the fence time.
+Each build checks the fence time itself (see ``Interrupt.extend``), since a renewal may hang.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ log = structlog.get_logger("worker")
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseTimes:
-    """See the settings of the same names; ``worker.settings`` checks how they relate."""
+    """Times as in the settings of the same names; ``worker.settings`` checks their relations."""
 
     lease: timedelta
     renew: timedelta
@@ -43,7 +42,7 @@ class _Held:
 
 
 class LeaseKeeper:
-    """Renews leases from a thread of its own until ``stop``."""
+    """Renews leases from a separate thread until ``stop``."""
 
     def __init__(self, database: Database, times: LeaseTimes) -> None:
         self._database = database
@@ -54,11 +53,11 @@ class LeaseKeeper:
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
 
     def start(self) -> None:
-        """Begin to renew."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread. Builds that still run lose their leases by and by."""
+        """Stop the thread. The leases of builds that still run will expire."""
         self._stopping.set()
         self._thread.join(timeout=5)
 
@@ -66,10 +65,10 @@ class LeaseKeeper:
     def keep(
         self, token: uuid.UUID, interrupt: Interrupt, *, asked_at: float | None = None
     ) -> Iterator[None]:
-        """Renew the lease while the block runs; ``interrupt`` hears of cancel and loss.
+        """Renew the lease while the block runs; a cancel or a loss is passed to ``interrupt``.
 
         Args:
-            asked_at: when the lease was asked for, by ``time.monotonic``; now when None.
+            asked_at: when the lease was requested, by ``time.monotonic``; now if None.
         """
         self._extend(interrupt, time.monotonic() if asked_at is None else asked_at)
         with self._lock:
@@ -82,11 +81,11 @@ class LeaseKeeper:
 
     @property
     def running(self) -> int:
-        """How many builds run in this process."""
+        """The number of builds that run in this process."""
         return len(self._held)
 
     def interrupt_all(self, reason: InterruptReason) -> None:
-        """Tell every build of this process to end."""
+        """Interrupt every build of this process."""
         for held in self._snapshot().values():
             held.interrupt.request(reason)
 
@@ -123,8 +122,8 @@ class LeaseKeeper:
     def _give_up(self, token: uuid.UUID, build: _Held) -> None:
         if token in self._held and not build.is_lost:
             build.is_lost = True
-            # No warning: a build deletes its lease with its last write, a moment before it ends
-            # here. Whether this one was lost is told by its outcome (``Dispatcher``).
+            # No warning: a build deletes its lease with its last write, shortly before it ends
+            # here. Its ending shows whether this one was lost (see ``Dispatcher``).
             log.debug("lease.missing", lease_token=str(token))
             build.interrupt.request(InterruptReason.LEASE_LOST, grace=self._times.fence_grace)
 
@@ -137,5 +136,5 @@ class LeaseKeeper:
             try:
                 self.renew_once()
             except Exception:
-                # The fence stops the builds if this goes on; the thread must not die of it.
+                # The thread must survive this. If renewals keep failing, the fence stops builds.
                 log.exception("lease.keeper_failed")

@@ -1,1 +1,1 @@
-"""Traces of builds by OpenTelemetry, loaded only when they are turned on."""
+"""Traces of builds by OpenTelemetry, imported only if traces are turned on."""

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry: one from the enqueueing of a build to its end, a span for each step.
+"""Traces by OpenTelemetry: one trace from enqueue to the end of a build, with a span per step.
 
-Imported by ``worker.tracing.traces`` alone, and only when traces are wanted.
+Only ``worker.tracing.traces`` imports this, and only if traces are turned on.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ W3C = TraceContextTextMapPropagator()
 
 
 def export_spans() -> SpanTracer:
-    """Return a tracer that sends by OTLP over HTTP, as the ``OTEL_*`` variables say."""
-    # A name of the operator's stands above ours.
+    """Return a tracer that sends by OTLP over HTTP, configured by the ``OTEL_*`` variables."""
+    # The operator's service name overrides the default.
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: NAME}
     provider = TracerProvider(resource=Resource.create(named))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -37,7 +37,7 @@ def export_spans() -> SpanTracer:
 
 
 class SpanTracer:
-    """Traces builds with a provider of its own, so that the caller's stays as it is."""
+    """Traces builds with a separate provider, so that the caller's provider is not changed."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -55,7 +55,7 @@ class SpanTracer:
 
     @contextmanager
     def attempt(self, job: ClaimedJob) -> Iterator[SpanAttempt]:
-        """Enter the span of an attempt, in the trace that the job's row names or in a new one."""
+        """Enter the span of an attempt, in the trace of the job row or in a new one."""
         stored = job.trace_metadata or {}
         with self._tracer.start_as_current_span(
             "run build",
@@ -76,7 +76,7 @@ class SpanTracer:
                 del self._attempts[job.id]
 
     def moved(self, moved: Moved) -> None:
-        """Take what became of a job; ignore one that this process does not run."""
+        """Record a move on the job's span; ignore jobs that this process does not run."""
         span = self._attempts.get(moved.job_id)
         if span is None:
             return
@@ -89,23 +89,23 @@ class SpanTracer:
             span.set_attribute("provisionerd.job.error_code", moved.error_code)
 
     def close(self) -> None:
-        """Send what was not sent yet, for at most a few seconds."""
+        """Send the remaining spans, for at most a few seconds."""
         self._provider.force_flush(FLUSH_MS)
         self._provider.shutdown()
 
 
 class SpanAttempt:
-    """The span of an attempt that is under way."""
+    """The span of a running attempt."""
 
     def __init__(self, tracer: OpenTelemetryTracer) -> None:
         self._tracer = tracer
 
     def step(self, stage: Stage) -> AbstractContextManager[object]:
-        """Return the span of a step; what is raised in it is recorded."""
+        """Return the span of a step; it records exceptions."""
         return self._tracer.start_as_current_span(stage.value)
 
     def environment(self) -> Mapping[str, str]:
-        """Return the current span as the variables that programs agree on."""
+        """Return the current span as the environment variables of W3C trace context."""
         return {name.upper(): value for name, value in _carrier().items()}
 
 

@@ -1,4 +1,4 @@
-"""Whether builds are traced, and by what. Without the wish nothing of OpenTelemetry is imported."""
+"""Selects the tracer of a process. OpenTelemetry is imported only if traces are turned on."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ log = structlog.get_logger("worker")
 
 SETTING = f"{PREFIX}TRACES"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-# By its name: what it imports is not there without the extra, and slow with it.
+# By name: without the extra its imports are missing, and with the extra they are slow.
 SPANS = "worker.tracing.spans"
 
 Carrier = Mapping[str, str]
-"""What a job's row keeps of the trace it is in: a W3C trace context."""
+"""A W3C trace context, as the job row stores it."""
 
 
 class BuildTracer(Tracer, Protocol):
-    """Traces builds from their enqueueing on."""
+    """Traces builds from enqueue to end."""
 
     def enqueue(self, transition: Transition) -> AbstractContextManager[Carrier]:
-        """Return the span of enqueueing; entered, it gives the carrier for the row."""
+        """Return the span of enqueueing; entering it returns the carrier for the job row."""
         ...
 
     def moved(self, moved: Moved) -> None:
-        """Take what became of a job."""
+        """Record a move of a job."""
         ...
 
     def close(self) -> None:
-        """Send what was not sent yet, in bounded time."""
+        """Send the remaining spans, in bounded time."""
         ...
 
 
@@ -48,7 +48,7 @@ class NoTraces(NoTrace):
     """Trace nothing."""
 
     def enqueue(self, transition: Transition) -> AbstractContextManager[Carrier]:  # noqa: ARG002
-        """Return a span that is none."""
+        """Return a context without a span."""
         return nullcontext({})
 
     def moved(self, moved: Moved) -> None:
@@ -59,36 +59,40 @@ class NoTraces(NoTrace):
 
 
 def process_tracer() -> BuildTracer:
-    """Return the tracer of this process, made when it is first asked for.
+    """Return the tracer of this process, created on first use.
 
     Raises:
         SettingsError: as ``tracer_maker``.
     """
-    # By process id: the thread that sends spans does not live on in a forked child.
+    # One per process: a forked child has no copy of the thread that sends spans.
     return _tracer_of(os.getpid())
 
 
 def tracer_maker(environment: Mapping[str, str]) -> Callable[[], BuildTracer]:
-    """Return what makes the tracer that the environment asks for. Starts nothing yet.
+    """Return a factory of the tracer that the environment asks for. Starts nothing.
 
     Raises:
-        SettingsError: traces are asked for by our setting and cannot be had.
+        SettingsError: our setting asks for traces, and OpenTelemetry is not installed.
     """
     wanted = _wanted(environment.get(SETTING, ""))
-    has_endpoint = any(environment.get(name) for name in ENDPOINTS)
-    if wanted is False or not (wanted or has_endpoint):
-        return NoTraces
+    if wanted is None:
+        wants_otlp = any(environment.get(name) for name in ENDPOINTS)
+        return _span_maker(is_required=False) if wants_otlp else NoTraces
+    return _span_maker(is_required=True) if wanted else NoTraces
+
+
+def _span_maker(*, is_required: bool) -> Callable[[], BuildTracer]:
     try:
         make: Callable[[], BuildTracer] = import_module(SPANS).export_spans
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("opentelemetry"):
             raise
-        if wanted:
+        if is_required:
             raise SettingsError(
                 f"{SETTING} asks for traces, but OpenTelemetry is not installed:"
                 " install provisionerd[otel]"
             ) from error
-        # The variable may be meant for other programs on this host.
+        # The OTLP endpoint may be meant for other programs on this host.
         log.info("traces.off", reason="OpenTelemetry is not installed (the extra otel)")
         return NoTraces
     return make
@@ -103,4 +107,4 @@ def _wanted(value: str) -> bool | None:
     try:
         return TypeAdapter(bool).validate_python(value) if value else None
     except ValidationError as error:
-        raise SettingsError(f"{SETTING}: {value!r} is neither true nor false") from error
+        raise SettingsError(f"{SETTING} must be true or false, not {value!r}") from error
