@@ -1,1 +1,1 @@
-"""One attempt to run a job: its steps, how they can end, its log; not how an engine works."""
+"""One attempt to run a job: its steps, its endings and its log; not how an engine works."""

@@ -1,4 +1,4 @@
-"""How a build can end, and which ending follows from what was raised."""
+"""How a build can end, and which ending follows from an exception."""
 
 from __future__ import annotations
 
@@ -42,30 +42,30 @@ class Succeeded:
 
 @dataclass(frozen=True, kw_only=True)
 class Canceled:
-    """Somebody asked for the end, and nothing was left half-done."""
+    """The build was canceled, and nothing was left half-done."""
 
     result: BuildResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """Nothing was done outside yet: another attempt may run the build."""
+    """The build had no side effects yet, so another attempt may run it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lost:
-    """The job is no longer ours; nothing more may be written on it."""
+    """This attempt no longer holds the job and must not write to it any more."""
 
 
 Ending = Succeeded | Canceled | Requeued | Lost | FailedJob
 
 
 class BuildInterruptedError(Exception):
-    """The build was told to end between two operations of the engine."""
+    """The build was interrupted between two operations of the engine."""
 
 
 class QuotaRefusedError(Exception):
-    """The quota commit said no. Raised by the commit quota step alone."""
+    """The quota commit refused the build. Only the commit quota step raises this."""
 
     def __init__(self, decision: QuotaDecision, daily_cost: int) -> None:
         super().__init__(
@@ -86,17 +86,17 @@ REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
     (UnknownParameterError, FailureReason.PARAMETERS),
     (EngineError, FailureReason.TERRAFORM),
 )
-"""The first class that fits gives the reason; whatever fits none is a fault of ours."""
+"""The first class that matches gives the reason; any other exception is a bug."""
 
 
 def ending_of(
     error: Exception, *, stage: Stage, result: BuildResult, reason: InterruptReason | None
 ) -> Ending:
-    """Return how a build ends that raised ``error`` in ``stage``.
+    """Return how a build ends when ``error`` is raised in ``stage``.
 
     Args:
-        result: what the stages before left behind.
-        reason: why the build was told to end, if it was.
+        result: what the earlier stages left behind.
+        reason: why the build was interrupted, if it was.
     """
     if isinstance(error, LeaseLostError):
         return Lost()
@@ -110,17 +110,12 @@ def ending_of(
     if isinstance(error, EngineError):
         result = result_of(error, result)
     if reason and isinstance(error, EngineInterruptedError | BuildInterruptedError):
-        return _ending_of_interrupt(reason, error, stage, result)
-    fitting = (reason for kind, reason in REASONS if isinstance(error, kind))
-    failure_reason = next(fitting, FailureReason.INTERNAL)
-    message = str(error)
-    if failure_reason is FailureReason.INTERNAL:
-        message = f"internal error while the build was in {stage}: {error!r}"
-    return failed_workspace_build(message, reason=failure_reason, result=result)
+        return _interrupted(reason, error, stage, result)
+    return _failed(error, stage, result)
 
 
 def result_of(error: EngineError, result: BuildResult) -> BuildResult:
-    """Return what a failed operation left behind, after the stages before it."""
+    """Return what a failed operation left behind, together with the result so far."""
     return BuildResult(
         state=read_state(error.state) or result.state,
         resources=resource_rows(error.resources) or result.resources,
@@ -160,15 +155,28 @@ def timing_rows(timings: tuple[Timing, ...]) -> list[TimingRow]:
     ]
 
 
-def _ending_of_interrupt(
+def _failed(error: Exception, stage: Stage, result: BuildResult) -> FailedJob:
+    matching = (reason for kind, reason in REASONS if isinstance(error, kind))
+    reason = next(matching, FailureReason.INTERNAL)
+    message = str(error)
+    if reason is FailureReason.INTERNAL:
+        message = f"internal error while the build was in {stage}: {error!r}"
+    return failed_workspace_build(message, reason=reason, result=result)
+
+
+def _interrupted(
     reason: InterruptReason, error: Exception, stage: Stage, result: BuildResult
 ) -> Ending:
     if reason is InterruptReason.LEASE_LOST:
         return Lost()
     if reason is InterruptReason.DEADLINE:
         return failed_workspace_build(str(error), reason=FailureReason.DEADLINE, result=result)
-    if not stage.has_side_effects:
-        return Canceled(result=result) if reason is InterruptReason.CANCEL else Requeued()
+    if stage.has_side_effects:
+        return _interrupted_apply(reason, error, result)
+    return Canceled(result=result) if reason is InterruptReason.CANCEL else Requeued()
+
+
+def _interrupted_apply(reason: InterruptReason, error: Exception, result: BuildResult) -> Ending:
     if reason is InterruptReason.DRAIN:
         return failed_workspace_build(
             "the worker was shut down while it applied the plan; what was made so far is kept"

@@ -1,8 +1,8 @@
 """The whole environment of a build's processes, made from an allowlist.
 
-A template runs code of its author's, at plan time already. Whatever stands in the environment
-is his to read, so nothing of the worker's own comes in unless it is named here or by the
-operator: no database, broker or encryption secret is reachable.
+A template runs its author's code, even at plan time. The author can read the whole environment,
+so a variable of the worker is only passed if it is named here or by the operator. Secrets of the
+database, the broker and encryption are never passed.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _FROM_HOST = (
 _NEVER_PASSED = (
     "PROVISIONERD_*",  # the daemon's own settings and secrets
     "CELERY_*",
-    "CODER_*",  # what the template is told about its workspace is set below, or not at all
+    "CODER_*",  # the facts about the workspace are set below, and only there
     "TF_VAR_*",
-    "TF_CLI_ARGS*",  # these change what our command lines mean
+    "TF_CLI_ARGS*",  # these change the meaning of our command lines
     "TF_CLI_CONFIG_FILE",
     "TF_DATA_DIR",
     "TF_INPUT",
@@ -46,7 +46,7 @@ _NEVER_PASSED = (
     "TF_PLUGIN_CACHE*",
     "TF_REATTACH_PROVIDERS",
     "TF_WORKSPACE",
-    "LD_*",  # these change what our programs are
+    "LD_*",  # these change which code our programs run
     "DYLD_*",
     "BASH_ENV",
     "ENV",
@@ -63,16 +63,16 @@ _WIRE_TRANSITIONS = {
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 _MAX_ENTRY_BYTES = 128 * 1024 - 1
-"""What Linux takes for one ``NAME=value``, without the closing NUL."""
+"""The limit of Linux for one ``NAME=value``, without the closing NUL."""
 
 
 class BuildEnvironmentError(Exception):
-    """The environment cannot be built; the message is one sentence for the operator or user."""
+    """The environment cannot be made; the message is one sentence for the operator or user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceFacts:
-    """What a template is told about the workspace and the build."""
+    """The facts about the workspace and the build that a template can read."""
 
     transition: Transition
     workspace_id: UUID
@@ -98,22 +98,22 @@ def build_environment(
     plugin_cache_dir: Path | None,
     passed_names: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return the environment of everything that one build starts.
+    """Return the environment of every process of one build.
 
     Args:
-        host: the worker's own environment, of which little is taken over.
+        host: the worker's own environment; only allowed names are passed on.
         workspace: the facts for ``CODER_WORKSPACE_*`` and ``TF_VAR_*``.
         parameters: values that the workspace's user chose, by name.
-        home: a private folder of this build, ``HOME`` and ``TMPDIR``. Keep its path below 80
+        home: a private folder of this build, for ``HOME`` and ``TMPDIR``. Keep its path below 80
             bytes: providers make Unix sockets in it, whose paths must stay below 108.
         terraform_cli_config_file: the operator's Terraform CLI configuration.
         plugin_cache_dir: an existing folder for provider packages.
         passed_names: further names of ``host``, or patterns such as ``AWS_*``, that the operator
-            hands to every template.
+            passes to every template.
 
     Raises:
-        BuildEnvironmentError: ``passed_names`` reaches a name that must not be passed, or a
-            value cannot stand in an environment.
+        BuildEnvironmentError: ``passed_names`` matches a name that must not be passed, or a
+            value cannot be stored in an environment.
     """
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -136,8 +136,7 @@ def check_passed_names(passed_names: Sequence[str]) -> None:
         BuildEnvironmentError: an entry names or covers something that must not be passed.
     """
     for pattern in passed_names:
-        # An entry that starts with a wildcard would pass what nobody thought of.
-        if not pattern or pattern[0] in "*?[" or _is_never_passed(pattern):
+        if _is_too_wide(pattern) or _is_never_passed(pattern):
             raise BuildEnvironmentError(
                 f"the environment name {pattern!r} must not be passed to templates; "
                 "name the variables that they need, such as AWS_*"
@@ -148,16 +147,25 @@ def _passed(host: Mapping[str, str], passed_names: Sequence[str]) -> dict[str, s
     check_passed_names(passed_names)
     passed = {}
     for name, value in host.items():
-        pattern = next((known for known in passed_names if fnmatchcase(name, known)), None)
+        pattern = _first_match(name, passed_names)
         if pattern is None:
             continue
         if _is_never_passed(name):
             raise BuildEnvironmentError(
-                f"the pattern {pattern!r} would pass {name} to templates, which must not be; "
+                f"the pattern {pattern!r} would pass {name} to templates, which is not allowed; "
                 "narrow the pattern"
             )
         passed[name] = value
     return passed
+
+
+def _first_match(name: str, patterns: Sequence[str]) -> str | None:
+    return next((pattern for pattern in patterns if fnmatchcase(name, pattern)), None)
+
+
+def _is_too_wide(pattern: str) -> bool:
+    """Return whether a pattern starts with a wildcard and so passes names nobody thought of."""
+    return not pattern or pattern[0] in "*?["
 
 
 def _is_never_passed(name: str) -> bool:
@@ -180,8 +188,8 @@ def _terraform_entries(
         entries["TF_CLI_CONFIG_FILE"] = str(cli_config_file)
     if plugin_cache_dir is not None:
         entries["TF_PLUGIN_CACHE_DIR"] = str(plugin_cache_dir)
-        # Without it the cache does not serve templates that have no lock file. The danger it
-        # names is for a lock file that is kept; a build's folder is thrown away.
+        # Without it Terraform does not use the cache for templates that have no lock file. The
+        # risk in its name is for a lock file that is kept; a build's folder is deleted.
         entries["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
     return entries
 
@@ -204,7 +212,7 @@ def _workspace_entries(workspace: WorkspaceFacts) -> dict[str, str]:
 
 
 def _variable_entries(workspace: WorkspaceFacts) -> dict[str, str]:
-    """Return ``provisioner.engines.terraform.declarations.WORKSPACE_VARIABLES``, all of them."""
+    """Return all of ``provisioner.engines.terraform.declarations.WORKSPACE_VARIABLES``."""
     return {
         "TF_VAR_workspace_transition": workspace.transition.value,
         "TF_VAR_workspace_name": workspace.workspace_name,
@@ -224,12 +232,11 @@ def _parameter_entries(parameters: Mapping[str, str]) -> Iterator[tuple[str, str
 
 
 def _check_entry(name: str, value: str, *, meaning: str | None = None) -> None:
+    meaning = meaning or name
     if "\0" in value:
-        raise BuildEnvironmentError(
-            f"the value of {meaning or name} holds a NUL character; remove it"
-        )
+        raise BuildEnvironmentError(f"the value of {meaning} contains a NUL character; remove it")
     if len(f"{name}={value}".encode("utf-8", "surrogatepass")) > _MAX_ENTRY_BYTES:
         raise BuildEnvironmentError(
-            f"the value of {meaning or name} does not fit into the {_MAX_ENTRY_BYTES} bytes "
+            f"the value of {meaning} does not fit into the {_MAX_ENTRY_BYTES} bytes "
             "of an environment entry; shorten it"
         )

@@ -1,4 +1,4 @@
-"""What the runner reports while it works. Whoever listens turns it into metrics."""
+"""The events that the runner reports while it works. A listener turns them into metrics."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class BuildEvents(Protocol):
         ...
 
     def quota_decided(self, decision: QuotaDecision, daily_cost: int) -> None:
-        """Take what the quota commit answered."""
+        """Take the decision of the quota commit."""
         ...
 
     def checkpoint_finished(self, *, stored: bool) -> None:
-        """Take whether a state that changed during apply reached the database."""
+        """Take whether a state that changed during apply was stored."""
         ...
 
     def logs_finished(self, *, stored: int, dropped: int) -> None:
-        """Take how many log lines of the build were kept and left out."""
+        """Take how many log lines of the build were kept, and how many were left out."""
         ...
 
 

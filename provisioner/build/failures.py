@@ -1,10 +1,10 @@
-"""How a failed job says why, to people and to machines.
+"""Why a job failed: the text for people, the error code for programs.
 
-A quota refusal is told apart from every other failure where it happens, not by its text:
-``failed_workspace_build_code`` is called with ``INSUFFICIENT_QUOTA`` by the commit quota step
-alone. Every other text goes through ``classify``, which knows exactly two sentinels, both
-written by our own ``provisioner.template.parameters``. It is deliberately not extended: a cloud
-provider that answers "insufficient quota in us-east1" does not speak of our quota.
+A quota refusal gets its code where it happens, not by its text: only the commit quota step calls
+``failed_workspace_build_code`` with ``INSUFFICIENT_QUOTA``. Every other text goes through
+``classify``, which knows exactly two sentinels, both written by our own
+``provisioner.template.parameters``. It is deliberately not extended: a cloud provider that
+answers "insufficient quota in us-east1" does not mean our quota.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from db.jobs.results import BuildResult, Failure
 from db.schema.enums import FailureReason, JobErrorCode
 
-# In this order: a text with both sentinels has the first one's code, always.
+# The order matters: a text with both sentinels gets the code of the first one.
 SENTINELS: tuple[tuple[str, JobErrorCode], ...] = (
     ("missing parameter", JobErrorCode.MISSING_TEMPLATE_PARAMETER),
     ("required template variables", JobErrorCode.REQUIRED_TEMPLATE_VARIABLES),
@@ -23,7 +23,7 @@ SENTINELS: tuple[tuple[str, JobErrorCode], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class FailedJob:
-    """A job's failure, and for a workspace build what it left behind."""
+    """A job's failure, and for a workspace build its result so far."""
 
     error: str
     reason: FailureReason
@@ -32,20 +32,20 @@ class FailedJob:
 
     @property
     def failure(self) -> Failure:
-        """What goes on the job row."""
+        """The failure as it is stored on the job row."""
         return Failure(message=self.error, reason=self.reason, code=self.error_code)
 
 
 def classify(message: str) -> JobErrorCode | None:
     """Return the code of the first sentinel that the text contains; None for any other text.
 
-    Never ``INSUFFICIENT_QUOTA``: no text stands for a decision of the quota commit.
+    Never ``INSUFFICIENT_QUOTA``: a text is not a decision of the quota commit.
     """
     return next((code for sentinel, code in SENTINELS if sentinel in message), None)
 
 
 def failed_job(message: str, *, reason: FailureReason = FailureReason.INTERNAL) -> FailedJob:
-    """Describe the failure of a job that is no workspace build."""
+    """Describe the failure of a job that is not a workspace build."""
     return FailedJob(error=message, reason=reason, error_code=classify(message))
 
 
@@ -55,7 +55,7 @@ def failed_workspace_build(
     reason: FailureReason = FailureReason.INTERNAL,
     result: BuildResult = BuildResult(),  # noqa: B008 - frozen
 ) -> FailedJob:
-    """Describe the failure of a workspace build; its code, if any, follows from the text."""
+    """Describe the failure of a workspace build; its error code, if any, follows from the text."""
     return FailedJob(
         error=message, reason=reason, error_code=classify(message), workspace_build=result
     )
@@ -68,5 +68,5 @@ def failed_workspace_build_code(
     reason: FailureReason,
     result: BuildResult = BuildResult(),  # noqa: B008 - frozen
 ) -> FailedJob:
-    """Describe the failure of a workspace build whose code is known where it happened."""
+    """Describe the failure of a workspace build whose error code the caller knows."""
     return FailedJob(error=message, reason=reason, error_code=code, workspace_build=result)

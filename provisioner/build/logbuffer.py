@@ -1,8 +1,8 @@
-"""The log of a running build: taken at once, stored in batches, bounded in memory and in size.
+"""The log of a running build: buffered, stored in batches, bounded in memory and in size.
 
-Of a log above the limit the head and the tail are kept, and a line in between says how much
-was left out: the head shows what the build did, the tail why it failed. Writing never blocks
-and never fails, so that neither a chatty build nor a slow database slows the build.
+A log above the limit keeps its head and its tail, and a line in between says how much was left
+out: the head shows what the build did, the tail why it failed. Writing never blocks and never
+fails, so neither a verbose template nor a slow database slows the build down.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ log = structlog.get_logger("provisioner")
 
 FLUSH_INTERVAL_S = 0.25
 BATCH_LINES = 1000
-# Room for the line that says what was left out, and for the daemon's own last lines.
+# Reserved for the line that reports what was left out, and for the daemon's own last lines.
 RESERVE_BYTES = 16 * 1024
 STAGE_LIMIT = 128
 
-# Size in bytes, time since the epoch, and the rest of a row. Most lines of a chatty build are left
-# out in the end: to make a row of those that are kept alone takes half of the time.
+# Size in bytes, time since the epoch, and the rest of a row. Most lines of a verbose build are left
+# out in the end: making rows only of the lines that are kept takes half the time.
 _Line = tuple[int, float, LogSource, LogLevel, str, str]
 StoreLogs = Callable[[Sequence[LogRow], bool, Stage], None]
 
 
 class LogBuffer:
-    """Takes lines from any thread and stores them from one of its own.
+    """Takes lines from any thread and stores them from its own thread.
 
     Args:
         store: writes one batch (rows, whether lines were left out, how far the job is). It may
             wait for the database.
-        stored_bytes: what an earlier attempt of the job has stored already.
-        limit_bytes: what the job may store in all.
+        stored_bytes: how much earlier attempts of the job have stored.
+        limit_bytes: how much the job may store in total.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class LogBuffer:
 
     @property
     def dropped_lines(self) -> int:
-        """How many lines were left out so far."""
+        """How many lines have been left out so far."""
         return self._dropped_lines
 
     def enter_stage(self, name: str, stage: Stage | None = None) -> None:
-        """Let the following lines belong to the stage that is shown as ``name``.
+        """Put the following lines under the log stage ``name``.
 
         Args:
-            stage: what the job's row is to say with the next lines; None leaves it.
+            stage: the stage of the job row, stored with the next lines; None leaves it unchanged.
         """
         self._stage = name[:STAGE_LIMIT]
         self._job_stage = stage or self._job_stage
@@ -88,23 +88,23 @@ class LogBuffer:
     def write(
         self, level: LogLevel, output: str, *, source: LogSource = LogSource.PROVISIONER
     ) -> None:
-        """Take one line. One that is too long for a row becomes several."""
+        """Take one line. A line that is too long for a row becomes several."""
         now = time.time()
         if len(output) <= LINE_LIMIT and output.isascii() and "\x00" not in output:
             self._take((len(output) + 1, now, source, level, self._stage, output))
             return
         for piece in _pieces(output):
-            # With its line end: a build that writes nothing but empty lines has to meet the limit.
+            # The line end counts: a build that writes only empty lines must reach the limit too.
             self._take((len(piece.encode()) + 1, now, source, level, self._stage, piece))
 
     def close(self) -> None:
-        """Store what is left. Returns when it is stored, or when the lease is lost."""
+        """Store the remaining lines. Returns when they are stored or the lease is lost."""
         self._store_in_batches(self.take_rest())
 
     def take_rest(self) -> Sequence[LogRow]:
-        """End the log and return its last batch, for whoever writes how the job ended.
+        """End the log and return its last batch, for the transaction that finishes the job.
 
-        What does not fit into one batch is stored before.
+        Lines that do not fit into one batch are stored first.
         """
         self._closing.set()
         self._thread.join()
@@ -131,12 +131,15 @@ class LogBuffer:
 
     def _flush_until_closed(self) -> None:
         while not self._closing.wait(FLUSH_INTERVAL_S):
-            with self._lock:
-                lines, self._head = self._head, []
-            rows = [_row(line) for line in lines]
+            rows = self._take_head()
             if not rows and self._job_stage is not self._stored_stage:
                 self._store_batch([])
             self._store_in_batches(rows)
+
+    def _take_head(self) -> list[LogRow]:
+        with self._lock:
+            lines, self._head = self._head, []
+        return [_row(line) for line in lines]
 
     def _rest(self) -> list[LogRow]:
         with self._lock:
@@ -172,10 +175,10 @@ class LogBuffer:
             self.stored_lines += len(batch)
             self._stored_stage = stage
         except LeaseLostError:
-            # Whoever took the job over writes its log now.
+            # Another attempt writes the job's log now.
             self._lost = True
         except Exception:
-            # A line that cannot be stored is no reason to fail a build.
+            # Lines that cannot be stored must not fail the build.
             log.exception("logs.store_failed", lines=len(batch))
             self._dropped_lines += len(batch)
 
@@ -192,7 +195,7 @@ def _row(line: _Line) -> LogRow:
 
 
 def _pieces(output: str) -> Iterator[str]:
-    """Cut a line to rows of the column's width."""
+    """Split a line into pieces of the column's width."""
     clean = storable(output)
     for start in range(0, max(1, len(clean)), LINE_LIMIT):
         yield clean[start : start + LINE_LIMIT]

@@ -1,4 +1,4 @@
-"""Run one claimed job to its end, and record what became of it."""
+"""Run one claimed job to its end, and record how it ended."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ APPLY_LOG_STAGES: Mapping[Transition, str] = {
 
 
 class Runner:
-    """Runs builds, any number at a time from as many threads."""
+    """Runs builds. Any number of threads may share one runner."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class Runner:
         self._archives = ArchiveCache()
 
     def run(self, job: ClaimedJob, interrupt: Interrupt) -> Ending:
-        """Run the job's steps and record how it ended; a failed build is an ending, no error.
+        """Run the job's steps and record how it ended; a failed build is an ending, not an error.
 
         Args:
-            interrupt: asks the build to end; ``LEASE_LOST`` also ends every attempt to write.
+            interrupt: stops the build; ``LEASE_LOST`` also stops every write.
         """
         with self._tracer.attempt(job) as trace:
             return self._run(job, interrupt, trace)
@@ -96,7 +96,7 @@ class Runner:
             with trace.step(Stage.COMPLETE):
                 ending = self._finish(build, ending)
         except BaseException:
-            # Nobody knows what stands on the row: recovery and the reaper find out.
+            # It is unknown what the row says now: recovery and the reaper find out.
             ending = Lost()
             logs.close()
             raise
@@ -131,15 +131,15 @@ class Runner:
             ending = ending_of(
                 error, stage=build.stage, result=build.result, reason=build.interrupt.reason
             )
-            if isinstance(ending, FailedJob) and ending.reason is FailureReason.INTERNAL:
+            if _is_bug(ending):
                 log.exception("build.broke", job_id=str(build.job.id))
             return ending
         return Succeeded(result=build.result)
 
     def _take_step(self, build: Build, stage: Stage, step: Step) -> None:
         build.logs.enter_stage(_log_stage(build, stage), stage)
-        # The row has to say that side effects may follow, before they do. The other stages are
-        # told by the log, and by the quota commit.
+        # The row must say that side effects may follow before they do. The other stages are
+        # stored with the log and by the quota commit.
         if stage.has_side_effects and self._enter(build, stage):
             build.interrupt.request(InterruptReason.CANCEL)
         if build.interrupt.is_set():
@@ -162,17 +162,13 @@ class Runner:
         return retry_outage(enter, may_go_on=build.interrupt.may_write)
 
     def _finish(self, build: Build, ending: Ending) -> Ending:
-        """Store the ending with the rest of the log; return what really stands on the row."""
+        """Store the ending with the rest of the log; return the ending that was stored."""
         logs = build.logs
         logs.enter_stage(LOG_STAGES[Stage.COMPLETE])
         fault_point("finish.begin")
         level, line = _last_line(ending)
         logs.write(level, line)
-        rest: Sequence[LogRow] = ()
-        if isinstance(ending, Requeued | Lost):
-            logs.close()  # the job does not end here, so its last lines are stored by themselves
-        else:
-            rest = logs.take_rest()
+        rest = _rest_of(logs, ending)
         stored = logs.stored_lines
         try:
             ending = self._record_while_held(build, ending, rest)
@@ -188,22 +184,24 @@ class Runner:
         return ending
 
     def _record_while_held(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
-        """Store the ending, as often as an outage makes it necessary while the lease is held.
+        """Store the ending; repeat it after an outage while the lease is held.
 
-        What PostgreSQL refuses for good must not take the state of a build with side effects
-        along: it is stored without what can be done without.
+        If PostgreSQL refuses the result of a build with side effects for good, the ending is
+        stored with only the state, which must not be lost.
         """
 
-        def record(bare: bool = False) -> Ending:
-            return self._record(build, _bare(ending) if bare else ending, () if bare else lines)
+        def record(ending: Ending, lines: Sequence[LogRow]) -> Ending:
+            return retry_outage(
+                lambda: self._record(build, ending, lines), may_go_on=build.interrupt.may_write
+            )
 
         try:
-            return retry_outage(record, may_go_on=build.interrupt.may_write)
+            return record(ending, lines)
         except SQLAlchemyError as error:
             if is_outage(error) or not build.stage.has_side_effects:
                 raise
             log.exception("build.result_refused", job_id=str(build.job.id))
-            return retry_outage(lambda: record(bare=True), may_go_on=build.interrupt.may_write)
+            return record(_with_only_state(ending), ())
 
     def _record(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
         recorded = self._mover.run(lambda session: _write(session, build, ending, lines))
@@ -235,16 +233,28 @@ class Runner:
         return store_or_give_up
 
 
+def _is_bug(ending: Ending) -> bool:
+    return isinstance(ending, FailedJob) and ending.reason is FailureReason.INTERNAL
+
+
+def _rest_of(logs: LogBuffer, ending: Ending) -> Sequence[LogRow]:
+    """Return the lines to store together with the ending."""
+    if isinstance(ending, Requeued | Lost):
+        logs.close()  # the job does not finish here, so its last lines are stored now
+        return ()
+    return logs.take_rest()
+
+
 def _leave(build: Build, ending: Ending) -> None:
-    """Remove the build's directory, or let it go as it is if it may hold the newest state."""
+    """Remove the work directory, or release it as it is if it may hold the newest state."""
     if isinstance(ending, Lost) and build.stage.has_side_effects:
         build.directory.release()  # provisioner.host.recovery finds it
     else:
         build.directory.remove()
 
 
-def _bare(ending: Ending) -> Ending:
-    """Return the ending with nothing but the state that the build left."""
+def _with_only_state(ending: Ending) -> Ending:
+    """Return the ending without anything but the state that the build left."""
     match ending:
         case Succeeded(result=result) | Canceled(result=result):
             return replace(ending, result=BuildResult(state=result.state))
@@ -262,7 +272,7 @@ def _log_stage(build: Build, stage: Stage) -> str:
 
 
 def _write(session: Session, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
-    """Move the job as the ending says; return the ending that stands on the row."""
+    """Move the job as the ending says; return the ending that was stored."""
 
     def whole(result: BuildResult) -> BuildResult:
         return replace(
@@ -293,7 +303,7 @@ def _requeue_or_cancel(session: Session, lease: Lease) -> Ending:
     try:
         requeue_job(session, lease)
     except LeaseLostError:
-        # Either the job is somebody else's, and this raises again, or a cancel came in between.
+        # Either another attempt holds the job, and this raises again, or it was just canceled.
         finish_cancel_job(session, lease, result=BuildResult())
         return Canceled(result=BuildResult())
     return Requeued()

@@ -1,7 +1,7 @@
-"""The named steps of a workspace build, over one value.
+"""The named steps of a workspace build, which share one ``Build``.
 
-Each step does one thing with the engine or the database and leaves what the next needs on the
-``Build``. The runner walks them in order (see ``provisioner.build.runner``).
+Each step does one thing with the engine or the database and stores its result on the ``Build``
+for the next step. The runner runs them in order (see ``provisioner.build.runner``).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class BuildLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSettings:
-    """What every build of a worker shares."""
+    """The settings that all builds of a worker share."""
 
     work_root: Path
     host_environment: Mapping[str, str]
@@ -73,7 +73,7 @@ class BuildSettings:
 
 @dataclass(kw_only=True)
 class Build:
-    """One attempt to run a job, and what its steps have found out so far."""
+    """One attempt to run a job, and the results of its steps so far."""
 
     job: ClaimedJob
     database: Database
@@ -90,27 +90,27 @@ class Build:
     context: BuildContext | None = None
     daily_cost: int = 0
     result: BuildResult = field(default_factory=BuildResult)
-    lacks_checkpoints: bool = False  #: the last one could not be stored, which was told
+    lacks_checkpoints: bool = False  #: the last checkpoint could not be stored, and was logged
 
     @property
     def lease(self) -> Lease:
-        """What every write on the job names."""
+        """The lease that every write on the job must name."""
         return self.job.lease
 
     @property
     def loaded(self) -> BuildInput:
-        """The build as ``set_up`` read it."""
+        """The input of the build, as ``set_up`` read it."""
         assert self.input is not None
         return self.input
 
     def context_for(self, timeout: timedelta) -> BuildContext:
-        """Return what an operation of the engine works with, and how long it may take."""
+        """Return the context of one operation of the engine, with its time limit."""
         assert self.context is not None
         environment = {**self.context.environment, **self.trace.environment()}
         return replace(self.context, timeout=timeout, environment=environment)
 
-    def say(self, level: LogLevel, output: str) -> None:
-        """Write a line of the daemon's own into the job's log."""
+    def log_line(self, level: LogLevel, output: str) -> None:
+        """Write a line of the daemon itself into the log of the build."""
         self.logs.write(level, output, source=LogSource.PROVISIONER_DAEMON)
 
 
@@ -148,19 +148,19 @@ def set_up(build: Build) -> None:
 
 
 def _declarations(build: Build, files: TemplateFiles) -> Template:
-    """Return what the template declares; nothing if there is nothing to destroy."""
+    """Return the declarations of the template; none if there is nothing to destroy."""
     if build.loaded.transition is Transition.DELETE and not build.loaded.state:
         return Template()
     return build.engine.parse(files)
 
 
 def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str, str]) -> None:
-    """Refuse a build that lacks a value, or was given one that means nothing.
+    """Refuse a build that lacks a value or has a value for an unknown parameter.
 
-    Not for a delete: what exists can always be destroyed, whatever the template asks for.
+    Not for a delete: existing resources can always be destroyed, whatever the template requires.
     """
-    # A value that an earlier build gave may stay although a new version has no use for it: nobody
-    # can take it back.
+    # A value inherited from an earlier build may be unknown to a new version: the user cannot
+    # remove it.
     given = loaded.parameters.keys() - loaded.inherited
     check_known(template, {name: loaded.parameters[name] for name in sorted(given)})
     check_parameters(template, loaded.parameters)
@@ -168,13 +168,13 @@ def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str
 
 
 def init(build: Build) -> None:
-    """Make providers and modules ready."""
+    """Install providers and modules."""
     timings = build.engine.init(build.context_for(build.settings.limits.init))
     build.result = replace(build.result, timings=timing_rows(timings))
 
 
 def plan(build: Build) -> None:
-    """Plan the transition, and price the plan."""
+    """Plan the transition and determine its daily cost."""
     planned = build.engine.plan(build.context_for(build.settings.limits.plan))
     build.daily_cost = planned.daily_cost
     build.result = replace(
@@ -183,19 +183,15 @@ def plan(build: Build) -> None:
 
 
 def commit(build: Build) -> None:
-    """Commit the price against the owner's quota.
-
-    Not for delete, which has to work for whoever is over budget; and not when the build costs
-    nothing, unless an earlier attempt of it has been charged.
+    """Charge the daily cost to the owner's quota.
 
     Raises:
-        QuotaRefusedError: the quota transaction itself said no.
+        QuotaRefusedError: the quota commit refused the build.
     """
-    is_free = build.daily_cost == 0 and build.job.attempt == 1
-    if build.loaded.transition is Transition.DELETE or is_free:
+    if not _needs_quota(build):
         return
 
-    def look_up() -> None:
+    def check_interrupt() -> None:
         if build.interrupt.is_set():
             raise BuildInterruptedError
 
@@ -205,7 +201,7 @@ def commit(build: Build) -> None:
             job_id=build.lease.job_id,
             lease_token=build.lease.token,
             daily_cost=build.daily_cost,
-            on_wait=look_up,
+            on_wait=check_interrupt,
         ),
         may_go_on=build.interrupt.may_write,
     )
@@ -215,14 +211,25 @@ def commit(build: Build) -> None:
         ("Budget          ", decision.budget),
         ("Credits consumed", decision.credits_consumed),
     ):
-        build.say(LogLevel.INFO, f"{name} \N{EM DASH}   {amount}")
+        build.log_line(LogLevel.INFO, f"{name} \N{EM DASH}   {amount}")
     if not decision.ok:
-        build.say(LogLevel.WARN, "This build would exceed your quota. Failing.")
+        build.log_line(LogLevel.WARN, "This build would exceed your quota. Failing.")
         raise QuotaRefusedError(decision, build.daily_cost)
 
 
+def _needs_quota(build: Build) -> bool:
+    """Return whether the build must be charged.
+
+    A delete is never charged, so that a user who is over budget can delete workspaces. A build
+    that costs nothing is charged only if an earlier attempt may have charged another cost.
+    """
+    if build.loaded.transition is Transition.DELETE:
+        return False
+    return build.daily_cost != 0 or build.job.attempt > 1
+
+
 def apply(build: Build) -> None:
-    """Apply exactly what was planned; the state is stored as it changes."""
+    """Apply exactly what was planned; the state is stored while it changes."""
     applied = build.engine.apply(build.context_for(build.settings.limits.apply))
     build.result = replace(
         build.result,
@@ -271,7 +278,7 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
     """Store the state of a running apply.
 
     Raises:
-        Exception: it could not be stored; the engine offers it again.
+        Exception: it could not be stored; the engine tries again later.
     """
     state = read_state(data)
     if state is None:
@@ -285,10 +292,15 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
         stored = False
     except Exception as error:
         build.events.checkpoint_finished(stored=False)
-        if not build.lacks_checkpoints:
-            build.lacks_checkpoints = True
-            log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))
+        _warn_once(build, error)
         raise
     build.lacks_checkpoints = False
     fault_point("checkpoint.committed")
     build.events.checkpoint_finished(stored=stored)
+
+
+def _warn_once(build: Build, error: Exception) -> None:
+    """Log the first of consecutive failures to store a checkpoint."""
+    if not build.lacks_checkpoints:
+        build.lacks_checkpoints = True
+        log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))

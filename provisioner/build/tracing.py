@@ -1,4 +1,4 @@
-"""The tracer port: spans of one attempt to run a job. Nothing is traced unless somebody listens."""
+"""The tracer port: spans of one attempt to run a job. By default nothing is traced."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from db.schema.enums import Stage
 
 
 class AttemptTrace(Protocol):
-    """The span of an attempt that is under way. Used from the thread that began it."""
+    """The span of a running attempt. Used from the thread that started it."""
 
     def step(self, stage: Stage) -> AbstractContextManager[object]:
-        """Return the span of a step, to be entered; what is raised in it is recorded."""
+        """Return a context manager for the span of a step; it records exceptions."""
         ...
 
     def environment(self) -> Mapping[str, str]:
-        """Return what tells a process which span it is started in (``TRACEPARENT``)."""
+        """Return the variables that give a process its parent span (``TRACEPARENT``)."""
         ...
 
 
 class Tracer(Protocol):
-    """Begin the traces of builds."""
+    """Start the traces of builds."""
 
     def attempt(self, job: ClaimedJob) -> AbstractContextManager[AttemptTrace]:
-        """Return the span of the attempt, in the trace that the job's row names."""
+        """Return the span of the attempt, in the trace that the job row names."""
         ...
 
 
@@ -34,11 +34,11 @@ class NoTrace:
     """Trace nothing."""
 
     def attempt(self, job: ClaimedJob) -> AbstractContextManager[AttemptTrace]:  # noqa: ARG002
-        """Return a span that is none."""
+        """Return a context manager that does nothing."""
         return nullcontext(self)
 
     def step(self, stage: Stage) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Return a span that is none."""
+        """Return a context manager that does nothing."""
         return nullcontext()
 
     def environment(self) -> Mapping[str, str]:

@@ -1,1 +1,1 @@
-"""What a template declares, and the values that it gets; nothing that runs it."""
+"""The declarations of a template and the values for them; nothing that runs a template."""

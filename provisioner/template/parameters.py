@@ -1,18 +1,18 @@
-"""Whether a build has every value that its template asks for, and how Terraform gets them.
+"""Check that a build has every value that its template requires, and map them to Terraform.
 
-The two sentinels that the failure classifier knows are written here and nowhere else:
-``missing parameter`` and ``required template variables``.
+The two sentinels that the failure classifier knows are written only here: ``missing parameter``
+and ``required template variables``.
 
 All values are strings, as with ``terraform apply -var``; Terraform converts them to the declared
-type. A template's *variables* are given by its author's organization and stored with the
-template, its *parameters* are chosen by the user of one workspace.
+type. The organization of the template's author sets its *variables*, and they are stored with the
+template. The user of a workspace chooses its *parameters*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from provisioner.engines.port import Template
+from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
 
 
 class MissingParameterError(Exception):
@@ -24,12 +24,11 @@ class MissingParameterError(Exception):
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
-        listed = ", ".join(f'"{name}"' for name in self.names)
         options = " ".join(f"--param {name}=VALUE" for name in self.names)
-        one = len(self.names) == 1
+        have, them = ("has", "one") if len(self.names) == 1 else ("have", "them")
         super().__init__(
-            f"missing parameter: {listed} {'has' if one else 'have'} no value and no default; "
-            f"choose {'one' if one else 'them'} with {options}"
+            f"missing parameter: {_quoted(self.names)} {have} no value and no default; "
+            f"choose {them} with {options}"
         )
 
 
@@ -57,11 +56,13 @@ class UnknownParameterError(Exception):
 
     def __init__(self, names: Iterable[str], known: Iterable[str]) -> None:
         self.names = tuple(names)
-        listed = ", ".join(f'"{name}"' for name in self.names)
-        choice = ", ".join(f'"{name}"' for name in known)
-        has = f"it has {choice}" if choice else "it has none"
+        choice = _quoted(known) or "none"
         noun = "parameter" if len(self.names) == 1 else "parameters"
-        super().__init__(f"the template has no {noun} {listed}; {has}")
+        super().__init__(f"the template has no {noun} {_quoted(self.names)}; it has {choice}")
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def check_known(template: Template, parameter_values: Mapping[str, str]) -> None:
@@ -70,14 +71,10 @@ def check_known(template: Template, parameter_values: Mapping[str, str]) -> None
     The name of a plain variable counts as known: see ``values_for``.
 
     Raises:
-        UnknownParameterError: names the unknown ones and those that could be meant.
+        UnknownParameterError: it names the unknown parameters and those that exist.
     """
-    known = dict.fromkeys(
-        [
-            *(parameter.name for parameter in template.parameters),
-            *(variable.name for variable in template.variables),
-        ]
-    )
+    parameters = dict.fromkeys(parameter.name for parameter in template.parameters)
+    known = parameters | dict.fromkeys(variable.name for variable in template.variables)
     unknown = [name for name in parameter_values if name not in known]
     if unknown:
         raise UnknownParameterError(unknown, known)
@@ -89,12 +86,7 @@ def check_parameters(template: Template, values: Mapping[str, str]) -> None:
     Raises:
         MissingParameterError: its message contains ``missing parameter``.
     """
-    missing = [
-        parameter.name
-        for parameter in template.parameters
-        if parameter.required and parameter.name not in values
-    ]
-    if missing:
+    if missing := _missing(template.parameters, values):
         raise MissingParameterError(missing)
 
 
@@ -102,19 +94,20 @@ def check_variables(template: Template, values: Mapping[str, str]) -> None:
     """Check that every required template variable has a value; an empty string is one.
 
     Args:
-        template: what is declared.
-        values: as ``values_for`` gives them, so that a variable set by a parameter counts.
+        template: the declarations.
+        values: the result of ``values_for``, so that a variable set by a parameter counts.
 
     Raises:
         RequiredVariablesError: its message contains ``required template variables``.
     """
-    missing = [
-        variable.name
-        for variable in template.variables
-        if variable.required and variable.name not in values
-    ]
-    if missing:
+    if missing := _missing(template.variables, values):
         raise RequiredVariablesError(missing)
+
+
+def _missing(
+    declared: Iterable[TemplateParameter | TemplateVariable], values: Mapping[str, str]
+) -> list[str]:
+    return [found.name for found in declared if found.required and found.name not in values]
 
 
 def values_for(
@@ -124,15 +117,25 @@ def values_for(
 ) -> dict[str, str]:
     """Return the values of Terraform variables for one build.
 
-    A declared variable has its stored value; without one, the value of a parameter of the same
-    name (so ``--param size=2`` serves ``variable "size" {}``). What is stored stands above what
-    a workspace's user chooses. A declared parameter gives ``parameter_<name>``. Stored values of
-    variables that the template no longer declares are left out.
+    A declared variable gets its stored value. Without one, it gets the value of a parameter of
+    the same name, so ``--param size=2`` sets ``variable "size" {}``. A stored value takes
+    precedence over a value that the workspace's user chose. A declared parameter sets
+    ``parameter_<name>``. Stored values of variables that the template no longer declares are left
+    out.
     """
     declared = {variable.name for variable in template.variables}
     given = {**parameter_values, **variable_values}
-    values = {name: value for name, value in given.items() if name in declared}
-    for parameter in template.parameters:
-        if parameter.name in parameter_values:
-            values[f"parameter_{parameter.name}"] = parameter_values[parameter.name]
-    return values
+    return {
+        **{name: value for name, value in given.items() if name in declared},
+        **_values_of_parameters(template, parameter_values),
+    }
+
+
+def _values_of_parameters(
+    template: Template, parameter_values: Mapping[str, str]
+) -> dict[str, str]:
+    return {
+        f"parameter_{parameter.name}": parameter_values[parameter.name]
+        for parameter in template.parameters
+        if parameter.name in parameter_values
+    }

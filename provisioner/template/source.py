@@ -1,4 +1,4 @@
-"""Reading what a template asks for from its archive, for whichever engine it is made."""
+"""Read the declarations of a template from its archive, for each engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_source(archive: bytes, provisioner: ProvisionerType) -> Template:
     """Return the variables and parameters that the template in ``archive`` declares.
 
     Raises:
-        ArchiveError: the archive is refused.
+        ArchiveError: the archive is not accepted.
         EngineError: the template's files cannot be read.
     """
     return READERS[provisioner](read_archive(archive))

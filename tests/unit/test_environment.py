@@ -267,12 +267,12 @@ def test_a_parameter_cannot_replace_another_entry() -> None:
 
 
 def test_a_nul_in_a_parameter_is_refused_by_the_parameters_name() -> None:
-    with pytest.raises(BuildEnvironmentError, match='value of parameter "region" holds a NUL'):
+    with pytest.raises(BuildEnvironmentError, match='value of parameter "region" contains a NUL'):
         build(parameters={"region": "a\0b"})
 
 
 def test_a_nul_in_another_value_is_refused_by_the_entrys_name() -> None:
-    with pytest.raises(BuildEnvironmentError, match="value of PATH holds a NUL"):
+    with pytest.raises(BuildEnvironmentError, match="value of PATH contains a NUL"):
         build({"PATH": "a\0b"})
 
 
