@@ -21,7 +21,7 @@ from db.reads.templates import TemplateListing, list_templates
 from db.schema.enums import ProvisionerType
 from db.schema.tables import Organization, User
 from provisioner.engines.port import Template
-from provisioner.host.archive import pack_template
+from provisioner.host.packing import pack_template
 from provisioner.template.source import read_source
 
 COLUMNS: Columns[TemplateListing] = {

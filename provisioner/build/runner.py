@@ -89,7 +89,9 @@ class Runner:
         logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
         build = self._build(job, interrupt, logs, trace)
         if job.attempt > 1:
-            build.say(LogLevel.INFO, f"Attempt {job.attempt} of {self._settings.max_attempts}.")
+            build.log_line(
+                LogLevel.INFO, f"Attempt {job.attempt} of {self._settings.max_attempts}."
+            )
         ending: Ending = Lost()
         try:
             ending = self._walk(build)

@@ -1,1 +1,1 @@
-"""Processes, work directories and archives of this machine; nothing about what a template means."""
+"""Processes, work directories and archives on this host; nothing about the meaning of templates."""

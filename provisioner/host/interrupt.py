@@ -1,4 +1,4 @@
-"""Asking a running build to end, and when its process is to be killed."""
+"""Ask a running build to end, and say when its process must be killed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from enum import StrEnum
 
 
 class InterruptReason(StrEnum):
-    """Why a running build was told to end before its time."""
+    """Why a running build was interrupted."""
 
-    CANCEL = "cancel"  #: somebody asked for it
+    CANCEL = "cancel"  #: the job was canceled
     DRAIN = "drain"  #: the worker shuts down and its drain time is over
-    LEASE_LOST = "lease_lost"  #: another attempt holds the job, or the lease can not be renewed
+    LEASE_LOST = "lease_lost"  #: another attempt holds the job, or the lease cannot be renewed
     DEADLINE = "deadline"  #: the stage took longer than its setting allows
 
 
 class Interrupt:
     """Ask a running build to end.
 
-    The first reason given stands, but a lost lease stands above any other: then nothing may be
-    written, whatever else was wanted. A lease that is not extended in time is lost by itself,
-    at the next look: nothing that hangs, and no pause of the whole process, can hide it.
+    The first reason is kept, but a lost lease replaces any other: then nothing may be written.
+    A lease that is not extended in time counts as lost at the next check, so neither a thread
+    that hangs nor a pause of the whole process can hide it.
     """
 
     def __init__(self) -> None:
@@ -35,28 +35,28 @@ class Interrupt:
 
     @property
     def reason(self) -> InterruptReason | None:
-        """Why the build is to end, or None while it may go on."""
-        self._look_at_fence()
+        """Why the build must end, or None while it may go on."""
+        self._check_fence()
         return self._reason
 
     def may_write(self) -> bool:
-        """Return whether the lease may still be held, so that writes are worth trying again."""
+        """Return whether the lease may still be held, so that a write may be tried again."""
         return self.reason is not InterruptReason.LEASE_LOST
 
     @property
     def kill_at(self) -> float | None:
-        """When a process that has not ended is to be killed, by ``time.monotonic``.
+        """When a process that has not ended must be killed, by ``time.monotonic``.
 
-        None leaves it to the engine's own grace.
+        None leaves it to the engine's own grace period.
         """
         return self._kill_at
 
     def request(self, reason: InterruptReason, *, grace: timedelta | None = None) -> bool:
-        """Ask for the end; return whether the reason stands.
+        """Ask the build to end; return whether ``reason`` is now the reason.
 
         Args:
-            grace: how long the engine's process may take from now on. The shortest one given
-                counts.
+            grace: how long the engine's process may take from now on. The shortest grace of all
+                requests applies.
         """
         with self._lock:
             if grace is not None:
@@ -68,17 +68,17 @@ class Interrupt:
             return self._reason is reason
 
     def extend(self, fence_at: float, *, grace: timedelta) -> None:
-        """Let the lease hold until ``fence_at``, by ``time.monotonic``.
+        """Treat the lease as held until ``fence_at``, by ``time.monotonic``.
 
         Args:
-            grace: how long the engine's process may take once the lease is lost.
+            grace: how long the engine's process may take after the lease is lost.
         """
         with self._lock:
             self._fence_at, self._fence_grace = fence_at, grace
 
     def is_set(self) -> bool:
-        """Return whether the build is to end."""
-        self._look_at_fence()
+        """Return whether the build must end."""
+        self._check_fence()
         return self._event.is_set()
 
     def wait(self, timeout_s: float) -> bool:
@@ -87,11 +87,11 @@ class Interrupt:
         fence_at = self._fence_at
         while fence_at is not None and fence_at < end and not self._event.is_set():
             self._event.wait(max(0.0, fence_at - time.monotonic()))
-            self._look_at_fence()
+            self._check_fence()
             fence_at = self._fence_at
         return self._event.wait(max(0.0, end - time.monotonic()))
 
-    def _look_at_fence(self) -> None:
+    def _check_fence(self) -> None:
         fence_at = self._fence_at
         if fence_at is None or time.monotonic() < fence_at:
             return

@@ -1,20 +1,21 @@
-"""The small process that starts programs in the worker's place, and watches over them.
+"""The small process that starts programs for a worker and watches over them.
 
-One for each worker process, started by ``provisioner.host.process`` as a file of its own that
-imports little, and nothing of ours. A worker of 150 MB needed 11 ms to run ``true`` by forks of
-its own, and needs 1.1 ms by this.
+Each worker process has one launcher. ``provisioner.host.process`` starts it as a separate script
+that imports little, and nothing of this project. A worker of 150 MB needed 11 ms to run ``true``
+by forking itself; with the launcher it needs 1.1 ms.
 
-It outlives its worker for as long as a program runs. Each of them then gets one SIGINT, for to
-Terraform a second one means to drop everything, and its output is taken until it has ended:
-Terraform would die of a broken pipe, in the middle of an apply, before it has written the state.
-The parent-death signal of Linux is not used: it would be the second one where the first was sent.
+The launcher outlives its worker while a program runs. Each program then gets one SIGINT, because
+Terraform takes a second one as an order to drop everything. The launcher reads its output until
+it has ended: otherwise Terraform would die of a broken pipe in the middle of an apply, before it
+has written the state. The parent-death signal of Linux is not used: after a SIGINT it would be
+the second one.
 
-The worker sends ``HEAD`` with five descriptors over the one socket that they share: an end of a
-conversation about this program, the writing ends of the program's two pipes, and their reading
-ends. All else goes over the conversation: the order of the head's length, to which ``STARTED``
-or ``REFUSED`` is the answer, then ``ENDED``; and from the worker signals, a byte each, with
-``RELEASE`` as the last. A released program's group is killed, and the conversation closed once
-that is done. A conversation that ends without ``RELEASE`` tells of the worker's death.
+The worker sends ``HEAD`` with five descriptors over the one socket that they share: one end of a
+channel for this program, the writing ends of the program's two pipes, and their reading ends.
+The rest goes over the channel. The worker sends the order, whose length is in the head; the
+launcher answers ``STARTED`` or ``REFUSED``, and later ``ENDED``. The worker sends signals, a byte
+each, and ``RELEASE`` as the last byte. The launcher then kills the program's process group and
+closes the channel. A channel that ends without ``RELEASE`` means that the worker has died.
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ from contextlib import suppress
 
 HEAD = struct.Struct("=I")  #: length of the order in bytes
 REPLY = struct.Struct("=Bi")  #: what happened, and its number
-STARTED = 0  #: with the process id, which leads a session and a group of its own
+STARTED = 0  #: with the process id, which leads its own session and process group
 REFUSED = 1  #: with the error number
 ENDED = 2  #: with the exit status; negative: the signal that ended it
-RELEASE = 0  #: no signal has this number
+RELEASE = 0  #: not the number of any signal
 
 _PIECE = 64 * 1024
 _HANDED = 5  # descriptors with each order
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-# A daemon started with "&" by a script ignores SIGINT, and Python SIGPIPE: children inherit that.
+# A daemon that a script starts with "&" ignores SIGINT, and Python ignores SIGPIPE: children would
+# inherit that.
 _TO_DEFAULT = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -51,42 +53,48 @@ def pack_order(command: Sequence[str], cwd: str, environment: Mapping[str, str])
 
 
 def main() -> None:
-    """Serve the worker at the other end of standard input until nothing is left to do."""
+    """Serve the worker at the other end of standard input until it and its programs have ended."""
     _close_inherited()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in _IGNORED:  # whoever stops the whole service means the worker
+    for number in _IGNORED:  # a signal to the whole service is meant for the worker
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     Launcher(socket.socket(fileno=0)).serve()
 
 
 def _close_inherited() -> None:
-    """Close what the worker has from its own parent; to Python's descriptors exec did it."""
+    """Close descriptors that the worker inherited; exec has closed those that Python opened."""
     names = []
     with suppress(OSError):  # no /proc: such descriptors are rare enough
-        names = os.listdir("/dev/fd")  # noqa: PTH208 -- pathlib takes longer than all of this
+        names = os.listdir("/dev/fd")  # noqa: PTH208 -- importing pathlib takes too long here
     for descriptor in map(int, names):
         if descriptor > 2:
-            with suppress(OSError):  # that of the listing itself
+            with suppress(OSError):  # the descriptor of the listing itself is closed already
                 os.close(descriptor)
 
 
 class Program:
     """One program that was started."""
 
-    def __init__(self, pid: int, conversation: int, outputs: Sequence[int]) -> None:
-        self.pid = pid  # leads the group
-        self.conversation = conversation
+    def __init__(self, pid: int, channel: int, outputs: Sequence[int]) -> None:
+        self.pid = pid  # leads the process group
+        self.channel = channel
         self.outputs = set(outputs)  # reading ends
         self.is_interrupted = False
         self.is_orphan = False  # the worker is gone
-        self.is_released = False  # nobody wants to know of its end
-        # Not reaped yet, so that no other can get its id, nor its group's, before that is killed.
+        self.is_released = False  # the worker does not need to know how it ends
+        # It has ended but is not reaped, so that no other process can get its id or the id of its
+        # group before the group is killed.
         self.has_ended = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has ended and nobody reads its output any more."""
+        return self.has_ended and (self.is_orphan or self.is_released)
 
 
 class Launcher:
-    """Starts programs for one worker. A single thread: nothing here may wait for a program."""
+    """Starts programs for one worker. It is a single thread and must never wait for a program."""
 
     def __init__(self, worker: socket.socket) -> None:
         self._worker = worker
@@ -94,13 +102,13 @@ class Launcher:
         self._programs: set[Program] = set()
         self._selector = selectors.DefaultSelector()
         self._watch(worker.fileno(), self._take_order)
-        self._watch(_children(), self._look_for_ends)
+        self._watch(_children(), self._check_children)
 
     def serve(self) -> None:
-        """Work until the worker is gone and its last program has ended."""
+        """Run until the worker is gone and its last program has ended."""
         while self._has_worker or self._programs:
             for key, _events in self._selector.select():
-                # What came first may have closed it, or even put another in its place.
+                # An earlier event may have closed the descriptor, or even reused its number.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(key.fd)
 
@@ -114,40 +122,40 @@ class Launcher:
         if not head:
             self._lose_worker()
         elif len(descriptors) == _HANDED:
-            conversation, stdout, stderr, *outputs = descriptors
-            self._start(HEAD.unpack(head)[0], conversation, (stdout, stderr), outputs)
-        else:  # this process has too many; the worker finds its conversation closed
+            channel, stdout, stderr, *outputs = descriptors
+            self._start(HEAD.unpack(head)[0], channel, (stdout, stderr), outputs)
+        else:  # this process has too many descriptors; the worker finds its channel closed
             _close(*descriptors)
 
     def _lose_worker(self) -> None:
         self._has_worker = False
         self._selector.unregister(self._worker)
         self._worker.close()
-        # Whoever reads the worker's standard error is not to wait for this process.
+        # A process that reads the worker's standard error must not wait for this one.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         for program in tuple(self._programs):
             self._orphan(program)
 
     def _start(
-        self, length: int, conversation: int, ends: tuple[int, int], outputs: Sequence[int]
+        self, length: int, channel: int, ends: tuple[int, int], outputs: Sequence[int]
     ) -> None:
         try:
-            pid = _spawn(_read(conversation, length), ends)
+            pid = _spawn(_read(channel, length), ends)
         except OSError as error:
-            _reply(conversation, REFUSED, error.errno or errno.EIO)
-            _close(conversation, *outputs)
+            _reply(channel, REFUSED, error.errno or errno.EIO)
+            _close(channel, *outputs)
         else:
-            program = Program(pid, conversation, outputs)
+            program = Program(pid, channel, outputs)
             self._programs.add(program)
-            self._watch(conversation, functools.partial(self._take_signals, program))
-            _reply(conversation, STARTED, pid)
+            self._watch(channel, functools.partial(self._take_signals, program))
+            _reply(channel, STARTED, pid)
         finally:
             _close(*ends)
 
-    def _take_signals(self, program: Program, conversation: int) -> None:
+    def _take_signals(self, program: Program, channel: int) -> None:
         numbers = b""
-        with suppress(ConnectionResetError):  # the worker died before it heard all
-            numbers = os.read(conversation, _PIECE)
+        with suppress(ConnectionResetError):  # the worker died before it had read everything
+            numbers = os.read(channel, _PIECE)
         if not numbers:
             self._orphan(program)
         for number in numbers:
@@ -165,7 +173,7 @@ class Launcher:
         if program.is_orphan:
             return
         program.is_orphan = True
-        self._selector.unregister(program.conversation)
+        self._selector.unregister(program.channel)
         if not program.is_interrupted and not program.has_ended:
             _signal(program, signal.SIGINT)
         for output in program.outputs:
@@ -178,7 +186,7 @@ class Launcher:
             program.outputs.remove(output)
             os.close(output)
 
-    def _look_for_ends(self, children: int) -> None:
+    def _check_children(self, children: int) -> None:
         os.read(children, _PIECE)
         for program in tuple(self._programs):
             if program.has_ended:
@@ -186,25 +194,25 @@ class Launcher:
             status = _status(program.pid)
             if status is not None:
                 program.has_ended = True
-                _reply(program.conversation, ENDED, status)
+                _reply(program.channel, ENDED, status)
                 self._settle(program)
 
     def _settle(self, program: Program) -> None:
-        """Kill what is left of the group of a program that has ended, if nobody reads it."""
-        if not program.has_ended or not (program.is_orphan or program.is_released):
+        """Forget a finished program: kill the rest of its group, reap it, close its descriptors."""
+        if not program.is_finished:
             return
         _signal(program, signal.SIGKILL)
         with suppress(ChildProcessError):  # see _status
             os.waitpid(program.pid, 0)
         self._programs.remove(program)
-        for descriptor in (*program.outputs, program.conversation):
+        for descriptor in (*program.outputs, program.channel):
             if self._selector.get_map().get(descriptor):
                 self._selector.unregister(descriptor)
             os.close(descriptor)
 
 
 def _children() -> int:
-    """Return a descriptor that can be read when a child has ended."""
+    """Return a descriptor that becomes readable when a child has ended."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
@@ -214,10 +222,10 @@ def _children() -> int:
 
 
 def _read(descriptor: int, length: int) -> bytes:
-    """Read a whole order; the worker is about to write it.
+    """Read a whole order, which the worker is writing.
 
     Raises:
-        ConnectionResetError: it died instead.
+        ConnectionResetError: the worker died.
     """
     order = bytearray()
     while len(order) < length:
@@ -229,11 +237,12 @@ def _read(descriptor: int, length: int) -> bytes:
 
 
 def _spawn(order: bytes, ends: tuple[int, int]) -> int:
-    command, cwd, environment = marshal.loads(order)  # noqa: S302 -- the worker's own words
+    command, cwd, environment = marshal.loads(order)  # noqa: S302 -- the worker wrote it
     try:
-        os.environb[b"PATH"] = environment.get(b"PATH", os.fsencode(os.defpath))  # looked through
+        # posix_spawnp searches the PATH of this process.
+        os.environb[b"PATH"] = environment.get(b"PATH", os.fsencode(os.defpath))
         os.chdir(cwd)
-        # The C library suspends this process until the program has begun, instead of copying it.
+        # The C library suspends this process until the program has started; it is not copied.
         return os.posix_spawnp(
             command[0],
             command,
@@ -250,22 +259,27 @@ def _spawn(order: bytes, ends: tuple[int, int]) -> int:
     except ValueError as error:  # a NUL, or "=" in a name
         raise OSError(errno.EINVAL, "") from error
     finally:
-        os.chdir("/")  # who looks for the processes of a work directory is not to find this one
+        os.chdir("/")  # recovery must not count this process among those of a work directory
 
 
 def _status(pid: int) -> int | None:
-    """Return how a child has ended, None if it has not, without reaping it."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13: its id may be taken over too early
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if ended else None
+    """Return the exit status of a child without reaping it, None if it has not ended."""
+    if not hasattr(os, "waitid"):
+        return _reaped_status(pid)
     info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if info is None:
         return None
     return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
 
 
+def _reaped_status(pid: int) -> int | None:
+    """Do the same on macOS before Python 3.13, where the process id may be reused too early."""
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
 def _signal(program: Program, number: int) -> None:
-    """Send SIGKILL to the program's whole group, and anything else to its leader alone."""
+    """Send SIGKILL to the program's whole group, and any other signal only to its leader."""
     with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM when only zombies are left
         if number == signal.SIGKILL:
             os.killpg(program.pid, number)
@@ -274,9 +288,9 @@ def _signal(program: Program, number: int) -> None:
             os.kill(program.pid, number)
 
 
-def _reply(conversation: int, what: int, number: int) -> None:
-    with suppress(OSError):  # the worker died; this is heard of elsewhere
-        os.write(conversation, REPLY.pack(what, number))
+def _reply(channel: int, what: int, number: int) -> None:
+    with suppress(OSError):  # the worker died, which _take_signals handles
+        os.write(channel, REPLY.pack(what, number))
 
 
 def _close(*descriptors: int) -> None:

@@ -1,4 +1,4 @@
-"""Cutting the output of a program into lines."""
+"""Split the output of a program into lines."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import codecs
 from collections.abc import Callable
 
 PIECE = 64 * 1024
-"""A longer line is handed over in pieces of this many characters."""
+"""A longer line is passed on in pieces of this many characters."""
 
 TakeText = Callable[[str], None]
 
 
 class Lines:
-    """Cuts a stream of bytes into lines, holding at most ``PIECE`` characters between calls."""
+    """Splits a stream of bytes into lines; keeps at most ``PIECE`` characters between calls."""
 
     def __init__(self, take: TakeText) -> None:
         self._take = take
@@ -20,21 +20,21 @@ class Lines:
         self._rest = ""
 
     def feed(self, data: bytes) -> None:
-        """Hand over the lines that ``data`` ends."""
+        """Pass on the lines that ``data`` completes."""
         *lines, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
         for line in lines:
             self._take(self._without_head(line).rstrip("\r") + "\n")
         self._rest = self._without_head(self._rest)
 
     def end(self) -> None:
-        """Hand over what is left, as a line."""
+        """Pass on the rest as a line."""
         self._rest += self._decoder.decode(b"", final=True)
         if self._rest:
             self._take(self._rest.rstrip("\r") + "\n")
             self._rest = ""
 
     def _without_head(self, line: str) -> str:
-        """Hand over whole pieces of ``line``; return what is left, at most one piece."""
+        """Pass on whole pieces of ``line``; return the rest, at most one piece."""
         while len(line) > PIECE:
             self._take(line[:PIECE])
             line = line[PIECE:]

@@ -1,7 +1,7 @@
-"""States that were put aside on this host, because they must not replace the stored ones.
+"""States that were put aside on this host because they must not replace the stored ones.
 
 WORK_DIR/orphaned-states/<job>.tfstate            waits for a person
-<job>.tfstate.adopted    was taken into its workspace
+<job>.tfstate.adopted    was pushed to its workspace
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ ADOPTED = ".adopted"
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanedState:
-    """A state file that was put aside, named for the job of the build that left it."""
+    """A state file that was put aside, named after the job of the build that left it."""
 
     path: Path
     job_id: uuid.UUID
     size: int
     put_aside_at: datetime
-    state: State | None  #: None: it cannot be read as a state
+    state: State | None  #: None if it cannot be read as a state
 
 
 def put_aside(work_root: Path, job_id: uuid.UUID, file: Path) -> Path:
-    """Copy a state file to where a person finds it; return the copy's path.
+    """Copy a state file to where a person finds it; return the path of the copy.
 
     Raises:
-        OSError: the disk is full, say. Nothing that is half-written has the final name.
+        OSError: it cannot be copied, for example because the disk is full. A partial copy never
+            has the final name.
     """
     folder = work_root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -49,7 +50,7 @@ def put_aside(work_root: Path, job_id: uuid.UUID, file: Path) -> Path:
 
 
 def find_orphaned_states(work_root: Path) -> Iterator[OrphanedState]:
-    """Yield the states that wait on this host, in the order of their jobs' ids."""
+    """Yield the states that wait on this host, ordered by job id."""
     for path in sorted((work_root / FOLDER).glob(f"*{SUFFIX}")):
         job_id = job_of(path)
         if job_id is not None and path.is_file():
@@ -64,7 +65,7 @@ def find_orphaned_states(work_root: Path) -> Iterator[OrphanedState]:
 
 
 def job_of(path: Path) -> uuid.UUID | None:
-    """Return the job that a file is named for, None for another name."""
+    """Return the job that a file is named after, None if its name is not a job id."""
     try:
         return uuid.UUID(path.name.removesuffix(SUFFIX))
     except ValueError:
@@ -72,7 +73,7 @@ def job_of(path: Path) -> uuid.UUID | None:
 
 
 def read_bounded(path: Path) -> bytes:
-    """Return the file's content, cut just beyond the size that a state may have.
+    """Return the content of the file, at most one byte more than a state may have.
 
     Raises:
         OSError: it cannot be read.
@@ -82,7 +83,7 @@ def read_bounded(path: Path) -> bytes:
 
 
 def mark_adopted(path: Path) -> Path:
-    """Rename the file of a state that is stored now; return its new path.
+    """Rename the file of a state that is now stored; return its new path.
 
     Raises:
         OSError: it cannot be renamed.

@@ -1,10 +1,10 @@
-"""Recover what a lost worker left on disk: the newest state of its build.
+"""Recover the newest state of a build that a lost worker left on disk.
 
 When a worker dies, its Terraform gets SIGINT from the launcher and ends cleanly, after the last
-checkpoint. Its state file is then newer than the stored state, and every worker on the host
-looks for such directories, at its start and again every few seconds. While the orphaned
-Terraform still works, the lease is kept alive, so that no later build starts from a state that
-is about to be outdated.
+checkpoint. Its state file is then newer than the stored state. Every worker on the host looks
+for such directories, at its start and again every few seconds. While the orphaned Terraform
+still runs, its lease is renewed, so that no later build starts from a state that is about to be
+outdated.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ log = structlog.get_logger("provisioner")
 
 
 class Recovered(StrEnum):
-    """What became of a directory that was found."""
+    """The outcome for a work directory."""
 
-    BUSY = "busy"  #: its worker lives, or its Terraform has not ended yet
-    CLOSED = "closed"  #: the job was still the lost worker's; it was closed with the state
-    STORED = "stored"  #: the job was closed already; the newer state was stored with it
-    SETTLED = "settled"  #: there was nothing newer than what is stored
-    KEPT = "kept"  #: a later build had begun; the state was put aside for a person
-    FAILED = "failed"  #: it could not be read or removed; it is tried again
+    BUSY = "busy"  #: its worker is alive, or its Terraform has not ended yet
+    CLOSED = "closed"  #: the lost worker still held the job; it was reaped with the state
+    STORED = "stored"  #: the job had been reaped; its newer state was stored
+    SETTLED = "settled"  #: the stored state was already the newest
+    KEPT = "kept"  #: a later build had started; the state was put aside for a person
+    FAILED = "failed"  #: the directory could not be read or removed; it is tried again
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """What became of one directory."""
+    """The outcome for one directory."""
 
     directory: Path
     outcome: Recovered
@@ -62,7 +62,7 @@ class Recoverer:
     """Looks through the work directories of this host.
 
     Args:
-        lease: how long a job stays a lost worker's after each look at its Terraform.
+        lease: how far each check of an orphaned Terraform extends the lease of its job.
         grace: how long an orphaned Terraform may take to end before it is killed.
     """
 
@@ -74,9 +74,9 @@ class Recoverer:
     _first_seen: dict[Path, float] = field(default_factory=dict)
 
     def recover(self) -> list[Recovery]:
-        """Recover every directory that nobody works in any more.
+        """Recover every directory that no worker uses any more.
 
-        One that makes trouble does not keep the others from it.
+        A failure in one directory does not stop the recovery of the others.
         """
         remove_remnants(self.work_root)
         return [self._recover(found) for found in find_work_directories(self.work_root)]
@@ -88,7 +88,7 @@ class Recoverer:
         except FileNotFoundError:  # removed since it was found
             return Recovery(directory=directory.path, outcome=Recovered.SETTLED)
         except Exception as error:
-            if is_outage(error):  # the others would fare no better
+            if is_outage(error):  # the others would fail too
                 raise
             log.exception("build.recovery_failed", directory=str(directory.path))
             return Recovery(directory=directory.path, outcome=Recovered.FAILED)
@@ -117,7 +117,7 @@ class Recoverer:
         return Recovery(directory=directory.path, outcome=outcome)
 
     def _close(self, session: Session, lease: Lease, state: State | None) -> Recovered:
-        """Close the lost worker's job if that is still open, else store its newer state."""
+        """Reap the lost worker's job if it still holds it, else store its newer state."""
         if reap_lease(session, lease, state=state, max_attempts=self.max_attempts):
             return Recovered.CLOSED
         if state is None:
@@ -135,25 +135,29 @@ class Recoverer:
         )
 
     def _has_processes(self, directory: WorkDirectory) -> bool:
-        """Return whether Terraform still works there; what must not go on is killed."""
+        """Return whether Terraform still runs there; kill processes that must not go on."""
         processes = processes_in(directory.path)
         if not processes:
             self._first_seen.pop(directory.path, None)
             return False
         since = self._first_seen.setdefault(directory.path, time.monotonic())
         is_overdue = time.monotonic() - since > self.grace.total_seconds()
-        # A provider without its Terraform has nobody left to tell what it makes.
-        if is_overdue or not any(_is_leader(pid) for pid in processes):
-            for pid in processes:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        # A provider without its Terraform creates resources that no state records.
+        if is_overdue or not any(map(_is_leader, processes)):
+            _kill(processes)
         with self.mover.database.begin() as session:
             renew_leases(session, tokens=[directory.lease.token], lease=self.lease)
         return True
 
 
+def _kill(processes: list[int]) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def newest_state(directory: Path) -> State | None:
-    """Return the newest whole state file in an engine's directory."""
+    """Return the newest complete state in an engine's directory."""
     found = [
         state
         for name in (STATE_FILE, ERRORED_STATE_FILE)
@@ -165,12 +169,12 @@ def newest_state(directory: Path) -> State | None:
 def processes_in(path: Path) -> list[int]:
     """Return the processes that a build in ``path`` has started (Linux).
 
-    They work in the directory or below it, or carry its ``TMPDIR`` in their environment.
+    Their working directory is in ``path``, or their ``TMPDIR`` is.
     """
     mark = f"TMPDIR={path}/".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # gone, a zombie, or another user's
+        with suppress(OSError):  # it has ended, is a zombie, or belongs to another user
             is_inside = (entry / "cwd").readlink().is_relative_to(path)
             if is_inside or mark in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
@@ -178,7 +182,7 @@ def processes_in(path: Path) -> list[int]:
 
 
 def _is_leader(pid: int) -> bool:
-    """Return whether the process leads a session: Terraform does, what it starts does not."""
+    """Return whether the process leads a session: Terraform does, its children do not."""
     try:
         return os.getsid(pid) == pid
     except ProcessLookupError:

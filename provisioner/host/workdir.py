@@ -1,12 +1,12 @@
 """Work directories of builds, one for each attempt.
 
-    WORK_DIR/<job>-<attempt>/lease.json   whose it is; locked while its worker lives
+    WORK_DIR/<job>-<attempt>/lease.json   the lease of the attempt; locked while its worker lives
                              template/    the unpacked template; the engine's directory
                              home/        HOME and TMPDIR of the engine's processes
 
-It is made for an engine that works with files, when that begins, and removed when the build
-has ended. One that stays behind was left by a worker that was lost, and may hold the newest state
-of its build (see ``provisioner.host.recovery``).
+A work directory is made when an engine that works with files begins, and removed when the build
+has ended. A directory that remains was left by a lost worker, and may contain the newest state of
+its build (see ``provisioner.host.recovery``).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from provisioner.host.archive import ArchiveError, unpack_template
 LEASE_FILE = "lease.json"
 STATE_FILE = "terraform.tfstate"
 ERRORED_STATE_FILE = "errored.tfstate"
-"""Where Terraform puts the newest state when it could not write the state file."""
+"""Where Terraform stores the newest state if it could not write the state file."""
 NAME = re.compile(r"[0-9a-f]{12}-\d+")
 REMNANT_AGE_S = 60
-"""A directory without a lease that is older was left by a worker that died while it made it."""
+"""An older directory without a lease was left by a worker that died while it made it."""
 
 
 @dataclass(kw_only=True)
@@ -54,17 +54,17 @@ class WorkDirectory:
         return self.path / "home"
 
     def take(self) -> bool:
-        """Lock the directory for this process; return whether nobody else has it.
+        """Try to lock the directory for this process; return whether that worked.
 
-        The lock goes with the process, however that ends.
+        The lock is released when the process ends, for whatever reason.
         """
         return self._lock_by(os.open(self.path / LEASE_FILE, os.O_RDONLY | os.O_CLOEXEC))
 
     def make(self, archive: bytes) -> None:
-        """Make the directory with the template's files, readable by us alone, and take it.
+        """Make and lock the directory with the template's files, readable only by this user.
 
         Raises:
-            OSError: the disk is full, or there is something in its place.
+            OSError: the disk is full, or the directory exists already.
             ArchiveError: the archive is refused.
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class WorkDirectory:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(self.path / LEASE_FILE, flags, 0o600)
-            # Taken before it can be read: whoever recovers builds must not be faster.
+            # Locked before it can be read, so that a recovering worker cannot lock it first.
             self._lock_by(descriptor)
             lease = {"job_id": str(self.lease.job_id), "lease_token": str(self.lease.token)}
             os.write(descriptor, json.dumps(lease).encode())
@@ -92,34 +92,35 @@ class WorkDirectory:
         return True
 
     def release(self) -> None:
-        """Let the directory go as it is, for whoever recovers builds."""
+        """Unlock the directory as it is, so that a worker can recover the build."""
         if self._lock is not None:
-            # A child that was forked meanwhile (prefork) shares the lock: closing is not enough.
+            # A child that was forked meanwhile (prefork) shares the lock, so closing the file
+            # does not release it.
             fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 
     def remove(self) -> None:
-        """Delete the directory, if it was made or taken, and all that is in it."""
+        """Delete the directory and its content, if this process has locked it."""
         if self._lock is not None:
             self._delete()
 
     def _delete(self) -> None:
-        # The lease goes last, so that whoever dies in between leaves something that can be found.
+        # The lease goes last, so that recovery finds the directory of a worker that dies here.
         for path in (self.template, self.home, self.path):
             shutil.rmtree(path, ignore_errors=True)
         self.release()
 
 
 def name_work_directory(root: Path, lease: Lease, *, attempt: int) -> WorkDirectory:
-    """Return the directory of an attempt, which is still to be made."""
-    # Short, since providers make Unix sockets below it: their paths are limited to 107 bytes.
+    """Return the directory of an attempt, without making it."""
+    # A short name: providers make Unix sockets below it, whose paths are limited to 107 bytes.
     path = root / f"{lease.job_id.hex[:12]}-{attempt}"
     return WorkDirectory(path=path, lease=lease)
 
 
 def find_work_directories(root: Path) -> Iterator[WorkDirectory]:
-    """Yield the directories below ``root``; what is not one of ours is passed over."""
+    """Yield the work directories below ``root``; ignore everything else."""
     for path in sorted(root.glob("*-*")):
         try:
             stored = json.loads((path / LEASE_FILE).read_text())
@@ -130,10 +131,10 @@ def find_work_directories(root: Path) -> Iterator[WorkDirectory]:
 
 
 def remove_remnants(root: Path) -> None:
-    """Delete directories that never came to have a lease, or have it no more."""
+    """Delete directories that were never completed, or whose deletion was interrupted."""
     readable = {directory.path for directory in find_work_directories(root)}
     for path in root.glob("*-*"):
         if NAME.fullmatch(path.name) and path not in readable:
-            with suppress(OSError):  # somebody else was faster
+            with suppress(OSError):  # another process was faster
                 if time.time() - path.stat().st_mtime > REMNANT_AGE_S:
                     shutil.rmtree(path)

@@ -22,7 +22,7 @@ from db.jobs.tags import normalize_tags, queue_name
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobStatus, ProvisionerType, Stage, Transition
 from db.schema.tables import Organization, Template, User
-from provisioner.host.archive import pack_template
+from provisioner.host.packing import pack_template
 from provisioner.host.recovery import processes_in
 from provisioner.host.workdir import find_work_directories
 from provisioner.template.source import read_source

@@ -20,9 +20,9 @@ from provisioner.host.archive import (
     ArchiveError,
     ArchiveLimits,
     check_upload_size,
-    pack_template,
     unpack_template,
 )
+from provisioner.host.packing import pack_template
 
 BLOCK = 512
 
@@ -156,7 +156,7 @@ def test_the_upload_limit_counts_the_packed_bytes(template: Path) -> None:
 
 
 def test_an_upload_of_exactly_the_limit_passes() -> None:
-    check_upload_size(b"x" * 10, limits=ArchiveLimits(max_upload_bytes=10))
+    check_upload_size(10, limits=ArchiveLimits(max_upload_bytes=10))
 
 
 def test_a_folder_that_could_not_be_unpacked_is_not_packed(template: Path) -> None:

@@ -20,8 +20,9 @@ from provisioner.engines.port import (
     TemplateParameter,
     TemplateVariable,
 )
-from provisioner.host.archive import TemplateFiles, pack_template, read_archive
+from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.packing import pack_template
 
 ENGINE: Engine = EchoEngine()
 OPERATIONS: dict[str, Callable[[BuildContext], Any]] = {

@@ -241,22 +241,22 @@ class Peer:
 
     def start(self, *command: str) -> socket.socket:
         order = launcher.pack_order(command, "/", ENVIRONMENT)
-        conversation = self.begin(len(order))
-        conversation.sendall(order)
-        what, _pid = hear(conversation)
+        channel = self.begin(len(order))
+        channel.sendall(order)
+        what, _pid = hear(channel)
         assert what == launcher.STARTED
-        return conversation
+        return channel
 
 
-def hear(conversation: socket.socket) -> tuple[int, int]:
-    what, number = launcher.REPLY.unpack(conversation.recv(launcher.REPLY.size))
+def hear(channel: socket.socket) -> tuple[int, int]:
+    what, number = launcher.REPLY.unpack(channel.recv(launcher.REPLY.size))
     return what, number
 
 
-def release(conversation: socket.socket) -> None:
-    with conversation:
-        conversation.sendall(bytes([launcher.RELEASE]))
-        while conversation.recv(launcher.REPLY.size):
+def release(channel: socket.socket) -> None:
+    with channel:
+        channel.sendall(bytes([launcher.RELEASE]))
+        while channel.recv(launcher.REPLY.size):
             pass
 
 
@@ -269,7 +269,7 @@ def peer() -> Iterator[Peer]:
 
 
 def test_an_end_that_nobody_hears_any_more_does_not_end_the_launcher(peer: Peer) -> None:
-    """A worker that is killed with an answer unread resets the conversation."""
+    """A worker that is killed with an answer unread resets the channel."""
     unheard = peer.start("true")
     select.select([unheard], [], [], 20)
     unheard.close()
@@ -286,9 +286,9 @@ def test_a_worker_that_dies_before_its_order_is_whole_starts_nothing(peer: Peer)
 
 
 def test_a_program_that_is_let_go_before_its_end_is_killed(peer: Peer) -> None:
-    with peer.start("sleep", "600") as conversation:
-        conversation.sendall(bytes([launcher.RELEASE]))
-        assert hear(conversation) == (launcher.ENDED, -signal.SIGKILL)
+    with peer.start("sleep", "600") as channel:
+        channel.sendall(bytes([launcher.RELEASE]))
+        assert hear(channel) == (launcher.ENDED, -signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])

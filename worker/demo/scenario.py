@@ -17,7 +17,7 @@ from db.reads.follow import await_end
 from db.reads.jobs import Job, get_job
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Organization, Template, User
-from provisioner.host.archive import pack_template
+from provisioner.host.packing import pack_template
 from provisioner.template.source import read_source
 from worker.broker.doorbell import Ring
 from worker.demo.report import Expectation, Report
