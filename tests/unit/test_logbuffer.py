@@ -12,6 +12,7 @@ from db.errors import LeaseLostError
 from db.jobs.logs import LINE_LIMIT, LogRow, logs_size
 from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES
+from provisioner.build import logbuffer
 from provisioner.build.logbuffer import (
     BATCH_LINES,
     RESERVE_BYTES,
@@ -61,6 +62,27 @@ def test_lines_are_stored_in_order_with_level_source_and_stage() -> None:
         ("Planning", LogLevel.WARN, LogSource.PROVISIONER, "one"),
         ("Planning", LogLevel.INFO, LogSource.PROVISIONER_DAEMON, "two"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "before", "last"),
+    [
+        (0, 0, 0),
+        (1, 0, 1),
+        (BATCH_LINES, 0, BATCH_LINES),
+        (BATCH_LINES + 1, BATCH_LINES, 1),
+    ],
+)
+def test_whoever_writes_the_end_of_a_job_gets_the_last_batch(
+    monkeypatch: pytest.MonkeyPatch, lines: int, before: int, last: int
+) -> None:
+    monkeypatch.setattr(logbuffer, "FLUSH_INTERVAL_S", 3600)
+    stored = Stored()
+    buffer = LogBuffer(stored)
+    for _ in range(lines):
+        buffer.write(LogLevel.INFO, "x")
+    rest = buffer.take_rest()
+    assert (len(stored.rows), len(rest)) == (before, last)
 
 
 def test_lines_are_stored_while_the_build_still_runs() -> None:
