@@ -343,6 +343,18 @@ def test_a_job_that_is_put_back_keeps_its_attempt_and_forgets_its_worker(factory
     assert (job.attempt, job.worker_id, job.lease_token, job.stage) == (1, None, None, None)
 
 
+@pytest.mark.parametrize("verb", [Verb.REQUEUE, Verb.FAIL, Verb.FINISH_CANCEL, Verb.COMPLETE])
+def test_a_move_by_the_worker_that_holds_the_job_is_no_loss_of_a_worker(
+    factory: Factory, verb: Verb
+) -> None:
+    status = JobStatus.CANCELING if verb is Verb.FINISH_CANCEL else JobStatus.RUNNING
+    subject = Subject(factory, status)
+    with factory.database.begin() as session:
+        VERBS[verb](session, subject)
+        [moved] = moves_made(session)
+    assert not moved.worker_was_lost
+
+
 def test_a_second_claim_is_a_second_attempt_with_another_token(factory: Factory) -> None:
     subject = Subject(factory, JobStatus.RUNNING)
     call(subject, Verb.REQUEUE)
