@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -24,8 +25,12 @@ from db.errors import (
     NotFoundError,
     StateRefusedError,
 )
+from db.jobs.logs import LINE_LIMIT, LogRow, insert_lines
 from db.jobs.statefiles import StateFile, managed_resources, parse_state_file
 from db.jobs.states import State
+from db.schema.enums import LogLevel, LogSource
+
+LOG_STAGE = "Adopting an orphaned state"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,18 +153,34 @@ def adopt_state(
         NotFoundError: the job is not one of a build, or was pruned.
         InvalidError: the workspace is not the job's; or as ``push_state``, with its other errors.
     """
-    found = _workspace_of(session, job_id) or workspace_id
+    of_job = _workspace_of(session, job_id)
+    found = of_job or workspace_id
     if found is None:
         raise NotFoundError(f"there is no build of job {job_id}; name the workspace")
     if workspace_id not in {None, found}:
         raise InvalidError(f"job {job_id} was a build of another workspace")
-    return push_state(
+    pushed = push_state(
         session,
         workspace_id=found,
         data=data,
         actor=actor,
         force=force,
         adopted_job_id=job_id,
+    )
+    if pushed.is_changed and of_job is not None:
+        insert_lines(session, job_id, [_line(pushed, actor)])
+    return pushed
+
+
+def _line(pushed: PushedState, actor: Actor) -> LogRow:
+    """Return what the log of the build that left the state says of its adoption."""
+    return LogRow(
+        created_at=datetime.now(UTC),
+        source=LogSource.PROVISIONER_DAEMON,
+        level=LogLevel.INFO,
+        stage=LOG_STAGE,
+        output=f"{actor.username} adopted the state that was put aside (serial {pushed.serial});"
+        f" the next build after build {pushed.build_number} starts from it"[:LINE_LIMIT],
     )
 
 

@@ -21,6 +21,7 @@ from db.jobs.results import BuildResult
 from db.jobs.retention import Retention, prune
 from db.jobs.states import RecoveredState, store_recovered_state
 from db.jobs.transitions import cancel_job
+from db.reads.logs import get_logs
 from db.reads.states import StateListing, get_state, list_states, state_label
 from db.schema.enums import Transition
 from db.schema.tables import AuditLog, Workspace
@@ -278,6 +279,17 @@ def test_an_orphaned_state_goes_to_the_workspace_of_its_job(
     assert pulled(factory, workspace) == state_file(7)
     [row] = audited(factory, workspace)
     assert (row.action, row.additional_fields["adopted_job_id"]) == ("adopt_state", str(job.id))
+
+
+def test_the_log_of_the_build_says_that_its_state_was_adopted(
+    factory: Factory, workspace: Workspace
+) -> None:
+    job = factory.finished_build(workspace, result=BuildResult(state=state_of(6)))
+    with factory.database.begin() as session:
+        adopt_state(session, job_id=job.id, data=state_file(7), actor=ROOT)
+    with factory.database.begin() as session:
+        [line] = get_logs(session, job.id)
+    assert line.output.startswith("root adopted the state that was put aside (serial 7)")
 
 
 def test_an_orphaned_state_of_a_pruned_job_needs_a_workspace(
