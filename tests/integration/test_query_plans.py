@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.engine import Database
+from db.errors import NotFoundError
 from db.reads.builds import get_build, get_builds
 from db.reads.jobs import get_job
 from db.reads.logs import get_logs
 from db.reads.pages import Cursor, JobFilter, list_jobs
 from db.reads.progress import build_progress
 from db.reads.queues import claimable_jobs, queue_depths
+from db.reads.states import builds_of_jobs, get_state, list_states
 from db.reads.timings import get_timings
 from db.schema.enums import JobStatus, JobType, ProvisionerType
 from quota.details import get_workspace_quota
@@ -134,6 +137,13 @@ def jobs(after: Cursor | None = None, **filters: Any) -> Query:
     return query
 
 
+def _or_none(session: Session, filled: Filled, build_number: int | None = None) -> object:
+    """Ask for a state; no build of these has one."""
+    with suppress(NotFoundError):
+        return get_state(session, filled.workspace_id, build_number=build_number)
+    return None
+
+
 QUERIES: dict[str, Query] = {
     "a finished job": lambda s, f: get_job(s, f.finished_job_id),
     "a pending job": lambda s, f: get_job(s, f.pending_job_id),
@@ -163,6 +173,10 @@ QUERIES: dict[str, Query] = {
     "builds of a workspace": lambda s, f: get_builds(s, f.workspace_id),
     "older builds of a workspace": lambda s, f: get_builds(s, f.workspace_id, before=50),
     "a build": lambda s, f: get_build(s, f.build_id),
+    "states of a workspace": lambda s, f: list_states(s, f.workspace_id),
+    "the state of a build": lambda s, f: _or_none(s, f, build_number=1),
+    "the newest state": _or_none,
+    "builds of orphaned states": lambda s, f: builds_of_jobs(s, [f.finished_job_id]),
     "a quota": lambda s, f: get_workspace_quota(
         s, organization_id=f.organization_id, user_id=f.owner_id
     ),

@@ -7,6 +7,8 @@ import uuid
 
 import pytest
 
+from db.catalog.audit import Actor
+from db.catalog.states import adopt_state
 from db.schema.enums import JobStatus, Transition
 from tests.harness.cluster import Cluster
 from tests.harness.waiting import wait_until
@@ -83,3 +85,27 @@ def test_the_state_of_a_sleeper_is_put_aside_when_a_later_build_has_begun(
     (aside,) = sleeper.work_dir.glob("orphaned-states/*")
     assert aside.name == f"{job_id}.tfstate"
     assert shared.row(later["id"])["provisioner_state"] == later["provisioner_state"]
+
+
+def test_a_state_that_was_put_aside_can_be_adopted_and_its_machines_destroyed(
+    shared: Cluster,
+) -> None:
+    sleeper, workspace_id, job_id = put_to_sleep_in_apply(shared, "adopt")
+    shared.finish(job_id)
+    shared.build(workspace_id, Transition.STOP)
+    sleeper.send(signal.SIGCONT)
+    shared.settle()
+    (aside,) = sleeper.work_dir.glob("orphaned-states/*")
+    assert shared.machines(workspace_id) - shared.known_machines(workspace_id)
+
+    with shared.database.begin() as session:
+        adopt_state(
+            session,
+            job_id=job_id,
+            data=aside.read_bytes(),
+            actor=Actor(username="operator"),
+            force=True,
+        )
+
+    assert shared.build(workspace_id, Transition.DELETE)["status"] == JobStatus.SUCCEEDED
+    assert shared.machines(workspace_id) == set()
