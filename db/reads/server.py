@@ -8,6 +8,29 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.engine import Timeouts, open_database
+
+
+def ask_server(url: str, *, timeout: timedelta) -> None:
+    """Open a connection, let the server answer one statement, and close it.
+
+    An old connection would answer while new ones are refused, or while only its own process of
+    the server still runs.
+
+    Args:
+        timeout: for the connection and for the statement, each. Below 2 seconds it is 2.
+
+    Raises:
+        SQLAlchemyError: there was no answer in time, or a refusal.
+    """
+    bounds = Timeouts(connect=timeout, statement=timeout, lock=timeout)
+    database = open_database(url, pool_size=1, timeouts=bounds, prepared_statements=False)
+    try:
+        with database.begin() as session:
+            session.execute(text("SELECT 1"))
+    finally:
+        database.dispose()
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerFacts:

@@ -14,6 +14,7 @@ from db.engine import open_database
 from db.schema.enums import FailureReason
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
+from worker.metrics.servers import ServerCollector, server_probes
 
 INTRODUCTION = """\
 # Metrics
@@ -71,10 +72,11 @@ def page() -> str:
     # Describing does not connect.
     database = open_database("postgresql://")
     queues = list(QueueCollector(database).describe())
+    servers = ServerCollector(server_probes(database_url="", redis_url="redis://")).collect()
     fleet = FleetCollector(database, lease_s=0).describe()
     parts = (
         INTRODUCTION,
-        WORKER + TABLE + _table([*_counted(), *map(_queried, queues)]),
+        WORKER + TABLE + _table([*_counted(), *map(_queried, [*queues, *servers])]),
         EXPORTER + TABLE + _table(map(_queried, fleet)),
         REASONS + "".join(f"| `{reason}` | {text} |\n" for reason, text in reasons()),
     )

@@ -23,6 +23,10 @@ class BuildEvents(Protocol):
         """Take whether a state that changed during apply was stored."""
         ...
 
+    def log_write_failed(self) -> None:
+        """Take that a try to store log lines failed, whether it is repeated or not."""
+        ...
+
     def logs_finished(self, *, stored: int, dropped: int) -> None:
         """Take how many log lines of the build were kept, and how many were left out."""
         ...
@@ -38,6 +42,9 @@ class NoEvents:
         """Ignore it."""
 
     def checkpoint_finished(self, *, stored: bool) -> None:
+        """Ignore it."""
+
+    def log_write_failed(self) -> None:
         """Ignore it."""
 
     def logs_finished(self, *, stored: int, dropped: int) -> None:

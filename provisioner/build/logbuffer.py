@@ -13,15 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-import structlog
-
 from db.errors import LeaseLostError
 from db.jobs.logs import LINE_LIMIT, LogRow
 from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES
 from db.texts import storable
-
-log = structlog.get_logger("provisioner")
 
 FLUSH_INTERVAL_S = 0.25
 BATCH_LINES = 1000
@@ -177,9 +173,8 @@ class LogBuffer:
         except LeaseLostError:
             # Another attempt writes the job's log now.
             self._lost = True
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged by what stores
             # Lines that cannot be stored must not fail the build.
-            log.exception("logs.store_failed", lines=len(batch))
             self._dropped_lines += len(batch)
 
 

@@ -16,12 +16,13 @@ from db.faults import fault_point
 from db.jobs.archives import ArchiveCache
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job
 from db.jobs.leases import Lease
-from db.jobs.logs import LogRow, append_logs
+from db.jobs.logs import LogRow
 from db.jobs.mover import Mover
 from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob, enter_stage, requeue_job
 from db.outage import is_outage, retry_outage
 from db.schema.enums import FailureReason, LogLevel, ProvisionerType, Stage, Transition
+from db.streak import Streak
 from provisioner.build.endings import (
     BuildInterruptedError,
     Canceled,
@@ -33,7 +34,8 @@ from provisioner.build.endings import (
 )
 from provisioner.build.events import BuildEvents, NoEvents
 from provisioner.build.failures import FailedJob
-from provisioner.build.logbuffer import LogBuffer, StoreLogs
+from provisioner.build.logbuffer import LogBuffer
+from provisioner.build.logstore import LogStore
 from provisioner.build.steps import STEPS, Build, BuildSettings, Step
 from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
 from provisioner.engines.port import Engine
@@ -86,7 +88,8 @@ class Runner:
             return self._run(job, interrupt, trace)
 
     def _run(self, job: ClaimedJob, interrupt: Interrupt, trace: AttemptTrace) -> Ending:
-        logs = LogBuffer(self._store_logs(job, interrupt), stored_bytes=job.logs_length)
+        store = LogStore(self._database, job.lease, interrupt=interrupt, events=self._events)
+        logs = LogBuffer(store, stored_bytes=job.logs_length)
         build = self._build(job, interrupt, logs, trace)
         if job.attempt > 1:
             build.log_line(
@@ -191,10 +194,17 @@ class Runner:
         If PostgreSQL refuses the result of a build with side effects for good, the ending is
         stored with only the state, which must not be lost.
         """
+        delays = Streak()
+
+        def log_first(error: BaseException) -> None:
+            if delays.fail():
+                log.warning("build.result_delayed", job_id=str(build.job.id), error=str(error))
 
         def record(ending: Ending, lines: Sequence[LogRow]) -> Ending:
             return retry_outage(
-                lambda: self._record(build, ending, lines), may_go_on=build.interrupt.may_write
+                lambda: self._record(build, ending, lines),
+                may_go_on=build.interrupt.may_write,
+                on_outage=log_first,
             )
 
         try:
@@ -209,30 +219,6 @@ class Runner:
         recorded = self._mover.run(lambda session: _write(session, build, ending, lines))
         fault_point("finish.committed")
         return recorded
-
-    def _store_logs(self, job: ClaimedJob, interrupt: Interrupt) -> StoreLogs:
-        def store(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
-            with self._database.begin() as session:
-                append_logs(
-                    session,
-                    job.lease,
-                    rows=rows,
-                    overflowed=overflowed,
-                    stage=stage,
-                )
-
-        def store_or_give_up(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
-            try:
-                retry_outage(
-                    lambda: store(rows, overflowed, stage),
-                    may_go_on=interrupt.may_write,
-                )
-            except Exception as error:
-                if is_outage(error):
-                    raise LeaseLostError(job.id) from error
-                raise
-
-        return store_or_give_up
 
 
 def _is_bug(ending: Ending) -> bool:

@@ -24,6 +24,7 @@ from db.jobs.states import read_state, store_state
 from db.jobs.transitions import ClaimedJob
 from db.outage import retry_outage
 from db.schema.enums import LogLevel, LogSource, Stage, Transition
+from db.streak import Streak
 from provisioner.build.endings import (
     BuildInterruptedError,
     QuotaRefusedError,
@@ -90,7 +91,7 @@ class Build:
     context: BuildContext | None = None
     daily_cost: int = 0
     result: BuildResult = field(default_factory=BuildResult)
-    lacks_checkpoints: bool = False  #: the last checkpoint could not be stored, and was logged
+    failed_checkpoints: Streak = field(default_factory=Streak)
 
     @property
     def lease(self) -> Lease:
@@ -292,15 +293,10 @@ def _store_checkpoint(build: Build, data: bytes) -> None:
         stored = False
     except Exception as error:
         build.events.checkpoint_finished(stored=False)
-        _warn_once(build, error)
+        if build.failed_checkpoints.fail():
+            log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))
         raise
-    build.lacks_checkpoints = False
+    if failures := build.failed_checkpoints.end():
+        log.info("checkpoint.recovered", job_id=str(build.job.id), failures=failures)
     fault_point("checkpoint.committed")
     build.events.checkpoint_finished(stored=stored)
-
-
-def _warn_once(build: Build, error: Exception) -> None:
-    """Log the first of consecutive failures to store a checkpoint."""
-    if not build.lacks_checkpoints:
-        build.lacks_checkpoints = True
-        log.warning("checkpoint.failed", job_id=str(build.job.id), error=str(error))

@@ -35,12 +35,13 @@ def make_slots(
     mover: Mover, *, runner: Any, metrics: Metrics | None = None, **given: Any
 ) -> Dispatcher:
     """Return the slots; ``given`` are further arguments of the ``Dispatcher``."""
+    counting = metrics or Metrics(CollectorRegistry())
     times = LeaseTimes(lease=LEASE, renew=SECOND, fence=LEASE / 2, fence_grace=SECOND)
     return Dispatcher(
         mover=mover,
         runner=runner,
-        keeper=LeaseKeeper(mover.database, times),
-        metrics=metrics or Metrics(CollectorRegistry()),
+        keeper=LeaseKeeper(mover.database, times, metrics=counting),
+        metrics=counting,
         worker_id=uuid.uuid4(),
         provisioners=tuple(ProvisionerType),
         lease=LEASE,

@@ -46,6 +46,13 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
     return capture
 
 
+def keeper_of(
+    database: Database, *, renew: timedelta = SECOND, metrics: Metrics | None = None
+) -> LeaseKeeper:
+    counting = metrics or Metrics(CollectorRegistry())
+    return LeaseKeeper(database, replace(TIMES, renew=renew), metrics=counting)
+
+
 @dataclass(kw_only=True)
 class Build:
     """A build during whose last moment the leases are renewed."""
@@ -55,7 +62,7 @@ class Build:
     enqueued: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
-        self.keeper = LeaseKeeper(self.factory.database, TIMES)
+        self.keeper = keeper_of(self.factory.database)
         self.reason: InterruptReason | None = None
 
     def run(self, job: ClaimedJob, interrupt: Interrupt) -> Ending:
@@ -168,7 +175,7 @@ def connections_noted(database: Database) -> Iterator[list[float]]:
 def test_a_renewed_lease_counts_from_the_request_and_not_from_the_answer(factory: Factory) -> None:
     job = factory.running_build()
     interrupt = FencedInterrupt()
-    renewing = LeaseKeeper(factory.database, TIMES)
+    renewing = keeper_of(factory.database)
     with (
         renewing.keep(job.lease.token, interrupt),
         connections_noted(factory.database) as requests,
@@ -195,7 +202,7 @@ def test_a_claimed_lease_counts_from_the_request_and_not_from_the_answer(
 def renewing_thread(
     database: Database, *, renew: timedelta = SECOND / 100
 ) -> Iterator[LeaseKeeper]:
-    made = LeaseKeeper(database, replace(TIMES, renew=renew))
+    made = keeper_of(database, renew=renew)
     made.start()
     yield made
     made.stop()
@@ -218,7 +225,7 @@ def test_a_lease_is_renewed_as_long_as_its_build_runs(factory: Factory) -> None:
 
 def test_the_lease_of_a_build_that_has_ended_is_not_renewed(factory: Factory) -> None:
     job = factory.running_build(lease=-SECOND)
-    renewing = LeaseKeeper(factory.database, TIMES)
+    renewing = keeper_of(factory.database)
     with renewing.keep(job.lease.token, Interrupt()):
         pass
     renewing.renew_once()
@@ -253,8 +260,24 @@ def test_leases_are_renewed_after_a_renewal_that_failed(factory: Factory, error:
         wait_until(lambda: not has_run_out(factory, job), "a renewal after the failure")
 
 
+def test_failed_renewals_are_counted_each_and_told_once_with_their_end(
+    factory: Factory, logged: LogCapture
+) -> None:
+    job = factory.running_build(lease=-SECOND)
+    broken = BrokenDatabase(engine=factory.database.engine, sessions=factory.database.sessions)
+    object.__setattr__(broken, "failures", [psycopg.OperationalError("away")] * 3)
+    registry = CollectorRegistry()
+    renewing = keeper_of(broken, metrics=Metrics(registry))
+    with renewing.keep(job.lease.token, Interrupt()):
+        for _ in range(5):
+            renewing.renew_once()
+    assert registry.get_sample_value("provisionerd_lease_renewal_failures_total") == 3
+    told = [(entry["event"], entry.get("failures")) for entry in logged.entries]
+    assert told == [("lease.renew_failed", None), ("lease.recovered", 3)]
+
+
 def test_every_build_hears_that_the_drain_time_is_over(factory: Factory) -> None:
-    renewing = LeaseKeeper(factory.database, TIMES)
+    renewing = keeper_of(factory.database)
     first, second = Interrupt(), Interrupt()
     with renewing.keep(uuid.uuid4(), first), renewing.keep(uuid.uuid4(), second):
         renewing.interrupt_all(InterruptReason.DRAIN)
@@ -263,7 +286,7 @@ def test_every_build_hears_that_the_drain_time_is_over(factory: Factory) -> None
 
 def test_a_build_whose_lease_is_gone_gets_the_grace_of_the_fence(factory: Factory) -> None:
     interrupt = Interrupt()
-    renewing = LeaseKeeper(factory.database, TIMES)
+    renewing = keeper_of(factory.database)
     with renewing.keep(uuid.uuid4(), interrupt):
         renewing.renew_once()
         latest = time.monotonic() + TIMES.fence_grace.total_seconds()

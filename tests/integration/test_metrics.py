@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -43,8 +44,10 @@ from tests.harness.factory import LEASE, Factory, echo_archive
 from tests.harness.plans import describe, explain, rows_read, sent_by, walk
 from tests.harness.proxy import Proxy
 from tests.harness.slots import echo_runner, make_slots
+from tests.harness.waiting import DEADLINE_S, wait_until
 from worker.embedded import Embedded
 from worker.maintenance.sweeper import Sweeper
+from worker.metrics import queues
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
 from worker.process.listeners import move_listeners
@@ -459,6 +462,28 @@ def test_a_scrape_shows_what_is_unfinished(filled: Database) -> None:
     assert shown["provisionerd_jobs", "pending"] == PENDING
     assert shown["provisionerd_jobs", "running"] == RUNNING
     assert shown["provisionerd_jobs", "canceling"] == 0
+
+
+def test_a_scrape_shows_the_last_reading_while_the_database_hangs(
+    embedded: Embedded, factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "CACHE_S", 0)
+    monkeypatch.setattr(queues, "PATIENCE_S", 0.1)
+    factory.build(factory.any_workspace())
+    with through_proxy(embedded, factory.database) as (proxy, database):
+        registry = CollectorRegistry()
+        registry.register(QueueCollector(database))
+
+        def depth() -> float | None:
+            return registry.get_sample_value("provisionerd_queue_depth", {"queue": "builds"})
+
+        wait_until(lambda: depth() == 1, "a reading")
+        proxy.freeze()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(depth).result(DEADLINE_S) == 1
+        factory.build(factory.any_workspace())
+        proxy.heal()
+        wait_until(lambda: depth() == 2, "a new reading")
 
 
 def fill(database: Database) -> None:

@@ -25,6 +25,7 @@ from db.schema.enums import (
     FailureReason,
     JobErrorCode,
     JobStatus,
+    LogLevel,
     ProvisionerType,
     Stage,
     Transition,
@@ -32,6 +33,8 @@ from db.schema.enums import (
 from db.schema.tables import ProvisionerJob, ProvisionerJobLog, Workspace, WorkspaceBuild
 from provisioner.build.endings import Canceled, Ending, Lost, Requeued, Succeeded
 from provisioner.build.failures import FailedJob
+from provisioner.build.logbuffer import LogBuffer
+from provisioner.build.logstore import LogStore
 from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
@@ -54,6 +57,7 @@ class Events:
     stages: list[Stage] = field(default_factory=list)
     decisions: list[tuple[QuotaDecision, int]] = field(default_factory=list)
     checkpoints: list[bool] = field(default_factory=list)
+    failed_log_writes: int = 0
     logs: list[tuple[int, int]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -69,6 +73,9 @@ class Events:
         with self.changed:
             self.checkpoints.append(stored)
             self.changed.notify_all()
+
+    def log_write_failed(self) -> None:
+        self.failed_log_writes += 1
 
     def logs_finished(self, *, stored: int, dropped: int) -> None:
         self.logs.append((stored, dropped))
@@ -830,6 +837,20 @@ def test_a_checkpoint_that_cannot_be_stored_is_counted(bench: Bench, sqlstate: s
     refuse(bench, "workspace_builds", sqlstate=sqlstate, times=1, condition=changed, when="UPDATE")
     bench.play({"apply": {"resources": [DISK], "error": "it broke"}})
     assert bench.events.checkpoints == [False]
+
+
+@pytest.mark.parametrize(("sqlstate", "times"), [("53100", 3), ("23514", 1)])
+def test_every_try_to_store_lines_that_fails_is_counted(
+    bench: Bench, sqlstate: str, times: int
+) -> None:
+    refuse(bench, "provisioner_job_logs", sqlstate=sqlstate, times=times)
+    job = bench.factory.running_build()
+    logs = LogBuffer(
+        LogStore(bench.database, job.lease, interrupt=bench.interrupt, events=bench.events)
+    )
+    logs.write(LogLevel.INFO, "said")
+    logs.close()
+    assert bench.events.failed_log_writes == times
 
 
 def test_a_result_that_is_refused_for_good_does_not_lose_the_state(bench: Bench) -> None:

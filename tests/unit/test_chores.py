@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
+from worker.maintenance import chores
 from worker.maintenance.chores import Chore
 
 DEADLINE_S = 30
@@ -46,6 +49,27 @@ def test_a_chore_has_its_next_turn_after_one_that_failed(error: Exception) -> No
     action = FailingOnce(error)
     with started(Chore("test", 0.001, action)):
         assert action.came_again.wait(DEADLINE_S)
+
+
+def test_a_chore_that_fails_again_and_again_is_told_once_with_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    capture = LogCapture()
+    monkeypatch.setattr(chores, "log", structlog.wrap_logger(None, processors=[capture]))
+    turns = iter([True, True, True, False, False])
+    ended = threading.Event()
+
+    def act() -> None:
+        fails = next(turns, None)
+        if fails:
+            raise ValueError("a bug")
+        if fails is None:
+            ended.set()
+
+    with started(Chore("test", 0.001, act)):
+        assert ended.wait(DEADLINE_S)
+    told = [(entry["event"], entry.get("failures")) for entry in capture.entries]
+    assert told == [("chore.failed", None), ("chore.recovered", 3)]
 
 
 def test_a_chore_that_is_stopped_takes_no_further_turn() -> None:

@@ -134,3 +134,18 @@ def test_the_broker_is_found_by_two_variables(
     environment: dict[str, str], found: str | None
 ) -> None:
     assert find_redis_url(environment) == found
+
+
+def test_the_return_of_the_broker_is_told_with_how_often_it_was_away(
+    clock: Clock, attempts: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    line = BrokerConnection(NOBODY_LISTENS, clock=clock)
+    with caplog.at_level(logging.INFO, logger="worker"), pytest.MonkeyPatch.context() as healed:
+        for _ in range(2):
+            line.ring("builds")
+            clock.now += BACKOFF_S
+        healed.setattr(client.BrokerClient, "publish", lambda _self, _queue: None)
+        line.ring("builds")
+        line.ring("builds")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "2 failures" in caplog.records[-1].getMessage()

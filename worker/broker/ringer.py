@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from queue import Full, Queue
 
+from db.streak import Streak
 from worker.broker.address import find_redis_url
 from worker.broker.client import BrokerClient
 from worker.broker.doorbell import Ring
@@ -123,7 +124,7 @@ class BrokerConnection:
         self._clock = clock
         self._client: BrokerClient | None = None
         self._paused_until = 0.0
-        self._has_warned = False
+        self._failing = Streak()
 
     def ring(self, queue: str) -> bool:
         """Ring the queue unless paused; return whether the broker accepted the doorbell."""
@@ -134,7 +135,8 @@ class BrokerConnection:
         except Exception as error:  # noqa: BLE001 - there is no caller to raise to
             self._pause(error)
             return False
-        self._has_warned = False
+        if failures := self._failing.end():
+            log.info("workers are woken for builds again, after %d failures", failures)
         return True
 
     def _open(self) -> BrokerClient:
@@ -152,11 +154,9 @@ class BrokerConnection:
         """Stop trying for a while; log one line for each outage."""
         self._client = None
         self._paused_until = self._clock() + BACKOFF_S
-        if self._has_warned:
-            return
-        self._has_warned = True
-        log.warning(
-            "builds are accepted, but no worker is woken for them; the sweeper of a worker finds"
-            " them within seconds (%s)",
-            error,
-        )
+        if self._failing.fail():
+            log.warning(
+                "builds are accepted, but no worker is woken for them; the sweeper of a worker"
+                " finds them within seconds (%s)",
+                error,
+            )

@@ -6,7 +6,7 @@ does nothing while no message and no worker is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -108,8 +108,7 @@ class Sweeper:
                 provisioners=self.provisioners,
                 count_to=self.slots,
             )
-        missing = [(queue, self._missing_rings(queue, depth)) for queue, depth in waiting.items()]
-        rung = self._ring_all(missing)
+        rung = self._ring_all(self._missing_rings(waiting))
         if rung:
             log.info("doorbell.rerung", count=rung)
             self.metrics.rerung_doorbells.inc(rung)
@@ -123,13 +122,14 @@ class Sweeper:
             rung += count
         return rung
 
-    def _missing_rings(self, queue: str, waiting: int) -> int:
+    def _missing_rings(self, waiting: Mapping[str, int]) -> list[tuple[str, int]]:
         try:
-            return max(0, waiting - self.count_messages(queue))
-        except BROKER_AWAY as error:
-            # The broker is away: the first sweep after it is back rings.
-            log.warning("doorbell.count_failed", queue=queue, error=str(error))
-            return 0
+            counted = [
+                (queue, depth - self.count_messages(queue)) for queue, depth in waiting.items()
+            ]
+        except BROKER_AWAY:
+            return []  # logged by what counts; the first sweep after the outage rings
+        return [(queue, missing) for queue, missing in counted if missing > 0]
 
 
 def _minutes(limit: timedelta) -> str:

@@ -22,11 +22,15 @@ from db.engine import Database
 from db.jobs.tags import UNTAGGED_QUEUE
 from db.reads.fleet import Fleet, read_fleet
 from db.reads.queues import QueueDepth, queue_depths
+from db.streak import Streak
 
 log = structlog.get_logger("worker")
 
 CACHE_S = 2.0
 """Scrapes within this time share one query."""
+
+PATIENCE_S = 2.0
+"""How long a scrape waits for the database, before it shows the last good reading."""
 
 COUNT_TO = 1_000
 """Number of jobs that a worker counts in a queue, so that many workers do not count many jobs.
@@ -89,20 +93,42 @@ class _Cached(Generic[Reading]):
         self._read = read
         self._reading = first
         self._read_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._asking: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._failing = Streak()
 
     def get(self) -> Reading:
+        """Return the reading, after ``PATIENCE_S`` the last good one: a database may hang."""
         with self._lock:
-            if time.monotonic() - self._read_at > CACHE_S:
-                self._refresh()
-            return self._reading
+            asking = self._ask()
+            left_s = self._asked_at + PATIENCE_S - time.monotonic()
+        if asking is not None:
+            asking.join(max(0.0, left_s))
+        return self._reading
+
+    def _ask(self) -> threading.Thread | None:
+        """Return the thread that asks now, if the reading is so old that one has to."""
+        if self._asking is not None and self._asking.is_alive():
+            return self._asking
+        now = time.monotonic()
+        if now - self._read_at <= CACHE_S:
+            return None
+        self._asked_at = now
+        self._asking = threading.Thread(target=self._refresh, name="metrics-sql", daemon=True)
+        self._asking.start()
+        return self._asking
 
     def _refresh(self) -> None:
         try:
             with self._database.begin() as session:
                 self._reading = self._read(session)
         except SQLAlchemyError as error:
-            log.warning("metrics.unread", error=str(error))
+            if self._failing.fail():
+                log.warning("metrics.unread", error=str(error))
+        else:
+            if failures := self._failing.end():
+                log.info("metrics.recovered", failures=failures)
         self._read_at = time.monotonic()
 
 

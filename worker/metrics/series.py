@@ -123,7 +123,13 @@ class Metrics:
         )
         self.publish_failures = Counter(
             "provisionerd_doorbell_publish_failures_total",
-            "Doorbells that could not be rung; the sweeper rings them later.",
+            "Failed attempts to ring, or to ask Redis for the number of doorbells.",
+            registry=registry,
+        )
+
+        self.renewal_failures = Counter(
+            "provisionerd_lease_renewal_failures_total",
+            "Failed attempts to renew the leases of this worker's builds.",
             registry=registry,
         )
 
@@ -161,6 +167,11 @@ class Metrics:
             "provisionerd_checkpoints_total",
             "States that were stored, or could not be stored, during apply.",
             ("result",),
+            registry=registry,
+        )
+        self.log_write_failures = Counter(
+            "provisionerd_log_write_failures_total",
+            "Failed attempts to store lines of a build's log; after an outage they are repeated.",
             registry=registry,
         )
         self.log_lines = Counter(
@@ -235,6 +246,10 @@ class Metrics:
     def checkpoint_finished(self, *, stored: bool) -> None:
         """Count a checkpoint."""
         self.checkpoints.labels("stored" if stored else "failed").inc()
+
+    def log_write_failed(self) -> None:
+        """Count a try to store log lines that failed."""
+        self.log_write_failures.inc()
 
     def logs_finished(self, *, stored: int, dropped: int) -> None:
         """Count the log lines of a build."""

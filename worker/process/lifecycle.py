@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,6 @@ from db.schema.enums import ProvisionerType
 from provisioner.engines.port import Engine
 from provisioner.host.recovery import Recoverer
 from worker.broker.client import BrokerClient
-from worker.broker.doorbell import Ring, ring_with
 from worker.broker.errors import BROKER_AWAY
 from worker.maintenance.chores import Chore
 from worker.maintenance.connectivity import Connectivity
@@ -38,7 +37,9 @@ from worker.metrics.multiprocess import (
 )
 from worker.metrics.queues import COUNT_TO, QueueCollector
 from worker.metrics.series import Metrics
+from worker.metrics.servers import INTERVAL_S, Probe, ServerCollector, server_probes
 from worker.process.application import App
+from worker.process.bell import Bell
 from worker.process.drain import DrainFlag
 from worker.process.explanation import explain
 from worker.process.hardening import make_undumpable
@@ -78,7 +79,7 @@ class Parent:
             worker_id=self.worker_id,
             metrics=self.metrics,
             # A new client for this process: connections must not cross the fork of prefork.
-            ring=self._ring_with(BrokerClient(self.services.redis_url)),
+            ring=Bell(BrokerClient(self.services.redis_url), metrics=self.metrics).ring,
             flag=self.flag,
             last_doorbell=self.last_doorbell,
             engines=self.engines,
@@ -92,12 +93,12 @@ class Parent:
         shutdown = self._shutdown()
         shutdown.take_signals()
         watchdog = self._watchdog(shutdown)
-        ring = self._ring_with(self.broker)
+        bell = Bell(self.broker, metrics=self.metrics)
         mover = Mover(
             database=self.services.database,
-            listeners=move_listeners(metrics=self.metrics, ring=ring),
+            listeners=move_listeners(metrics=self.metrics, ring=bell.ring),
         )
-        sweeper = self._sweeper(mover, ring)
+        sweeper = self._sweeper(mover, bell)
         for chore in (
             Chore("heartbeat", self.settings.heartbeat_seconds, self._touch),
             Chore("recovery", self.settings.sweep_seconds, sweeper.recover_builds),
@@ -115,6 +116,7 @@ class Parent:
             return
         registry = worker_registry()
         registry.register(QueueCollector(self.services.database, count_to=COUNT_TO))
+        registry.register(ServerCollector(self._start_probes()))
         server = serve_metrics(
             self.settings.metrics_address, registry=registry, readiness=self._readiness
         )
@@ -134,7 +136,17 @@ class Parent:
         self.stack.close()
         log.info("worker.stopped")
 
-    def _sweeper(self, mover: Mover, ring: Ring) -> Sweeper:
+    def _start_probes(self) -> Sequence[Probe]:
+        probes = server_probes(
+            database_url=self.services.database_url, redis_url=self.services.redis_url
+        )
+        for probe in probes:
+            chore = Chore(f"probe-{probe.server}", INTERVAL_S, probe.check)
+            chore.start()
+            self.stack.callback(chore.stop)
+        return probes
+
+    def _sweeper(self, mover: Mover, bell: Bell) -> Sweeper:
         settings = self.settings
         recoverer = Recoverer(
             mover=mover,
@@ -149,8 +161,8 @@ class Parent:
             queues=served_queues(settings.tags),
             provisioners=settings.engines,
             slots=settings.concurrency,
-            ring=ring,
-            count_messages=self.broker.count,
+            ring=bell.ring,
+            count_messages=bell.count,
             recoverer=recoverer,
             max_attempts=settings.max_attempts,
             pending_limit=timedelta(seconds=settings.pending_limit_seconds),
@@ -218,13 +230,6 @@ class Parent:
 
     def _readiness(self) -> str | None:
         return "draining" if self.flag.is_draining else None
-
-    def _ring_with(self, broker: BrokerClient) -> Ring:
-        def failed(queue: str, error: Exception) -> None:
-            self.metrics.publish_failures.inc()
-            log.warning("doorbell.failed", queue=queue, error=str(error))
-
-        return ring_with(broker, failed=failed)
 
 
 def begin_parent(app: App, worker: Any) -> Parent:

@@ -77,7 +77,7 @@ def make_runtime(
         slots: the number of builds that this process runs at once.
     """
     database = _open_database(settings, database_url, slots=slots)
-    keeper = LeaseKeeper(database, _lease_times(settings))
+    keeper = LeaseKeeper(database, _lease_times(settings), metrics=metrics)
     tracer = process_tracer()
     mover = Mover(
         database=database,

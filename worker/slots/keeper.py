@@ -20,7 +20,9 @@ import structlog
 from db.engine import Database
 from db.jobs.leases import renew_leases
 from db.outage import is_outage
+from db.streak import Streak
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from worker.metrics.series import Metrics
 
 log = structlog.get_logger("worker")
 
@@ -44,8 +46,10 @@ class _Held:
 class LeaseKeeper:
     """Renews leases from a separate thread until ``stop``."""
 
-    def __init__(self, database: Database, times: LeaseTimes) -> None:
+    def __init__(self, database: Database, times: LeaseTimes, *, metrics: Metrics) -> None:
         self._database = database
+        self._metrics = metrics
+        self._failing = Streak()
         self._times = times
         self._held: dict[uuid.UUID, _Held] = {}
         self._lock = threading.Lock()
@@ -90,16 +94,28 @@ class LeaseKeeper:
             held.interrupt.request(reason)
 
     def renew_once(self) -> None:
-        """Renew all leases now, and pass on cancels and losses."""
+        """Renew all leases now, and pass on cancels and losses.
+
+        A failure is counted and logged. If renewals keep failing, the fence stops the builds.
+        """
         held = self._snapshot()
-        if held:
-            asked_at = time.monotonic()
-            try:
-                self._renew(held, asked_at)
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                log.warning("lease.renew_failed", builds=len(held), error=str(error))
+        if not held:
+            return
+        try:
+            self._renew(held, time.monotonic())
+        except Exception as error:  # noqa: BLE001 - the thread must not die of it
+            self._metrics.renewal_failures.inc()
+            if self._failing.fail():
+                self._log(error, builds=len(held))
+            return
+        if failures := self._failing.end():
+            log.info("lease.recovered", builds=len(held), failures=failures)
+
+    def _log(self, error: Exception, *, builds: int) -> None:
+        if is_outage(error):
+            log.warning("lease.renew_failed", builds=builds, error=str(error))
+        else:
+            log.error("lease.renew_failed", builds=builds, exc_info=error)
 
     def _renew(self, held: dict[uuid.UUID, _Held], asked_at: float) -> None:
         with self._database.begin() as session:
@@ -133,8 +149,4 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._times.renew.total_seconds()):
-            try:
-                self.renew_once()
-            except Exception:
-                # The thread must survive this. If renewals keep failing, the fence stops builds.
-                log.exception("lease.keeper_failed")
+            self.renew_once()

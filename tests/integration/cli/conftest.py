@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from db.engine import Database
@@ -24,6 +25,7 @@ from tests.harness.factory import Factory
 from tests.harness.threads import join_thread, start_thread
 from tests.integration.cli.commandline import CommandLine, Unchanged, sign_on
 from worker.embedded import Embedded
+from worker.metrics.series import Metrics
 from worker.slots.keeper import LeaseKeeper, LeaseTimes
 
 
@@ -65,6 +67,7 @@ def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iter
             fence=timedelta(minutes=2),
             fence_grace=timedelta(seconds=5),
         ),
+        metrics=Metrics(CollectorRegistry()),
     )
     keeper.start()
 

@@ -13,6 +13,7 @@ from db.engine import Database
 from tests.unit.deploy.files import DEPLOY, read_yaml
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
+from worker.metrics.servers import ServerCollector, server_probes
 
 SUFFIXES = {
     "counter": ("_total",),
@@ -77,6 +78,11 @@ def _counted() -> Iterator[tuple[str, frozenset[str]]]:
 
 def _queried() -> Iterator[tuple[str, frozenset[str]]]:
     no_database = cast("Database", None)  # describing asks nothing
-    for collector in (QueueCollector(no_database), FleetCollector(no_database, lease_s=20)):
-        for family in collector.describe():
+    servers = ServerCollector(server_probes(database_url="", redis_url="redis://"))
+    for families in (
+        QueueCollector(no_database).describe(),
+        FleetCollector(no_database, lease_s=20).describe(),
+        servers.collect(),
+    ):
+        for family in families:
             yield family.name, frozenset(cast("Any", family)._labelnames)

@@ -92,4 +92,5 @@ def test_the_dashboard_asks_the_operators_questions_in_their_order() -> None:
         "Who is saturated?",
         "What does quota refuse?",
         "Is anything lost?",
+        "Do workers reach PostgreSQL and Redis?",
     ]

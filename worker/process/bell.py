@@ -1,0 +1,54 @@
+"""The doorbells that a worker rings: failures are counted, and logged once per outage."""
+
+from __future__ import annotations
+
+import structlog
+
+from db.streak import Streak
+from worker.broker.client import BrokerClient
+from worker.broker.errors import BROKER_AWAY
+from worker.metrics.series import Metrics
+
+log = structlog.get_logger("worker")
+
+
+class Bell:
+    """Rings and counts doorbells by one client of the broker. For any number of threads."""
+
+    def __init__(self, client: BrokerClient, *, metrics: Metrics) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._failing = Streak()
+
+    def ring(self, queue: str) -> bool:
+        """Ring the queue once; return whether the broker took the doorbell."""
+        try:
+            self._client.publish(queue)
+        except BROKER_AWAY as error:
+            self._failed(queue, error)
+            return False
+        self._answered()
+        return True
+
+    def count(self, queue: str) -> int:
+        """Return how many doorbells lie in the queue.
+
+        Raises:
+            any of BROKER_AWAY: the broker did not answer; this was counted and logged.
+        """
+        try:
+            count = self._client.count(queue)
+        except BROKER_AWAY as error:
+            self._failed(queue, error)
+            raise
+        self._answered()
+        return count
+
+    def _failed(self, queue: str, error: Exception) -> None:
+        self._metrics.publish_failures.inc()
+        if self._failing.fail():
+            log.warning("doorbell.failed", queue=queue, error=str(error))
+
+    def _answered(self) -> None:
+        if failures := self._failing.end():
+            log.info("doorbell.recovered", failures=failures)
