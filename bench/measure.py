@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,25 @@ class Result:
         return _holds(self.aim, self.ours if self.ratio is None else self.ratio)
 
 
-def pair(
-    ours: Callable[[], float], theirs: Callable[[], float], *, rounds: int
-) -> tuple[float, float, float]:
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What ours and theirs measured over some rounds."""
+
+    ours: float
+    theirs: float
+    ratio: float
+    rounds: int
+
+    def result(
+        self, bench: str, what: str, *, unit: str, reach: str = "", aim: str = "", note: str = ""
+    ) -> Result:
+        """Return the line of the report that says so."""
+        return Result(
+            bench=bench, what=what, unit=unit, reach=reach, aim=aim, note=note, **vars(self)
+        )
+
+
+def pair(ours: Callable[[], float], theirs: Callable[[], float], *, rounds: int) -> Pair:
     """Measure A B, B A, A B, ...; return the medians of ours, of theirs and of the ratios."""
     pairs = []
     for index in range(rounds):
@@ -47,11 +63,18 @@ def pair(
             mine = ours()
             other = theirs()
         pairs.append((mine, other))
-    return (
-        statistics.median(mine for mine, _ in pairs),
-        statistics.median(other for _, other in pairs),
-        statistics.median(mine / other for mine, other in pairs),
+    return Pair(
+        ours=statistics.median(mine for mine, _ in pairs),
+        theirs=statistics.median(other for _, other in pairs),
+        ratio=statistics.median(mine / other for mine, other in pairs),
+        rounds=rounds,
     )
+
+
+def pair_quantiles(ours_s: Sequence[float], theirs_s: Sequence[float], share: float) -> Pair:
+    """Return the values below which ``share`` of the times in seconds lie, in milliseconds."""
+    mine, other = quantile(ours_s, share), quantile(theirs_s, share)
+    return Pair(ours=mine * 1000, theirs=other * 1000, ratio=mine / other, rounds=len(ours_s))
 
 
 def in_turns(
@@ -65,17 +88,8 @@ def in_turns(
 
 def growth(bench: str, what: str, *, few_s: float, many_s: float, rounds: int) -> Result:
     """Return how a time in seconds grows from a small database to a large one."""
-    return Result(
-        bench=bench,
-        what=what,
-        unit="ms",
-        ours=many_s * 1000,
-        theirs=few_s * 1000,
-        ratio=many_s / few_s,
-        reach="<= 1.5",
-        aim="<= 1.1",
-        rounds=rounds,
-    )
+    pair = Pair(ours=many_s * 1000, theirs=few_s * 1000, ratio=many_s / few_s, rounds=rounds)
+    return pair.result(bench, what, unit="ms", reach="<= 1.5", aim="<= 1.1")
 
 
 def timed(action: Callable[[], object]) -> float:

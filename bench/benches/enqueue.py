@@ -69,18 +69,14 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
             app.send_task("run_next_build", args=("other",), queue="other", ignore_result=True)
         return CALLS / (time.perf_counter() - started)
 
-    mine, other, ratio = pair(ours, theirs, rounds=rounds)
+    calls = pair(ours, theirs, rounds=rounds)
     return [
-        Result(
-            bench="enqueue",
-            what="enqueue_build, against INSERT of job and build and send_task",
+        calls.result(
+            "enqueue",
+            "enqueue_build, against INSERT of job and build and send_task",
             unit="1/s",
-            ours=mine,
-            theirs=other,
-            ratio=ratio,
             reach=">= 0.5",
             aim=">= 0.8",
-            rounds=rounds,
         ),
         *_hung(place, workspaces),
     ]

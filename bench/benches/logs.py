@@ -61,17 +61,12 @@ def _stored(place: Place, rounds: int) -> Result:
                     copy.write_row((job.id, now, "provisioner", "info", "Starting workspace", LINE))
         return STORED / (time.perf_counter() - started)
 
-    mine, other, ratio = pair(ours, theirs, rounds=rounds)
-    return Result(
-        bench="logs",
-        what="lines stored in batches, against one COPY of the same rows",
+    return pair(ours, theirs, rounds=rounds).result(
+        "logs",
+        "lines stored in batches, against one COPY of the same rows",
         unit="1/s",
-        ours=mine,
-        theirs=other,
-        ratio=ratio,
         reach=">= 0.3",
         aim=">= 0.7",
-        rounds=rounds,
     )
 
 

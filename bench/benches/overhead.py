@@ -63,7 +63,7 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
         build(warm, Transition.START)
         bare.run("start")
         state = bare.state
-        ours, theirs, ratio = pair(
+        again = pair(
             lambda: timed(lambda: build(warm, next(transitions))),
             lambda: timed(lambda: bare.run("stop", state=state)),
             rounds=rounds,
@@ -79,27 +79,19 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
             rounds=rounds,
         )
     return [
-        Result(
-            bench="overhead",
-            what="warm build of a workspace with a state, against init, plan, show, apply",
+        again.result(
+            "overhead",
+            "warm build of a workspace with a state, against init, plan, show, apply",
             unit="s",
-            ours=ours,
-            theirs=theirs,
-            ratio=ratio,
             reach="<= 1.15",
             aim="<= 0.9",
-            rounds=rounds,
         ),
-        Result(
-            bench="cold",
-            what="first build of a template version, against the same",
+        cold.result(
+            "cold",
+            "first build of a template version, against the same",
             unit="s",
-            ours=cold[0],
-            theirs=cold[1],
-            ratio=cold[2],
             reach="<= 1.3",
             aim="<= 1.05",
-            rounds=rounds,
         ),
     ]
 

@@ -9,7 +9,7 @@ import celery
 from sqlalchemy import text
 
 from bench.benches.throughput import SCRIPT
-from bench.measure import Result, quantile
+from bench.measure import Result, pair_quantiles
 from bench.place import Place
 from db.schema.enums import Transition
 from worker.enqueue import enqueue_build
@@ -30,23 +30,16 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
             if index == 0:
                 ours.clear()
                 theirs.clear()  # warm now
-    results = []
-    for share, name, reach, aim in ((0.5, "p50", "<= 3", "<= 1.5"), (0.99, "p99", "", "")):
-        mine, other = quantile(ours, share), quantile(theirs, share)
-        results.append(
-            Result(
-                bench="pickup",
-                what=f"enqueue's commit to claim, {name}, against publish to start of a task",
-                unit="ms",
-                ours=mine * 1000,
-                theirs=other * 1000,
-                ratio=mine / other,
-                reach=reach,
-                aim=aim,
-                rounds=len(ours),
-            )
+    return [
+        pair_quantiles(ours, theirs, share).result(
+            "pickup",
+            f"enqueue's commit to claim, {name}, against publish to start of a task",
+            unit="ms",
+            reach=reach,
+            aim=aim,
         )
-    return results
+        for share, name, reach, aim in ((0.5, "p50", "<= 3", "<= 1.5"), (0.99, "p99", "", ""))
+    ]
 
 
 def _both() -> tuple[Transition, Transition]:

@@ -53,18 +53,14 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
             failures["theirs"] += failed
             return rate
 
-        mine, other, ratio = pair(ours, theirs, rounds=rounds)
+        commits = pair(ours, theirs, rounds=rounds)
         results.append(
-            Result(
-                bench="quota",
-                what=f"commits that were answered, 32 threads on {name}, against SERIALIZABLE",
+            commits.result(
+                "quota",
+                f"commits that were answered, 32 threads on {name}, against SERIALIZABLE",
                 unit="1/s",
-                ours=mine,
-                theirs=other,
-                ratio=ratio,
                 reach=reach,
                 aim=aim,
-                rounds=rounds,
                 note=f"spurious failures: ours {failures['ours']},"
                 f" theirs {failures['theirs']} of {THREADS * COMMITS * rounds}",
             )

@@ -30,7 +30,7 @@ from bench.benches.throughput import (
     make_workspaces,
     run_builds,
 )
-from bench.measure import Result, pair, quantile, timed
+from bench.measure import Result, pair, pair_quantiles, timed
 from bench.meter import Meter
 from bench.place import BENCH_DEADLINE_S, Place, running
 from db.schema.enums import Transition
@@ -143,19 +143,15 @@ def _enqueue(place: Place, rival: Rival, rounds: int) -> Result:
 
     enqueue_builds()
     defer_tasks()  # both are warm now
-    mine, other, ratio = pair(
+    calls = pair(
         lambda: ours.measure(CALLS, lambda: CALLS / timed(enqueue_builds)),
         lambda: theirs.measure(CALLS, lambda: CALLS / timed(defer_tasks)),
         rounds=rounds,
     )
-    return Result(
-        bench="rivals",
-        what="enqueue_build with its doorbell, against defer: more is better",
+    return calls.result(
+        "rivals",
+        "enqueue_build with its doorbell, against defer: more is better",
         unit="1/s",
-        ours=mine,
-        theirs=other,
-        ratio=ratio,
-        rounds=rounds,
         note=f"a call takes {ours}; theirs {theirs}",
     )
 
@@ -185,15 +181,8 @@ def _pickup(place: Place, rival: Rival, rounds: int) -> list[Result]:
 def _pickup_result(
     what: str, share: float, ours: Sequence[float], theirs: Sequence[float]
 ) -> Result:
-    mine, other = quantile(ours, share), quantile(theirs, share)
-    return Result(
-        bench="rivals",
-        what=f"{what}, p{share * 100:.0f}: less is better",
-        unit="ms",
-        ours=mine * 1000,
-        theirs=other * 1000,
-        ratio=mine / other,
-        rounds=len(ours),
+    return pair_quantiles(ours, theirs, share).result(
+        "rivals", f"{what}, p{share * 100:.0f}: less is better", unit="ms"
     )
 
 
@@ -242,16 +231,12 @@ def _throughput(place: Place, rival: Rival, rounds: int, workers: Workers, what:
         return BUILDS / (time.perf_counter() - started)
 
     builds(), tasks()  # warm both
-    mine, other, ratio = pair(
+    rates = pair(
         lambda: ours.measure(BUILDS, builds), lambda: theirs.measure(BUILDS, tasks), rounds=rounds
     )
-    return Result(
-        bench="rivals",
-        what=f"{what}, against no-op tasks: more is better",
+    return rates.result(
+        "rivals",
+        f"{what}, against no-op tasks: more is better",
         unit="1/s",
-        ours=mine,
-        theirs=other,
-        ratio=ratio,
-        rounds=rounds,
         note=f"one takes {ours}; theirs {theirs}; {failed(place)} failed",
     )

@@ -54,16 +54,12 @@ def _compare(place: Place, workspaces: Sequence[uuid.UUID], pool: str, rounds: i
 
         for _ in range(2):  # every child of prefork is to have its connections
             builds(), tasks()
-        ours, theirs, ratio = pair(builds, tasks, rounds=rounds)
+        rates = pair(builds, tasks, rounds=rounds)
     wrong = failed(place)
-    return Result(
-        bench="throughput",
-        what=f"echo builds against no-op Celery tasks, {SLOTS} slots, {pool}",
+    return rates.result(
+        "throughput",
+        f"echo builds against no-op Celery tasks, {SLOTS} slots, {pool}",
         unit="1/s",
-        ours=ours,
-        theirs=theirs,
-        ratio=ratio,
-        rounds=rounds,
         note=f"{wrong} builds failed" if wrong else "",
     )
 
