@@ -15,12 +15,13 @@ from bench.server import Usage, read_usage
 from db.jobs.finish import complete_job
 from db.jobs.leases import renew_leases
 from db.jobs.logs import LogRow, append_logs
-from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.results import BuildResult, ResourceRow
 from db.jobs.retention import Retention, prune
 from db.jobs.states import read_state, store_state
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import LogLevel, LogSource, Stage, TimingStage
 from tests.harness.databases import autocommit
+from tests.harness.factory import timing
 
 SLOTS = 8
 BATCHES = 150  # on each of the jobs
@@ -192,21 +193,19 @@ def _finished(place: Place, result: BuildResult) -> Usage:
 
 
 def _result(count: int) -> BuildResult:
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    timing = TimingRow(
-        stage=TimingStage.APPLY,
+    took = timing(
+        TimingStage.APPLY,
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
         source="kubernetes",
         action="create",
         resource="kubernetes_persistent_volume_claim.home",
-        started_at=at,
-        ended_at=at,
     )
     return BuildResult(
         resources=[
             ResourceRow(type="kubernetes_persistent_volume_claim", name=f"home_{index}")
             for index in range(count)
         ],
-        timings=[timing] * (count * TIMINGS),
+        timings=[took] * (count * TIMINGS),
     )
 
 

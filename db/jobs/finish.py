@@ -19,7 +19,7 @@ from db.errors import ConflictError, LeaseLostError
 from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE, LogRow, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
-from db.jobs.results import FAILURE, BuildResult, Failure, ResourceRow, TimingRow, failure_columns
+from db.jobs.results import FAILURE, BuildResult, Failure, ResourceRow, Timing, failure_columns
 from db.jobs.states import replace_state
 from db.schema.enums import Transition
 from db.schema.tables import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
@@ -162,7 +162,7 @@ def _insert_metadata(session: Session, resources: Mapping[uuid.UUID, ResourceRow
         session.execute(insert(WorkspaceResourceMetadata), items)
 
 
-def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[TimingRow]) -> None:
+def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[Timing]) -> None:
     if timings:
         session.execute(
             insert(ProvisionerJobTiming),
@@ -204,7 +204,7 @@ def _metadata_items(resource: ResourceRow) -> Iterator[dict[str, Any]]:
         yield {"key": key, "value": text, "sensitive": sensitive}
 
 
-def _timing(timing: TimingRow) -> dict[str, Any]:
+def _timing(timing: Timing) -> dict[str, Any]:
     return {
         "started_at": timing.started_at,
         "ended_at": timing.ended_at,

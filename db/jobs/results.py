@@ -27,11 +27,11 @@ class ResourceRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimingRow:
-    """A timing to store."""
+class Timing:
+    """How long one step of Terraform took for one resource."""
 
     stage: TimingStage
-    source: str
+    source: str  #: provider, or ``provisionerd`` for a whole stage
     action: str
     resource: str
     started_at: datetime
@@ -44,7 +44,7 @@ class BuildResult:
 
     state: State | None = None
     resources: Sequence[ResourceRow] = ()
-    timings: Sequence[TimingRow] = ()
+    timings: Sequence[Timing] = ()
     last_lines: Sequence[LogRow] = ()  #: of its log, not stored yet
     log_overflowed: bool = False
     stage: Stage | None = None  #: the stage in which it ended; None leaves the stored one

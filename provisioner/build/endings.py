@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from db.errors import LeaseLostError
-from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.results import BuildResult, ResourceRow
 from db.jobs.states import read_state
 from db.schema.enums import FailureReason, JobErrorCode, Stage
 from provisioner.build.environment import BuildEnvironmentError
@@ -19,7 +19,6 @@ from provisioner.engines.port import (
     EngineInterruptedError,
     PriceError,
     Resource,
-    Timing,
 )
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.archive import ArchiveError
@@ -119,7 +118,7 @@ def result_of(error: EngineError, result: BuildResult) -> BuildResult:
     return BuildResult(
         state=read_state(error.state) or result.state,
         resources=resource_rows(error.resources) or result.resources,
-        timings=[*result.timings, *timing_rows(error.timings)],
+        timings=[*result.timings, *error.timings],
     )
 
 
@@ -137,21 +136,6 @@ def resource_rows(resources: tuple[Resource, ...]) -> list[ResourceRow]:
             metadata=[(item.key, item.value, item.sensitive) for item in resource.metadata],
         )
         for resource in resources
-    ]
-
-
-def timing_rows(timings: tuple[Timing, ...]) -> list[TimingRow]:
-    """Return the engine's timings as they are stored."""
-    return [
-        TimingRow(
-            stage=timing.stage,
-            source=timing.source,
-            action=timing.action,
-            resource=timing.resource,
-            started_at=timing.started_at,
-            ended_at=timing.ended_at,
-        )
-        for timing in timings
     ]
 
 

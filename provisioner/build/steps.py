@@ -29,7 +29,6 @@ from provisioner.build.endings import (
     BuildInterruptedError,
     QuotaRefusedError,
     resource_rows,
-    timing_rows,
 )
 from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.events import BuildEvents
@@ -171,16 +170,14 @@ def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str
 def init(build: Build) -> None:
     """Install providers and modules."""
     timings = build.engine.init(build.context_for(build.settings.limits.init))
-    build.result = replace(build.result, timings=timing_rows(timings))
+    build.result = replace(build.result, timings=timings)
 
 
 def plan(build: Build) -> None:
     """Plan the transition and determine its daily cost."""
     planned = build.engine.plan(build.context_for(build.settings.limits.plan))
     build.daily_cost = planned.daily_cost
-    build.result = replace(
-        build.result, timings=[*build.result.timings, *timing_rows(planned.timings)]
-    )
+    build.result = replace(build.result, timings=[*build.result.timings, *planned.timings])
 
 
 def commit(build: Build) -> None:
@@ -236,7 +233,7 @@ def apply(build: Build) -> None:
         build.result,
         state=read_state(applied.state),
         resources=resource_rows(applied.resources),
-        timings=[*build.result.timings, *timing_rows(applied.timings)],
+        timings=[*build.result.timings, *applied.timings],
     )
 
 

@@ -34,6 +34,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import (
     TERRAFORM_VERSION,
@@ -46,7 +47,6 @@ from provisioner.engines.port import (
     Template,
     TemplateParameter,
     TemplateVariable,
-    Timing,
 )
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.interrupt import InterruptReason

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from db.schema.enums import LogLevel, TimingStage, Transition
+from db.jobs.results import Timing
+from db.schema.enums import LogLevel, Transition
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.interrupt import Interrupt
 
@@ -74,18 +75,6 @@ class Resource:
     hide: bool = False
     icon: str = ""
     metadata: tuple[ResourceMetadata, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """How long one step of Terraform took for one resource."""
-
-    stage: TimingStage
-    source: str  #: provider, or ``provisionerd`` for a whole stage
-    action: str
-    resource: str
-    started_at: datetime
-    ended_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
 from db.engine import Database
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job
 from db.jobs.logs import LogRow, append_logs
-from db.jobs.results import BuildResult, Failure
+from db.jobs.results import BuildResult, Failure, Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage
 from db.schema.enums import (
     FailureReason,
@@ -29,6 +29,7 @@ from db.schema.enums import (
     LogSource,
     ProvisionerType,
     Stage,
+    TimingStage,
     Transition,
 )
 from db.schema.tables import Group, Organization, ProvisionerJob, Template, User, Workspace
@@ -51,6 +52,18 @@ def tar_archive(files: Mapping[str, bytes]) -> bytes:
             member.size, member.mode = len(content), 0o600
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def timing(stage: TimingStage, *, started_at: datetime, seconds: float = 0, **facts: str) -> Timing:
+    """Return the timing of a whole stage, unless ``facts`` say of which step."""
+    return Timing(
+        stage=stage,
+        source=facts.get("source", "provisionerd"),
+        action=facts.get("action", "terraform"),
+        resource=facts.get("resource", f"coder_stage_{stage}"),
+        started_at=started_at,
+        ended_at=started_at + timedelta(seconds=seconds),
+    )
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import InvalidError, NotFoundError
-from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.results import BuildResult, ResourceRow
 from db.jobs.tags import queue_name
 from db.jobs.workers import register_worker, sign_off_worker
 from db.reads import jobs as job_reads
@@ -33,7 +33,7 @@ from db.schema.enums import (
 )
 from db.schema.tables import Organization, User, Workspace
 from quota.details import get_workspace_quota
-from tests.harness.factory import WORKER_ID, Factory
+from tests.harness.factory import WORKER_ID, Factory, timing
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 GPU = {"gpu": "a100"}
@@ -438,14 +438,7 @@ def test_a_log_line_has_the_fields_of_the_api(database: Database, factory: Facto
 
 def test_timings_are_those_of_the_job_by_their_start(database: Database, factory: Factory) -> None:
     timings = [
-        TimingRow(
-            stage=stage,
-            source="coder",
-            action="terraform",
-            resource=f"coder_stage_{stage}",
-            started_at=MOMENT + timedelta(seconds=seconds),
-            ended_at=MOMENT + timedelta(seconds=seconds + 1),
-        )
+        timing(stage, started_at=MOMENT + timedelta(seconds=seconds), seconds=1)
         for stage, seconds in ((TimingStage.APPLY, 5), (TimingStage.INIT, 0))
     ]
     job = factory.finished_build(result=BuildResult(timings=timings))

@@ -19,14 +19,14 @@ from db.engine import Database
 from db.errors import InvalidError
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import load_build
-from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.results import BuildResult, ResourceRow
 from db.jobs.retention import ADVISORY_LOCK, JOBS_PER_TURN, LINES_PER_TURN, Pruned, Retention, prune
 from db.jobs.states import State
 from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import register_worker, sign_off_worker
 from db.schema.enums import JobStatus, Stage, TimingStage, Transition
 from db.schema.tables import Workspace
-from tests.harness.factory import Factory
+from tests.harness.factory import Factory, timing
 from tests.harness.threads import join_thread, start_thread
 from worker.maintenance.pruner import Pruner
 
@@ -41,19 +41,10 @@ def state(serial: int) -> State:
 
 
 def result(serial: int) -> BuildResult:
-    now = datetime.now(UTC)
-    timing = TimingRow(
-        stage=TimingStage.PLAN,
-        source="provisionerd",
-        action="terraform",
-        resource="coder_stage_plan",
-        started_at=now,
-        ended_at=now,
-    )
     return BuildResult(
         state=state(serial),
         resources=[ResourceRow(type="disk", name="home", metadata=[("key", "value", False)])],
-        timings=[timing],
+        timings=[timing(TimingStage.PLAN, started_at=datetime.now(UTC))],
     )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.catalog.templates import VariableValue
 from db.engine import Database
 from db.jobs.mover import Mover
+from db.jobs.results import Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job
 from db.schema.enums import (
     FailureReason,
@@ -38,7 +39,7 @@ from provisioner.build.logstore import LogStore
 from provisioner.build.runner import Runner
 from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
-from provisioner.engines.port import Applied, BuildContext, Timing
+from provisioner.engines.port import Applied, BuildContext
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import find_work_directories
 from quota.commit import QuotaDecision, commit_quota

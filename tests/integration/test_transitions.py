@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from db.jobs.finish import complete_job, fail_job, finish_cancel_job, orphan_job
 from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.moves import MOVES, Move, Moved, Verb, moves_made, was_committed
-from db.jobs.results import BuildResult, Failure, ResourceRow, TimingRow
+from db.jobs.results import BuildResult, Failure, ResourceRow
 from db.jobs.states import State, store_state
 from db.jobs.transitions import (
     ClaimedJob,
@@ -47,7 +47,7 @@ from db.schema.enums import (
 )
 from db.schema.tables import Workspace
 from quota.commit import commit_quota
-from tests.harness.factory import LEASE, WORKER_ID, Factory
+from tests.harness.factory import LEASE, WORKER_ID, Factory, timing
 from tests.harness.waiting import wait_until
 
 DEADLINE_S = 30
@@ -546,18 +546,11 @@ def test_of_metadata_items_with_one_key_the_last_is_stored(factory: Factory) -> 
 def test_the_result_of_a_failed_build_is_stored_too(factory: Factory) -> None:
     with factory.database.begin() as session:
         now = session.execute(NOW_SQL).scalar_one()
-    timing = TimingRow(
-        stage=TimingStage.PLAN,
-        source="s",
-        action="a",
-        resource="r",
-        started_at=now,
-        ended_at=now + timedelta(seconds=1),
-    )
+    took = timing(TimingStage.PLAN, started_at=now, seconds=1)
     job = factory.finished_build(
         status=JobStatus.FAILED,
         result=BuildResult(
-            state=STATE, resources=[ResourceRow(type="t", name="n")], timings=[timing]
+            state=STATE, resources=[ResourceRow(type="t", name="n")], timings=[took]
         ),
     )
     _job, build, _workspace, _leases, _logs, resources = snapshot(factory.database, job.id)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from db.errors import LeaseLostError
-from db.jobs.results import BuildResult, ResourceRow, TimingRow
+from db.jobs.results import BuildResult, ResourceRow
 from db.jobs.states import State, read_state
 from db.schema.enums import FailureReason, JobErrorCode, Stage, TimingStage
 from provisioner.build.endings import (
@@ -28,7 +28,6 @@ from provisioner.engines.port import (
     PriceError,
     Resource,
     ResourceMetadata,
-    Timing,
 )
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.archive import ArchiveError
@@ -40,6 +39,7 @@ from provisioner.template.parameters import (
 )
 from quota.commit import QuotaDecision
 from quota.errors import CostError
+from tests.harness.factory import timing
 
 STATE = b'{"lineage": "one", "serial": 3}'
 EARLIER = State(data=b"", lineage="one", serial=1)
@@ -193,12 +193,8 @@ def test_a_failure_without_a_whole_state_keeps_the_earlier_one(state: bytes | No
 
 
 def test_a_failure_keeps_resources_and_the_timings_of_all_stages() -> None:
-    init = TimingRow(
-        stage=TimingStage.INIT, source="s", action="a", resource="r", started_at=NOW, ended_at=NOW
-    )
-    plan = Timing(
-        stage=TimingStage.PLAN, source="s", action="a", resource="r", started_at=NOW, ended_at=NOW
-    )
+    init = timing(TimingStage.INIT, started_at=NOW)
+    plan = timing(TimingStage.PLAN, started_at=NOW)
     disk = Resource(
         type="disk",
         name="home",
@@ -212,15 +208,5 @@ def test_a_failure_keeps_resources_and_the_timings_of_all_stages() -> None:
         resources=[
             ResourceRow(type="disk", name="home", daily_cost=2, metadata=[("k", "v", True)])
         ],
-        timings=[
-            init,
-            TimingRow(
-                stage=TimingStage.PLAN,
-                source="s",
-                action="a",
-                resource="r",
-                started_at=NOW,
-                ended_at=NOW,
-            ),
-        ],
+        timings=[init, plan],
     )

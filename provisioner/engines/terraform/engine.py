@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
-from provisioner.engines.port import Applied, BuildContext, EngineError, Plan, Template, Timing
+from provisioner.engines.port import Applied, BuildContext, EngineError, Plan, Template
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file

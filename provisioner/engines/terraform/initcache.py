@@ -24,8 +24,9 @@ from pathlib import Path
 
 import structlog
 
+from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage
-from provisioner.engines.port import BuildContext, Timing
+from provisioner.engines.port import BuildContext
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import cli_config
 from provisioner.engines.terraform.cache.lockfile import read_lock_file

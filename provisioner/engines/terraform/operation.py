@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage
-from provisioner.engines.port import BuildContext, EngineError, EngineInterruptedError, Timing
+from provisioner.engines.port import BuildContext, EngineError, EngineInterruptedError
 from provisioner.engines.terraform.files import VARIABLES_FILE
 from provisioner.engines.terraform.messages import (
     MAX_EXPLANATION,

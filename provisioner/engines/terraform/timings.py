@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from db.jobs.results import Timing
 from db.schema.enums import TimingStage
-from provisioner.engines.port import Timing
 from provisioner.engines.terraform.messages import Message
 
 _STARTS = {"apply_start": "apply", "provision_start": "provision", "refresh_start": "refresh"}

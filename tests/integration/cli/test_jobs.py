@@ -11,18 +11,17 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from db.engine import Database
-from db.jobs.results import BuildResult, TimingRow
+from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import sign_off_worker, touch_worker
 from db.schema.enums import JobErrorCode, JobStatus, TimingStage
-from tests.harness.factory import Factory
+from tests.harness.factory import Factory, timing
 from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
 
 DEADLINE_S = 30
@@ -159,21 +158,13 @@ def read_until(terminal: int, word: str | None) -> str:
     return came
 
 
-def timed(stage: TimingStage, seconds: float) -> TimingRow:
-    started_at = datetime.now(UTC)
-    return TimingRow(
-        stage=stage,
-        source="provisionerd",
-        action="terraform",
-        resource=f"coder_stage_{stage}",
-        started_at=started_at,
-        ended_at=started_at + timedelta(seconds=seconds),
-    )
-
-
 def timed_build(factory: Factory) -> ClaimedJob:
-    resource = replace(timed(TimingStage.PLAN, 9.0), resource="terraform_data.box")
-    rows = [timed(TimingStage.INIT, 1.0), timed(TimingStage.PLAN, 2.0), resource]
+    now = datetime.now(UTC)
+    rows = [
+        timing(TimingStage.INIT, started_at=now, seconds=1),
+        timing(TimingStage.PLAN, started_at=now, seconds=2),
+        timing(TimingStage.PLAN, started_at=now, seconds=9, resource="terraform_data.box"),
+    ]
     return factory.finished_build(result=BuildResult(timings=rows))
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage
-from provisioner.engines.port import Timing
 from provisioner.engines.terraform.messages import Message
 from provisioner.engines.terraform.timings import TimingLog
 
