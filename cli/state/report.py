@@ -20,7 +20,7 @@ def print_pushed(pushed: PushedState, *, output: str) -> None:
     if pushed.is_changed and pushed.dropped:
         replaced = state_label(pushed.build_number, pushed.position - 1)
         click.echo(
-            f"Warning: the replaced state has {len(pushed.dropped)} resources that this one lacks:"
+            f"Warning: resources of the replaced state that this one lacks ({len(pushed.dropped)}):"
             f" {_some(pushed.dropped)}; `state pull --build {replaced}` still has it.",
             err=True,
         )

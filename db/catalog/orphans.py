@@ -109,5 +109,5 @@ def _line(resources: Sequence[str], actor: Actor) -> LogRow:
         return daemon_line(
             LogLevel.INFO, output + "its last state has no resources", stage=LOG_STAGE
         )
-    output += f"{len(resources)} resources of its last state may still exist: "
+    output += f"what its last state lists may still exist ({len(resources)}): "
     return daemon_line(LogLevel.WARN, output + ", ".join(resources), stage=LOG_STAGE)

@@ -93,8 +93,8 @@ def test_the_log_says_what_may_still_exist(factory: Factory, workspace: Workspac
     with factory.database.begin() as session:
         [line] = session.scalars(select(ProvisionerJobLog.output)).all()
     assert line == (
-        "root deleted the workspace without destroying anything; 2 resources of its last state"
-        " may still exist: terraform_data.a, terraform_data.b"
+        "root deleted the workspace without destroying anything; what its last state lists may"
+        " still exist (2): terraform_data.a, terraform_data.b"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import select, text
 
 from db.catalog.audit import Actor
 from db.catalog.states import PushedState, adopt_state, push_state
+from db.catalog.workspaces import insert_build
 from db.errors import (
     BuildActiveError,
     ConflictError,
@@ -27,7 +29,9 @@ from db.schema.enums import Transition
 from db.schema.tables import AuditLog, Workspace
 from tests.harness.factory import Factory
 from tests.harness.states import LINEAGE, state_file, state_of
+from tests.harness.waiting import wait_until
 
+DEADLINE_S = 30
 ROOT = Actor(username="root")
 OTHER = "another-lineage"
 
@@ -204,6 +208,39 @@ def test_a_push_is_refused_while_a_build_runs(factory: Factory, workspace: Works
     factory.running_build(workspace)
     with pytest.raises(BuildActiveError):
         push(factory, workspace, state_file(6), force=True)
+
+
+def test_a_build_that_is_enqueued_meanwhile_starts_from_the_pushed_state(
+    factory: Factory, workspace: Workspace
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with factory.database.begin() as session:
+            push_state(session, workspace_id=workspace.id, data=state_file(6), actor=ROOT)
+            enqueued = pool.submit(factory.build, workspace)
+            wait_until(lambda: is_anybody_waiting(factory), "the build to wait for the push")
+        number = enqueued.result(DEADLINE_S).build_number
+    assert pulled(factory, workspace, number) == state_file(6)
+
+
+def test_a_push_that_waited_for_an_enqueued_build_is_refused(
+    factory: Factory, workspace: Workspace
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with factory.database.begin() as session:
+            insert_build(session, workspace_id=workspace.id, transition=Transition.STOP)
+            pushed = pool.submit(push, factory, workspace, state_file(6))
+            wait_until(lambda: is_anybody_waiting(factory), "the push to wait for the build")
+        with pytest.raises(BuildActiveError):
+            pushed.result(DEADLINE_S)
+
+
+def is_anybody_waiting(factory: Factory) -> bool:
+    waiting = text("""
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """)
+    with factory.database.begin() as session:
+        return bool(session.execute(waiting).scalar_one())
 
 
 def test_a_workspace_without_a_build_takes_no_state(factory: Factory) -> None:
