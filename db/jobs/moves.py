@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -70,8 +70,36 @@ MOVES: tuple[Move, ...] = (
     Move(Verb.FAIL, JobStatus.CANCELING, JobStatus.FAILED),
 )
 
+CLAIM = next(move for move in MOVES if move.verb is Verb.CLAIM)
 THE_JOB = "id = :job_id FOR NO KEY UPDATE"
 THE_HELD_JOB = "id = :job_id AND lease_token = :lease_token FOR NO KEY UPDATE"
+
+
+_FACTS = """
+    SELECT moved.id, moved.updated_at, moved.lease_token, moved.attempt, moved.drains, moved.queue,
+           moved.provisioner::text, moved.type::text,
+           moved.status_before::text, moved.job_status::text AS status_after,
+           coalesce(moved.stage, moved.stage_before) AS stage,
+           moved.error, moved.error_code, moved.failure_reason,
+           build.transition::text, coalesce(template.name, '') AS template_name,
+           extract(epoch FROM now() - moved.created_at)::float AS age_s,
+           extract(epoch FROM now() - moved.started_before)::float AS seconds
+    FROM moved
+    LEFT JOIN workspace_builds AS build ON build.job_id = moved.id
+    LEFT JOIN template_versions AS version ON version.id = build.template_version_id
+    LEFT JOIN templates AS template ON template.id = version.template_id
+"""
+_RECALL = f"""
+    WITH held AS (
+        UPDATE leases SET expires_at = now() + :lease WHERE token = :token RETURNING job_id
+    ), moved AS (
+        SELECT job.*, 'pending' AS status_before, NULL AS stage_before,
+               CAST(NULL AS timestamptz) AS started_before
+        FROM held
+        JOIN provisioner_jobs AS job ON job.id = held.job_id
+    )
+    {_FACTS}
+"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +111,7 @@ class Moved:
     at: datetime  #: the time of the transaction
     lease_token: uuid.UUID | None  #: the token on the row after the move
     attempt: int
+    drains: int
     queue: str
     provisioner: ProvisionerType
     type: JobType
@@ -128,6 +157,23 @@ def move_job(
     return moved
 
 
+def recall_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> Moved | None:
+    """Find the claim that was made with ``token``, renew its lease, and note the move.
+
+    For a claim whose answer was lost. The lease counts from now, as that of a new claim does.
+
+    Returns:
+        The move; None when no such claim was committed, or its lease was taken since.
+    """
+    row = session.execute(sql(_RECALL), {"token": token, "lease": lease}).one_or_none()
+    if row is None:
+        return None
+    # A cancel may have come since: the claim itself led to the status that every claim leads to.
+    moved = replace(_moved(Verb.CLAIM, row, worker_was_lost=False), move=CLAIM)
+    session.info.setdefault(_MOVES_MADE, []).append(moved)
+    return moved
+
+
 def moves_made(session: Session) -> tuple[Moved, ...]:
     """Return the moves that this session has made so far."""
     return tuple(session.info.get(_MOVES_MADE, ()))
@@ -141,7 +187,7 @@ def was_committed(session: Session, moved: Moved) -> bool:
     """
     row = session.execute(
         sql("""
-            SELECT updated_at, lease_token, job_status::text AS status, attempt
+            SELECT updated_at, lease_token, job_status::text AS status, attempt + drains AS claims
             FROM provisioner_jobs
             WHERE id = :job_id
             FOR NO KEY UPDATE
@@ -150,7 +196,10 @@ def was_committed(session: Session, moved: Moved) -> bool:
     ).one_or_none()
     if row is None:
         return False
-    if moved.move.verb is Verb.REQUEUE and row.attempt > moved.attempt:
+    if moved.move.verb is Verb.CLAIM:
+        # No other claim has this token. A cancel may have come since, so the rest tells nothing.
+        return bool(row.lease_token == moved.lease_token)
+    if moved.move.verb is Verb.REQUEUE and row.claims > moved.attempt + moved.drains:
         return True  # it has been claimed again since
     mark = (moved.at, moved.lease_token, moved.move.after)
     return mark == (row.updated_at, row.lease_token, row.status)
@@ -177,18 +226,7 @@ def _statement(verb: Verb, which: str, changes: str, also: str) -> str:
             USING moved
             WHERE leases.job_id = moved.id AND moved.job_status NOT IN ('running', 'canceling')
         ) {also}
-        SELECT moved.id, moved.updated_at, moved.lease_token, moved.attempt, moved.queue,
-               moved.provisioner::text, moved.type::text,
-               moved.status_before::text, moved.job_status::text AS status_after,
-               coalesce(moved.stage, moved.stage_before) AS stage,
-               moved.error, moved.error_code, moved.failure_reason,
-               build.transition::text, coalesce(template.name, '') AS template_name,
-               extract(epoch FROM now() - moved.created_at)::float AS age_s,
-               extract(epoch FROM now() - moved.started_before)::float AS seconds
-        FROM moved
-        LEFT JOIN workspace_builds AS build ON build.job_id = moved.id
-        LEFT JOIN template_versions AS version ON version.id = build.template_version_id
-        LEFT JOIN templates AS template ON template.id = version.template_id
+        {_FACTS}
     """  # noqa: S608 - made of constants
 
 
@@ -199,6 +237,7 @@ def _moved(verb: Verb, row: Row[Any], *, worker_was_lost: bool) -> Moved:
         at=row.updated_at,
         lease_token=row.lease_token,
         attempt=row.attempt,
+        drains=row.drains,
         queue=row.queue,
         provisioner=ProvisionerType(row.provisioner),
         type=JobType(row.type),

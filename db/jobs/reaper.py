@@ -111,7 +111,6 @@ def _lost_in_apply() -> Failure:
 def _poison(attempt: int) -> Failure:
     return Failure(
         reason=FailureReason.POISON,
-        # Attempts that ended because their worker drained count, too.
         message=f"{_LOST_LEASE} in the last of {attempt} attempts to run"
         " this build; it will not be tried again",
     )

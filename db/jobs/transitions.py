@@ -18,7 +18,7 @@ from db.engine import sql
 from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE, WAITING_HEADING, daemon_line, insert_lines, log_size
-from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
+from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job, recall_claim
 from db.jobs.results import FAILURE, Failure, failure_columns
 from db.schema.enums import JobStatus, LogLevel, ProvisionerType, Stage
 
@@ -32,6 +32,11 @@ BEST_OF_QUEUE = """
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 """
+MOST_DRAINS = 32_767
+"""Where the count of drains stops, so that it can never be what fails a job."""
+
+BACK_TO_PENDING = "started_at = NULL, worker_id = NULL, lease_token = NULL, stage = NULL"
+NO_ATTEMPT = f"attempt = attempt - 1, drains = least(drains + 1, {MOST_DRAINS})"
 TAKE_LEASE = """
     , leased AS (
         INSERT INTO leases (job_id, token, worker_id, expires_at)
@@ -45,7 +50,8 @@ class ClaimedJob:
     """A job whose lease this worker holds."""
 
     lease: Lease
-    attempt: int  #: 1 for the first claim
+    attempt: int  #: 1 for the first claim; a claim that ended by a drain is not counted
+    drains: int  #: how often a worker put it back because it shut down
     provisioner: ProvisionerType
     type: str
     queue: str
@@ -58,6 +64,11 @@ class ClaimedJob:
         """The job's id."""
         return self.lease.job_id
 
+    @property
+    def claim(self) -> int:
+        """Which claim of the job this is: no two of them have the same number."""
+        return self.attempt + self.drains
+
 
 def claim_job(
     session: Session,
@@ -66,13 +77,18 @@ def claim_job(
     worker_id: uuid.UUID,
     lease: timedelta,
     provisioners: Sequence[ProvisionerType] = tuple(ProvisionerType),
+    token: uuid.UUID | None = None,
 ) -> ClaimedJob | None:
     """Claim the best pending job of ``queue``: pending -> running. Return None if there is none.
 
     The best job has the lowest priority class, then the lowest fair rank, then the highest age.
     Claims do not wait for each other.
+
+    Args:
+        token: the lease token of this claim, with which ``find_claim`` finds it if its answer is
+            lost; a new one if None.
     """
-    token = uuid.uuid4()
+    token = token or uuid.uuid4()
     moved = move_job(
         session,
         Verb.CLAIM,
@@ -91,6 +107,15 @@ def claim_job(
             "lease": lease,
         },
     )
+    return _claimed(session, moved, Lease(moved.job_id, token)) if moved else None
+
+
+def find_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> ClaimedJob | None:
+    """Return the job that was claimed with ``token``, its lease renewed.
+
+    None when that claim never took effect, or the job was taken from this worker since.
+    """
+    moved = recall_claim(session, token=token, lease=lease)
     return _claimed(session, moved, Lease(moved.job_id, token)) if moved else None
 
 
@@ -113,6 +138,7 @@ def _claimed(session: Session, moved: Moved, lease: Lease) -> ClaimedJob:
     return ClaimedJob(
         lease=lease,
         attempt=moved.attempt,
+        drains=moved.drains,
         provisioner=moved.provisioner,
         type=moved.type,
         queue=moved.queue,
@@ -143,7 +169,10 @@ def enter_stage(session: Session, lease: Lease, *, stage: Stage) -> bool:
 
 
 def requeue_job(session: Session, lease: Lease, *, worker_was_lost: bool = False) -> Moved:
-    """Put a job without side effects back: running -> pending. The attempt still counts.
+    """Put a job without side effects back: running -> pending.
+
+    The attempt counts if the worker was lost, since the job may be the cause. Otherwise the worker
+    is shutting down, which says nothing about the job: that counts as a drain.
 
     Raises:
         LeaseLostError: the lease is no longer the job's, or a cancel was requested.
@@ -152,7 +181,7 @@ def requeue_job(session: Session, lease: Lease, *, worker_was_lost: bool = False
         session,
         Verb.REQUEUE,
         which=THE_HELD_JOB,
-        changes="started_at = NULL, worker_id = NULL, lease_token = NULL, stage = NULL",
+        changes=BACK_TO_PENDING if worker_was_lost else f"{BACK_TO_PENDING}, {NO_ATTEMPT}",
         parameters=lease.parameters,
         worker_was_lost=worker_was_lost,
     )

@@ -58,8 +58,8 @@ _JOBS = text("""
         ) AS waiting
     )
     SELECT job.id, job.type, job.job_status AS status, job.provisioner, job.queue, job.tags,
-           job.input, job.file_id, job.stage, job.attempt, job.error, job.error_code,
-           job.failure_reason, job.logs_overflowed, job.organization_id,
+           job.input, job.file_id, job.stage, job.attempt, job.drains, job.error,
+           job.error_code, job.failure_reason, job.logs_overflowed, job.organization_id,
            job.created_at, job.started_at, job.canceled_at, job.completed_at,
            job.worker_id, claimer.name AS worker_name,
            job.initiator_id, initiator.username AS initiator_name,
@@ -134,6 +134,7 @@ class Job:
     file_id: uuid.UUID  #: the template's source archive
     stage: str | None
     attempt: int
+    drains: int  #: how often a worker that shut down put it back; these are no attempts
     error: str | None
     error_code: JobErrorCode | None
     failure_reason: str | None

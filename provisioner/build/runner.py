@@ -91,10 +91,8 @@ class Runner:
         store = LogStore(self._database, job.lease, interrupt=interrupt, events=self._events)
         logs = LogBuffer(store, stored_bytes=job.logs_length)
         build = self._build(job, interrupt, logs, trace)
-        if job.attempt > 1:
-            build.log_line(
-                LogLevel.INFO, f"Attempt {job.attempt} of {self._settings.max_attempts}."
-            )
+        if job.claim > 1:
+            build.log_line(LogLevel.INFO, _claim_line(job, self._settings.max_attempts))
         ending: Ending = Lost()
         try:
             ending = self._walk(build)
@@ -122,7 +120,7 @@ class Runner:
             logs=logs,
             trace=trace,
             archives=self._archives,
-            directory=name_work_directory(self._settings.work_root, job.lease, attempt=job.attempt),
+            directory=name_work_directory(self._settings.work_root, job.lease, claim=job.claim),
         )
 
     def _walk(self, build: Build) -> Ending:
@@ -295,6 +293,13 @@ def _requeue_or_cancel(session: Session, lease: Lease) -> Ending:
         finish_cancel_job(session, lease, result=BuildResult())
         return Canceled(result=BuildResult())
     return Requeued()
+
+
+def _claim_line(job: ClaimedJob, max_attempts: int) -> str:
+    line = f"Attempt {job.attempt} of {max_attempts}."
+    if job.drains:
+        line += f" Workers that shut down put the build back {job.drains}x; these do not count."
+    return line
 
 
 def _last_line(ending: Ending) -> tuple[LogLevel, str]:

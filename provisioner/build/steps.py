@@ -219,11 +219,11 @@ def _needs_quota(build: Build) -> bool:
     """Return whether the build must be charged.
 
     A delete is never charged, so that a user who is over budget can delete workspaces. A build
-    that costs nothing is charged only if an earlier attempt may have charged another cost.
+    that costs nothing is charged only if an earlier claim may have charged another cost.
     """
     if build.loaded.transition is Transition.DELETE:
         return False
-    return build.daily_cost != 0 or build.job.attempt > 1
+    return build.daily_cost != 0 or build.job.claim > 1
 
 
 def apply(build: Build) -> None:

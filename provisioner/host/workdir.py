@@ -1,6 +1,6 @@
-"""Work directories of builds, one for each attempt.
+"""Work directories of builds, one for each claim.
 
-    WORK_DIR/<job>-<attempt>/lease.json   the lease of the attempt; locked while its worker lives
+    WORK_DIR/<job>-<claim>/lease.json    the lease of the claim; locked while its worker lives
                              template/    the unpacked template; the engine's directory
                              home/        HOME and TMPDIR of the engine's processes
 
@@ -112,10 +112,10 @@ class WorkDirectory:
         self.release()
 
 
-def name_work_directory(root: Path, lease: Lease, *, attempt: int) -> WorkDirectory:
-    """Return the directory of an attempt, without making it."""
+def name_work_directory(root: Path, lease: Lease, *, claim: int) -> WorkDirectory:
+    """Return the directory of the job's nth claim, without making it."""
     # A short name: providers make Unix sockets below it, whose paths are limited to 107 bytes.
-    path = root / f"{lease.job_id.hex[:12]}-{attempt}"
+    path = root / f"{lease.job_id.hex[:12]}-{claim}"
     return WorkDirectory(path=path, lease=lease)
 
 

@@ -42,6 +42,7 @@ class Proxy:
     _frozen: threading.Event = field(default_factory=threading.Event)
     _delay_s: float = 0.0
     _pattern: bytes | None = None
+    _awaits_commit: bool = True
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _closing: threading.Event = field(default_factory=threading.Event)
 
@@ -84,7 +85,11 @@ class Proxy:
 
         The server has done what it was asked to; its client does not get to know.
         """
-        self._pattern = pattern
+        self._pattern, self._awaits_commit = pattern, True
+
+    def lose_row(self, pattern: bytes) -> None:
+        """Once: after ``pattern`` was sent, drop the answer and cut. Nothing was committed."""
+        self._pattern, self._awaits_commit = pattern, False
 
     def heal(self) -> None:
         """Forward again."""
@@ -151,7 +156,9 @@ class Proxy:
         with self._lock:
             if self._pattern is not None and self._pattern in data:
                 link.marked = True
-            if link.marked and self._pattern is not None and COMMIT in data:
+            if self._pattern is None or not link.marked:
+                return
+            if COMMIT in data or not self._awaits_commit:
                 link.doomed, self._pattern = True, None
 
 

@@ -13,7 +13,7 @@ from db.jobs.moves import Move, Moved, Verb
 from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult, Failure
 from db.jobs.states import State, store_state
-from db.jobs.transitions import ClaimedJob, cancel_job, enter_stage, expire_job
+from db.jobs.transitions import ClaimedJob, cancel_job, enter_stage, expire_job, requeue_job
 from db.schema.enums import FailureReason, JobStatus, Stage
 from tests.harness.factory import LEASE, Factory
 
@@ -112,6 +112,18 @@ def test_a_job_lost_in_every_attempt_fails_as_poison(factory: Factory) -> None:
         "the worker stopped renewing its lease in the last of 3 attempts to run this build;"
         " it will not be tried again"
     )
+
+
+def test_no_number_of_drains_makes_a_job_poison(factory: Factory) -> None:
+    job = factory.running_build(lease=OVER)
+    for _drain in range(3):
+        with factory.database.begin() as session:
+            requeue_job(session, job.lease)
+        claimed = factory.claim(lease=OVER)
+        assert claimed is not None
+        job = claimed
+    reap(factory)
+    assert factory.status(job.id) is JobStatus.PENDING
 
 
 @pytest.mark.parametrize("stage", NO_SIDE_EFFECTS)

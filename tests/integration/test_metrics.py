@@ -56,6 +56,7 @@ OVER = timedelta(seconds=-1)
 PENDING_LIMIT = timedelta(minutes=30)
 SLOTS = 2
 FINISH = b"completed_at = now()"  # in the statements that finish a job, and in no other
+CLAIM = b"attempt = attempt + 1"  # in the statement that claims, and in no other
 OUTAGE = OperationalError("COMMIT", {}, psycopg.OperationalError("the connection was cut"))
 
 Failures = dict[tuple[str, str, str], float]
@@ -166,7 +167,7 @@ def lost_build(factory: Factory, *, stage: Stage, attempt: int = 1) -> ClaimedJo
 def left_build(factory: Factory, work_root: Path) -> ClaimedJob:
     """A build in apply whose worker on this host has died a moment ago."""
     job = factory.running_build(stage=Stage.APPLY)
-    directory = name_work_directory(work_root, job.lease, attempt=job.attempt)
+    directory = name_work_directory(work_root, job.lease, claim=job.claim)
     directory.make(echo_archive())
     directory.release()
     return job
@@ -314,6 +315,21 @@ def test_a_job_is_counted_once_although_the_answer_to_its_commit_was_lost(
 
     assert proxy.lost_answers == 1
     assert counting.failures() == {failure: 1.0}
+
+
+@pytest.mark.parametrize("lose", [Proxy.lose_answer, Proxy.lose_row], ids=["COMMIT", "statement"])
+def test_a_claim_whose_answer_was_lost_is_run_at_once_as_the_first_attempt(
+    embedded: Embedded, factory: Factory, tmp_path: Path, lose: Callable[[Proxy, bytes], None]
+) -> None:
+    job_id = factory.build(factory.any_workspace()).job_id
+    registry = CollectorRegistry()
+    with through_proxy(embedded, factory.database) as (proxy, database):
+        lose(proxy, CLAIM)
+        run_a_build(database, Metrics(registry), tmp_path)
+
+    assert proxy.lost_answers == 1
+    assert (factory.status(job_id), factory.job(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+    assert registry.get_sample_value("provisionerd_queue_wait_seconds_count") == 1.0
 
 
 @pytest.mark.parametrize(("case", "transaction"), [("reaped", 1), ("recovered", 3)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.jobs.mover import Mover
-from db.jobs.moves import Moved
-from db.jobs.transitions import ClaimedJob, claim_job, requeue_job
+from db.jobs.moves import Moved, Verb
+from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, find_claim, requeue_job
 from db.schema.enums import JobStatus
 from tests.harness.factory import LEASE, WORKER_ID, Factory
 
@@ -26,6 +27,7 @@ class LossyDatabase(Database):
     """A database that loses the answer to its first COMMIT, and may be away from then on."""
 
     comes_back: bool = True
+    after_loss: Callable[[], object] = lambda: None
     begun: list[None] = field(default_factory=list)
 
     @contextmanager
@@ -36,6 +38,7 @@ class LossyDatabase(Database):
         with super().begin() as session:
             yield session
         if len(self.begun) == 1:
+            self.after_loss()
             raise OUTAGE
 
 
@@ -44,11 +47,25 @@ def told() -> list[Moved]:
     return []
 
 
-def lossy(factory: Factory, told: list[Moved], *, comes_back: bool = True) -> Mover:
+def cancel(factory: Factory, job_id: uuid.UUID) -> None:
+    with factory.database.begin() as session:
+        cancel_job(session, job_id=job_id)
+
+
+def lossy(
+    factory: Factory,
+    told: list[Moved],
+    *,
+    comes_back: bool = True,
+    after_loss: Callable[[], object] = lambda: None,
+) -> Mover:
     database = factory.database
     return Mover(
         database=LossyDatabase(
-            engine=database.engine, sessions=database.sessions, comes_back=comes_back
+            engine=database.engine,
+            sessions=database.sessions,
+            comes_back=comes_back,
+            after_loss=after_loss,
         ),
         listeners=[told.append],
         may_wait=lambda: comes_back,
@@ -105,6 +122,43 @@ def test_the_answer_of_an_action_is_kept_when_that_of_its_commit_is_lost(
     job = lossy(factory, told).run(claim)
     assert job is not None
     assert [moved.job_id for moved in told] == [job.id] == [job_id]
+
+
+def test_a_claim_whose_answer_was_lost_is_told_although_a_cancel_came_since(
+    factory: Factory, told: list[Moved]
+) -> None:
+    job_id = factory.build(factory.any_workspace()).job_id
+    mover = lossy(factory, told, after_loss=lambda: cancel(factory, job_id))
+    job = mover.run(claim)
+    assert job is not None
+    assert (job.id, [moved.job_id for moved in told]) == (job_id, [job_id])
+
+
+def claim_with(factory: Factory, token: uuid.UUID) -> ClaimedJob | None:
+    with factory.database.begin() as session:
+        return claim_job(session, queue="builds", worker_id=WORKER_ID, lease=LEASE, token=token)
+
+
+def test_a_claim_is_found_by_its_token_and_told(factory: Factory, told: list[Moved]) -> None:
+    factory.build(factory.any_workspace())
+    token = uuid.uuid4()
+    claimed = claim_with(factory, token)
+    mover = Mover(database=factory.database, listeners=[told.append])
+    found = mover.run(lambda session: find_claim(session, token=token, lease=LEASE))
+    assert found is not None
+    assert claimed is not None
+    assert (found.lease, found.attempt) == (claimed.lease, 1)
+    assert [(moved.move.verb, moved.job_id) for moved in told] == [(Verb.CLAIM, claimed.id)]
+
+
+def test_a_claim_that_was_taken_from_its_worker_is_not_found(factory: Factory) -> None:
+    factory.build(factory.any_workspace())
+    token = uuid.uuid4()
+    claimed = claim_with(factory, token)
+    assert claimed is not None
+    with factory.database.begin() as session:
+        requeue_job(session, claimed.lease, worker_was_lost=True)
+        assert find_claim(session, token=token, lease=LEASE) is None
 
 
 def test_a_requeue_whose_answer_was_lost_is_told(factory: Factory, told: list[Moved]) -> None:

@@ -46,7 +46,7 @@ def recoverer(factory: Factory, tmp_path: Path) -> Recoverer:
 
 def make_directory(root: Path, job: ClaimedJob) -> WorkDirectory:
     """Return the directory of a build that runs."""
-    directory = name_work_directory(root, job.lease, attempt=job.attempt)
+    directory = name_work_directory(root, job.lease, claim=job.claim)
     directory.make(echo_archive())
     return directory
 

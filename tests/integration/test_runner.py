@@ -266,11 +266,25 @@ def test_the_log_says_which_attempt_it_is(bench: Bench) -> None:
     workspace = bench.factory.any_workspace()
     first = bench.factory.running_build(workspace)
     with bench.database.begin() as session:
-        requeue_job(session, first.lease)
+        requeue_job(session, first.lease, worker_was_lost=True)
     job = bench.factory.claim()
     assert job
     bench.run(job)
     assert bench.lines(job)[0] == ("Setting up", "Attempt 2 of 3.")
+
+
+def test_the_log_says_that_drains_are_no_attempts(bench: Bench) -> None:
+    workspace = bench.factory.any_workspace()
+    first = bench.factory.running_build(workspace)
+    with bench.database.begin() as session:
+        requeue_job(session, first.lease)
+    job = bench.factory.claim()
+    assert job
+    bench.run(job)
+    assert bench.lines(job)[0] == (
+        "Setting up",
+        "Attempt 1 of 3. Workers that shut down put the build back 1x; these do not count.",
+    )
 
 
 def test_a_delete_that_succeeds_deletes_the_workspace(bench: Bench) -> None:

@@ -49,6 +49,7 @@ class Job:
     status: JobStatus = JobStatus.PENDING
     stage: Stage | None = None
     attempt: int = 0
+    drains: int = 0
     token: uuid.UUID | None = None
     cost: int = 0
 
@@ -158,6 +159,7 @@ class Queue(RuleBasedStateMachine):
         with self.database.begin() as session:
             requeue_job(session, self._lease(job))
         self._retire(job)
+        job.attempt, job.drains = job.attempt - 1, job.drains + 1
         job.go_back()
 
     @precondition(lambda self: self._held())
@@ -230,13 +232,13 @@ class Queue(RuleBasedStateMachine):
         with self.database.begin() as session:
             rows = session.execute(
                 text("""
-                    SELECT id, job_status::text AS status, attempt, coalesce(stage, '') AS stage
+                    SELECT id, job_status::text AS status, attempt, drains
                     FROM provisioner_jobs WHERE id = ANY(:ids)
                 """),
                 {"ids": [job.id for job in self.jobs]},
             ).all()
-        found = {row.id: (row.status, row.attempt) for row in rows}
-        assert found == {job.id: (job.status.value, job.attempt) for job in self.jobs}
+        found = {row.id: (row.status, row.attempt, row.drains) for row in rows}
+        assert found == {job.id: (job.status.value, job.attempt, job.drains) for job in self.jobs}
 
     @invariant()
     def only_held_jobs_have_a_lease(self) -> None:

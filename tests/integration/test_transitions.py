@@ -27,6 +27,7 @@ from db.jobs.moves import MOVES, Move, Moved, Verb, moves_made, was_committed
 from db.jobs.results import BuildResult, Failure, ResourceRow
 from db.jobs.states import State, store_state
 from db.jobs.transitions import (
+    MOST_DRAINS,
     ClaimedJob,
     cancel_job,
     claim_job,
@@ -336,11 +337,11 @@ def test_a_late_cancel_is_taken_back_by_success(factory: Factory) -> None:
     assert factory.job(subject.job_id).canceled_at is None
 
 
-def test_a_job_that_is_put_back_keeps_its_attempt_and_forgets_its_worker(factory: Factory) -> None:
+def test_a_job_that_is_put_back_forgets_its_worker(factory: Factory) -> None:
     subject = Subject(factory, JobStatus.RUNNING)
     call(subject, Verb.REQUEUE)
     job = factory.job(subject.job_id)
-    assert (job.attempt, job.worker_id, job.lease_token, job.stage) == (1, None, None, None)
+    assert (job.worker_id, job.lease_token, job.stage) == (None, None, None)
 
 
 @pytest.mark.parametrize("verb", [Verb.REQUEUE, Verb.FAIL, Verb.FINISH_CANCEL, Verb.COMPLETE])
@@ -355,12 +356,30 @@ def test_a_move_by_the_worker_that_holds_the_job_is_no_loss_of_a_worker(
     assert not moved.worker_was_lost
 
 
-def test_a_second_claim_is_a_second_attempt_with_another_token(factory: Factory) -> None:
+def test_a_job_that_is_put_back_by_a_drain_has_used_no_attempt(factory: Factory) -> None:
+    subject = Subject(factory, JobStatus.RUNNING)
+    call(subject, Verb.REQUEUE)
+    job = factory.job(subject.job_id)
+    assert (job.attempt, job.drains) == (0, 1)
+
+
+def test_the_count_of_drains_stops_before_it_could_fail_a_job(factory: Factory) -> None:
+    subject = Subject(factory, JobStatus.RUNNING)
+    with factory.database.begin() as session:
+        session.execute(
+            text("UPDATE provisioner_jobs SET drains = :most WHERE id = :id"),
+            {"most": MOST_DRAINS, "id": subject.job_id},
+        )
+    call(subject, Verb.REQUEUE)
+    job = factory.job(subject.job_id)
+    assert (job.drains, factory.status(job.id)) == (MOST_DRAINS, JobStatus.PENDING)
+
+
+def test_a_second_claim_has_another_token(factory: Factory) -> None:
     subject = Subject(factory, JobStatus.RUNNING)
     call(subject, Verb.REQUEUE)
     job = factory.claim(subject.queue)
     assert job is not None
-    assert job.attempt == 2
     assert job.lease.token != subject.token
 
 

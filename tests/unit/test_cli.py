@@ -340,6 +340,7 @@ def pending_job(**tags: str) -> Job:
         tags=normalize_tags(tags),
         stage=None,
         attempt=0,
+        drains=0,
         worker_name=None,
         error=None,
         error_code=None,

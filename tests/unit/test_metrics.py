@@ -91,6 +91,7 @@ def moved(after: JobStatus, **facts: Any) -> Moved:
         "at": datetime.now(UTC),
         "lease_token": uuid.uuid4(),
         "attempt": 1,
+        "drains": 0,
         "queue": "builds",
         "provisioner": ProvisionerType.ECHO,
         "type": JobType.WORKSPACE_BUILD,

@@ -54,6 +54,7 @@ def _facts(moved: Moved) -> dict[str, object]:
     facts = {
         "job_id": str(moved.job_id),
         "attempt": moved.attempt,
+        "drains": moved.drains or None,
         "queue": moved.queue,
         "status": moved.move.after.value,
         "stage": moved.stage,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from sqlalchemy.orm import Session
 
 from db.faults import fault_point
 from db.jobs.mover import Mover
-from db.jobs.transitions import ClaimedJob, claim_job
+from db.jobs.transitions import ClaimedJob, claim_job, find_claim
 from db.outage import retry_outage
 from db.schema.enums import ProvisionerType
 from provisioner.build.endings import Ending, Lost
@@ -47,9 +49,7 @@ class Dispatcher:
         self.on_doorbell()
         if self.is_draining():
             return None
-        asked_at, job = retry_outage(
-            lambda: self._claim(queue), may_go_on=lambda: not self.is_draining()
-        )
+        asked_at, job = self._claim(queue)
         if job is None:
             self.metrics.empty_doorbells.inc()
             return None
@@ -58,21 +58,36 @@ class Dispatcher:
     def _claim(self, queue: str) -> tuple[float, ClaimedJob | None]:
         """Return the time of the request, by ``time.monotonic``, and the job if there is one.
 
-        Each retry takes a new time: the lease is no older than the claim that succeeded.
+        All tries have one token: a claim that took effect although its answer was lost is found by
+        it, and no second job is claimed. Each try takes a new time: the lease is no older than the
+        claim that succeeded.
         """
-        fault_point("claim.begin")
-        asked_at = time.monotonic()
-        job = self.mover.run(
-            lambda session: claim_job(
-                session,
-                queue=queue,
-                worker_id=self.worker_id,
-                lease=self.lease,
-                provisioners=self.provisioners,
-            )
+        token = uuid.uuid4()
+        tries = itertools.count()
+
+        def claim() -> tuple[float, ClaimedJob | None]:
+            fault_point("claim.begin")
+            take = self._find_or_take if next(tries) else self._take
+            asked_at = time.monotonic()
+            job = self.mover.run(lambda session: take(session, queue, token))
+            fault_point("claim.committed")
+            return asked_at, job
+
+        return retry_outage(claim, may_go_on=lambda: not self.is_draining())
+
+    def _take(self, session: Session, queue: str, token: uuid.UUID) -> ClaimedJob | None:
+        return claim_job(
+            session,
+            queue=queue,
+            worker_id=self.worker_id,
+            lease=self.lease,
+            provisioners=self.provisioners,
+            token=token,
         )
-        fault_point("claim.committed")
-        return asked_at, job
+
+    def _find_or_take(self, session: Session, queue: str, token: uuid.UUID) -> ClaimedJob | None:
+        found = find_claim(session, token=token, lease=self.lease)
+        return found or self._take(session, queue, token)
 
     def _run(self, job: ClaimedJob, asked_at: float) -> Ending:
         interrupt = Interrupt()

@@ -95,6 +95,8 @@ class ProvisionerJob(Base):
 
     # Who runs it, for which time, and how far it is.
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    # How often a worker that shut down put it back; the claims that ended so are no attempts.
+    drains: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     # Stays after the end, naming the attempt that wrote it; NULL when a sweeper or cancel did.
     lease_token: Mapped[uuid.UUID | None]
     stage: Mapped[str | None]
