@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -25,10 +24,10 @@ from db.errors import (
     NotFoundError,
     StateRefusedError,
 )
-from db.jobs.logs import LINE_LIMIT, LogRow, insert_lines
+from db.jobs.logs import LogRow, daemon_line, insert_lines
 from db.jobs.statefiles import StateFile, managed_resources, parse_state_file
 from db.jobs.states import State
-from db.schema.enums import LogLevel, LogSource
+from db.schema.enums import LogLevel
 
 LOG_STAGE = "Adopting an orphaned state"
 
@@ -174,14 +173,11 @@ def adopt_state(
 
 def _line(pushed: PushedState, actor: Actor) -> LogRow:
     """Return what the log of the build that left the state says of its adoption."""
-    return LogRow(
-        created_at=datetime.now(UTC),
-        source=LogSource.PROVISIONER_DAEMON,
-        level=LogLevel.INFO,
-        stage=LOG_STAGE,
-        output=f"{actor.username} adopted the state that was put aside (serial {pushed.serial});"
-        f" the next build after build {pushed.build_number} starts from it"[:LINE_LIMIT],
+    output = (
+        f"{actor.username} adopted the state that was put aside (serial {pushed.serial});"
+        f" the next build after build {pushed.build_number} starts from it"
     )
+    return daemon_line(LogLevel.INFO, output, stage=LOG_STAGE)
 
 
 def _workspace_of(session: Session, job_id: uuid.UUID) -> uuid.UUID | None:
