@@ -1,1 +1,1 @@
-"""The engine port and the engines behind it; they know neither the database nor quota."""
+"""The engine port and the engines that implement it; neither the database nor quota."""

@@ -1,7 +1,7 @@
-"""The echo engine: plays a script instead of running Terraform, for tests and benchmarks.
+"""The echo engine: follows a script instead of running Terraform, for tests and benchmarks.
 
-The script is the file ``echo.json`` in the template's root. An archive of it needs a ``.tf``
-file beside it, which may be empty. Every part may be left out; an empty object is a build that
+The script is the file ``echo.json`` in the template's root. To be packed, a template also needs a
+``.tf`` file, which may be empty. Every part is optional; an empty object is a build that
 succeeds, costs nothing and leaves a small valid state::
 
     {
@@ -15,13 +15,13 @@ succeeds, costs nothing and leaves a small valid state::
       "stop": {"plan": {"daily_cost": 1}, "apply": {"error": "the disk is busy"}}
     }
 
-``start``, ``stop`` and ``delete`` hold operations that stand in place of the general ones for
-that transition. An operation first writes its logs (``repeat_logs`` times), then waits for the
-interrupt (``wait``), then fails (``error``), then succeeds. Without ``daily_cost`` a plan costs
-what the resources of the apply cost. An apply hands its state to ``on_state`` before it waits or
-fails, as Terraform writes its state file while it works; one that succeeds at once has no time
-for it, and no checkpoint either with the real engine. ``state`` is that state, ``null`` for
-none; when it is left out, the state has the earlier one's lineage and the next serial.
+The operations in ``start``, ``stop`` and ``delete`` replace the general ones for that transition.
+An operation first writes its logs (``repeat_logs`` times), then waits for the interrupt
+(``wait``), then fails (``error``), then succeeds. Without ``daily_cost`` a plan costs as much as
+the resources of the apply. An apply passes its state to ``on_state`` before it waits or fails, as
+Terraform writes its state file while it works. An apply that succeeds at once passes none, as
+with the real engine. ``state`` is that state, ``null`` for none. By default the state has the
+lineage of the earlier state and the next serial.
 """
 
 from __future__ import annotations
@@ -74,6 +74,10 @@ class _Operation(_Part):
     repeat_logs: int = Field(default=1, ge=0)
     wait: bool = False
     error: str | None = None
+
+    @property
+    def takes_time(self) -> bool:
+        return self.wait or self.error is not None
 
 
 class _Plan(_Operation):
@@ -128,10 +132,10 @@ class _Script(_Operations):
 
 
 class EchoEngine:
-    """The engine port, played from a script. Holds nothing; one may serve all threads."""
+    """Runs builds from a script. It has no state; one instance may serve all threads."""
 
     def parse(self, files: TemplateFiles) -> Template:
-        """Return what the script says that the template declares."""
+        """Return the declarations in the script."""
         part = _read_script(files).parse
         if part.error is not None:
             raise EngineError(part.error)
@@ -141,35 +145,30 @@ class EchoEngine:
         )
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
-        """Play the ``init`` operation."""
+        """Run the ``init`` operation."""
         script = _read_script(context.files)
         operation = script.override(context.transition).init or script.init or _Operation()
-        _play(operation, context, TimingStage.INIT, None)
+        _run(operation, context, TimingStage.INIT, None)
         return ()
 
     def plan(self, context: BuildContext) -> Plan:
-        """Play the ``plan`` operation and return its cost."""
+        """Run the ``plan`` operation and return its cost."""
         script = _read_script(context.files)
         operation = script.override(context.transition).plan or script.plan or _Plan()
-        _play(operation, context, TimingStage.PLAN, None)
+        _run(operation, context, TimingStage.PLAN, None)
         if operation.daily_cost is not None:
             return Plan(daily_cost=operation.daily_cost)
-        resources = _apply_of(script, context.transition).resources
-        daily_cost = sum(resource.daily_cost for resource in resources)
-        if daily_cost >= 2**31:
-            raise EngineError(f"the resources cost {daily_cost} a day, more than can be counted")
-        return Plan(daily_cost=daily_cost)
+        return Plan(daily_cost=_cost_of(_apply_of(script, context.transition)))
 
     def apply(self, context: BuildContext) -> Applied:
-        """Play the ``apply`` operation and return its state and resources."""
+        """Run the ``apply`` operation and return its state and resources."""
         operation = _apply_of(_read_script(context.files), context.transition)
         state = _state(operation, context)
-        lasts = operation.wait or operation.error is not None
-        if state is not None and lasts and not context.interrupt.is_set():
-            # One that cannot be stored must not end the apply.
+        if state is not None and operation.takes_time and not context.interrupt.is_set():
+            # A state that cannot be stored must not end the apply.
             with suppress(Exception):
                 context.on_state(state)
-        _play(operation, context, TimingStage.APPLY, state)
+        _run(operation, context, TimingStage.APPLY, state)
         resources = tuple(Resource(**dict(resource)) for resource in operation.resources)
         return Applied(state=state, resources=resources)
 
@@ -180,7 +179,7 @@ def _read_script(files: TemplateFiles) -> _Script:
     return _parse(bytes(files[SCRIPT_NAME]))
 
 
-# The four operations of a build read the same script, and so do all builds of a template version.
+# The four operations of a build read the same script, as do all builds of a template version.
 @functools.lru_cache(maxsize=32)
 def _parse(text: bytes) -> _Script:
     try:
@@ -195,24 +194,42 @@ def _apply_of(script: _Script, transition: Transition) -> _Apply:
     return script.override(transition).apply or script.apply or _Apply()
 
 
-def _play(
+def _cost_of(operation: _Apply) -> int:
+    daily_cost = sum(resource.daily_cost for resource in operation.resources)
+    if daily_cost >= 2**31:
+        raise EngineError(f"the resources cost {daily_cost} a day, more than can be counted")
+    return daily_cost
+
+
+def _run(
     operation: _Operation, context: BuildContext, stage: TimingStage, state: bytes | None
 ) -> None:
     if context.interrupt.is_set():
         raise _interrupted(context, stage, None)
+    _write_logs(operation, context)
+    if operation.wait:
+        raise _waited(context, stage, state)
+    if operation.error is not None:
+        raise EngineError(operation.error, state=state)
+
+
+def _write_logs(operation: _Operation, context: BuildContext) -> None:
     for _ in range(operation.repeat_logs):
         for log in operation.logs:
             context.log(log.level, log.output)
-    if operation.wait:
-        timeout_s = context.timeout.total_seconds()
-        if context.interrupt.wait(timeout_s):
-            raise _interrupted(context, stage, state)
-        context.interrupt.request(InterruptReason.DEADLINE)
-        raise EngineInterruptedError(
-            f"{stage} took longer than {timeout_s:g} seconds", clean=True, state=state
-        )
-    if operation.error is not None:
-        raise EngineError(operation.error, state=state)
+
+
+def _waited(
+    context: BuildContext, stage: TimingStage, state: bytes | None
+) -> EngineInterruptedError:
+    """Wait for the interrupt or the time limit; return the error that follows."""
+    timeout_s = context.timeout.total_seconds()
+    if context.interrupt.wait(timeout_s):
+        return _interrupted(context, stage, state)
+    context.interrupt.request(InterruptReason.DEADLINE)
+    return EngineInterruptedError(
+        f"{stage} took longer than {timeout_s:g} seconds", clean=True, state=state
+    )
 
 
 def _interrupted(
@@ -226,21 +243,22 @@ def _interrupted(
 def _state(operation: _Apply, context: BuildContext) -> bytes | None:
     if operation.state is None:
         return None
-    if operation.state != "next":
-        return json.dumps(operation.state).encode()
+    state = _next_state(operation, context) if operation.state == "next" else operation.state
+    return json.dumps(state).encode()
+
+
+def _next_state(operation: _Apply, context: BuildContext) -> dict[str, Any]:
     earlier = json.loads(context.state) if context.state else {}
-    is_gone = context.transition is Transition.DELETE
-    return json.dumps(
-        {
-            "version": 4,
-            "terraform_version": TERRAFORM_VERSION,
-            "serial": earlier.get("serial", 0) + 1,
-            "lineage": earlier.get("lineage") or str(uuid4()),
-            "outputs": {},
-            "resources": [] if is_gone else [_in_state(found) for found in operation.resources],
-            "check_results": None,
-        }
-    ).encode()
+    resources = () if context.transition is Transition.DELETE else operation.resources
+    return {
+        "version": 4,
+        "terraform_version": TERRAFORM_VERSION,
+        "serial": earlier.get("serial", 0) + 1,
+        "lineage": earlier.get("lineage") or str(uuid4()),
+        "outputs": {},
+        "resources": [_in_state(resource) for resource in resources],
+        "check_results": None,
+    }
 
 
 def _in_state(resource: _Resource) -> dict[str, Any]:

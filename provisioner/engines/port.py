@@ -1,9 +1,9 @@
-"""The engine port: what the runner asks of whatever executes a template.
+"""The engine port: the operations that the runner needs to execute a template.
 
-Two engines are shipped: ``provisioner.engines.terraform`` runs the real binary and
-``provisioner.engines.echo`` plays a script. An engine works inside one directory, which
-it has made for it only if it works with files; it keeps nothing between builds,
-and knows neither the database nor quota.
+There are two engines: ``provisioner.engines.terraform`` runs the real binary and
+``provisioner.engines.echo`` follows a script. An engine works inside one directory. An engine
+that needs files calls ``BuildContext.unpack`` to make it. An engine uses neither the database nor
+quota, and no build depends on an earlier one, except by ``BuildContext.state`` and by caches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from provisioner.host.archive import TemplateFiles
 from provisioner.host.interrupt import Interrupt
 
 TERRAFORM_VERSION = "1.11.4"
-"""The release of Terraform that is fetched where there is none."""
+"""The release of Terraform that is downloaded if no binary is installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class TemplateVariable:
     description: str = ""
     type: str = "string"
     default: object | None = None
-    ephemeral: bool = False  #: its value is in no plan and no state: an apply has to get it again
+    ephemeral: bool = False  #: its value is in no plan and no state: the apply needs it again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class TemplateParameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """What a template asks for, read from its files without running anything."""
+    """The declarations of a template, read from its files without running anything."""
 
     variables: tuple[TemplateVariable, ...] = ()
     parameters: tuple[TemplateParameter, ...] = ()
@@ -79,54 +79,54 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What an apply would do, and its price."""
+    """The result of a plan."""
 
-    daily_cost: int  #: credits per day of everything planned, 0 <= cost < 2**31
+    daily_cost: int  #: credits per day of all planned resources, 0 <= cost < 2**31
     timings: tuple[Timing, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What an apply left behind."""
+    """The result of an apply."""
 
-    state: bytes | None  #: the Terraform state file, None if there never was one
+    state: bytes | None  #: the Terraform state file, None if there has never been one
     resources: tuple[Resource, ...] = ()
     timings: tuple[Timing, ...] = ()
 
 
 LogLine = Callable[[LogLevel, str], None]
-"""Take one line of output (no line end). Called from any thread, must not block."""
+"""Takes one line of output without its line end. Called from any thread; must not block."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildContext:
-    """What every operation of one build shares."""
+    """The input that all operations of one build share."""
 
     files: TemplateFiles
-    directory: Path  #: the engine's working directory; not there before ``unpack``
+    directory: Path  #: the engine's working directory; it does not exist before ``unpack``
     transition: Transition
     environment: Mapping[str, str]  #: the whole environment of the engine's processes
     variables: Mapping[str, str]  #: values of template variables, by name
     sensitive: frozenset[str]  #: values that must not appear in logs and errors
     log: LogLine
     interrupt: Interrupt
-    timeout: timedelta  #: deadline of each single operation
+    timeout: timedelta  #: time limit of this operation
     state: bytes | None = None  #: the workspace's state before this build
     unpack: Callable[[], None] = lambda: None
-    """Make the directory, with the files in it, and the home of the engine's processes. Left out
-    by an engine that writes none, for which that would be most of the work."""
+    """Makes the directory with the files in it, and the home of the engine's processes. An engine
+    that needs no files does not call it, because it would be most of its work."""
     on_state: Callable[[bytes], None] = field(default=lambda _state: None)
-    """Called during apply with each new, whole and parsable state file (a checkpoint). It raises
-    what kept the state from being stored; the apply goes on, and may offer it again."""
+    """Called during apply with each new, complete and parsable state file (a checkpoint). If it
+    raises, the state is not stored; the apply goes on and may pass the state again."""
 
 
 class EngineError(Exception):
-    """An operation of the engine failed; the message is fit for the user who reads the job's error.
+    """An operation of the engine failed; the message is the job's error, for its user to read.
 
     Attributes:
-        state: the state file after a failed apply, or None when nothing was applied.
-        timings: of what ran before the failure.
-        resources: what that state holds.
+        state: the state file after a failed apply, or None if nothing was applied.
+        timings: the timings until the failure.
+        resources: the resources in that state.
     """
 
     def __init__(
@@ -144,14 +144,14 @@ class EngineError(Exception):
 
 
 class PriceError(EngineError):
-    """The plan's daily cost cannot be read: negative, no whole number, too large, or unknown."""
+    """The plan's daily cost is negative, not a whole number, too large, or unknown."""
 
 
 class EngineInterruptedError(EngineError):
     """The operation ended because ``BuildContext.interrupt`` asked it to.
 
-    ``state`` is set as for any failure. ``clean`` tells whether the engine ended by itself
-    after one signal (its state is complete) or had to be killed.
+    ``state`` is set as for any failure. ``clean`` is true if the engine ended by itself after one
+    signal, so that its state is complete, and false if it had to be killed.
     """
 
     def __init__(
@@ -168,20 +168,20 @@ class EngineInterruptedError(EngineError):
 
 
 class Engine(Protocol):
-    """Execute a template. Every method raises EngineError, and EngineInterruptedError."""
+    """Execute a template. Every method may raise EngineError and EngineInterruptedError."""
 
     def parse(self, files: TemplateFiles) -> Template:
         """Read which variables and parameters the template declares, without running anything."""
         ...
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
-        """Make providers and modules ready."""
+        """Install providers and modules."""
         ...
 
     def plan(self, context: BuildContext) -> Plan:
-        """Plan the transition from ``context.state`` and price it."""
+        """Plan the transition from ``context.state`` and determine its daily cost."""
         ...
 
     def apply(self, context: BuildContext) -> Applied:
-        """Apply exactly what ``plan`` planned in the same directory."""
+        """Apply exactly the plan that ``plan`` made in the same directory."""
         ...

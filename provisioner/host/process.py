@@ -81,6 +81,11 @@ def run(
     )
 
 
+def reason_of(error: OSError) -> str:
+    """Return the reason of an operating system error, without its number and file name."""
+    return error.strerror or str(error)
+
+
 @contextmanager
 def _started(
     command: Sequence[str], cwd: Path, environment: Mapping[str, str]

@@ -58,7 +58,6 @@ ALLOWED = (
     "chattool/",
     "cli/",
     "db/",
-    "provisioner/",
     "quota/",
     "docs/architecture.md",
     "docs/metrics.md",

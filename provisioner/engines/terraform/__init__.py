@@ -1,1 +1,1 @@
-"""The engine that runs Terraform or OpenTofu; only here are its files and messages understood."""
+"""The engine that runs Terraform or OpenTofu; all code that reads its files and messages."""

@@ -1,4 +1,4 @@
-"""Where the Terraform binary comes from: the setting, the PATH, or the release server."""
+"""Find the Terraform binary: by the setting, on the PATH, or on the release server."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from provisioner.engines.port import TERRAFORM_VERSION
 
 RELEASE_URL = "https://releases.hashicorp.com/terraform"
 
 Progress = Callable[[int, int | None], None]
-"""Told the bytes fetched so far and the bytes there are (None when the server does not say)."""
+"""Takes the bytes downloaded so far and the size in bytes (None if the server does not say)."""
 
 _NAMES = ("terraform", "tofu")
 _TIMEOUT_S = 30.0  # of each single network operation
@@ -33,20 +33,20 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 
 
 class TerraformNotFoundError(Exception):
-    """There is no Terraform binary; the message says where it was looked for and what to do."""
+    """There is no Terraform binary; the message says where it was searched and what to do."""
 
 
 class _FetchError(Exception):
-    """A download came to nothing; the message is the reason."""
+    """A download failed; the message is the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Release:
-    """One archive of the release server, and where it is kept."""
+    """One archive of the release server, and where its binary is kept."""
 
     url: str  #: of the version's folder
     version: str
-    sha256: str | None  #: pinned by the operator, beside the published sum
+    sha256: str | None  #: pinned by the operator, in addition to the published sum
     folder: Path
     progress: Progress | None
 
@@ -71,31 +71,29 @@ def find_terraform(
     pinned_sha256: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Return a Terraform (or OpenTofu) binary, fetching it when there is none.
+    """Return a Terraform (or OpenTofu) binary; download Terraform if there is none.
 
-    Looked for, in this order: ``setting`` (a file, or a name on the PATH), ``terraform`` and
-    ``tofu`` on the PATH, the copy that was fetched before, the release server or a mirror of it.
-    A download is used only when it has the release's published SHA-256 sum, and the pinned one
-    when that is given. Workers that start together fetch once. The binary is not run here.
+    The search order is: ``setting`` (a file, or a name on the PATH), ``terraform`` and ``tofu`` on
+    the PATH, the copy of an earlier download, the release server or a mirror of it. A download is
+    used only if it has the published SHA-256 sum of the release, and the pinned one if that is
+    set. Workers that start at the same time download it once. The binary is not run here.
 
     Args:
-        setting: the operator's choice; nothing else is tried when it is set.
+        setting: the operator's choice; if it is set, nothing else is tried.
         path: the PATH to search.
         data_dir: the copy is kept in ``terraform/<version>/`` below it.
         release_url: the folder of the server that has a folder for each version.
-        pinned_version: the version to fetch.
+        pinned_version: the version to download.
         pinned_sha256: the sum, in hex, that the archive must have for this platform.
-        progress: told how a download goes on.
+        progress: called while the download runs.
 
     Raises:
-        TerraformNotFoundError: there is no binary to be had.
+        TerraformNotFoundError: there is no binary, and none can be downloaded.
     """
     if setting is not None:
         return _chosen(setting, path)
-    for name in _NAMES:
-        if found := shutil.which(name, path=path):
-            # Terraform is started in other folders: a relative path would lead nowhere.
-            return Path(found).absolute()
+    if installed := _installed(path):
+        return installed
     release = _Release(
         url=f"{release_url.rstrip('/')}/{pinned_version}",
         version=pinned_version,
@@ -103,9 +101,17 @@ def find_terraform(
         folder=data_dir.absolute() / "terraform" / pinned_version,
         progress=progress,
     )
-    if not _is_there(release):
+    if not _is_kept(release):
         _fetch(release)
     return release.binary
+
+
+def _installed(path: str) -> Path | None:
+    for name in _NAMES:
+        if found := shutil.which(name, path=path):
+            # Terraform is started in other folders, where a relative path would be wrong.
+            return Path(found).absolute()
+    return None
 
 
 def _chosen(setting: str, path: str) -> Path:
@@ -118,7 +124,7 @@ def _chosen(setting: str, path: str) -> Path:
     return Path(found).absolute()
 
 
-def _is_there(release: _Release) -> bool:
+def _is_kept(release: _Release) -> bool:
     return os.access(release.binary, os.X_OK)
 
 
@@ -126,8 +132,8 @@ def _fetch(release: _Release) -> None:
     try:
         release.folder.mkdir(parents=True, exist_ok=True)
         with _lock(release.folder):
-            # Another worker may have fetched it while this one waited.
-            if not _is_there(release):
+            # Another worker may have downloaded it while this one waited.
+            if not _is_kept(release):
                 _install(release)
     except (_FetchError, OSError, HTTPException, ValueError) as error:
         raise TerraformNotFoundError(
@@ -146,7 +152,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 def _install(release: _Release) -> None:
     published = _published_sha256(release)
-    # In the same folder, so that the rename is atomic: nobody can run half a binary.
+    # In the same folder, so that the rename is atomic: no worker can run half a binary.
     with tempfile.TemporaryDirectory(dir=release.folder) as temporary:
         archive = Path(temporary, "archive.zip")
         found = _download(release, archive)
@@ -171,24 +177,40 @@ def _published_sha256(release: _Release) -> str:
 def _download(release: _Release, target: Path) -> str:
     """Write the archive to ``target`` and return its SHA-256 sum in hex."""
     digest, fetched_bytes = hashlib.sha256(), 0
+    progress = release.progress or _no_progress
     with _open(f"{release.url}/{release.archive_name}") as response, target.open("wb") as file:
         length = response.headers.get("Content-Length", "")
         total_bytes = int(length) if length.isdigit() else None
-        while chunk := response.read(_CHUNK_BYTES):
+        for chunk in _chunks(response, "it"):
             digest.update(chunk)
             file.write(chunk)
             fetched_bytes += len(chunk)
-            if fetched_bytes > _MAX_BINARY_BYTES:
-                raise _FetchError(f"it is larger than {_MAX_BINARY_BYTES} bytes")
-            if release.progress is not None:
-                release.progress(fetched_bytes, total_bytes)
-    if total_bytes is not None and fetched_bytes != total_bytes:
+            progress(fetched_bytes, total_bytes)
+    if total_bytes not in {None, fetched_bytes}:
         raise _FetchError(f"it was cut off after {fetched_bytes} of {total_bytes} bytes")
     return digest.hexdigest()
 
 
+def _no_progress(_fetched_bytes: int, _total_bytes: int | None) -> None:
+    """Do nothing."""
+
+
+class _Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _chunks(source: _Source, what: str) -> Iterator[bytes]:
+    """Yield the content of ``source``, up to the largest size of a binary."""
+    read_bytes = 0
+    while chunk := source.read(_CHUNK_BYTES):
+        read_bytes += len(chunk)
+        if read_bytes > _MAX_BINARY_BYTES:
+            raise _FetchError(f"{what} is larger than {_MAX_BINARY_BYTES} bytes")
+        yield chunk
+
+
 def _open(url: str) -> HTTPResponse:
-    # urllib would open file: and ftp: as well.
+    # urllib would also open file: and ftp: URLs.
     if not url.startswith(("https://", "http://")):
         raise _FetchError("the release URL is neither https nor http")
     response: HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT_S)  # noqa: S310 - checked above
@@ -205,12 +227,7 @@ def _unzip(archive: Path, target: Path) -> None:
 
 def _write_executable(source: IO[bytes], target: Path) -> None:
     with target.open("wb") as file:
-        written_bytes = 0
-        while chunk := source.read(_CHUNK_BYTES):
-            written_bytes += len(chunk)
-            if written_bytes > _MAX_BINARY_BYTES:
-                raise _FetchError(f"its binary is larger than {_MAX_BINARY_BYTES} bytes")
-            file.write(chunk)
+        file.writelines(_chunks(source, "its binary"))
         file.flush()
         os.fsync(file.fileno())
     target.chmod(0o755)

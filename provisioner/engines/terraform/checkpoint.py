@@ -1,8 +1,8 @@
-"""Copies of the state file while Terraform is at work, so that a crash loses no resources.
+"""Copy the state file while Terraform runs, so that a crash loses no resources.
 
-Terraform truncates the file and writes it in place: a reader can see it empty
-or half, and a kill can leave it so. Only a whole file of the same lineage and
-of no lower serial than the one before is ever taken.
+Terraform truncates the file and writes it in place: a reader can see an empty or partial file,
+and a kill can leave one. A file is used only if it is complete, has the same lineage as the
+state before it, and has no lower serial.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 
 class Checkpoints:
-    """Watches the state file of a directory from ``with`` to its end.
+    """Watches the state file of a directory within a ``with`` block.
 
-    ``deliver`` gets each new state, at most one an ``interval``, from the watcher's thread. If it
-    raises, ``warn`` gets one sentence for a row of failures, the state is offered again at the next
-    interval, and the apply goes on. The last state is ``newest`` and not delivered: the caller
-    stores it together with the result, and until then it is on disk for recovery.
+    ``deliver`` gets each new state, at most one per ``interval``, from the watcher's thread. If it
+    raises, ``warn`` gets one sentence for consecutive failures, the state is passed again at the
+    next interval, and the apply goes on. The last state is ``newest`` and is not delivered: the
+    caller stores it together with the result, and until then it is on disk for recovery.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Checkpoints:
         self._newest = base or None
         self._newest_parsed = read_state(base)
         self._delivered = self._newest
-        self._fails = False  # the last delivery did, which was told
+        self._fails = False  # the last delivery failed, and a warning was logged
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
 
     @property
     def newest(self) -> bytes | None:
-        """The newest state that was seen, or the one before the apply; None if there is none."""
+        """The newest state that was read, or the one before the apply; None if there is none."""
         return self._newest
 
     def __enter__(self) -> Self:
@@ -65,10 +65,10 @@ class Checkpoints:
         self._ended.set()
         self._watcher.join()
         self._take(STATE_FILE)
-        self._take(ERRORED_STATE_FILE)  # last, so that it wins over a state file of its serial
+        self._take(ERRORED_STATE_FILE)  # last, so that it replaces a state file of the same serial
 
     def poll(self) -> None:
-        """Read the state file once, and deliver it if it is new, whole and of this history."""
+        """Read the state file once; deliver it if it is new, complete and of this history."""
         self._take(STATE_FILE)
         if self._newest is not None and self._newest != self._delivered:
             self._offer(self._newest)
@@ -97,9 +97,9 @@ class Checkpoints:
     def _offer(self, state: bytes) -> None:
         try:
             self._deliver(state)
-        except Exception as error:  # noqa: BLE001 -- told, and tried again; the apply must go on
+        except Exception as error:  # noqa: BLE001 -- logged and tried again; the apply must go on
             if not self._fails:
-                # Its kind only: a database error's text may show the state.
+                # Only its type: the text of a database error may contain the state.
                 kind = type(error).__name__
                 self._warn(f"A checkpoint of the Terraform state could not be stored ({kind})")
             self._fails = True

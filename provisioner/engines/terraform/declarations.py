@@ -1,7 +1,6 @@
-"""What a Terraform template asks for, read from its files without running anything.
+"""Read the declarations of a Terraform template from its files, without running anything.
 
-Only ``variable`` and ``data "coder_parameter"`` blocks of the root module matter here; what the
-rest means is Terraform's affair.
+Only the ``variable`` and ``data "coder_parameter"`` blocks of the root module are read.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ WORKSPACE_VARIABLES = frozenset(
         "start_count",
     }
 )
-"""Variables that the daemon itself gives a value (``TF_VAR_*``): nobody need choose one."""
+"""Variables whose values the daemon sets (``TF_VAR_*``), so that no user has to."""
 
 PARAMETER_PREFIX = "parameter_"
-"""``variable "parameter_region"`` is the template's parameter ``region``."""
+"""``variable "parameter_region"`` declares the parameter ``region``."""
 
 _OVERRIDE = re.compile(r"(^|_)override\.tf(\.json)?$")
 
@@ -40,50 +39,65 @@ def read_template(files: TemplateFiles) -> Template:
     """Return the variables and parameters of a template's root module, in the files' order.
 
     Parameters are ``data "coder_parameter"`` blocks and variables named ``parameter_<name>``.
-    Something is required when it has no default or a null one. A parameter with ``count`` or
-    ``for_each``, or with a name that is computed, is never required: only Terraform knows
-    whether it exists and what it is called.
+    A declaration without a default, or with a null one, is required. A parameter with ``count``
+    or ``for_each``, or with a computed name, is never required: only Terraform knows whether it
+    exists and what its name is.
 
     Raises:
-        TemplateError: there are no Terraform files, or one of them is not understood.
+        TemplateError: there are no Terraform files, or one of them cannot be read.
     """
-    # A template is built many times, and its files are read by a process of its own.
+    # The result is cached: a template is built many times, and reading it starts a process.
     return _read_template(tuple((name, _text(name, files[name])) for name in _names(files)))
 
 
 @lru_cache(maxsize=64)
 def _read_template(texts: tuple[tuple[str, str], ...]) -> Template:
-    read = read_hcl({name: text for name, text in texts if not name.endswith(".json")})
-    blocks = [read[name] if name in read else _read_json(name, text) for name, text in texts]
+    blocks = _read_blocks(texts)
     declared = _merged(_labelled(blocks, "variable"))
-    chosen = [name for name in declared if name.removeprefix(PARAMETER_PREFIX) not in {name, ""}]
-    parameters = {
-        found.name: found
-        for found in (
-            *(_data_parameter(label, block, texts) for label, block in _parameter_blocks(blocks)),
-            *(_variable_parameter(name, declared[name]) for name in chosen),
-        )
-    }
+    parameters = _parameters(blocks, declared, texts)
     return Template(
-        variables=tuple(
-            _variable(name, block)
-            for name, block in declared.items()
-            if name not in chosen and name not in WORKSPACE_VARIABLES
-        ),
-        parameters=tuple(parameters.values()),
+        variables=tuple(_variables(declared)),
+        # Of two parameters of one name, the last one counts.
+        parameters=tuple({found.name: found for found in parameters}.values()),
     )
 
 
+def _read_blocks(texts: tuple[tuple[str, str], ...]) -> list[_Block]:
+    read = read_hcl({name: text for name, text in texts if not name.endswith(".json")})
+    return [read[name] if name in read else _read_json(name, text) for name, text in texts]
+
+
+def _variables(declared: Mapping[str, _Block]) -> Iterator[TemplateVariable]:
+    for name, block in declared.items():
+        if not _is_parameter(name) and name not in WORKSPACE_VARIABLES:
+            yield _variable(name, block)
+
+
+def _parameters(
+    blocks: list[_Block], declared: Mapping[str, _Block], texts: tuple[tuple[str, str], ...]
+) -> Iterator[TemplateParameter]:
+    for label, block in _parameter_blocks(blocks):
+        yield _data_parameter(label, block, texts)
+    for name, block in declared.items():
+        if _is_parameter(name):
+            yield _parameter(name.removeprefix(PARAMETER_PREFIX), block)
+
+
+def _is_parameter(variable: str) -> bool:
+    return variable.startswith(PARAMETER_PREFIX) and variable != PARAMETER_PREFIX
+
+
 def _names(files: TemplateFiles) -> list[str]:
-    """Return the files that Terraform would load, overrides last, as Terraform does."""
-    found = [
-        name
-        for name in files
-        if "/" not in name and name.endswith((".tf", ".tf.json")) and not name.startswith(".")
-    ]
+    """Return the files that Terraform loads, overrides last, as Terraform does."""
+    found = [name for name in files if _is_loaded(name)]
     if not found:
         raise TemplateError("the template has no .tf or .tf.json file in its root")
     return sorted(found, key=lambda name: (_OVERRIDE.search(name) is not None, name))
+
+
+def _is_loaded(name: str) -> bool:
+    is_hidden = name.startswith(".")
+    return "/" not in name and name.endswith((".tf", ".tf.json")) and not is_hidden
 
 
 def _text(name: str, data: memoryview) -> str:
@@ -94,26 +108,34 @@ def _text(name: str, data: memoryview) -> str:
 
 
 def _read_json(name: str, text: str) -> _Block:
-    try:
-        body = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise TemplateError(f"{name} line {error.lineno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise TemplateError(f"{name} is nested too deeply to be read") from None
     return {
         kind: list(_bodies(value))
-        for block in _bodies(body)
+        for block in _bodies(_parse_json(name, text))
         for kind, value in block.items()
         if kind in {"variable", "data"}
     }
 
 
+def _parse_json(name: str, text: str) -> object:
+    try:
+        body: object = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TemplateError(f"{name} line {error.lineno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise TemplateError(f"{name} is nested too deeply to be read") from None
+    return body
+
+
 def _labelled(files: Iterable[_Block], kind: str) -> Iterator[tuple[str, _Block]]:
     for file in files:
         for labels in _bodies(file.get(kind)):
-            for label, block in labels.items():
-                # JSON may give several bodies for one label, and "//" for a comment.
-                yield from ((label, body) for body in _bodies(block))
+            yield from _by_label(labels)
+
+
+def _by_label(labels: _Block) -> Iterator[tuple[str, _Block]]:
+    for label, block in labels.items():
+        # In JSON a label may have several bodies, and "//" is a comment.
+        yield from ((label, body) for body in _bodies(block))
 
 
 def _bodies(value: object) -> Iterator[_Block]:
@@ -123,7 +145,7 @@ def _bodies(value: object) -> Iterator[_Block]:
 
 
 def _merged(blocks: Iterable[tuple[str, _Block]]) -> dict[str, _Block]:
-    """Lay blocks of one name over one another, as an override file does."""
+    """Merge blocks of the same name, as Terraform does with override files."""
     merged: dict[str, _Block] = {}
     for name, block in blocks:
         merged[name] = {**merged.get(name, {}), **block}
@@ -131,13 +153,12 @@ def _merged(blocks: Iterable[tuple[str, _Block]]) -> dict[str, _Block]:
 
 
 def _parameter_blocks(files: Iterable[_Block]) -> Iterator[tuple[str, _Block]]:
-    found = [
+    found = (
         pair
         for kind, block in _labelled(files, "data")
         if kind == "coder_parameter"
-        for label, value in block.items()
-        for pair in ((label, body) for body in _bodies(value))
-    ]
+        for pair in _by_label(block)
+    )
     yield from _merged(found).items()
 
 
@@ -157,23 +178,21 @@ def _is_true(value: object) -> bool:
     return str(value).lower() == "true"
 
 
-def _variable_parameter(name: str, block: _Block) -> TemplateParameter:
-    return _parameter(name.removeprefix(PARAMETER_PREFIX), block)
-
-
 def _data_parameter(
     label: str, block: _Block, texts: tuple[tuple[str, str], ...]
 ) -> TemplateParameter:
     name = block.get("name", label)
-    is_literal = isinstance(name, str) and "${" not in name and _is_quoted(name, texts)
+    is_literal = _is_literal(name, texts)
     found = _parameter(name if is_literal else label, block)
     is_certain = is_literal and not block.keys() & {"count", "for_each"}
     return found if is_certain else replace(found, required=False)
 
 
-def _is_quoted(text: str, texts: tuple[tuple[str, str], ...]) -> bool:
-    """Return whether the text stands in the files as a literal: the reader drops the quotes."""
-    return any(json.dumps(text, ensure_ascii=False) in content for _name, content in texts)
+def _is_literal(name: object, texts: tuple[tuple[str, str], ...]) -> bool:
+    """Return whether a name is a literal in the files: the reader drops the quotes of literals."""
+    if not isinstance(name, str) or "${" in name:
+        return False
+    return any(json.dumps(name, ensure_ascii=False) in content for _file, content in texts)
 
 
 def _parameter(name: str, block: _Block) -> TemplateParameter:

@@ -1,10 +1,9 @@
 """The engine that runs Terraform (or OpenTofu) itself.
 
-A template's ``backend`` and ``cloud`` blocks are not used: an override file with
-a local backend, whose name sorts after every file of the template, takes their
-place, and the state file is handed back to the caller. What a template archive
-may have planted (``.terraform``, state files, a plan) is removed before
-``init``. Each command costs as much as the work itself, so there is one for
+A template's ``backend`` and ``cloud`` blocks are not used: an override file with a local backend,
+whose name sorts after every file of the template, replaces them, and the state file is returned to
+the caller. Files that a template archive may have planted (``.terraform``, state files, a plan)
+are removed before ``init``. Starting a command costs as much as its work, so there is one for
 ``init``, two for ``plan`` and one for ``apply``.
 """
 
@@ -28,10 +27,11 @@ from provisioner.engines.terraform.operation import Outcome, run_command
 from provisioner.engines.terraform.price import price_plan
 from provisioner.engines.terraform.state import instances_of, resources_of
 from provisioner.engines.terraform.version import JSON_INIT, Version, check_version, read_version
+from provisioner.host import process
 from provisioner.host.archive import TemplateFiles
 
 MAX_PLAN_JSON = 256 * 1024 * 1024
-"""A plan whose JSON has more characters is refused, before it fills the memory."""
+"""A plan with more characters of JSON is refused before it fills the memory."""
 
 _QUIET = ("-no-color", "-input=false")
 _NOTHING_TO_DO = "The Terraform state does not exist, there is nothing to do"
@@ -41,8 +41,8 @@ class TerraformEngine:
     """Executes templates with the binary at ``binary`` (see ``provisioner.engines.port.Engine``).
 
     ``grace`` is how long an interrupted Terraform may take to end before it is killed. The
-    binary's version is read once, at the first ``init``, and has to be at least 1.1.0. With a
-    ``cache`` a template is initialised once, and each of its builds begins with a copy of that.
+    binary's version is read once, at the first ``init``, and must be at least 1.1.0. With a
+    ``cache`` a template is initialized once, and each of its builds starts with a copy of that.
     """
 
     def __init__(self, binary: Path, *, grace: timedelta, cache: InitCache | None = None) -> None:
@@ -55,10 +55,10 @@ class TerraformEngine:
         return read_template(files)
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
-        """Unpack the template, put the workspace's state there, install providers and modules.
+        """Unpack the template, add the workspace's state, install providers and modules.
 
-        A provider that the template's lock file names has to match it; one that it lacks is
-        installed with a warning. A delete with nothing to destroy installs nothing.
+        A provider in the template's lock file must match it; a provider that the lock file lacks
+        is installed with a warning. A delete with nothing to destroy installs nothing.
 
         Raises:
             EngineError: the version is too old, or ``init`` failed or was interrupted.
@@ -73,24 +73,18 @@ class TerraformEngine:
             raise _unwritable("init", error) from error
         if self._cache is None:
             return self._install(context)
-        return self._cache.initialise(key, context, self._install)
+        return self._cache.initialize(key, context, self._install)
 
     def plan(self, context: BuildContext) -> Plan:
-        """Plan the transition from ``context.state`` and price it; a delete costs nothing.
+        """Plan the transition from ``context.state``; return its daily cost, 0 for a delete.
 
         Raises:
-            EngineError: the plan failed or was interrupted, or its price is not valid.
+            EngineError: the plan failed or was interrupted, or its daily cost is not valid.
         """
         if _is_done(context):
             context.log(LogLevel.INFO, _NOTHING_TO_DO)
             return Plan(daily_cost=0)
-        arguments = ["plan", *_QUIET, "-json", "-refresh=true", f"-out={workdir.PLAN_FILE}"]
-        is_delete = context.transition is Transition.DELETE
-        if context.variables or is_delete:
-            _write_variables(context, is_delete=is_delete)
-            arguments.append(f"-var-file={workdir.VARIABLES_FILE}")
-        if is_delete:
-            arguments.append("-destroy")
+        arguments = _plan_arguments(context)
         outcome = self._run(context, TimingStage.PLAN, *arguments)
         if self._may_plan_again(context, outcome):
             outcome = self._run(context, TimingStage.PLAN, *arguments)
@@ -98,27 +92,24 @@ class TerraformEngine:
         return Plan(daily_cost=self._price(context, outcome.timings), timings=outcome.timings)
 
     def apply(self, context: BuildContext) -> Applied:
-        """Apply exactly what ``plan`` planned in the same directory.
+        """Apply exactly the plan that ``plan`` made in the same directory.
 
-        ``context.on_state`` gets each new state at most once a second from a thread of the
-        engine's own. What it raises is logged as a warning, and the apply goes on: the last state
-        comes back with the result or the error in any case, and only there.
+        ``context.on_state`` gets each new state, at most once a second, from another thread. An
+        exception from it is logged as a warning, and the apply goes on. The last state is always
+        returned with the result or the error, and not passed to ``on_state``.
 
         Raises:
             EngineError: the apply failed or was interrupted; with the newest state.
         """
         if _is_done(context):
             return Applied(state=context.state or None)
-        arguments = ["apply", "-no-color", "-auto-approve", "-input=false", "-json"]
-        if (context.directory / workdir.EPHEMERAL_FILE).exists():
-            arguments.append(f"-var-file={workdir.EPHEMERAL_FILE}")
         with Checkpoints(
             context.directory,
             base=context.state,
             deliver=context.on_state,
             warn=lambda text: context.log(LogLevel.WARN, text),
         ) as checkpoints:
-            outcome = self._run(context, TimingStage.APPLY, *arguments, workdir.PLAN_FILE)
+            outcome = self._run(context, TimingStage.APPLY, *_apply_arguments(context))
         resources = resources_of(checkpoints.newest or b"")
         try:
             outcome.check(state=checkpoints.newest)
@@ -145,30 +136,16 @@ class TerraformEngine:
         arguments = ["init", *_QUIET]
         if self._version >= JSON_INIT:
             arguments.append("-json")
-        # Not -lockfile=readonly: a correct lock file may lack what only the state still needs. What
-        # it names is held to its hashes all the same.
+        # Not -lockfile=readonly: a correct lock file may lack providers that only the state still
+        # needs. Terraform checks the hashes of the locked providers anyway.
         locked = read_lock_file(context.directory / workdir.LOCK_FILE)
         outcome = self._run(context, TimingStage.INIT, *arguments)
         outcome.check()
-        self._tell_of_unlocked(context, locked)
+        _warn_of_unlocked(context, locked)
         return outcome.timings
 
-    def _tell_of_unlocked(
-        self, context: BuildContext, locked: Mapping[str, LockedProvider]
-    ) -> None:
-        if workdir.LOCK_FILE not in context.files:
-            return
-        now = read_lock_file(context.directory / workdir.LOCK_FILE)
-        if added := sorted(now.keys() - locked.keys()):
-            context.log(
-                LogLevel.WARN,
-                f"The lock file of the template lacks {', '.join(added)}, which was installed"
-                " without a check against it; run `terraform init` in the template's folder and"
-                " push the completed lock file",
-            )
-
     def _may_plan_again(self, context: BuildContext, outcome: Outcome) -> bool:
-        """Return whether the plan failed because of what the cache gave, which is mended now."""
+        """Return whether the plan failed because of the cache and the directory is fixed now."""
         if self._cache is None or outcome.ended.returncode == 0:
             return False
         try:
@@ -216,8 +193,38 @@ class _PlanJson:
         return "".join(self._pieces)
 
 
+def _plan_arguments(context: BuildContext) -> list[str]:
+    """Return the arguments of the plan, after writing the file of variables that they name."""
+    arguments = ["plan", *_QUIET, "-json", "-refresh=true", f"-out={workdir.PLAN_FILE}"]
+    is_delete = context.transition is Transition.DELETE
+    if context.variables or is_delete:
+        _write_variables(context, is_delete=is_delete)
+        arguments.append(f"-var-file={workdir.VARIABLES_FILE}")
+    return [*arguments, "-destroy"] if is_delete else arguments
+
+
+def _apply_arguments(context: BuildContext) -> list[str]:
+    arguments = ["apply", "-no-color", "-auto-approve", "-input=false", "-json"]
+    if (context.directory / workdir.EPHEMERAL_FILE).exists():
+        arguments.append(f"-var-file={workdir.EPHEMERAL_FILE}")
+    return [*arguments, workdir.PLAN_FILE]
+
+
+def _warn_of_unlocked(context: BuildContext, locked: Mapping[str, LockedProvider]) -> None:
+    if workdir.LOCK_FILE not in context.files:
+        return
+    now = read_lock_file(context.directory / workdir.LOCK_FILE)
+    if added := sorted(now.keys() - locked.keys()):
+        context.log(
+            LogLevel.WARN,
+            f"The lock file of the template lacks {', '.join(added)}, which was installed"
+            " without a check against it; run `terraform init` in the template's folder and"
+            " push the completed lock file",
+        )
+
+
 def _is_done(context: BuildContext) -> bool:
-    """Return whether this is a delete of a workspace that has no resources (any more)."""
+    """Return whether this is a delete of a workspace without resources."""
     if context.transition is not Transition.DELETE:
         return False
     if not context.state:
@@ -234,5 +241,5 @@ def _write_variables(context: BuildContext, *, is_delete: bool) -> None:
 
 
 def _unwritable(command: str, error: OSError) -> EngineError:
-    reason = error.strerror or str(error)
-    return EngineError(f"terraform {command}: can not write into the work directory: {reason}")
+    reason = process.reason_of(error)
+    return EngineError(f"terraform {command}: cannot write into the work directory: {reason}")

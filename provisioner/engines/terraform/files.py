@@ -1,4 +1,4 @@
-"""What the engine puts into the directory of a build, and what it takes out of it."""
+"""The files that the engine writes into the directory of a build, and removes from it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _LOCAL_BACKEND = {"terraform": {"backend": {"local": {"path": STATE_FILE}}}}
 
 
 def prepare(directory: Path, state: bytes | None) -> None:
-    """Make the unpacked template ready for ``init``: nothing planted, our backend, our state.
+    """Prepare the unpacked template for ``init``: nothing planted, our backend, our state.
 
-    A template's own ``backend`` or ``cloud`` block is overridden by a local backend, because the
-    state is kept by the caller and nowhere else.
+    A local backend overrides the template's ``backend`` or ``cloud`` block, because only the
+    caller stores the state.
 
     Raises:
-        OSError: the directory can not be written.
+        OSError: the directory cannot be written.
     """
     for pattern in _PLANTED:
         for path in directory.glob(pattern):
@@ -48,13 +48,13 @@ def prepare(directory: Path, state: bytes | None) -> None:
 
 
 def undo_init(directory: Path, files: TemplateFiles) -> None:
-    """Remove what an init made, so that another one starts from the template.
+    """Undo an init, so that another one starts from the template.
 
     Args:
-        files: the template, whose own lock file an init may have completed.
+        files: the template, whose lock file an init may have completed.
 
     Raises:
-        OSError: the directory can not be written.
+        OSError: the directory cannot be written.
     """
     _remove(directory / DATA_DIR)
     _remove(directory / LOCK_FILE)
@@ -74,43 +74,55 @@ def has_own_lock_file(directory: Path, files: TemplateFiles) -> bool:
 def write_variables(
     directory: Path, template: Template, values: Mapping[str, str], *, is_delete: bool
 ) -> None:
-    """Write the file for ``-var-file``, with only those variables that the template declares.
+    """Write the file for ``-var-file``, with only the variables that the template declares.
 
-    Values of ephemeral variables stand in a second file as well: they are not in the plan, so the
-    apply needs them again, and takes no others.
+    Values of ephemeral variables are also written to a second file: they are not in the plan, so
+    the apply needs them again, and accepts no others.
 
     Args:
-        is_delete: whether null stands for a required value that is missing: what exists can be
-            destroyed without it.
+        is_delete: whether a required value that is missing is written as null, because existing
+            resources can be destroyed without it.
 
     Raises:
         EngineError: the value of a list, map or object variable is not JSON.
-        OSError: the directory can not be written.
+        OSError: the directory cannot be written.
     """
-    given = {
+    given = _typed_values(template, values)
+    if is_delete:
+        given = {**_nulls(template), **given}
+    again = _ephemeral_values(template, given)
+    _remove(directory / VARIABLES_FILE)
+    _remove(directory / EPHEMERAL_FILE)
+    _write_new(directory / VARIABLES_FILE, json.dumps(given).encode())
+    if again:
+        _write_new(directory / EPHEMERAL_FILE, json.dumps(again).encode())
+
+
+def _typed_values(template: Template, values: Mapping[str, str]) -> dict[str, object]:
+    return {
         variable.name: _typed(variable, values[variable.name])
         for variable in template.variables
         if variable.name in values
     }
-    if is_delete:
-        missing = [variable for variable in template.variables if variable.required]
-        given = {**dict.fromkeys(variable.name for variable in missing), **given}
-    ephemeral = {variable.name for variable in template.variables if variable.ephemeral}
-    again = {name: value for name, value in given.items() if name in ephemeral}
-    for name, values_of_file in ((VARIABLES_FILE, given), (EPHEMERAL_FILE, again)):
-        _remove(directory / name)
-        if values_of_file or name == VARIABLES_FILE:
-            _write_new(directory / name, json.dumps(values_of_file).encode())
+
+
+def _nulls(template: Template) -> dict[str, object]:
+    return {variable.name: None for variable in template.variables if variable.required}
+
+
+def _ephemeral_values(template: Template, values: Mapping[str, object]) -> dict[str, object]:
+    names = {variable.name for variable in template.variables if variable.ephemeral}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _last_override_name(directory: Path) -> bytes:
-    """Return a name that sorts after all others: of several overrides Terraform takes the last."""
+    """Return a name that sorts after all others: the last override file takes precedence."""
     last = max([*os.listdir(os.fsencode(directory)), b"zz_provisionerd"])  # noqa: PTH208 -- bytes
     return last + b"_override.tf.json"
 
 
 def _typed(variable: TemplateVariable, value: str) -> object:
-    """Return what stands for ``value`` in JSON. Terraform itself makes numbers out of strings."""
+    """Return ``value`` for JSON. Terraform itself converts strings to numbers."""
     if variable.type.startswith(("string", "number", "bool")):
         return value
     try:
@@ -133,7 +145,7 @@ def _remove(path: Path) -> None:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Write a file that only we may read. O_EXCL: never through a link of the template."""
+    """Write a file that only this user may read. O_EXCL: never through a link of the template."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

@@ -1,4 +1,4 @@
-"""Reading HCL: the files go to ``hclreader``, a child process with limits of time and memory."""
+"""Read HCL with ``hclreader``, a child process with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from provisioner.host.interrupt import Interrupt
 
 TIMEOUT = timedelta(seconds=30)
 ANSWER_LIMIT = 64 * 1024 * 1024
-"""Characters of the answer that are read; more than any template that is meant to be built has."""
+"""How many characters of the answer are read; no real template needs more."""
 
-_PLACE = re.compile(r"^invalid HCL: \S*?:(?P<line>\d+),\d+-(?:\d+,)?\d+: (?P<words>.*)$", re.DOTALL)
+_POSITION = re.compile(
+    r"^invalid HCL: \S*?:(?P<line>\d+),\d+-(?:\d+,)?\d+: (?P<words>.*)$", re.DOTALL
+)
 
 
 class TemplateError(EngineError):
@@ -29,9 +31,9 @@ class TemplateError(EngineError):
 
 
 def read_hcl(texts: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """Return the ``variable`` and ``data`` blocks of each file, by the file's name.
+    """Return the ``variable`` and ``data`` blocks of each file, by file name.
 
-    An expression that is no literal comes as its text.
+    An expression that is not a literal is returned as its text.
 
     Raises:
         TemplateError: a file is not HCL, or takes too much time or memory to read.
@@ -47,7 +49,7 @@ def read_hcl(texts: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
 
 
 def _ask(texts: Mapping[str, str]) -> list[Any]:
-    answer, complaints = _Text(), _Text()
+    answer, errors = _Text(), _Text()
     with tempfile.TemporaryDirectory(prefix="provisionerd-hcl-") as folder:
         given = Path(folder) / "files.json"
         given.write_text(json.dumps(texts), encoding="utf-8")
@@ -56,7 +58,7 @@ def _ask(texts: Mapping[str, str]) -> list[Any]:
             cwd=Path(folder),
             environment={"PATH": os.defpath, "GOMEMLIMIT": "512MiB", "GOTRACEBACK": "none"},
             on_stdout=answer.take,
-            on_stderr=complaints.take,
+            on_stderr=errors.take,
             interrupt=Interrupt(),
             timeout=TIMEOUT,
             grace=timedelta(),
@@ -68,7 +70,7 @@ def _ask(texts: Mapping[str, str]) -> list[Any]:
 
 
 def _sentence(name: str, error: str) -> str:
-    if found := _PLACE.match(error):
+    if found := _POSITION.match(error):
         words = " ".join(found["words"].split())
         return f"{name} line {found['line']}: {words.rstrip('.')}"
     return f"{name} cannot be read: {' '.join(error.removeprefix('invalid HCL: ').split())}"

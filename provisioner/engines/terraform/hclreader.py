@@ -1,12 +1,12 @@
-"""Read HCL with HashiCorp's own grammar. A program of its own, started by ``hcl``.
+"""Read HCL with HashiCorp's own grammar. A separate program, started by ``hcl``.
 
     python hclreader.py INPUT
 
 INPUT is a JSON object of file texts by name. Each line of the answer is a JSON object with the
-``name`` of a file and its ``body`` (the blocks that declare something) or the ``error``.
+``name`` of a file and either its ``body`` (the blocks with declarations) or the ``error``.
 
-The grammar comes with a Go runtime, which neither survives a fork nor can be interrupted, and a
-template may be written to take all memory. So it is read here, under limits, and nowhere else.
+The grammar includes a Go runtime, which neither survives a fork nor can be interrupted, and a
+template may be written to use up all memory. So HCL is read only here, under limits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DECLARING = ("variable", "data")
 
 
 def main() -> None:
-    """Read the files and print what they declare."""
+    """Read the files and print their declarations."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -45,7 +45,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _in_order(blocks: Any, text: str) -> Any:
-    """Return blocks by their labels in the order of the file, which the grammar does not keep."""
+    """Return blocks by label in the order of the file, which the grammar does not keep."""
     if not isinstance(blocks, dict):
         return blocks
     labels = sorted(blocks, key=lambda label: text.find(f'"{label}"'))

@@ -1,14 +1,14 @@
-"""Initialised template directories, kept so that a template is initialised once on a host.
+"""Initialized template directories, kept so that a host initializes a template once.
 
-What an ``init`` made (``.terraform`` and the lock file) is kept under everything that it was
-made of: the template's files, the binary, its CLI configuration, the platform. A build that
-finds it starts no ``init``. So the builds of a template version keep the providers and modules
-of its first init here, also where the template leaves the version open.
+The result of an ``init`` (``.terraform`` and the lock file) is stored under a key made from all
+its inputs: the template's files, the binary, its CLI configuration, the platform. A build that
+finds its key runs no ``init``. So all builds of a template version on this host use the providers
+and modules of its first init, even if the template does not pin their versions.
 
-A kept directory is compared with its manifest before use. The provider binaries in it are
-compared by their size and time only: Terraform compares them with the lock file at ``plan``
-(tried: with one byte more it says "Required plugins are not installed ... does not match any
-of the checksums"), and then ``recover`` makes the build go on with a real ``init``.
+A stored directory is compared with its manifest before use. The provider binaries in it are only
+compared by size and time: Terraform compares them with the lock file at ``plan`` (tested: with one
+byte more it says "Required plugins are not installed ... does not match any of the checksums"),
+and then ``recover`` lets the build go on with a real ``init``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from provisioner.engines.terraform.cache.initkey import cli_config
 from provisioner.engines.terraform.cache.lockfile import read_lock_file
 from provisioner.engines.terraform.cache.plugins import PluginView, providers_in, show_packages
 from provisioner.engines.terraform.cache.trees import copy_tree
-from provisioner.engines.terraform.cache.treestore import Shelf, TreeStore
+from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 from provisioner.engines.terraform.state import providers_of
 from provisioner.engines.terraform.timings import TimingLog
 
@@ -43,8 +43,8 @@ Install = Callable[[BuildContext], tuple[Timing, ...]]
 
 _NOTES = "provisionerd"  # our folder in .terraform
 _KEY_FILE, _LOCK_COPY = "key", "lock.hcl"
-_OPERATORS_OWN = re.compile(r"^\s*plugin_cache_dir\s*=", re.MULTILINE)
-_NOT_INITIALISED = (
+_OWN_PLUGIN_CACHE = re.compile(r"^\s*plugin_cache_dir\s*=", re.MULTILINE)
+_NOT_INITIALIZED = (
     "Required plugins are not installed",
     "Inconsistent dependency lock file",
     "Module not installed",
@@ -57,19 +57,20 @@ _NOT_INITIALISED = (
 
 
 class InitCache:
-    """Keeps initialised directories and provider packages below ``root``.
+    """Keeps initialized directories and provider packages below ``root``.
 
     Safe for any number of builds in any number of processes. ``max_bytes`` bounds both together;
-    what was not used for longest goes first.
+    the least recently used are removed first.
     """
 
     def __init__(self, root: Path, *, max_bytes: int) -> None:
         self._store = TreeStore(root, max_bytes=max_bytes)
 
-    def initialise(self, key: str, context: BuildContext, install: Install) -> tuple[Timing, ...]:
-        """Take what is kept under ``key``, or else run ``install`` and keep what it made.
+    def initialize(self, key: str, context: BuildContext, install: Install) -> tuple[Timing, ...]:
+        """Copy the directory under ``key``, or else run ``install`` and store its result.
 
-        Real inits are done one at a time, so that what several builds lack is fetched once.
+        Real inits run one at a time, so that a package which several builds need is downloaded
+        once.
 
         Raises:
             EngineError: ``install`` failed or was interrupted.
@@ -79,7 +80,7 @@ class InitCache:
             timings = self._restore(key, context)
             if timings is not None:
                 return timings
-            with self._store.alone(context.interrupt, patience=context.timeout / 2):
+            with self._store.lock(context.interrupt, patience=context.timeout / 2):
                 return self._restore(key, context) or self._install(key, context, install)
         except OSError as error:
             # A cache that cannot be used must not fail a build.
@@ -88,30 +89,30 @@ class InitCache:
             return install(context)
 
     def recover(self, explanation: str, context: BuildContext, install: Install) -> bool:
-        """Initialise for real if a plan failed because of what the cache gave; tell whether.
+        """Run a real init if a plan failed because of the cached directory; return whether it did.
 
         Raises:
             EngineError: ``install`` failed or was interrupted.
             OSError: the directory cannot be written.
         """
-        if not any(text in explanation for text in _NOT_INITIALISED):
+        if not any(text in explanation for text in _NOT_INITIALIZED):
             return False
         notes = _notes(context.directory)
         try:
             key = (notes / _KEY_FILE).read_text()
         except OSError:  # it was a real init
             return False
-        context.log(LogLevel.WARN, "What the cache gave is of no use; initialising again")
-        self._store.drop(Shelf.INITIALISED, key)
+        context.log(LogLevel.WARN, "The cached directory cannot be used; initializing again")
+        self._store.drop(TreeKind.INITIALIZED, key)
         workdir.undo_init(context.directory, context.files)
-        self.initialise(key, context, install)
+        self.initialize(key, context, install)
         return True
 
     def _restore(self, key: str, context: BuildContext) -> tuple[Timing, ...] | None:
         needed = providers_of(context.state) if context.state else frozenset()
         started_at = datetime.now(UTC)
         facts = self._store.fetch(
-            Shelf.INITIALISED,
+            TreeKind.INITIALIZED,
             key,
             context.directory / workdir.DATA_DIR,
             accept=lambda facts: needed <= set(facts.get("providers", "").split()),
@@ -119,43 +120,49 @@ class InitCache:
         if facts is None:
             return None
         for package in facts.get("packages", "").split():
-            self._store.touch(Shelf.PACKAGES, package)
+            self._store.touch(TreeKind.PACKAGES, package)
         notes = _notes(context.directory)
         (notes / _KEY_FILE).write_text(key)
         if (notes / _LOCK_COPY).exists():
             shutil.copyfile(notes / _LOCK_COPY, context.directory / workdir.LOCK_FILE)
-        context.log(LogLevel.INFO, "Initialised from cache")
+        context.log(LogLevel.INFO, "Initialized from cache")
         return TimingLog(stage=TimingStage.INIT).finished(started_at, datetime.now(UTC))
 
     def _install(self, key: str, context: BuildContext, install: Install) -> tuple[Timing, ...]:
-        lock_file = context.directory / workdir.LOCK_FILE
         with self._store.draft() as draft:
             timings, packages = self._installed(draft, context, install)
-            data_dir = context.directory / workdir.DATA_DIR
-            if not data_dir.is_dir():
-                return timings
-            facts = {
-                "providers": " ".join(sorted(providers_in(data_dir))),
-                "packages": " ".join(packages),
-            }
-            try:
-                copy_tree(data_dir, draft / "tree")
-                (draft / "tree" / _NOTES).mkdir()
-                if lock_file.exists() and not workdir.has_own_lock_file(
-                    context.directory, context.files
-                ):
-                    shutil.copyfile(lock_file, draft / "tree" / _NOTES / _LOCK_COPY)
-                self._store.publish(Shelf.INITIALISED, key, draft / "tree", facts=facts)
-            except OSError as error:
-                log.warning("init_cache.failed", error=str(error))
+            if (context.directory / workdir.DATA_DIR).is_dir():
+                try:
+                    self._publish(key, context, draft / "tree", packages)
+                except OSError as error:
+                    log.warning("init_cache.failed", error=str(error))
         return timings
+
+    def _publish(
+        self, key: str, context: BuildContext, tree: Path, packages: tuple[str, ...]
+    ) -> None:
+        data_dir = context.directory / workdir.DATA_DIR
+        lock_file = context.directory / workdir.LOCK_FILE
+        copy_tree(data_dir, tree)
+        (tree / _NOTES).mkdir()
+        if lock_file.exists() and not workdir.has_own_lock_file(context.directory, context.files):
+            shutil.copyfile(lock_file, tree / _NOTES / _LOCK_COPY)
+        facts = {
+            "providers": " ".join(sorted(providers_in(data_dir))),
+            "packages": " ".join(packages),
+        }
+        self._store.publish(TreeKind.INITIALIZED, key, tree, facts=facts)
 
     def _installed(
         self, draft: Path, context: BuildContext, install: Install
     ) -> tuple[tuple[Timing, ...], tuple[str, ...]]:
-        """Run the real init with the store's packages, twice if one of them was forged."""
+        """Run the real init with the store's packages, twice if one of them was forged.
+
+        Returns:
+            The timings, and the store's keys of the packages that are in use.
+        """
         config = cli_config(context.environment)
-        if "TF_PLUGIN_CACHE_DIR" in context.environment or _OPERATORS_OWN.search(config):
+        if "TF_PLUGIN_CACHE_DIR" in context.environment or _OWN_PLUGIN_CACHE.search(config):
             return install(context), ()
         lock_file = context.directory / workdir.LOCK_FILE
         locked = read_lock_file(lock_file)

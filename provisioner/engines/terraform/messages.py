@@ -12,7 +12,7 @@ from typing import Any
 from db.schema.enums import LogLevel
 
 MAX_EXPLANATION = 4_000
-"""An explanation of a diagnostic is cut to this many characters."""
+"""The explanation of a diagnostic is cut to this many characters."""
 
 _LEVELS = {
     "trace": LogLevel.TRACE,
@@ -24,7 +24,8 @@ _LEVELS = {
 }
 _HEADS = {LogLevel.ERROR: "Error: ", LogLevel.WARN: "Warning: "}
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-# Control characters but tab and line feed; what turns the direction of writing; half characters.
+# Control characters except tab and line feed, characters that change the writing direction, and
+# lone surrogates.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -32,29 +33,28 @@ _UNPRINTABLE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostic:
-    """A warning or an error of Terraform, with the place that it is about."""
+    """A warning or an error of Terraform, with its location."""
 
     severity: LogLevel
     summary: str
     detail: str = ""
-    address: str = ""  #: of the resource, ``""`` if it is about none
+    address: str = ""  #: of the resource, ``""`` if it is not about a resource
     filename: str = ""
     line: int = 0
-    context: str = ""  #: the block around the place, e.g. ``resource "aws_instance" "dev"``
+    context: str = ""  #: the block around that line, e.g. ``resource "aws_instance" "dev"``
     code: str = ""
-    values: tuple[str, ...] = ()  #: what the expressions in ``code`` stood for
+    values: tuple[str, ...] = ()  #: the values of the expressions in ``code``
 
     def explain(self) -> str:
         """Return one line for the job's error: summary, detail, resource, file and line."""
-        told = ": ".join(filter(None, (self.summary, self.detail)))
-        place = ", ".join(filter(None, (self.address, self._file_and_line())))
-        text = " ".join(told.split())
+        location = ", ".join(filter(None, (self.address, self._file_and_line())))
+        text = " ".join(": ".join(filter(None, (self.summary, self.detail))).split())
         if len(text) > MAX_EXPLANATION:
             text = text[:MAX_EXPLANATION] + "…"
-        return f"{text} ({place})" if place else text
+        return f"{text} ({location})" if location else text
 
     def format(self) -> str:
-        """Return the lines in which Terraform would show it to a person."""
+        """Return it in the form in which Terraform shows it on a terminal."""
         return "\n".join(self._formatted_lines())
 
     def _file_and_line(self) -> str:
@@ -88,7 +88,7 @@ class Message:
 
 
 def parse_message(line: str) -> Message | None:
-    """Return what ``line`` says; None for a blank one. A line that is not JSON is INFO text."""
+    """Return the message of ``line``; None for a blank line. A line without JSON is INFO text."""
     if not line.strip():
         return None
     fields = _json_object(line)
@@ -109,7 +109,7 @@ def parse_message(line: str) -> Message | None:
 
 
 def plain_text(text: str) -> str:
-    """Return ``text`` without terminal sequences, NUL and whatever else could play tricks."""
+    """Return ``text`` without terminal sequences, NUL and other deceptive characters."""
     return _UNPRINTABLE.sub("\ufffd", _ANSI.sub("", text).replace("\r\n", "\n"))
 
 
@@ -126,16 +126,16 @@ def _json_object(line: str) -> Mapping[str, Any]:
 def _diagnostic(fields: Mapping[str, Any]) -> Diagnostic | None:
     if not fields:
         return None
-    place = _mapping(fields, "range")
+    location = _mapping(fields, "range")
     snippet = _mapping(fields, "snippet")
-    line = _mapping(place, "start").get("line")
+    line = _mapping(location, "start").get("line")
     values = snippet.get("values")
     return Diagnostic(
         severity=_LEVELS.get(_text(fields, "severity"), LogLevel.ERROR),
         summary=_text(fields, "summary").strip(),
         detail=_text(fields, "detail").strip(),
         address=_text(fields, "address"),
-        filename=_text(place, "filename"),
+        filename=_text(location, "filename"),
         line=line if isinstance(line, int) else 0,
         context=_text(snippet, "context"),
         code=_text(snippet, "code"),

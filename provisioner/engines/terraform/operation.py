@@ -1,10 +1,10 @@
-"""One Terraform command of a build: run it, log what it says, and tell why it failed."""
+"""Run one Terraform command of a build, log its output, and explain its failure."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,12 +25,12 @@ from provisioner.host import process
 from provisioner.host.interrupt import InterruptReason
 
 MAX_LINE = 1024 * 1024
-"""Of a longer line of output only this many characters are read; as JSON it is lost."""
+"""Only this many characters of a longer line of output are read; a longer JSON message is lost."""
 MAX_LOGGED = 16 * 1024
 """A longer line is cut to this many characters in the log."""
 
 _TAIL_LINES = 20
-_FRAME = " \t│╷╵"  # what Terraform draws around an error on a terminal
+_FRAME = " \t│╷╵"  # Terraform draws these characters around an error on a terminal
 _LOST = (
     "the process that watches over it was killed, so it was stopped; see whether the worker's host"
     " runs out of memory, then start the build again"
@@ -45,7 +45,7 @@ _INTERRUPTED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a command ended."""
+    """The outcome of a command."""
 
     command: str  #: e.g. ``terraform apply``
     ended: process.Exit
@@ -54,7 +54,7 @@ class Outcome:
     timings: tuple[Timing, ...]
 
     def check(self, *, state: bytes | None = None) -> None:
-        """Return if the command succeeded, be it in spite of an interrupt.
+        """Return if the command succeeded, even after an interrupt.
 
         Raises:
             EngineInterruptedError: it failed after an interrupt; with ``state`` and timings.
@@ -82,19 +82,17 @@ def run_command(
     grace: timedelta,
     on_stdout: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Run ``terraform <arguments>`` in the build's directory; ``Outcome.check`` tells of success.
+    """Run ``terraform <arguments>`` in the build's directory. Call ``check`` on the outcome.
 
-    Its output goes to ``context.log``, without sensitive values; standard output goes to
-    ``on_stdout`` instead, as it is, if that is given.
+    Its output goes to ``context.log``, without sensitive values. If ``on_stdout`` is given, it
+    gets the standard output unchanged instead.
 
     Raises:
-        EngineInterruptedError: an interrupt came before the start.
-        EngineError: the binary can not be started.
+        EngineInterruptedError: the build was interrupted before the command started.
+        EngineError: the binary cannot be started.
     """
     command = f"terraform {arguments[0]}"
-    if (reason := context.interrupt.reason) is not None:
-        message = _interrupted(command, reason, context.timeout)
-        raise EngineInterruptedError(message, clean=True)
+    _check_interrupt(command, context)
     output = _Output(context, stage)
     started_at = datetime.now(UTC)
     try:
@@ -109,8 +107,8 @@ def run_command(
             grace=grace,
         )
     except OSError as error:
-        reason_text = error.strerror or str(error)
-        raise EngineError(f'{command}: can not run "{binary}": {reason_text}') from error
+        reason = process.reason_of(error)
+        raise EngineError(f'{command}: cannot run "{binary}": {reason}') from error
     return Outcome(
         command=command,
         ended=ended,
@@ -118,6 +116,12 @@ def run_command(
         timeout=context.timeout,
         timings=output.timings.finished(started_at, datetime.now(UTC)),
     )
+
+
+def _check_interrupt(command: str, context: BuildContext) -> None:
+    if (reason := context.interrupt.reason) is not None:
+        message = _interrupted(command, reason, context.timeout)
+        raise EngineInterruptedError(message, clean=True)
 
 
 def _interrupted(command: str, reason: InterruptReason, timeout: timedelta) -> str:
@@ -132,7 +136,7 @@ class _Output:
         self._log = context.log
         self._redaction = Redaction(context.sensitive)
         self._first_error: Diagnostic | None = None
-        self._failed: list[str] = []  # resources that failed and that no error has named yet
+        self._failed: list[str] = []  # failed resources that no error has named yet
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._whole_stdout = _WholeLines(self._take_line)
         self._whole_stderr = _WholeLines(self._take_error_line)
@@ -144,12 +148,10 @@ class _Output:
         self._whole_stderr.take(piece)
 
     def explanation(self, returncode: int) -> str:
-        """Tell why the command failed: its first error, or else the end of its error output."""
+        """Return why the command failed: its first error, or else the end of its error output."""
         if self._first_error is not None:
             return self._clean(self._first_error.explain())
-        lines = [line for line in (line.strip(_FRAME) for line in self._tail) if line]
-        starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
-        text = " ".join(lines[starts[0] if starts else -5 :]).removeprefix("Error: ")
+        text = _end_of(self._tail)
         status = f"exit status {returncode}" if returncode >= 0 else f"signal {-returncode}"
         return f"{text[-MAX_EXPLANATION:]} ({status})" if text else status
 
@@ -166,16 +168,20 @@ class _Output:
         self._write(message.level, message.text)
 
     def _take_diagnostic(self, diagnostic: Diagnostic) -> None:
-        if diagnostic.address in self._failed:
-            self._failed.remove(diagnostic.address)
-        elif not diagnostic.address and diagnostic.severity is LogLevel.ERROR:
-            # A provider that dies names no resource; Terraform does, where the resource failed.
-            diagnostic = dataclasses.replace(diagnostic, address=", ".join(self._failed[:3]))
-        if diagnostic.filename == VARIABLES_FILE:  # our own file, full of values
+        diagnostic = self._with_address(diagnostic)
+        if diagnostic.filename == VARIABLES_FILE:  # our own file, which contains values
             diagnostic = dataclasses.replace(diagnostic, code="", values=())
         if diagnostic.severity is LogLevel.ERROR and self._first_error is None:
             self._first_error = diagnostic
         self._write(diagnostic.severity, diagnostic.format())
+
+    def _with_address(self, diagnostic: Diagnostic) -> Diagnostic:
+        """Add the failed resources to an error that names none, as when a provider crashes."""
+        if diagnostic.address in self._failed:
+            self._failed.remove(diagnostic.address)
+        elif not diagnostic.address and diagnostic.severity is LogLevel.ERROR:
+            return dataclasses.replace(diagnostic, address=", ".join(self._failed[:3]))
+        return diagnostic
 
     def _take_error_line(self, line: str) -> None:
         self._tail.append(self._clean(line))
@@ -190,8 +196,15 @@ class _Output:
         return plain_text(self._redaction.apply(text))
 
 
+def _end_of(tail: Iterable[str]) -> str:
+    """Return the text from the first "Error: " on, or else the last five lines."""
+    lines = list(filter(None, (line.strip(_FRAME) for line in tail)))
+    starts = (number for number, line in enumerate(lines) if line.startswith("Error: "))
+    return " ".join(lines[next(starts, -5) :]).removeprefix("Error: ")
+
+
 class _WholeLines:
-    """Puts the pieces of long lines together again, up to ``MAX_LINE`` characters."""
+    """Joins the pieces of long lines, up to ``MAX_LINE`` characters."""
 
     def __init__(self, take: Callable[[str], None]) -> None:
         self._take = take

@@ -1,4 +1,4 @@
-"""What a plan costs: the sum of ``daily_cost`` over everything that it leaves standing."""
+"""The cost of a plan: the sum of ``daily_cost`` over all resources that exist after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from provisioner.engines.port import EngineError, PriceError
 
 MAX_DAILY_COST = 2**31 - 1
-"""The largest cost that the quota columns hold, of one resource and of a whole plan."""
+"""The largest cost that the quota columns can store, of one resource and of a whole plan."""
 
 _KINDS = {
     bool: "true or false",
@@ -25,9 +25,9 @@ def price_plan(plan_json: str) -> int:
     """Return the daily cost in credits of the plan that ``terraform show -json`` printed.
 
     A ``coder_metadata`` instance costs its ``daily_cost``; a ``terraform_data`` instance costs
-    ``input.daily_cost`` if its input is an object with that attribute. Unset or null is 0. What
-    the plan destroys costs nothing. A ``terraform_data`` input that is unknown as a whole (say,
-    another resource's id) is not an object with a cost, and costs nothing either.
+    ``input.daily_cost`` if its input is an object with that attribute. Unset or null is 0. A
+    resource that the plan destroys costs nothing. A ``terraform_data`` input that is completely
+    unknown (for example another resource's id) is not an object with a cost, and costs nothing.
 
     Raises:
         EngineError: the plan is not readable, or a cost or the sum is not a whole number from 0
@@ -49,16 +49,16 @@ def price_plan(plan_json: str) -> int:
 
 
 def parse_cost(value: object) -> int:
-    """Return ``value``, a number out of JSON or None, as credits per day.
+    """Return ``value``, a number from JSON or None, as credits per day.
 
     Raises:
         ValueError: it is not a whole number from 0 to ``MAX_DAILY_COST``; the message is the
-            end of a sentence that begins with what has this cost.
+            predicate of a sentence whose subject is the cost.
     """
     if value is None:
         return 0
-    # A float only comes from JSON's NaN and Infinity: fractions are read as Decimal. The value is
-    # not shown: text could be a secret.
+    # A float can only be NaN or Infinity: fractions are read as Decimal. The value is not shown,
+    # because a text could be a secret.
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError(f"must be a number, not {_KINDS[type(value)]}")  # noqa: TRY004
     if not 0 <= value <= MAX_DAILY_COST or value != int(value):
@@ -72,12 +72,12 @@ def _read_plan(plan_json: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise EngineError(f"terraform show: the plan is not readable as JSON: {error}") from error
     if not isinstance(plan, dict) or "planned_values" not in plan:
-        raise EngineError("terraform show: the plan holds no planned values")
+        raise EngineError("terraform show: the plan has no planned values")
     return plan
 
 
 def _planned(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the managed resource instances of ``module`` and of those below it."""
+    """Yield the managed resource instances of ``module`` and of its child modules."""
     for resource in module.get("resources", []):
         if resource.get("mode") == "managed":
             yield resource

@@ -1,4 +1,4 @@
-"""Sensitive values in text: find them in the forms in which Terraform prints them."""
+"""Remove sensitive values from text, in all forms in which Terraform prints them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 MIN_LENGTH = 4
 """Shorter values are not replaced: they occur by chance in every text (``1``, ``dev``), so
-replacing them hides nothing and makes the log unreadable."""
+replacing them would hide nothing and make the log unreadable."""
 
 _MIN_LINE_LENGTH = 8  # of one line of a value such as a private key ("-----BEGIN" is longer)
 _REPLACEMENT = "*redacted*"
@@ -19,13 +19,13 @@ _REPLACEMENT = "*redacted*"
 class Redaction:
     """Replaces each of the given values by ``*redacted*``.
 
-    Covered are the value itself, its JSON-escaped, URL-encoded and base64 form, and each line
-    of a value of several lines, since output arrives line by line.
+    It replaces the value itself, its JSON-escaped, URL-encoded and base64 forms, and each line of
+    a value of several lines, because output arrives line by line.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
         forms = {form for value in values if len(value) >= MIN_LENGTH for form in _forms(value)}
-        # The longest first: an alternative that is the head of another must not win.
+        # The longest first: an alternative must not match before a longer one that starts with it.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 

@@ -1,4 +1,4 @@
-"""The Terraform state file (version 4): the resources in it."""
+"""Read the resources in a Terraform state file (version 4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from provisioner.engines.terraform.price import MAX_DAILY_COST, parse_cost
 _VERSION = 4
 _BUILT_IN = "terraform.io/builtin/terraform"
 _PROVIDER = re.compile(r'provider\["([^"]+)"\]')  # module.x.provider["HOST/NAMESPACE/TYPE"].alias
-# They describe other resources, or run inside them, and are no resources of their own to a user.
+# They describe other resources or run inside them. To a user they are not separate resources.
 _UNLISTED = frozenset(
     {"coder_script", "coder_agent", "coder_agent_instance", "coder_app", "coder_metadata"}
 )
@@ -41,15 +41,15 @@ class Instance:
 
     @property
     def label(self) -> str:
-        """Address of the resource, without the instance's key."""
+        """The address of the resource, without the instance key."""
         return ".".join(filter(None, (self.module, self.type, self.name)))
 
 
 def instances_of(data: bytes) -> tuple[Instance, ...] | None:
     """Return the managed resources in a state file, one for each instance.
 
-    None if it is no whole state file of version 4. What a state is a state of is read by
-    ``db.jobs.states.read_state``.
+    None if it is not a complete state file of version 4. ``db.jobs.states.read_state`` reads its
+    lineage and serial.
     """
     try:
         state = json.loads(data, parse_float=Decimal)
@@ -63,68 +63,87 @@ def instances_of(data: bytes) -> tuple[Instance, ...] | None:
 def providers_of(data: bytes) -> frozenset[str]:
     """Return the source addresses of the providers that the resources in a state file need.
 
-    The built-in one is left out, and what is no state file needs none. What is not understood,
-    as in a state of Terraform 0.12, is returned as it stands.
+    The built-in provider is left out; data that is not a state file needs none. An address in
+    another form, as in a state of Terraform 0.12, is returned unchanged.
     """
     try:
         resources = json.loads(data).get("resources") or []
-        told = {str(resource["provider"]) for resource in resources}
+        named = {str(resource["provider"]) for resource in resources}
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return frozenset()
-    found = ((_PROVIDER.search(text), text) for text in told)
-    sources = {match[1] if match else text for match, text in found}
-    return frozenset(sources - {_BUILT_IN})
+    return frozenset(map(_source, named)) - {_BUILT_IN}
+
+
+def _source(provider: str) -> str:
+    found = _PROVIDER.search(provider)
+    return found[1] if found else provider
 
 
 def resources_of(data: bytes) -> tuple[Resource, ...]:
-    """Return the resources in a state file that a user is to see, one for each instance.
+    """Return the resources in a state file that a user should see, one for each instance.
 
-    ``coder_metadata`` is applied to the resource that its ``resource_id`` names; the
-    ``daily_cost`` in the input of a ``terraform_data`` is its own. A cost that no plan would
-    have let pass counts 0.
+    ``coder_metadata`` is applied to the resource that its ``resource_id`` names. A
+    ``terraform_data`` costs the ``daily_cost`` in its input. A cost that no plan would accept
+    counts as 0.
     """
     instances = instances_of(data) or ()
     listed = [instance for instance in instances if instance.type not in _UNLISTED]
-    resources = [_resource(instance) for instance in listed]
+    resources = list(map(_resource, listed))
+    _apply_metadata(instances, listed, resources)
+    return tuple(resources)
+
+
+def _apply_metadata(
+    instances: tuple[Instance, ...], listed: list[Instance], resources: list[Resource]
+) -> None:
+    """Replace each resource of ``listed`` that a ``coder_metadata`` describes."""
     for metadata in instances:
         if metadata.type == "coder_metadata":
             for index in _targets(metadata, listed):
                 resources[index] = _described(resources[index], metadata.attributes)
-    return tuple(resources)
 
 
 def _instances(resources: list[Any]) -> Iterator[Instance]:
-    for resource in resources:
-        if not isinstance(resource, dict) or resource.get("mode") != "managed":
-            continue
+    for resource in filter(_is_managed, resources):
         for instance in resource.get("instances") or []:
-            yield Instance(
-                type=str(resource.get("type")),
-                name=str(resource.get("name")),
-                module=resource.get("module") or "",
-                attributes=instance.get("attributes") or {},
-                dependencies=tuple(instance.get("dependencies") or ()),
-            )
+            yield _instance(resource, instance)
+
+
+def _is_managed(resource: Any) -> bool:
+    return isinstance(resource, dict) and resource.get("mode") == "managed"
+
+
+def _instance(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> Instance:
+    return Instance(
+        type=str(resource.get("type")),
+        name=str(resource.get("name")),
+        module=resource.get("module") or "",
+        attributes=instance.get("attributes") or {},
+        dependencies=tuple(instance.get("dependencies") or ()),
+    )
 
 
 def _resource(instance: Instance) -> Resource:
-    cost = 0
-    if instance.type == "terraform_data":
-        # A value of any type is stored beside its type: {"value": ..., "type": ...}.
-        given = (instance.attributes.get("input") or {}).get("value")
-        cost = _cost(given.get("daily_cost")) if isinstance(given, dict) else 0
     instance_type = instance.attributes.get(_INSTANCE_TYPE.get(instance.type, ""))
     return Resource(
         type=instance.type,
         name=instance.name,
         module_path=instance.module,
-        daily_cost=cost,
+        daily_cost=_own_cost(instance),
         instance_type=instance_type if isinstance(instance_type, str) else None,
     )
 
 
+def _own_cost(instance: Instance) -> int:
+    if instance.type != "terraform_data":
+        return 0
+    # A value of any type is stored next to its type: {"value": ..., "type": ...}.
+    given = (instance.attributes.get("input") or {}).get("value")
+    return _cost(given.get("daily_cost")) if isinstance(given, dict) else 0
+
+
 def _targets(metadata: Instance, listed: list[Instance]) -> list[int]:
-    """Return where in ``listed`` the described resources are. Ids of two types may be equal."""
+    """Return the indexes of the described resources. Ids of two types may be equal."""
     target_id = metadata.attributes.get("resource_id")
     if not target_id:
         return []

@@ -1,4 +1,4 @@
-"""How long each resource took, read from the pairs of messages around each step."""
+"""Measure how long each resource took, from the pairs of messages around each step."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _Key = tuple[str, str, str, str]
 
 @dataclass(kw_only=True)
 class TimingLog:
-    """Collects the timings of one stage. A step whose end never came is left out."""
+    """Collects the timings of one stage. A step without an end message is left out."""
 
     stage: TimingStage
     _started: dict[_Key, datetime] = field(default_factory=dict)
     _timings: list[Timing] = field(default_factory=list)
 
     def add(self, message: Message) -> None:
-        """Take note of ``message`` if it starts or ends a step."""
+        """Record ``message`` if it starts or ends a step."""
         at = message.timestamp or datetime.now(UTC)
         if message.type in _STARTS:
             self._started.setdefault(_key(_STARTS[message.type], message), at)

@@ -1,4 +1,4 @@
-"""Which Terraform (or OpenTofu) a binary is, and whether it is new enough."""
+"""Read the version of a Terraform or OpenTofu binary, and check that it is new enough."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A release. What follows the patch number (``-beta1``) does not count."""
+    """A release. A suffix of the patch number (``-beta1``) is ignored."""
 
     major: int
     minor: int
@@ -31,14 +31,14 @@ class Version:
 
 MINIMUM = Version(1, 1, 0)
 JSON_INIT = Version(1, 9, 0)
-"""The first release whose ``init`` knows ``-json``."""
+"""The first release whose ``init`` supports ``-json``."""
 
 
 def read_version(binary: Path) -> Version:
-    """Ask ``binary`` for its version.
+    """Run ``binary`` to get its version.
 
     Raises:
-        EngineError: it can not be started, or its answer is not that of Terraform or OpenTofu.
+        EngineError: it cannot be started, or its answer is not that of Terraform or OpenTofu.
     """
     pieces: list[str] = []
     with tempfile.TemporaryDirectory(prefix="provisionerd-") as empty:
@@ -54,11 +54,11 @@ def read_version(binary: Path) -> Version:
                 grace=timedelta(seconds=1),
             )
         except OSError as error:
-            raise EngineError(f'can not run "{binary}": {error.strerror or error}') from error
+            raise EngineError(f'cannot run "{binary}": {process.reason_of(error)}') from error
     version = parse_version("".join(pieces))
     if version is None:
         raise EngineError(
-            f'"{binary} version -json" (exit status {ended.returncode}) did not tell a version; '
+            f'"{binary} version -json" (exit status {ended.returncode}) did not print a version; '
             "is it Terraform or OpenTofu?"
         )
     return version
@@ -67,14 +67,14 @@ def read_version(binary: Path) -> Version:
 def parse_version(output: str) -> Version | None:
     """Return the version in the output of ``version -json``, or None if there is none.
 
-    OpenTofu tells its version under Terraform's name, ``terraform_version``.
+    OpenTofu also reports its version as ``terraform_version``.
     """
     try:
         answer = json.loads(output)
     except ValueError:
         return None
-    told = answer.get("terraform_version") if isinstance(answer, dict) else None
-    found = _NUMBER.match(told) if isinstance(told, str) else None
+    version = answer.get("terraform_version") if isinstance(answer, dict) else None
+    found = _NUMBER.match(version) if isinstance(version, str) else None
     return Version(*map(int, found.groups())) if found else None
 
 

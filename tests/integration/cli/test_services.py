@@ -152,7 +152,7 @@ def test_a_doctor_changes_nothing(run: CommandLine, nothing_changes: Unchanged) 
             id="Terraform",
         ),
         pytest.param(
-            "Terraform", {"terraform_binary": "/bin/true"}, "did not tell a version", id="true"
+            "Terraform", {"terraform_binary": "/bin/true"}, "did not print a version", id="true"
         ),
     ],
 )

@@ -20,7 +20,7 @@ from deploy.ledger.install import SOURCE
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform import files
 from provisioner.engines.terraform.cache.lockfile import package_hash, read_lock_file
-from provisioner.engines.terraform.cache.treestore import Shelf
+from provisioner.engines.terraform.cache.treestore import TreeKind
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.interrupt import InterruptReason
@@ -83,8 +83,8 @@ def cached(make_build: MakeBuild, counted: Path, cache_root: Path, mirror: Mirro
     return make
 
 
-def kept(cache_root: Path, shelf: Shelf = Shelf.INITIALISED) -> list[Path]:
-    return sorted((cache_root / shelf).glob("*"))
+def kept(cache_root: Path, kind: TreeKind = TreeKind.INITIALIZED) -> list[Path]:
+    return sorted((cache_root / kind).glob("*"))
 
 
 def data_dir(build: Build) -> Path:
@@ -109,7 +109,7 @@ def test_a_build_from_the_cache_says_so(cached: MakeCached) -> None:
     cached(PLAIN).plan_and_apply()
     build = cached(PLAIN)
     build.engine.init(build.context)
-    assert build.lines == [(LogLevel.INFO, "Initialised from cache")]
+    assert build.lines == [(LogLevel.INFO, "Initialized from cache")]
 
 
 def test_a_build_from_the_cache_still_has_the_timing_of_its_init(cached: MakeCached) -> None:
@@ -195,7 +195,7 @@ def test_a_provider_is_there_once_however_many_templates_use_it(
     for build in builds:
         build.engine.init(build.context)
     inodes = {mirror.package_in(data_dir(build)).stat().st_ino for build in builds}
-    assert (len(inodes), len(kept(cache_root, Shelf.PACKAGES))) == (1, 1)
+    assert (len(inodes), len(kept(cache_root, TreeKind.PACKAGES))) == (1, 1)
 
 
 def test_a_build_gets_the_lock_file_of_the_first_init(
@@ -231,7 +231,7 @@ def test_a_forged_provider_is_never_started(
     """Terraform finds it at plan, and then again in the store that the package came from."""
     template = mirror.template(tmp_path / "ledger")
     cached(template).plan_and_apply()
-    (package,) = kept(cache_root, Shelf.PACKAGES)
+    (package,) = kept(cache_root, TreeKind.PACKAGES)
     _forge(package / "tree" / mirror.binary)
     assert cached(template).plan_and_apply().resources
     assert commands()[4:] == ["plan", "init", "init", "plan", "show", "apply"]
@@ -243,7 +243,7 @@ def test_a_forged_package_is_not_lent_to_another_template(
     first = cached(mirror.template(tmp_path / "one"))
     first.engine.init(first.context)
     good = package_hash(mirror.package_in(data_dir(first)).parent)
-    (package,) = kept(cache_root, Shelf.PACKAGES)
+    (package,) = kept(cache_root, TreeKind.PACKAGES)
     _forge(package / "tree" / mirror.binary)
     second = cached(mirror.template(tmp_path / "two"))
     second.engine.init(second.context)
@@ -256,7 +256,7 @@ def test_a_lock_file_that_names_another_package_is_not_satisfied_by_the_store(
     template = mirror.template(tmp_path / "ledger")
     first = cached(template)
     first.engine.init(first.context)
-    (package,) = kept(cache_root, Shelf.PACKAGES)
+    (package,) = kept(cache_root, TreeKind.PACKAGES)
     lock_text = (first.context.directory / ".terraform.lock.hcl").read_text()
     known = package_hash(package / "tree")
     other = lock_text.replace(known, "h1:" + "A" * 43 + "=")
@@ -329,7 +329,7 @@ def test_a_plugin_cache_of_the_operators_own_is_used(
     for _ in range(2):
         cached(mirror.template(tmp_path / "ledger"), config=config).plan_and_apply()
     assert (own / mirror.address).is_dir()
-    assert kept(cache_root, Shelf.PACKAGES) == []
+    assert kept(cache_root, TreeKind.PACKAGES) == []
 
 
 # Several at once.
@@ -393,7 +393,7 @@ def test_twenty_inits_at_once_fetch_a_large_provider_once(
     ]
     assert ended == [("", 0)] * 4
     packages = [large_mirror.package_in(path / ".terraform") for path in directories]
-    (stored,) = kept(cache_root, Shelf.PACKAGES)
+    (stored,) = kept(cache_root, TreeKind.PACKAGES)
     inode = (stored / "tree" / large_mirror.binary).stat().st_ino
     assert {package.stat().st_ino for package in packages} == {inode}
     assert len(kept(cache_root)) == 20
@@ -429,7 +429,7 @@ def killed_half_way(spawn: Spawn, half_way: Path, mirror: Mirror, tmp_path: Path
 def test_a_worker_killed_in_the_middle_of_an_init_leaves_no_package(
     killed_half_way: list[Path], cache_root: Path
 ) -> None:
-    assert kept(cache_root, Shelf.PACKAGES) == kept(cache_root) == []
+    assert kept(cache_root, TreeKind.PACKAGES) == kept(cache_root) == []
 
 
 def test_after_a_worker_was_killed_in_an_init_the_others_go_on(
@@ -437,7 +437,7 @@ def test_after_a_worker_was_killed_in_an_init_the_others_go_on(
 ) -> None:
     others = spawn(mirror, *killed_half_way[1:])
     assert (others.communicate(timeout=DEADLINE_S)[1], others.returncode) == ("", 0)
-    (stored,) = kept(cache_root, Shelf.PACKAGES)
+    (stored,) = kept(cache_root, TreeKind.PACKAGES)
     lock = read_lock_file(killed_half_way[1] / ".terraform.lock.hcl")
     assert package_hash(stored / "tree") in lock[SOURCE].hashes
 
@@ -456,7 +456,7 @@ def test_who_waits_for_another_init_can_be_interrupted(
 ) -> None:
     cache = InitCache(cache_root, max_bytes=10**9)
     build = cached(PLAIN)
-    with cache._store.alone(build.context.interrupt, patience=timedelta(minutes=1)):
+    with cache._store.lock(build.context.interrupt, patience=timedelta(minutes=1)):
         build.context.interrupt.request(InterruptReason.CANCEL)
         with pytest.raises(EngineError, match="canceled"):
             build.engine.init(build.context)

@@ -59,7 +59,7 @@ def test_a_directory_that_cannot_be_made_fails_the_init(make_build: MakeBuild) -
     with pytest.raises(EngineError) as caught:
         build.engine.init(build.context)
     assert str(caught.value) == (
-        "terraform init: can not write into the work directory: No space left on device"
+        "terraform init: cannot write into the work directory: No space left on device"
     )
 
 

@@ -228,5 +228,5 @@ def test_init_speaks_json_from_1_9(
 
 def test_a_binary_that_is_missing_fails_the_build_with_its_path(make_build: MakeBuild) -> None:
     build = make_build({"main.tf": ""}, Path("/nowhere/terraform"))
-    with pytest.raises(EngineError, match=r'can not run "/nowhere/terraform": No such file'):
+    with pytest.raises(EngineError, match=r'cannot run "/nowhere/terraform": No such file'):
         build.engine.init(build.context)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from provisioner.engines.terraform.cache.trees import MAX_COPIED, copy_tree, describe_tree
-from provisioner.engines.terraform.cache.treestore import Shelf, TreeStore
+from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 from provisioner.host.interrupt import Interrupt, InterruptReason
 
 LARGE = b"x" * (MAX_COPIED + 1)
-SHELF = Shelf.INITIALISED
+KIND = TreeKind.INITIALIZED
 
 
 @pytest.fixture
@@ -36,31 +36,31 @@ def publish(store: TreeStore, key: str, content: bytes = LARGE, **facts: str) ->
         (tree / "inner" / "large").write_bytes(content)
         (tree / "small").write_text(key)
         (tree / "link").symlink_to("small")
-        store.publish(SHELF, key, tree, facts=facts)
+        store.publish(KIND, key, tree, facts=facts)
 
 
 def age(root: Path, key: str, seconds: float) -> None:
-    os.utime(root / SHELF / key, (seconds, seconds))
+    os.utime(root / KIND / key, (seconds, seconds))
 
 
 def keys(store: TreeStore) -> set[str]:
-    return {key for key, _facts in store.shelf(SHELF)}
+    return {key for key, _facts in store.trees(KIND)}
 
 
 def test_a_tree_comes_back_with_its_facts(store: TreeStore, tmp_path: Path) -> None:
     publish(store, "a", colour="blue")
-    assert store.fetch(SHELF, "a", tmp_path / "copy") == {"colour": "blue"}
+    assert store.fetch(KIND, "a", tmp_path / "copy") == {"colour": "blue"}
     assert (tmp_path / "copy" / "link").read_text() == "a"
 
 
 def test_what_is_not_there_is_not_fetched(store: TreeStore, tmp_path: Path) -> None:
-    assert store.fetch(SHELF, "a", tmp_path / "copy") is None
+    assert store.fetch(KIND, "a", tmp_path / "copy") is None
 
 
 def test_a_large_file_is_shared_and_read_only(store: TreeStore, root: Path, tmp_path: Path) -> None:
     publish(store, "a")
-    store.fetch(SHELF, "a", tmp_path / "copy")
-    kept, copy = (path / "inner" / "large" for path in (root / SHELF / "a/tree", tmp_path / "copy"))
+    store.fetch(KIND, "a", tmp_path / "copy")
+    kept, copy = (path / "inner" / "large" for path in (root / KIND / "a/tree", tmp_path / "copy"))
     assert (kept.stat().st_ino, copy.stat().st_mode & 0o222) == (copy.stat().st_ino, 0)
 
 
@@ -72,16 +72,16 @@ def test_on_another_file_system_large_files_are_copied(
 
     publish(store, "a")
     monkeypatch.setattr(os, "link", link)
-    store.fetch(SHELF, "a", tmp_path / "copy")
+    store.fetch(KIND, "a", tmp_path / "copy")
     copy = (tmp_path / "copy" / "inner" / "large").stat()
     assert (copy.st_nlink, copy.st_size) == (1, len(LARGE))
 
 
 def test_a_small_file_of_a_copy_may_be_written_in_place(store: TreeStore, tmp_path: Path) -> None:
     publish(store, "a")
-    store.fetch(SHELF, "a", tmp_path / "one")
+    store.fetch(KIND, "a", tmp_path / "one")
     (tmp_path / "one" / "small").write_text("changed")
-    store.fetch(SHELF, "a", tmp_path / "two")
+    store.fetch(KIND, "a", tmp_path / "two")
     assert (tmp_path / "two" / "small").read_text() == "a"
 
 
@@ -110,34 +110,34 @@ def test_a_tree_that_was_changed_is_not_used(
     store: TreeStore, root: Path, tmp_path: Path, tamper: Callable[[Path], object]
 ) -> None:
     publish(store, "a")
-    tamper(root / SHELF / "a" / "tree")
-    assert store.fetch(SHELF, "a", tmp_path / "copy") is None
+    tamper(root / KIND / "a" / "tree")
+    assert store.fetch(KIND, "a", tmp_path / "copy") is None
     assert not (tmp_path / "copy").exists()
 
 
 def test_a_tree_that_was_changed_is_dropped(store: TreeStore, root: Path, tmp_path: Path) -> None:
     publish(store, "a")
-    (root / SHELF / "a" / "tree" / "small").unlink()
-    store.fetch(SHELF, "a", tmp_path / "copy")
-    assert not (root / SHELF / "a").exists()
+    (root / KIND / "a" / "tree" / "small").unlink()
+    store.fetch(KIND, "a", tmp_path / "copy")
+    assert not (root / KIND / "a").exists()
 
 
 def test_a_tree_whose_facts_are_refused_stays(store: TreeStore, tmp_path: Path) -> None:
     publish(store, "a")
-    assert store.fetch(SHELF, "a", tmp_path / "copy", accept=lambda _facts: False) is None
+    assert store.fetch(KIND, "a", tmp_path / "copy", accept=lambda _facts: False) is None
     assert keys(store) == {"a"}
 
 
 def test_publishing_again_replaces(store: TreeStore) -> None:
     publish(store, "a", version="1")
     publish(store, "a", version="2")
-    assert dict(store.shelf(SHELF)) == {"a": {"version": "2"}}
+    assert dict(store.trees(KIND)) == {"a": {"version": "2"}}
 
 
 def test_a_copy_outlives_its_tree(store: TreeStore, tmp_path: Path) -> None:
     publish(store, "a")
-    store.fetch(SHELF, "a", tmp_path / "copy")
-    store.drop(SHELF, "a")
+    store.fetch(KIND, "a", tmp_path / "copy")
+    store.drop(KIND, "a")
     assert (tmp_path / "copy" / "inner" / "large").read_bytes() == LARGE
 
 
@@ -153,7 +153,7 @@ def test_what_was_not_used_for_longest_goes_first(
         publish(store, key)
         age(root, key, second)
     if used_again:
-        store.fetch(SHELF, used_again, tmp_path / "copy")
+        store.fetch(KIND, used_again, tmp_path / "copy")
     publish(store, "c")
     assert keys(store) == left
 
@@ -171,8 +171,8 @@ def test_a_file_that_trees_share_counts_once(root: Path) -> None:
     publish(store, "a")
     for key in ("b", "c", "d"):
         with store.draft() as draft:
-            copy_tree(root / SHELF / "a" / "tree", draft / "tree")
-            store.publish(SHELF, key, draft / "tree", facts={})
+            copy_tree(root / KIND / "a" / "tree", draft / "tree")
+            store.publish(KIND, key, draft / "tree", facts={})
     assert keys(store) == {"a", "b", "c", "d"}
 
 
@@ -213,11 +213,11 @@ def test_a_draft_of_a_dead_maker_is_swept(
 @pytest.mark.parametrize("ending", ["interrupt", "patience"])
 def test_nobody_waits_for_the_lock_for_ever(store: TreeStore, ending: str) -> None:
     interrupt, minute = Interrupt(), timedelta(minutes=1)
-    with store.alone(interrupt, patience=minute):
+    with store.lock(interrupt, patience=minute):
         if ending == "interrupt":
             interrupt.request(InterruptReason.CANCEL)
         patience = minute if ending == "interrupt" else timedelta()
-        with store.alone(interrupt, patience=patience):
+        with store.lock(interrupt, patience=patience):
             pass  # that this is reached is the answer
 
 

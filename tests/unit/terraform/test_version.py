@@ -58,5 +58,5 @@ def test_a_binary_that_is_something_else_is_refused() -> None:
 
 
 def test_a_binary_that_is_missing_is_refused() -> None:
-    with pytest.raises(EngineError, match=r'^can not run "/nowhere/terraform": No such file'):
+    with pytest.raises(EngineError, match=r'^cannot run "/nowhere/terraform": No such file'):
         read_version(Path("/nowhere/terraform"))

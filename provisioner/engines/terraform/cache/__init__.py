@@ -1,1 +1,1 @@
-"""Initialised directories and provider packages that builds of a host share; runs nothing."""
+"""Initialized directories and provider packages that builds of a host share; runs nothing."""

@@ -1,4 +1,4 @@
-"""What an init depends on: the key under which an initialised directory is kept."""
+"""The key of an initialized directory, made from everything that an init depends on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from provisioner.engines.terraform.cache.trees import describe_tree
 
-_FORMAT = "1"  # of what is kept; another one means other keys
+_FORMAT = "1"  # of the stored trees; a new format needs new keys
 
 
 def init_key(directory: Path, environment: Mapping[str, str], *, binary: Path, version: str) -> str:
-    """Return one word for the unpacked template and all else that an init depends on.
+    """Return a key for the unpacked template and everything else that an init depends on.
 
     Raises:
         OSError: a file of the template cannot be read.

@@ -1,4 +1,4 @@
-"""The dependency lock file, and the hash by which it names a provider package."""
+"""Read the dependency lock file, and compute the hash that it uses for a provider package."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Terraform writes this file and formats it; what a person wrote otherwise is not found, and is
-# then treated like a provider that is not locked.
+# Terraform writes and formats this file. A provider in another format is not found, and is then
+# treated like one that is not locked.
 _PROVIDER = re.compile(r'^\s*provider\s+"([^"\n]+)"\s*\{(.*?)^\s*\}', re.DOTALL | re.MULTILINE)
 _VERSION = re.compile(r'^\s*version\s*=\s*"([^"\n]+)"', re.MULTILINE)
 _HASH = re.compile(r'"((?:h1|zh):[^"\n]+)"')
@@ -18,17 +18,17 @@ _HASH = re.compile(r'"((?:h1|zh):[^"\n]+)"')
 
 @dataclass(frozen=True, kw_only=True)
 class LockedProvider:
-    """A provider as the lock file names it."""
+    """An entry of the lock file."""
 
     version: str
     hashes: frozenset[str]
 
 
 def read_lock_file(path: Path) -> Mapping[str, LockedProvider]:
-    """Return the locked providers by source address; none if there is no such file.
+    """Return the locked providers by source address; none if there is no lock file.
 
     Raises:
-        OSError: the file is there and cannot be read.
+        OSError: the file exists but cannot be read.
     """
     try:
         text = path.read_text(errors="replace")

@@ -1,8 +1,8 @@
-"""Provider packages that are fetched once and shared by all builds of a host.
+"""Provider packages that are downloaded once and shared by all builds of a host.
 
 Terraform's own plugin cache is not safe under parallel inits: it unpacks in place, and another
-init takes what is half there. So each init gets a cache directory of its own, in which the
-store's complete packages stand as links; what it adds goes into the store by ``rename``.
+init may use a partial package. So each init gets its own cache directory, with copies of the
+store's complete packages; new packages are moved into the store by ``rename``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, package_hash
 from provisioner.engines.terraform.cache.trees import copy_tree
-from provisioner.engines.terraform.cache.treestore import Shelf, TreeStore
+from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 
 _PACKAGES = "*/*/*/*/*"  # host/namespace/type/version/platform
 _PROVIDERS = "providers"
@@ -26,21 +26,21 @@ class PluginView:
 
     directory: Path  #: in a draft of the store
     store: TreeStore
-    origin: str  #: packages of another origin (CLI configuration) are others
-    shown: Mapping[str, str]  #: hash by address of the packages that the store lent
+    origin: str  #: the CLI configuration; packages of another origin are not shared
+    shown: Mapping[str, str]  #: hash by address of the packages that come from the store
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells Terraform of the directory."""
+        """The variables that make Terraform use the directory."""
         return {
             "TF_PLUGIN_CACHE_DIR": str(self.directory),
-            # Without it the cache does not serve templates that have no lock file. The danger it
-            # names is for a lock file that is kept; a build's directory is thrown away.
+            # Without it Terraform does not use the cache for templates that have no lock file. The
+            # risk in its name is for a lock file that is kept; a build's directory is deleted.
             "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
         }
 
     def settle(self, data_dir: Path) -> tuple[str, ...]:
-        """Make the packages that ``.terraform`` points to its own, and publish the new ones.
+        """Copy the packages that ``.terraform`` links to into it, and publish the new ones.
 
         Args:
             data_dir: the ``.terraform`` directory after a successful init.
@@ -54,9 +54,9 @@ class PluginView:
         return tuple(self._settled(data_dir / _PROVIDERS))
 
     def forged(self, data_dir: Path, locked: Mapping[str, LockedProvider]) -> tuple[str, ...]:
-        """Return the addresses of used packages that are not what was once published.
+        """Return the addresses of used packages that have changed since they were published.
 
-        Terraform has just read them whole to write or compare ``locked``.
+        Terraform has just read them completely to write ``locked`` or compare them with it.
         """
         used = {address for address, _link in _links(data_dir / _PROVIDERS)}
         return tuple(
@@ -66,9 +66,9 @@ class PluginView:
         )
 
     def drop(self, addresses: tuple[str, ...]) -> None:
-        """Take packages out of the store."""
+        """Remove packages from the store."""
         for address in addresses:
-            self.store.drop(Shelf.PACKAGES, package_key(self.origin, address))
+            self.store.drop(TreeKind.PACKAGES, package_key(self.origin, address))
 
     def _settled(self, providers: Path) -> Iterator[str]:
         for address, link in _links(providers):
@@ -85,31 +85,31 @@ class PluginView:
     def _published(self, address: str, package: Path) -> str:
         key = package_key(self.origin, address)
         if address in self.shown:
-            self.store.touch(Shelf.PACKAGES, key)
+            self.store.touch(TreeKind.PACKAGES, key)
         else:
             facts = {"address": address, "origin": self.origin, "h1": package_hash(package)}
-            self.store.publish(Shelf.PACKAGES, key, package, facts=facts)
+            self.store.publish(TreeKind.PACKAGES, key, package, facts=facts)
         return key
 
 
 def show_packages(
     store: TreeStore, directory: Path, *, origin: str, locked: Mapping[str, LockedProvider]
 ) -> PluginView:
-    """Make the plugin cache directory of an init, and put the store's packages into it.
+    """Make the plugin cache directory of an init, with the store's packages in it.
 
-    A package whose hash the template's lock file does not name is left out: Terraform would
-    write over it in place, and through the link into the store.
+    A package whose hash is not in the template's lock file is left out: Terraform would overwrite
+    it in place, and through the hard links also in the store.
 
     Raises:
         OSError: the directory cannot be made.
     """
     directory.mkdir()
     shown = {}
-    for key, facts in store.shelf(Shelf.PACKAGES):
+    for key, facts in store.trees(TreeKind.PACKAGES):
         address, known = facts.get("address", ""), facts.get("h1", "")
-        if facts.get("origin") != origin or not _fits(address, known, locked):
+        if facts.get("origin") != origin or not _matches(address, known, locked):
             continue
-        if store.fetch(Shelf.PACKAGES, key, directory / address) is not None:
+        if store.fetch(TreeKind.PACKAGES, key, directory / address) is not None:
             shown[address] = known
     return PluginView(directory=directory, store=store, origin=origin, shown=shown)
 
@@ -124,7 +124,7 @@ def providers_in(data_dir: Path) -> frozenset[str]:
     return frozenset(_source(address) for address, _link in _packages(data_dir / _PROVIDERS))
 
 
-def _fits(address: str, known: str, locked: Mapping[str, LockedProvider]) -> bool:
+def _matches(address: str, known: str, locked: Mapping[str, LockedProvider]) -> bool:
     if _source(address) not in locked:
         return True
     return known in _hashes(address, locked)

@@ -1,8 +1,8 @@
-"""Directory trees that are copied cheaply, and compared with how they once were.
+"""Copy directory trees cheaply, and describe them so that changes can be found.
 
-Large files are hard links of each other: a provider package of 400 MB is stored once, however
-many builds use it. Small ones, which Terraform or git may write in place (``modules.json``, the
-backend's record), are copies.
+Large files are hard links: a provider package of 400 MB is stored once, for any number of builds.
+Small files, which Terraform or git may write in place (``modules.json``, the backend's record),
+are copied.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAX_COPIED = 1024 * 1024
-"""A file of at most this many bytes is copied, and compared by its SHA-256."""
+"""A file of at most this many bytes is copied, and compared by SHA-256."""
 
 Manifest = dict[str, str]
-"""What a tree consists of: a line of facts by relative path."""
+"""The description of a tree: a line of facts by relative path."""
 
 _CANNOT_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP}
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Make ``target`` a tree like ``source``, with directories of its own.
+    """Copy ``source`` to ``target``; only large files are shared.
 
     Raises:
-        OSError: ``target`` exists, the disk is full, or ``source`` vanished meanwhile.
+        OSError: ``target`` exists, the disk is full, or ``source`` was removed meanwhile.
     """
     shutil.copytree(source, target, symlinks=True, copy_function=_copy_file)
 
 
 def describe_tree(tree: Path, *, is_whole: bool = False) -> Manifest:
-    """Return what the tree consists of.
+    """Return the description of a tree.
 
     Args:
         tree: a directory.
-        is_whole: read large files too. Otherwise they are told by size and time of change:
-            reading a provider takes a second, and Terraform itself compares it with the lock
-            file before it starts it.
+        is_whole: read large files too. Otherwise they are described by size and modification
+            time: reading a provider takes a second, and Terraform itself compares it with the
+            lock file before it starts it.
 
     Raises:
         OSError: the tree cannot be read.
@@ -49,7 +49,7 @@ def describe_tree(tree: Path, *, is_whole: bool = False) -> Manifest:
 
 
 def protect_tree(tree: Path) -> None:
-    """Make read-only what copies of the tree will share.
+    """Make the files read-only that copies of the tree will share.
 
     Raises:
         OSError: the tree cannot be changed.

@@ -1,12 +1,12 @@
-"""Directory trees kept by key on disk: bounded, shared by processes, never half there.
+"""Directory trees kept by key on disk: bounded, shared by processes, always complete.
 
-    ROOT/<shelf>/<key>/manifest.json   what the tree consisted of when it was published
-                       tree/
-    ROOT/drafts/<random>/              what is being made; locked while its maker lives
-    ROOT/lock                          held by who makes something that others may need too
+    ROOT/<kind>/<key>/manifest.json   the description of the tree when it was published
+                      tree/
+    ROOT/drafts/<random>/             an unfinished tree; locked while its process lives
+    ROOT/lock                         held by a process that makes trees others may need too
 
-Trees come and go by ``rename`` alone. Whoever uses one has a copy (see ``trees.copy_tree``),
-so any tree may be removed at any time.
+Trees are added and removed only by ``rename``. A build uses a copy (see ``trees.copy_tree``), so
+any tree may be removed at any time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 
 from provisioner.engines.terraform.cache.trees import (
@@ -38,15 +39,15 @@ Facts = Mapping[str, str]
 
 _MANIFEST, _TREE = "manifest.json", "tree"
 _DRAFTS = "drafts"
-# A draft is made first and locked then; in between nobody may take it for a dead one's.
+# A draft is made first and locked then; in between it must not be taken for an abandoned one.
 _SWEEP_AFTER_S = 60.0
 _TICK_S = 0.02
 
 
-class Shelf(StrEnum):
+class TreeKind(StrEnum):
     """The kinds of trees that are kept."""
 
-    INITIALISED = "initialised"  #: ``.terraform`` directories
+    INITIALIZED = "initialised"  #: ``.terraform`` directories
     PACKAGES = "packages"  #: provider packages
 
 
@@ -57,9 +58,9 @@ class _Manifest:
 
 
 class TreeStore:
-    """Keeps trees of at most ``max_bytes`` together; those unused for longest go first.
+    """Keeps trees of at most ``max_bytes`` in total; the least recently used are removed first.
 
-    No more than ``max_trees`` either: each costs a publication 0.1 ms, in which all are looked at.
+    It also keeps at most ``max_trees``: a publication looks at all trees, 0.1 ms for each.
     """
 
     def __init__(self, root: Path, *, max_bytes: int, max_trees: int = 500) -> None:
@@ -68,23 +69,23 @@ class TreeStore:
         self._max_trees = max_trees
 
     @contextmanager
-    def alone(self, interrupt: Interrupt, *, patience: timedelta) -> Iterator[None]:
-        """Hold the store's lock, so that what several want to make is made once.
+    def lock(self, interrupt: Interrupt, *, patience: timedelta) -> Iterator[None]:
+        """Hold the store's lock, so that a tree which several builds need is made once.
 
-        Goes on without it after ``patience`` or at an interrupt: all that is lost is that
-        something may be made twice.
+        The block also runs without the lock after ``patience`` or an interrupt: then a tree may
+        be made twice, which does no harm.
         """
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         deadline = time.monotonic() + patience.total_seconds()
         with (self._root / "lock").open("w") as file:
-            while not _locked(file.fileno()) and time.monotonic() < deadline:
+            while not _try_lock(file.fileno()) and time.monotonic() < deadline:
                 if interrupt.wait(_TICK_S):
                     break
             yield
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """Make a private directory on the store's file system, and remove it in the end.
+        """Make a private directory on the store's file system; remove it at the end.
 
         Raises:
             OSError: it cannot be made.
@@ -101,90 +102,93 @@ class TreeStore:
             shutil.rmtree(path, ignore_errors=True)
             os.close(descriptor)
 
-    def publish(self, shelf: Shelf, key: str, tree: Path, *, facts: Facts) -> None:
-        """Move ``tree``, which lies in a draft, into the store; it replaces what is there.
+    def publish(self, kind: TreeKind, key: str, tree: Path, *, facts: Facts) -> None:
+        """Move ``tree`` from a draft into the store; it replaces the tree of that key.
 
         Raises:
-            OSError: the disk is full, or somebody published the same key at the same time.
+            OSError: the disk is full, or another process published the same key at the same time.
         """
         protect_tree(tree)
         made = Path(tempfile.mkdtemp(dir=tree.parent))
         manifest = {"facts": dict(facts), "items": describe_tree(tree)}
         (made / _MANIFEST).write_text(json.dumps(manifest))
         tree.rename(made / _TREE)
-        home = self._root / shelf / key
-        home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.drop(shelf, key)
-        made.rename(home)
+        entry = self._entry(kind, key)
+        entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.drop(kind, key)
+        made.rename(entry)
         self._trim()
 
     def fetch(
         self,
-        shelf: Shelf,
+        kind: TreeKind,
         key: str,
         target: Path,
         *,
         accept: Callable[[Facts], bool] = lambda _facts: True,
     ) -> Facts | None:
-        """Make ``target`` a copy of the tree; return its facts, or None if it is not to be had.
+        """Copy a tree to ``target``; return its facts, or None if there is no such tree.
 
-        A tree that is not as it was published is dropped; one whose facts are not accepted stays.
+        A tree that has changed since it was published is removed; a tree whose facts are not
+        accepted is kept.
         """
-        home = self._root / shelf / key
-        manifest = _read_manifest(home)
+        entry = self._entry(kind, key)
+        manifest = _read_manifest(entry)
         if manifest is None or not accept(manifest.facts):
             return None
         try:
-            copy_tree(home / _TREE, target)
-            # The copy is looked at, not the tree: nothing changes in between.
+            copy_tree(entry / _TREE, target)
+            # The copy is compared, not the tree, which could change after a comparison.
             if describe_tree(target) == manifest.items:
-                os.utime(home)
+                os.utime(entry)
                 return manifest.facts
         except OSError:
             pass  # removed meanwhile, or the disk is full
         shutil.rmtree(target, ignore_errors=True)
-        self.drop(shelf, key)
+        self.drop(kind, key)
         return None
 
-    def shelf(self, shelf: Shelf) -> Iterator[tuple[str, Facts]]:
-        """Yield the keys of a shelf with their facts."""
-        for home in sorted((self._root / shelf).glob("*")):
-            manifest = _read_manifest(home)
+    def trees(self, kind: TreeKind) -> Iterator[tuple[str, Facts]]:
+        """Yield the keys of all trees of a kind with their facts."""
+        for entry in sorted((self._root / kind).glob("*")):
+            manifest = _read_manifest(entry)
             if manifest is not None:
-                yield home.name, manifest.facts
+                yield entry.name, manifest.facts
 
-    def touch(self, shelf: Shelf, key: str) -> None:
-        """Count this as a use of the tree, if it is there."""
+    def touch(self, kind: TreeKind, key: str) -> None:
+        """Record a use of the tree, if it exists."""
         with suppress(OSError):
-            os.utime(self._root / shelf / key)
+            os.utime(self._entry(kind, key))
 
-    def drop(self, shelf: Shelf, key: str) -> None:
-        """Remove a tree; one that is not there is no error."""
-        if not (self._root / shelf / key).exists():
+    def drop(self, kind: TreeKind, key: str) -> None:
+        """Remove a tree, if it exists."""
+        entry = self._entry(kind, key)
+        if not entry.exists():
             return
         drafts = self._root / _DRAFTS
         with suppress(OSError):
             drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
-            grave = Path(tempfile.mkdtemp(dir=drafts))
+            removed = Path(tempfile.mkdtemp(dir=drafts))
             with suppress(FileNotFoundError):
-                (self._root / shelf / key).rename(grave / key)
-            shutil.rmtree(grave, ignore_errors=True)
+                entry.rename(removed / key)
+            shutil.rmtree(removed, ignore_errors=True)
 
     def _trim(self) -> None:
-        """Drop trees until the rest fits. A file that several trees share counts once."""
-        homes = sorted(self._homes(), key=_last_use)
-        sizes = {home: _sizes(home) for home in homes}
-        users = Counter(inode for files in sizes.values() for inode in files)
-        total = sum(dict(item for files in sizes.values() for item in files.items()).values())
-        for position, home in enumerate(homes):
-            if total <= self._max_bytes and len(homes) - position <= self._max_trees:
+        """Remove the least recently used trees until the rest is within the limits."""
+        entries = sorted(self._entries(), key=_last_use)
+        usage = _DiskUsage(entries)
+        for position, entry in enumerate(entries):
+            trees = len(entries) - position
+            if usage.total_bytes <= self._max_bytes and trees <= self._max_trees:
                 return
-            self.drop(Shelf(home.parent.name), home.name)
-            users.subtract(sizes[home].keys())
-            total -= sum(size for inode, size in sizes[home].items() if users[inode] == 0)
+            self.drop(TreeKind(entry.parent.name), entry.name)
+            usage.remove(entry)
 
-    def _homes(self) -> list[Path]:
-        return [home for shelf in Shelf for home in (self._root / shelf).glob("*")]
+    def _entry(self, kind: TreeKind, key: str) -> Path:
+        return self._root / kind / key
+
+    def _entries(self) -> list[Path]:
+        return [entry for kind in TreeKind for entry in (self._root / kind).glob("*")]
 
     def _sweep(self, drafts: Path) -> None:
         for path in drafts.iterdir():
@@ -193,7 +197,25 @@ class TreeStore:
                     _remove_unlocked(path)
 
 
-def _locked(descriptor: int) -> bool:
+class _DiskUsage:
+    """The bytes on disk of several trees. A file that trees share counts once."""
+
+    def __init__(self, entries: Iterable[Path]) -> None:
+        self._sizes = {entry: _sizes(entry) for entry in entries}
+        self._users = Counter(chain.from_iterable(self._sizes.values()))
+        files: dict[tuple[int, int], int] = {}
+        for sizes in self._sizes.values():
+            files |= sizes
+        self.total_bytes = sum(files.values())
+
+    def remove(self, entry: Path) -> None:
+        """Subtract the files that only this tree used."""
+        sizes = self._sizes[entry]
+        self._users.subtract(sizes.keys())
+        self.total_bytes -= sum(size for inode, size in sizes.items() if not self._users[inode])
+
+
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -204,29 +226,29 @@ def _locked(descriptor: int) -> bool:
 def _remove_unlocked(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _locked(descriptor):
+        if _try_lock(descriptor):
             shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(descriptor)
 
 
-def _read_manifest(home: Path) -> _Manifest | None:
+def _read_manifest(entry: Path) -> _Manifest | None:
     try:
-        told = json.loads((home / _MANIFEST).read_bytes())
-        return _Manifest(facts=dict(told["facts"]), items=dict(told["items"]))
+        stored = json.loads((entry / _MANIFEST).read_bytes())
+        return _Manifest(facts=dict(stored["facts"]), items=dict(stored["items"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _last_use(home: Path) -> float:
+def _last_use(entry: Path) -> float:
     try:
-        return home.stat().st_mtime
+        return entry.stat().st_mtime
     except OSError:
         return 0.0
 
 
-def _sizes(home: Path) -> dict[tuple[int, int], int]:
+def _sizes(entry: Path) -> dict[tuple[int, int], int]:
     try:
-        return sizes_of(home)
+        return sizes_of(entry)
     except OSError:  # removed meanwhile
         return {}
