@@ -1,4 +1,4 @@
-"""Tools for agents: a chat's workspace, and answers that tell a full quota from other failures."""
+"""Agents' tools for a chat's workspace; answers distinguish a full quota from other failures."""
 
 from __future__ import annotations
 

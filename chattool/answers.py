@@ -1,4 +1,4 @@
-"""The JSON that tools answer with. Refusals and failures are answers too, known by their keys."""
+"""The JSON answers of tools. Refusals and failures are answers too, marked by their keys."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ NEXT_STEPS = (
     "Ask an administrator to raise your group quota allowance.",
 )
 REFUSALS = (RequestError, AuthorizationError, ArchiveError, EngineError)
-"""Errors whose message is one sentence for whoever asked."""
+"""Errors whose message is one sentence for the caller."""
 
 
 def answered(tool: Callable[Params, Answer]) -> Callable[Params, Answer]:
-    """Answer errors that are meant for the caller as JSON; a bug is still raised."""
+    """Return errors that concern the caller as JSON answers; a bug is still raised."""
 
     @functools.wraps(tool)
     def call(*args: Params.args, **kwargs: Params.kwargs) -> Answer:
@@ -62,8 +62,8 @@ def build_failure(
     """Return the answer for a build that did not succeed.
 
     Args:
-        prefix: what was waited for, put before the error's text.
-        action: what could not be done, as in "created".
+        prefix: names the build; put before the error's text.
+        action: the action that failed, such as "created".
     """
     failure = WorkspaceBuildError(f"{prefix}{error.message}", error.code)
     if job_is_insufficient_quota_error_code(failure.code):
@@ -72,7 +72,7 @@ def build_failure(
 
 
 def describe_resources(build: WorkspaceBuild) -> list[Answer]:
-    """Return what the build made, without values that are marked sensitive."""
+    """Return the build's resources, without values that are marked sensitive."""
     return [_describe(resource) for resource in build.resources]
 
 
@@ -83,7 +83,7 @@ def _quota_refusal(
         "error_code": str(error.code),
         "error": error.message,
         "title": QUOTA_TITLE,
-        # The message repeats the steps: some agents pass on nothing else.
+        # The message repeats the steps: some agents pass on only the message.
         "message": " ".join(
             (
                 f"The workspace could not be {action} because your workspace quota is full.",

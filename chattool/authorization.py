@@ -1,7 +1,7 @@
-"""Acting as a chat's owner: the port, and the implementation that asks the database.
+"""Authorization to act as a chat's owner: the port, and its implementation by the database.
 
-Only creating a workspace, starting a build and looking up quota figures ask for it. Everything
-else a tool does is reading rows of the chat, and goes on working while nobody can be authorized.
+Only creating a workspace, starting a build and looking up quota figures need it. A tool's other
+actions read rows of the chat, and keep working when the owner cannot be authorized.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class AuthorizedOwner:
 
 
 class OwnerAuthorization(Protocol):
-    """Asked before a workspace is created, a build is started or quota figures are looked up."""
+    """Called before a workspace is created, a build is started or quota figures are looked up."""
 
     def authorize(
         self, session: Session, *, owner_id: uuid.UUID, organization_id: uuid.UUID
@@ -38,7 +38,7 @@ class OwnerAuthorization(Protocol):
         """Return the owner, loaded in the caller's transaction.
 
         Raises:
-            AuthorizationError: the owner may not act, or it cannot be determined.
+            AuthorizationError: the owner may not act, or cannot be checked.
         """
         ...
 
@@ -52,7 +52,7 @@ class StoredAuthorization:
         """Return the owner, if active and a member of the organization.
 
         Raises:
-            AuthorizationError: the message says who has to do what.
+            AuthorizationError: the owner may not act; the message says who can change that.
         """
         try:
             facts = find_owner(session, owner_id=owner_id, organization_id=organization_id)
@@ -60,13 +60,8 @@ class StoredAuthorization:
             raise AuthorizationError(f"load user authorization: {first_line(error)}") from error
         if facts is None:
             raise AuthorizationError(f"load user authorization: there is no user {owner_id}")
-        if facts.deleted or facts.status is not UserStatus.ACTIVE:
-            raise AuthorizationError(_inactive(facts))
-        if not facts.is_member:
-            raise AuthorizationError(
-                f"user {facts.username!r} is not a member of this organization;"
-                " ask an administrator to add them"
-            )
+        if refusal := _refusal(facts):
+            raise AuthorizationError(refusal)
         return AuthorizedOwner(
             id=facts.id,
             username=facts.username,
@@ -75,10 +70,17 @@ class StoredAuthorization:
         )
 
 
-def _inactive(facts: OwnerFacts) -> str:
+def _refusal(facts: OwnerFacts) -> str | None:
     if facts.deleted:
         return f"chat owner {facts.id} is not active: user {facts.username!r} was deleted"
-    return (
-        f"chat owner {facts.id} is not active: user {facts.username!r} is {facts.status};"
-        " ask an administrator to activate the account"
-    )
+    if facts.status is not UserStatus.ACTIVE:
+        return (
+            f"chat owner {facts.id} is not active: user {facts.username!r} is {facts.status};"
+            " ask an administrator to activate the account"
+        )
+    if not facts.is_member:
+        return (
+            f"user {facts.username!r} is not a member of this organization;"
+            " ask an administrator to add them"
+        )
+    return None

@@ -1,4 +1,4 @@
-"""The workspace of a chat: reading its status, and waiting while it is being built."""
+"""The workspace of a chat: reads its status, and waits for its active build."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ ACTIONS: Mapping[Transition, str] = {
 }
 
 
-def look_at_binding(context: ToolContext) -> BoundWorkspace | None:
-    """Return the chat's workspace as it stands now, deleted or not; None when it has none."""
+def read_binding(context: ToolContext) -> BoundWorkspace | None:
+    """Return the chat's workspace with its current status, even if deleted; None if it has none."""
     with context.database.begin() as session:
         return find_bound_workspace(session, context.chat)
 
 
-def wait_out(context: ToolContext, bound: BoundWorkspace, *, prefix: str) -> Answer | None:
+def wait_for_active_build(
+    context: ToolContext, bound: BoundWorkspace, *, prefix: str
+) -> Answer | None:
     """Wait for the active build of the chat's workspace.
 
-    Return None when the caller should read the status again and go on: the build succeeded, or it
-    was being canceled already and has ended in some way. No new build is accepted while one is
-    being canceled, so it has to be waited for, but how it ends is not a failure of this chat.
+    Return None if the caller should read the status again and go on: the build succeeded, or it
+    was already being canceled and has ended. No new build is accepted while a cancel is in
+    progress, so the tool must wait for it, but its result is not a failure of this chat.
     """
     _note(context, bound)
     try:

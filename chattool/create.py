@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from chattool.answers import Answer, answered, build_failure, describe_resources
 from chattool.authorization import AuthorizedOwner
-from chattool.binding import look_at_binding, wait_out
+from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.naming import choose_name
@@ -41,18 +41,18 @@ def create_workspace(
 ) -> Answer:
     """Create a workspace for the chat and wait for its first build; once per chat.
 
-    A chat whose workspace runs, is stopped or is being built gets that one, whoever asked for it
-    in whatever process. One whose workspace was deleted, or whose last build failed or was
-    canceled, gets a new one.
+    If the chat's workspace runs, is stopped or is being built, that workspace is returned, even
+    if another process created it. If it was deleted, or its last build failed or was canceled, a
+    new one is created.
 
     Args:
-        template_id: the template's id, or its name in the chat's organization.
-        name: of the workspace; made of the template's name when not given or not allowed.
+        template_id: the template's ID, or its name in the chat's organization.
+        name: the workspace's name; derived from the template's name if not given or not allowed.
         parameters: values by the template's parameter names.
 
     Returns:
-        ``created`` tells whether the workspace is new; ``error`` stands for a failure, and
-        ``error_code`` beside it for one by quota (see ``docs/chat-tools.md``).
+        ``created`` says whether the workspace is new; ``error`` marks a failure, and
+        ``error_code`` marks a refusal by quota (see ``docs/chat-tools.md``).
     """
     with context.database.begin() as session:
         if not check_storable("id of a template", template_id).strip():
@@ -60,19 +60,24 @@ def create_workspace(
         open_chat(session, context.chat)
     has_waited = False
     while True:
-        bound = look_at_binding(context)
-        if bound is not None and bound.status.is_active:
-            failure = wait_out(context, bound, prefix="existing workspace build failed: ")
-            if failure is not None:
-                return failure
-            has_waited = True
-        elif bound is not None and _is_kept(bound):
+        bound = read_binding(context)
+        if bound is None or not _is_usable(bound):
+            if made := _create(context, template_id.strip(), name, parameters or {}):
+                return _created(context, made)
+        elif not bound.status.is_active:
             return _existing(context, bound, has_waited=has_waited)
-        elif made := _create(context, template_id.strip(), name, parameters or {}):
-            return _created(context, made)
+        elif failure := wait_for_active_build(
+            context, bound, prefix="existing workspace build failed: "
+        ):
+            return failure
+        else:
+            has_waited = True
 
 
-def _is_kept(bound: BoundWorkspace) -> bool:
+def _is_usable(bound: BoundWorkspace) -> bool:
+    """Return whether the chat keeps this workspace: it is being built, runs or is stopped."""
+    if bound.status.is_active:
+        return True
     return not bound.deleted and (bound.is_running or bound.is_stopped)
 
 
@@ -100,12 +105,12 @@ def _existing(context: ToolContext, bound: BoundWorkspace, *, has_waited: bool) 
 def _create(
     context: ToolContext, template_id: str, name: str | None, parameters: Mapping[str, str]
 ) -> BoundWorkspace | None:
-    """Create the workspace and enqueue its build; None when another call was faster."""
+    """Create the workspace and enqueue its build; return None if another call was faster."""
     with context.database.begin() as session:
-        # All calls for this chat take turns here, until the winner's workspace is bound.
+        # All calls for this chat wait here until the first one has bound its workspace.
         lock_chat(session, context.chat)
         bound = find_bound_workspace(session, context.chat)
-        if bound is not None and (bound.status.is_active or _is_kept(bound)):
+        if bound is not None and _is_usable(bound):
             return None
         template = _find_template(session, context, template_id)
         version = get_usable_version(session, template)

@@ -1,8 +1,8 @@
-"""Why a tool cannot do what it was asked to do.
+"""The errors of tools.
 
 WorkspaceBuildError   the build that a tool waited for did not succeed
-└── BuildTimeoutError ... in time; it may still
-AuthorizationError    the chat's owner may not act, or it cannot be determined
+└── BuildTimeoutError the build did not end within the time limit; it may still succeed
+AuthorizationError    the chat's owner may not act, or cannot be checked
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ class WorkspaceBuildError(Exception):
     """A build did not succeed.
 
     Attributes:
-        message: the error of the build's job, with the prefix of whoever waited, if any.
-        code: the error code of the job's row, never taken from the text; None when untagged.
+        message: the error of the build's job; a tool may put a prefix before it.
+        code: the error code of the job row, never taken from the text; None if untagged.
     """
 
     def __init__(self, message: str, code: JobErrorCode | None = None) -> None:
@@ -25,7 +25,7 @@ class WorkspaceBuildError(Exception):
 
 
 class BuildTimeoutError(WorkspaceBuildError):
-    """The build had not ended when the time limit passed."""
+    """The build did not end within the time limit."""
 
 
 class AuthorizationError(Exception):

@@ -1,4 +1,4 @@
-"""The quota figures shown with a refusal: optional, and they never delay or replace it."""
+"""Optional quota figures for a refusal; they never delay or replace it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ log = structlog.get_logger("chattool")
 
 
 def look_up_figures(context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota | None:
-    """Return the figures by which the build was refused, or None if they cannot be read in time.
+    """Return the figures of the build's refusal, or None if they cannot be read in time.
 
-    Any error, of the owner's authorization too, is only logged: the agent has to get the refusal.
+    Errors, including those of the owner's authorization, are only logged: the agent must get the
+    refusal.
     """
     answer: Future[WorkspaceQuota] = Future()
-    # A thread, since the wait for a connection or for somebody's role service knows no statement
-    # timeout; a daemon, so that one that hangs does not keep the process from ending.
+    # A thread: a statement timeout does not limit the wait for a connection or for an external
+    # role service. A daemon: a hung one must not keep the process from ending.
     threading.Thread(
         target=_answer, args=(answer, context, build_id), name="quota-figures", daemon=True
     ).start()
     try:
         return answer.result(timeout=context.settings.quota_timeout.total_seconds())
-    except Exception as error:  # noqa: BLE001 - any failure is answered by leaving the figures out
+    except Exception as error:  # noqa: BLE001 - on any failure the figures are left out
         log.warning(
             "quota.lookup_failed",
             build_id=str(build_id),
@@ -46,7 +47,7 @@ def _answer(answer: Future[WorkspaceQuota], context: ToolContext, build_id: uuid
         with context.database.begin() as session:
             limit_statements(session, context.settings.quota_timeout)
             figures = _read(session, context, build_id)
-    except Exception as error:  # noqa: BLE001 - raised again where the answer is waited for
+    except Exception as error:  # noqa: BLE001 - ``answer.result`` raises it again
         answer.set_exception(error)
     else:
         answer.set_result(figures)
@@ -56,7 +57,7 @@ def _read(session: Session, context: ToolContext, build_id: uuid.UUID) -> Worksp
     owner = context.authorization.authorize(
         session, owner_id=context.owner_id, organization_id=context.organization_id
     )
-    # The decision's own figures cannot contradict it; what is in use now could.
+    # The figures of the decision cannot contradict it; the current figures could.
     return find_quota_decision(session, build_id) or get_workspace_quota(
         session, organization_id=context.organization_id, user_id=owner.id
     )

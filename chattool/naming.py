@@ -14,18 +14,18 @@ _NOT_ALLOWED = re.compile(r"[^a-z0-9]+")
 
 
 def choose_name(wanted: str | None, *, seed: str) -> str:
-    """Return the wanted name if a workspace may have it, or else a new name like it.
+    """Return the wanted name if it is valid for a workspace, else a similar new name.
 
     Args:
-        seed: what the name is made from when none is wanted.
+        seed: the new name starts with this if no name is wanted.
     """
     try:
         return check_name("workspace", wanted or "")
     except InvalidError:
-        # Agents pass on what people say ("My project!"): a wish, not an error.
-        return _made_up(wanted or seed)
+        # Agents pass on users' own words ("My project!"), so an invalid name is not an error.
+        return _generate(wanted or seed)
 
 
-def _made_up(seed: str) -> str:
+def _generate(seed: str) -> str:
     stem = _NOT_ALLOWED.sub("-", seed.lower())[:SEED_LIMIT].strip("-") or "workspace"
     return f"{stem}-{secrets.token_hex(SUFFIX_BYTES)}"

@@ -1,7 +1,7 @@
-"""Refusing parameters that a template does not have before anything is made.
+"""Refuses parameters that a template does not declare, before anything is created.
 
-A build would refuse them too, but leave a failed workspace behind. A *missing* one is left to
-the build, whose row then has the error code for it.
+A build would refuse them too, but would leave a failed workspace behind. A *missing* parameter is
+left to the build, so that the job row gets its error code.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from provisioner.template.source import read_source
 def refuse_unknown_parameters(
     session: Session, template_version_id: uuid.UUID, parameters: Mapping[str, str]
 ) -> None:
-    """Check the names of parameters against the template's files; cheap when there are none.
+    """Check the names of parameters against the template's files; cheap without parameters.
 
     Raises:
-        InvalidError: names those that the template does not have, and those that it has.
+        InvalidError: the template does not declare one; the message lists those that it declares.
         ArchiveError: the template's archive was refused.
         EngineError: the template's files cannot be read.
     """

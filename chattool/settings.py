@@ -1,4 +1,4 @@
-"""How long tools wait."""
+"""The settings of tools: polling and time limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ToolSettings:
 
 
 def tool_settings(settings: Settings) -> ToolSettings:
-    """Return what the process's settings say for tools."""
+    """Return the tools' part of the process's settings."""
     return ToolSettings(
         poll=timedelta(seconds=settings.tool_poll_seconds),
         timeout=timedelta(seconds=settings.tool_timeout_seconds),

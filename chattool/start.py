@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 
 from chattool.answers import Answer, answered, build_failure, describe_resources
-from chattool.binding import look_at_binding, wait_out
+from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.parameters import refuse_unknown_parameters
@@ -23,23 +23,24 @@ from worker.enqueue import enqueue_build
 def start_workspace(context: ToolContext, *, parameters: Mapping[str, str] | None = None) -> Answer:
     """Start the chat's workspace and wait for the build.
 
-    One that runs already, or is being started, needs no build of its own.
+    No build is enqueued if the workspace already runs or is being started.
 
     Args:
-        parameters: values that change; those of the last build stand where none is given.
+        parameters: values to change; the others keep their values from the last build.
 
     Returns:
-        ``started``; ``error`` stands for a failure, and ``error_code`` beside it for one by
-        quota (see ``docs/chat-tools.md``).
+        ``started``; ``error`` marks a failure, and ``error_code`` marks a refusal by quota (see
+        ``docs/chat-tools.md``).
     """
     while True:
-        bound = _usable(look_at_binding(context))
-        if bound.status.is_active:
-            failure = wait_out(context, bound, prefix="waiting for in-progress build: ")
-            if failure is not None:
-                return failure
-        elif bound.is_running:
+        bound = _usable(read_binding(context))
+        if bound.is_running:
             return _running(context, bound)
+        if bound.status.is_active:
+            if failure := wait_for_active_build(
+                context, bound, prefix="waiting for in-progress build: "
+            ):
+                return failure
         elif build_id := _start(context, bound, parameters or {}):
             return _started(context, bound, build_id)
 
@@ -66,7 +67,7 @@ def _running(context: ToolContext, bound: BoundWorkspace) -> Answer:
 def _start(
     context: ToolContext, bound: BoundWorkspace, parameters: Mapping[str, str]
 ) -> uuid.UUID | None:
-    """Enqueue the build and return its id; None when another call was faster."""
+    """Enqueue the build and return its ID; None if another call was faster."""
     try:
         with context.database.begin() as session:
             refuse_unknown_parameters(session, bound.template_version_id, parameters)

@@ -1,4 +1,4 @@
-"""The tools as agents see them: a name, a description, a JSON schema, a call that returns JSON."""
+"""The tools that agents call: name, description, JSON schema, and a call that returns JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chattool.start import start_workspace
 
 
 def _as_text(value: object) -> object:
-    """Accept the numbers and booleans that models write where a string is expected."""
+    """Return numbers and booleans as text: models write them where a string is expected."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
@@ -25,17 +25,17 @@ ParameterValue = Annotated[str, BeforeValidator(_as_text)]
 
 
 class CreateWorkspaceArguments(BaseModel):
-    """What ``create_workspace`` takes."""
+    """The arguments of ``create_workspace``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     template_id: str = Field(
-        description="The template to create the workspace from: its id (a UUID), or its name."
+        description="The template to create the workspace from: its ID (a UUID) or its name."
     )
     name: str | None = Field(
         None,
         description="A name for the workspace: letters, digits and single hyphens, at most 32"
-        " characters. Left out, a name is made up.",
+        " characters. If left out, a name is generated.",
     )
     parameters: dict[str, ParameterValue] | None = Field(
         None, description="Values of the template's parameters, by name."
@@ -43,14 +43,13 @@ class CreateWorkspaceArguments(BaseModel):
 
 
 class StartWorkspaceArguments(BaseModel):
-    """What ``start_workspace`` takes."""
+    """The arguments of ``start_workspace``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     parameters: dict[str, ParameterValue] | None = Field(
         None,
-        description="Values of the template's parameters that are to change, by name. The others"
-        " stay as they were.",
+        description="New values of the template's parameters, by name. The others do not change.",
     )
 
 
@@ -67,14 +66,14 @@ class Tool:
     def input_schema(self) -> dict[str, Any]:
         """The JSON schema of the arguments."""
         schema = self.arguments.model_json_schema()
-        # pydantic's titles and the class's docstring tell a model nothing.
+        # pydantic's titles and the class's docstring are of no use to a model.
         return {key: value for key, value in schema.items() if key not in {"title", "description"}}
 
     def call(self, context: ToolContext, arguments: Mapping[str, Any]) -> Answer:
-        """Run the tool and return its answer, which is JSON in every case.
+        """Run the tool and return its answer, always JSON.
 
-        Arguments that do not fit the schema are answered as well: ``error``, with a
-        ``validations`` entry per field.
+        Arguments that do not match the schema give an answer too: ``error``, with an entry in
+        ``validations`` for each field.
         """
         try:
             given = self.arguments.model_validate(arguments)
@@ -93,9 +92,9 @@ TOOLS: Mapping[str, Tool] = {
                 " built, which can take several minutes. Use this only when the work needs a"
                 " workspace, such as running commands or changing files, or when the user"
                 " explicitly asks for one. Do not use this as a default first step. A chat has"
-                " one workspace: when it has one already, that one is returned and nothing is"
-                " created. When the answer has an error_code of INSUFFICIENT_QUOTA, tell the user"
-                " what its message says and do not try again until the user has made room."
+                " one workspace: if it already has one, that one is returned and nothing is"
+                " created. If the answer has an error_code of INSUFFICIENT_QUOTA, tell the user"
+                " what its message says and do not try again until the user has freed quota."
             ),
             arguments=CreateWorkspaceArguments,
             run=create_workspace,
@@ -103,11 +102,11 @@ TOOLS: Mapping[str, Tool] = {
         Tool(
             name="start_workspace",
             description=(
-                "Start this chat's workspace when it is stopped or its last build failed, and"
-                " wait until it runs, which can take several minutes. It does nothing when the"
-                " workspace runs already. Use create_workspace first when the chat has no"
-                " workspace. When the answer has an error_code of INSUFFICIENT_QUOTA, tell the"
-                " user what its message says and do not try again until the user has made room."
+                "Start this chat's workspace if it is stopped or its last build failed, and"
+                " wait until it runs, which can take several minutes. It does nothing if the"
+                " workspace already runs. Use create_workspace first if the chat has no"
+                " workspace. If the answer has an error_code of INSUFFICIENT_QUOTA, tell the"
+                " user what its message says and do not try again until the user has freed quota."
             ),
             arguments=StartWorkspaceArguments,
             run=start_workspace,

@@ -1,4 +1,4 @@
-"""Waiting for a build by polling its row."""
+"""Waits for a build by polling its job row."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from db.schema.enums import JobStatus
 def wait_for_build(
     database: Database, build_id: uuid.UUID, *, settings: ToolSettings | None = None
 ) -> WorkspaceBuild:
-    """Wait until the build has ended, and return it as clients of the API get it.
+    """Wait until the build has ended, and return it in the form of the contract.
 
-    The row is polled, the first time at once. The wait goes on while the database is away.
+    The row is polled, first without a delay. An outage of the database does not end the wait.
 
     Args:
-        settings: poll interval and time limit; the defaults are 2 seconds and 10 minutes.
+        settings: poll interval and time limit; by default 2 seconds and 10 minutes.
 
     Raises:
         WorkspaceBuildError: it failed or was canceled; has the row's error and error code.
-        BuildTimeoutError: it had not ended within the limit.
+        BuildTimeoutError: it did not end within the limit.
         NotFoundError: there is no such build.
     """
     limits = settings or ToolSettings()
@@ -60,7 +60,7 @@ def _find_job(database: Database, build_id: uuid.UUID) -> uuid.UUID:
 def _still(status: JobStatus, timeout: timedelta) -> str:
     return (
         f"timed out waiting for workspace build: it is still {status}"
-        f" after {timeout.total_seconds():g} seconds; call the tool again to go on waiting"
+        f" after {timeout.total_seconds():g} seconds; call the tool again to keep waiting"
     )
 
 

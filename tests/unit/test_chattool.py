@@ -209,7 +209,7 @@ def test_the_shell_lists_the_tools_as_functions() -> None:
     [
         pytest.param("dig", "{}", "there is no tool 'dig'; the tools are:", id="unknown tool"),
         pytest.param("start_workspace", "{", "--json is not valid JSON", id="no JSON"),
-        pytest.param("start_workspace", "[]", "--json has to be a JSON object", id="no object"),
+        pytest.param("start_workspace", "[]", "--json must be a JSON object", id="no object"),
     ],
 )
 def test_the_shell_refuses_in_one_sentence(name: str, arguments: str, message: str) -> None:
