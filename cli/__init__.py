@@ -1,1 +1,1 @@
-"""The command line, a file for each command; rules and statements live in the packages below."""
+"""The command line, a file for each command; rules and SQL live in the other packages."""

@@ -1,4 +1,4 @@
-"""Who makes a change by hand, for the audit log."""
+"""The user who makes a change by hand, for the audit log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ as_option = click.option(
     "--as",
     "as_user",
     metavar="USER",
-    help="Who does it, for the audit log; else the user of the operating system.",
+    help="User for the audit log; otherwise the user of the operating system.",
 )
 
 
 def find_actor(session: Session, username: str | None) -> Actor:
-    """Return the named user, or the user of the operating system when None.
+    """Return the named user, or the user of the operating system if None.
 
     Raises:
         NotFoundError: there is no such user.
@@ -29,5 +29,5 @@ def find_actor(session: Session, username: str | None) -> Actor:
         return Actor.of(get_user(session, username))
     try:
         return Actor(username=pwd.getpwuid(os.getuid()).pw_name)
-    except KeyError:  # a container's user without a name
+    except KeyError:  # in a container, a user may have no name
         return Actor(username=str(os.getuid()))

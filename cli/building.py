@@ -1,4 +1,4 @@
-"""What a command does with the build that it has enqueued: wait for it, and report how it ended."""
+"""Waits for the build that a command enqueued, and reports how it ended."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from db.schema.enums import JobStatus, Transition, job_is_insufficient_quota_err
 
 FAILED = 1
 REFUSED_BY_QUOTA = 3
-INTERRUPTED = 130  #: as a shell has it for Ctrl+C
+INTERRUPTED = 130  #: the status that shells use for Ctrl+C
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What was asked for, in the words of the command line."""
+    """The request, as given on the command line."""
 
     workspace: str
     owner: str
@@ -32,13 +32,13 @@ class BuildRequest:
 
 
 def finish(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
-    """Wait for the build unless detached, report it, and end with its exit status."""
+    """Wait for the build unless detached, report it, and exit with its status."""
     if request.detach:
-        _leave(database, request, build)
+        _detach(database, request, build)
     try:
         ended = follow_job(database, build.job_id, _view(request))
     except KeyboardInterrupt:
-        _say(
+        _print_error(
             f"The build goes on. `provisionerd jobs logs {build.job_id} -f` follows it,"
             f" `provisionerd jobs cancel {build.job_id}` ends it."
         )
@@ -48,7 +48,7 @@ def finish(database: Database, request: BuildRequest, build: EnqueuedBuild) -> N
 
 
 def exit_status(ended: BuildProgress) -> int:
-    """Return the exit status that tells a script how the build ended."""
+    """Return the exit status for the end of the build."""
     if ended.status is JobStatus.SUCCEEDED:
         return 0
     if job_is_insufficient_quota_error_code(ended.error_code):
@@ -56,7 +56,7 @@ def exit_status(ended: BuildProgress) -> int:
     return FAILED
 
 
-def _leave(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
+def _detach(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
     with database.begin() as session:
         now = build_progress(session, build.job_id)
     if now.workers == 0:
@@ -69,7 +69,7 @@ def _leave(database: Database, request: BuildRequest, build: EnqueuedBuild) -> N
 
 
 def _view(request: BuildRequest) -> View:
-    # With JSON, standard output is for the document alone.
+    # With JSON, standard output is only for the document.
     return View(console=screen(err=request.output == JSON), warn=_warn)
 
 
@@ -77,7 +77,7 @@ def _report(request: BuildRequest, build: EnqueuedBuild, ended: BuildProgress) -
     if request.output == JSON:
         print_json(_document(request, build, ended))
     if ended.status is not JobStatus.SUCCEEDED:
-        _say(_sentence(request, ended))
+        _print_error(_sentence(request, ended))
     elif request.output != JSON:
         click.echo(
             f"Workspace {request.workspace}: {request.transition} {ended.status},"
@@ -95,7 +95,7 @@ def _sentence(request: BuildRequest, ended: BuildProgress) -> str:
         f"Error: the quota of {request.owner} refused the {request.transition} of"
         f" {request.workspace} (budget {ended.quota_budget},"
         f" consumed {ended.quota_credits_consumed} credits per day): {reason};"
-        f" `provisionerd quota show {request.owner}` shows who consumes"
+        f" `provisionerd quota show {request.owner}` shows what consumes it"
     )
 
 
@@ -115,8 +115,8 @@ def _document(request: BuildRequest, build: EnqueuedBuild, now: BuildProgress) -
 
 
 def _warn(text: str) -> None:
-    _say(f"Warning: {text}.")
+    _print_error(f"Warning: {text}.")
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     click.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""``provisionerd completion``: let the shell complete commands and options."""
+"""``provisionerd completion``: shell completion of commands and options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``provisionerd demo``: see real builds, refused and untagged, in one run."""
+"""``provisionerd demo``: real builds in one run, with success, refusal and failure."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from worker.process.children import WorkerStartError
 def demo(output: str) -> None:
     r"""Run the main use case with real Terraform, PostgreSQL, Redis and Celery.
 
-    Everything runs in a temporary directory and is removed at the end. The exit
-    status is 0 only if every build came out as it should.
+    Everything runs in a temporary directory, which is removed at the end. The
+    exit status is 0 only if every build ended as expected.
 
     \b
     Examples:
@@ -39,7 +39,7 @@ def demo(output: str) -> None:
     progress = Console(stderr=output == "json", highlight=False, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="provisionerd-demo-") as folder:
         data_dir = Path(folder)
-        # PostgreSQL runs as a user of its own when this is root, and has to get in.
+        # Under root PostgreSQL runs as another user, who must be able to enter the directory.
         data_dir.chmod(0o711)
         try:
             report = run_demo(data_dir, progress=lambda line: progress.print(line, markup=False))
@@ -53,31 +53,34 @@ def demo(output: str) -> None:
 
 
 def _show(report: Report, console: Console) -> None:
-    table = Table(title="What the job rows say", title_justify="left", show_edge=False)
-    for column in ("workspace", "transition", "status", "cost", "in use", "error code"):
-        table.add_column(column, no_wrap=True)
-    for build in report.builds:
-        table.add_row(*_cells(build))
     console.print()
-    console.print(table)
-    console.print("\n7. What the worker's metrics count:")
+    console.print(_table(report))
+    console.print("\n7. The worker's metrics count the same failures:")
     for line in report.metric_lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     for problem in report.problems:
         console.print(f"PROBLEM: {problem}", style="red", markup=False)
     if not report.problems:
-        console.print("\nEverything came out as it should.", style="green")
+        console.print("\nEvery build ended as expected.", style="green")
 
 
-def _cells(build: Job) -> list[str]:
-    in_use = (
-        "" if build.quota_budget is None else f"{build.quota_credits_consumed}/{build.quota_budget}"
-    )
-    return [
-        build.workspace_name or "",
-        build.transition or "",
-        build.status,
-        str(build.daily_cost),
-        in_use,
-        build.error_code or ("none" if build.error else ""),
-    ]
+def _table(report: Report) -> Table:
+    table = Table(title="The job rows", title_justify="left", show_edge=False)
+    for column in ("workspace", "transition", "status", "cost", "in use", "error code"):
+        table.add_column(column, no_wrap=True)
+    for build in report.builds:
+        table.add_row(
+            build.workspace_name,
+            build.transition,
+            build.status,
+            str(build.daily_cost),
+            _in_use(build),
+            build.error_code or ("none" if build.error else ""),
+        )
+    return table
+
+
+def _in_use(build: Job) -> str:
+    if build.quota_budget is None:
+        return ""
+    return f"{build.quota_credits_consumed}/{build.quota_budget}"

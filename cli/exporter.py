@@ -22,8 +22,8 @@ from worker.settings import load_settings
 def exporter(address: str | None) -> None:
     r"""Serve the metrics of queues, workers and unfinished jobs.
 
-    Once per deployment; each worker serves its own counts. The cost of a scrape
-    does not grow with the jobs that were ever run.
+    Run one per deployment; each worker serves its own counters. The cost of a
+    scrape does not grow with the number of finished jobs.
 
     \b
     Example:

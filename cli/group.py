@@ -1,4 +1,4 @@
-"""``provisionerd group``: what users may spend."""
+"""``provisionerd group``: groups, their members and allowances."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS: Columns[GroupListing] = {
 
 @click.group()
 def group() -> None:
-    """Manage groups and what they allow their members.
+    """Manage groups, their members and their allowances.
 
     A user's budget is the sum of the allowances of all their groups, in credits
     per day. Every member of an organization is in its group Everyone.
@@ -37,7 +37,7 @@ def group() -> None:
 @group.command()
 @click.argument("name")
 @click.option(
-    "--allowance", type=int, default=0, show_default=True, help="Credits per day of each member."
+    "--allowance", type=int, default=0, show_default=True, help="Credits per day for each member."
 )
 @organization_option
 def create(name: str, allowance: int, organization: str | None) -> None:
@@ -92,7 +92,7 @@ def remove(group: str, user: str, organization: str | None) -> None:
             session, name=group, organization=find_organization(session, organization)
         )
         remove_group_member(session, group=found, user=get_user(session, user))
-    click.echo(f"User {user} is no member of group {found.name}.")
+    click.echo(f"User {user} is not a member of group {found.name} any more.")
 
 
 @group.command("set-allowance")
@@ -100,7 +100,7 @@ def remove(group: str, user: str, organization: str | None) -> None:
 @click.argument("credits_per_day", metavar="CREDITS", type=int)
 @organization_option
 def set_allowance(group: str, credits_per_day: int, organization: str | None) -> None:
-    r"""Change what GROUP gives each member, in credits per day.
+    r"""Set the allowance of GROUP for each member, in credits per day.
 
     \b
     Example:

@@ -83,11 +83,11 @@ FIELDS = (
     "canceled_at",
     "completed_at",
 )
-"""The facts of a job that its JSON has."""
+"""The fields of a job in JSON output."""
 
 
 class Filters(TypedDict):
-    """What ``jobs list`` is asked for, by the names of its options."""
+    """The filters of ``jobs list``, by the names of its options."""
 
     statuses: tuple[str, ...]
     owner: str | None
@@ -122,7 +122,7 @@ def jobs() -> None:
     type=click.Choice([*(code.value for code in JobErrorCode), UNTAGGED]),
     help="Only jobs that failed with this code; `none` means without a code.",
 )
-@click.option("--before", metavar="JOB", help="Only jobs older than this one: the next page.")
+@click.option("--before", metavar="JOB", help="Only jobs older than this one (the next page).")
 @click.option(
     "--limit",
     type=click.IntRange(1, MAX_PAGE),
@@ -133,7 +133,7 @@ def jobs() -> None:
 @click.option("--watch", is_flag=True, help="Refresh the list every second, until Ctrl+C.")
 @output_option
 def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
-    r"""List jobs, the newest first.
+    r"""List jobs, newest first.
 
     \b
     Example:
@@ -142,7 +142,7 @@ def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
         provisionerd jobs list --error-code INSUFFICIENT_QUOTA
     """
     if watch and output == JSON:
-        raise click.UsageError("--watch goes with the table output only")
+        raise click.UsageError("--watch works only with table output")
     with opened() as services:
         if watch:
             draw = partial(_draw, services.database, filters)
@@ -157,7 +157,7 @@ def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
 @click.argument("job")
 @output_option
 def show(job: str, output: str) -> None:
-    r"""Show everything that is known about JOB.
+    r"""Show all details of JOB.
 
     \b
     Example:
@@ -186,14 +186,14 @@ def show(job: str, output: str) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Follow the log until the job ends.")
 @output_option
 def logs(job: str, follow: bool, output: str) -> None:
-    r"""Print the log of JOB; with --follow, as it grows.
+    r"""Print the log of JOB; with --follow, print new lines until the job ends.
 
     \b
     Example:
         provisionerd jobs logs 3f2a --follow
     """
     if follow and output == JSON:
-        raise click.UsageError("--follow goes with the table output only")
+        raise click.UsageError("--follow works only with table output")
     with opened() as services:
         with services.database.begin() as session:
             job_id = find_job_id(session, job)
@@ -201,22 +201,17 @@ def logs(job: str, follow: bool, output: str) -> None:
             _follow(services.database, job_id)
             return
         lines = list(_stored_lines(services.database, job_id))
-    if output == JSON:
-        print_json([line.model_dump() for line in lines])
-        return
-    view = View(console=screen())
-    for line in lines:
-        view.print_line(line)
+    _print_lines(lines, output=output)
 
 
 @jobs.command()
 @click.argument("job")
 @output_option
 def cancel(job: str, output: str) -> None:
-    r"""Request the end of JOB.
+    r"""Request the cancellation of JOB.
 
-    A pending job is canceled at once. A running one is interrupted by its
-    worker, which stores what was built so far; `jobs logs JOB -f` shows the end.
+    A pending job is canceled immediately. A running job is interrupted by its
+    worker, which stores the state; `jobs logs JOB -f` shows how it ends.
 
     \b
     Example:
@@ -275,6 +270,15 @@ def _stored_lines(database: Database, job_id: uuid.UUID) -> Iterator[Provisioner
             page = get_logs(session, job_id, after=after)
         yield from page
         after = page[-1].id if len(page) == LOG_PAGE else None
+
+
+def _print_lines(lines: Sequence[ProvisionerJobLog], *, output: str) -> None:
+    if output == JSON:
+        print_json([line.model_dump() for line in lines])
+        return
+    view = View(console=screen())
+    for line in lines:
+        view.print_line(line)
 
 
 def _print(job: Job) -> None:

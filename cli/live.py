@@ -12,7 +12,7 @@ from rich.live import Live
 from db.outage import retry_outage
 
 PAUSE_S = 1.0
-# How long to wait for a database that is away: a restart should not end a watch.
+# How long to wait while the database is away: its restart should not end a watch.
 OUTAGE_LIMIT_S = 60.0
 
 
@@ -29,7 +29,7 @@ def watch(
     """
     if not console.is_terminal:
         raise click.ClickException(
-            "--watch needs a terminal; leave it out to print the list once, for a file or a pipe"
+            "--watch needs a terminal; for a file or a pipe leave it out to print the list once"
         )
     try:
         with Live(console=console, auto_refresh=False) as live:

@@ -1,8 +1,8 @@
 """``provisionerd``: the command line.
 
-A command's module is imported when the command is asked for, by its name in ``COMMANDS``.
-SQLAlchemy, Celery and the HCL parser take more than a second to import, and neither ``--help``
-nor a completed word should wait for what it does not use.
+A command's module is imported only when the command is used, by its name in ``COMMANDS``.
+SQLAlchemy, Celery and the HCL parser take more than a second to import; ``--help`` and shell
+completion should not wait for them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TRANSLATOR = "worker.process.explanation", "explain"
 
 @dataclass(frozen=True, kw_only=True)
 class Lazy:
-    """Where a command is, and what ``--help`` says of it before it is imported."""
+    """The module of a command, and its summary for ``--help`` before it is imported."""
 
     module: str
     name: str
@@ -48,12 +48,12 @@ COMMANDS: Mapping[str, Lazy] = {
         Lazy(
             module="cli.exporter",
             name="exporter",
-            summary="Serve the metrics of the deployment as a whole.",
+            summary="Serve metrics of the whole deployment.",
         ),
         Lazy(
             module="cli.migrate",
             name="migrate",
-            summary="Bring the database's schema up to date.",
+            summary="Migrate the database to the current schema.",
         ),
         Lazy(
             module="cli.doctor.command",
@@ -63,7 +63,7 @@ COMMANDS: Mapping[str, Lazy] = {
         Lazy(
             module="cli.completion",
             name="completion",
-            summary="Print the script that lets a shell complete commands.",
+            summary="Print a shell's completion script.",
         ),
         Lazy(
             module="cli.prune",
@@ -88,12 +88,12 @@ COMMANDS: Mapping[str, Lazy] = {
         Lazy(
             module="cli.jobs",
             name="jobs",
-            summary="List, show, follow and cancel the jobs of builds.",
+            summary="List, show, follow and cancel jobs.",
         ),
         Lazy(
             module="cli.queue",
             name="queue",
-            summary="Show what waits, and explain why a job waits.",
+            summary="Show the queues, and explain why a job waits.",
         ),
         Lazy(
             module="cli.workers",
@@ -103,14 +103,14 @@ COMMANDS: Mapping[str, Lazy] = {
         Lazy(
             module="cli.quota",
             name="quota",
-            summary="Show what users may spend, and on what they spend it.",
+            summary="Show users' budgets and what consumes them.",
         ),
-        Lazy(module="cli.tools", name="tools", summary="List and call the tools that agents use."),
+        Lazy(module="cli.tools", name="tools", summary="List and call the tools for agents."),
         Lazy(module="cli.user", name="user", summary="Manage users."),
         Lazy(
             module="cli.group",
             name="group",
-            summary="Manage groups and what they allow their members.",
+            summary="Manage groups, their members and their allowances.",
         ),
         Lazy(
             module="cli.organization",
@@ -122,10 +122,10 @@ COMMANDS: Mapping[str, Lazy] = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on demand; those of other packages come after ours."""
+    """A group that imports its commands on demand; commands of other packages come last."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names of all commands, ours in their order."""
+        """Return the names of all commands, in the order of ``COMMANDS``."""
         return [*COMMANDS, *(name for name in sorted(_extensions()) if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -143,13 +143,13 @@ class LazyGroup(click.Group):
         return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing any."""
+        """Write the list of commands without importing any command."""
         names = self.list_commands(ctx)
         with formatter.section("Commands"):
             formatter.write_dl([(name, _summary(name)) for name in names])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. What a user can do something about becomes one sentence."""
+        """Run the command; an error that the user can fix becomes one sentence."""
         try:
             return super().invoke(ctx)
         except click.exceptions.Exit:
@@ -166,13 +166,13 @@ class LazyGroup(click.Group):
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Embedded servers, fetched Terraform, work directories (PROVISIONERD_DATA_DIR).",
+    help="Directory of embedded servers, Terraform and builds (PROVISIONERD_DATA_DIR).",
 )
 def cli(data_dir: Path | None) -> None:
     r"""Run workspace builds with Terraform, within quotas.
 
-    Settings are environment variables PROVISIONERD_*; without any, PostgreSQL
-    and Redis are started in the data directory.
+    Settings are environment variables PROVISIONERD_*. Unless their URLs are
+    set, PostgreSQL and Redis are started in the data directory.
 
     \b
     Example:
@@ -181,13 +181,13 @@ def cli(data_dir: Path | None) -> None:
         provisionerd workspace create box --template dev --owner alice
     """
     if data_dir is not None:
-        # The environment and not an argument: Celery's application and child processes read
-        # their settings from there as well.
+        # The environment, not an argument: Celery's application and child processes read their
+        # settings from it too.
         os.environ["PROVISIONERD_DATA_DIR"] = str(data_dir.absolute())
 
 
 def main() -> None:
-    """Run the command line and end the process: 0 is success, 1 failure, 2 wrong usage."""
+    """Run the command line and exit with 0 for success, 1 for failure, 2 for wrong usage."""
     _with_paragraphs(cli)
     cli(prog_name="provisionerd")
 
@@ -201,9 +201,9 @@ def _imported(module: str, name: str) -> Any:
 
 
 def _with_paragraphs(command: click.Command) -> click.Command:
-    """Let click see the marks of paragraphs that it is not to wrap.
+    r"""Convert the marks of paragraphs that click must not wrap.
 
-    Its mark is a backspace character; in a raw docstring there stand two characters for it.
+    Click's mark is a backspace character; a raw docstring has the two characters ``\b`` instead.
     """
     command.help = (command.help or "").replace("\\b\n", "\b\n")
     for inner in getattr(command, "commands", {}).values():
@@ -222,7 +222,7 @@ def _loaded(extension: EntryPoint) -> click.Command:
 
 
 def _summary(name: str) -> str:
-    # The help of another package's command is not worth its import either.
+    # Reading the help of another package's command would import it.
     return COMMANDS[name].summary if name in COMMANDS else f"See `provisionerd {name} --help`."
 
 

@@ -1,4 +1,4 @@
-"""``provisionerd migrate``: bring the schema up to date."""
+"""``provisionerd migrate``: migrate the database to the current schema."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from db.schema.revision import current_revision
 @click.command()
 @output_option
 def migrate(output: str) -> None:
-    r"""Bring the database's schema up to date.
+    r"""Migrate the database to the current schema.
 
-    To be run before the workers of a new version are started; several at once
-    take turns. Workers of the version before go on meanwhile.
+    Run it before you start workers of a new version. Workers of the previous
+    version may keep running. Several migrations at once take turns.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Services and sessions for one command."""
+"""Opens services and sessions for one command."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from worker.settings import SettingsError, load_settings
 
 @contextmanager
 def opened(*, check: bool = True) -> Iterator[Services]:
-    """Open the services that the settings name, or the embedded ones, for one command.
+    """Open the configured services, or the embedded ones, for one command.
 
     Args:
-        check: whether the schema has to be up to date.
+        check: whether the schema must be up to date.
 
     Raises:
-        SettingsError: a setting is not allowed.
+        SettingsError: a setting is invalid.
         EmbeddedError: an embedded server cannot be started.
         DatabaseError: the database cannot be reached, or lacks a migration.
     """
     settings = load_settings()
-    # Only what a person has to see: a command tells the rest in its own words.
+    # Only errors: a command reports everything else in its own output.
     configure_logging(settings.model_copy(update={"log_level": "error"}))
     if settings.redis_url:
         _check_redis_url(settings.redis_url.get_secret_value())
@@ -48,17 +48,17 @@ def find_organization(session: Session, name: str | None) -> Organization:
     """Return the organization of that name, or the default one.
 
     Raises:
-        NotFoundError: there is none; says how to make one.
+        NotFoundError: there is none; the message says how to create it.
     """
     try:
         return get_organization(session, name)
     except NotFoundError as error:
-        made_by = f"organization create {name}" if name else "user create NAME"
-        raise NotFoundError(f"{error}; `provisionerd {made_by}` makes one") from error
+        command = f"organization create {name}" if name else "user create NAME"
+        raise NotFoundError(f"{error}; `provisionerd {command}` makes one") from error
 
 
 def _check_redis_url(url: str) -> None:
-    # Celery would notice only when a doorbell is rung: after the build was accepted.
+    # Celery would report it only when it rings a doorbell, after the build was accepted.
     try:
         check_url(url)
     except ValueError as error:

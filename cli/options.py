@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def to_mapping(
     Use it as the callback of an option that may be given several times.
 
     Raises:
-        click.BadParameter: one is not a pair, or a name is given twice.
+        click.BadParameter: a value is not a pair, or a name is given twice.
     """
     values: dict[str, str] = {}
     for pair in pairs:
@@ -35,10 +35,10 @@ output_option = click.option(
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="A table to read, or JSON for programs.",
+    help="A table for people, or JSON for programs.",
 )
 organization_option = click.option(
-    "--organization", metavar="NAME", help="The organization; by default the default one."
+    "--organization", metavar="NAME", help="Organization; otherwise the default one."
 )
 limit_option = click.option(
     "--limit",

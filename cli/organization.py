@@ -22,7 +22,7 @@ COLUMNS: Columns[OrganizationListing] = {
 def organization() -> None:
     """Create and list organizations.
 
-    The first `provisionerd user create` makes one called "default".
+    The first `provisionerd user create` creates one named "default".
     """
 
 

@@ -23,7 +23,7 @@ Row = TypeVar("Row", bound="DataclassInstance")
 Columns = Mapping[str, Callable[[Row], object]]
 
 JSON = "json"
-# A table that is piped into another program must not be wrapped at anybody's screen.
+# A table in a pipe must not be wrapped at the width of a terminal.
 PIPE_WIDTH = 10_000
 BAR_WIDTH = 40
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
@@ -52,8 +52,8 @@ def print_rows(
 
     Args:
         columns: heading and cell of each column.
-        kind: what the rows are, in the plural.
-        document: makes the JSON object of a row.
+        kind: the plural noun for the rows.
+        document: returns the JSON object of a row.
     """
     if output == JSON:
         print_json([document(row) for row in rows])
@@ -82,14 +82,14 @@ def print_bars(lengths: Sequence[tuple[str, float]], *, unit: str) -> None:
     table.add_column(justify="right")
     table.add_column(width=BAR_WIDTH)
     for name, length in lengths:
-        # A bar of nothing has no end that it could be drawn to.
+        # Bar divides by the size, so it must not be 0.
         bar = Bar(longest or 1.0, 0, length, width=BAR_WIDTH)
         table.add_row(_cell(name), _cell(f"{length:.2f} {unit}"), bar)
     screen().print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """Print one thing's facts, a line each; those without a value are left out."""
+    """Print facts, one on each line; facts without a value are left out."""
     shown = {name: value for name, value in facts.items() if value not in {None, ""}}
     width = max((len(name) for name in shown), default=0)
     for name, value in shown.items():
@@ -102,7 +102,7 @@ def print_json(document: object) -> None:
 
 
 def screen(*, err: bool = False) -> Console:
-    """Return a console on standard output, or standard error, as wide as needed in a pipe."""
+    """Return a console on standard output or standard error; in a pipe it does not wrap."""
     stream = sys.stderr if err else sys.stdout
     return Console(
         file=stream,
@@ -118,13 +118,13 @@ def plain(text: str) -> str:
 
 
 def tags_text(tags: Mapping[str, str]) -> str:
-    """Return tags as KEY=VALUE, without the scope that everything has."""
+    """Return tags as KEY=VALUE pairs, without the tags that every job has."""
     own = sorted(set(tags.items()) - _USUAL_TAGS)
     return ",".join(f"{key}={value}" for key, value in own)
 
 
 def seconds_text(seconds: float | None) -> str:
-    """Return a duration in one unit."""
+    """Return a duration in a single unit; "never" for None."""
     if seconds is None:
         return "never"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -1,4 +1,4 @@
-"""``provisionerd prune``: delete what no longer has to be kept."""
+"""``provisionerd prune``: delete old logs, states and jobs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ UNITS = {"d": "days", "h": "hours"}
 
 
 class Age(click.ParamType[timedelta]):
-    """A span of time: ``30d``, ``12h``."""
+    """A duration such as ``30d`` or ``12h``."""
 
     name = "age"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        """Return the span, or fail with what is expected."""
+        """Return the duration, or fail with the expected format."""
         if isinstance(value, timedelta):
             return value
         match = re.fullmatch(r"([0-9]{1,6})([dh])", str(value))
@@ -40,7 +40,7 @@ class Age(click.ParamType[timedelta]):
     "--logs-older-than",
     type=Age(),
     metavar="AGE",
-    help="Logs of jobs that ended so long ago (PROVISIONERD_RETAIN_LOGS_DAYS).",
+    help="Logs of jobs that ended before that (PROVISIONERD_RETAIN_LOGS_DAYS).",
 )
 @click.option(
     "--states-older-than",
@@ -64,8 +64,8 @@ def prune(
 ) -> None:
     r"""Delete old logs, states and jobs, as the workers do every few hours.
 
-    Kept at any age: what is unfinished, the latest build of each workspace with
-    its state, and templates. An AGE is a number of days or hours: 30d, 12h.
+    Always kept: unfinished jobs, the latest build of each workspace with its
+    state, and templates. An AGE is a number of days or hours: 30d, 12h.
 
     \b
     Example:
@@ -73,7 +73,7 @@ def prune(
         provisionerd prune --logs-older-than 7d --jobs-older-than 60d
     """
     kept = load_settings().retention
-    # A shorter age for jobs takes what belongs to them along; a longer one for logs is refused.
+    # A shorter age for jobs shortens the others; a longer explicit age for logs is refused.
     jobs = jobs_older_than if jobs_older_than is not None else kept.jobs
     retention = Retention(
         logs=min(kept.logs, jobs) if logs_older_than is None else logs_older_than,
@@ -88,7 +88,7 @@ def prune(
 def _report(pruned: Pruned, *, is_dry_run: bool, output: str) -> None:
     if not pruned.is_complete:
         raise click.ClickException(
-            "another process prunes at the moment; run the command again when it is done"
+            "another process is pruning now; run the command again when it is done"
         )
     counts = {"log_lines": pruned.log_lines, "states": pruned.states, "jobs": pruned.jobs}
     if output == JSON:

@@ -1,4 +1,4 @@
-"""``provisionerd queue``: which jobs wait, and why."""
+"""``provisionerd queue``: the queues, and why a job waits."""
 
 from __future__ import annotations
 
@@ -32,9 +32,14 @@ class Match:
 
     worker: str
     status: str
-    matches: bool  #: it would take the job, if it is not offline
+    matches: bool  #: it would claim the job unless it is offline or draining
     missing_tags: Mapping[str, str]
     reason: str
+
+    @property
+    def can_claim(self) -> bool:
+        """Whether the worker matches, and takes new jobs."""
+        return self.matches and self.status in {"busy", "idle"}
 
 
 MATCH_COLUMNS: Columns[Match] = {
@@ -49,10 +54,10 @@ MATCH_COLUMNS: Columns[Match] = {
 @output_option
 @click.pass_context
 def queue(context: click.Context, output: str) -> None:
-    r"""Show each queue: how many jobs wait, for how long, and for how many workers.
+    r"""Show for each queue its waiting jobs, the oldest one, its workers and slots.
 
     \b
-    A set of tags is a queue; jobs without tags wait in the queue "builds".
+    Each set of tags has a queue; jobs without tags wait in the queue "builds".
 
     \b
     Example:
@@ -70,7 +75,7 @@ def queue(context: click.Context, output: str) -> None:
 @click.argument("job")
 @output_option
 def explain(job: str, output: str) -> None:
-    r"""Explain why JOB waits: its position, and which worker could take it.
+    r"""Explain why JOB waits: its position, and which workers could claim it.
 
     \b
     Example:
@@ -111,15 +116,17 @@ def match(job: Job, worker: WorkerListing) -> Match:
 
 
 def verdict(job: Job, matches: list[Match]) -> str:
-    """Return in one sentence why the job waits."""
+    """Return one sentence that says why the job waits."""
     if job.status is not JobStatus.PENDING:
         return f"the job does not wait: it is {job.status}"
-    fitting = [row for row in matches if row.matches]
-    alive = [row for row in fitting if row.status in {"busy", "idle"}]
-    if alive:
-        ahead = job.queue_position - 1
-        return f"{ahead} jobs are ahead of it for {len(alive)} live workers that match"
-    if fitting:
+    live = sum(row.can_claim for row in matches)
+    if live:
+        return f"{job.queue_position - 1} jobs are ahead of it for {live} live workers that match"
+    return _no_live_worker(job, matches)
+
+
+def _no_live_worker(job: Job, matches: list[Match]) -> str:
+    if any(row.matches for row in matches):
         return "every worker that matches is offline or draining: start one again"
     wanted = tags_text(job.tags)
     start = f"PROVISIONERD_TAGS={wanted} provisionerd worker" if wanted else "provisionerd worker"
@@ -127,7 +134,7 @@ def verdict(job: Job, matches: list[Match]) -> str:
 
 
 def position_text(job: Job) -> str | None:
-    """Return the job's position in its queue, or None when it does not wait."""
+    """Return the job's position in its queue, or None if it does not wait."""
     if job.status is not JobStatus.PENDING:
         return None
     more = " or more" if job.queue_size == QUEUE_COUNT_LIMIT else ""
@@ -143,16 +150,20 @@ def _reason(
     has_engine: bool,
 ) -> str:
     if missing:
-        return "lacks " + ", ".join(f"{key}={value}" for key, value in missing.items())
+        return "lacks " + ", ".join(map("=".join, missing.items()))
     if not serves:
         return "has tags, and jobs without tags are for workers without tags"
     if not has_engine:
         return f"does not offer the engine {job.provisioner}"
+    return _unavailability(worker)
+
+
+def _unavailability(worker: WorkerListing) -> str:
     if worker.status == "offline":
         seen = seconds_text(worker.last_seen_s)
         how = "vanished" if worker.is_stale else "signed off"
         return f"{how}, last seen {seen} ago"
-    return "takes nothing new" if worker.status == "draining" else ""
+    return "takes no new jobs" if worker.status == "draining" else ""
 
 
 def _print(job: Job, matches: list[Match]) -> None:

@@ -1,4 +1,4 @@
-"""``provisionerd quota``: where a budget comes from, and what it is spent on."""
+"""``provisionerd quota``: a user's budget by group, and consumption by workspace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quota.details import QuotaDetails, workspace_quota_details
 
 @click.group()
 def quota() -> None:
-    """Show what users may spend, and on what they spend it."""
+    """Show users' budgets and what consumes them."""
 
 
 @quota.command()

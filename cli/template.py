@@ -1,4 +1,4 @@
-"""``provisionerd template``: what workspaces are built from."""
+"""``provisionerd template``: push and list templates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def template() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Push:
-    """A template that has been packed and read, to be stored."""
+    """A packed template with its declared variables, ready to be stored."""
 
     name: str
     archive: bytes
@@ -49,6 +49,11 @@ class Push:
     provisioner: ProvisionerType
     tags: Mapping[str, str]
     message: str
+
+    @property
+    def missing_variables(self) -> list[str]:
+        """The required variables that have no value."""
+        return [item.name for item in self.variables if item.required and item.value is None]
 
 
 @template.command()
@@ -62,7 +67,7 @@ class Push:
     multiple=True,
     metavar="NAME=VALUE",
     callback=to_mapping,
-    help="Value of a variable that the template declares. Repeatable.",
+    help="Value of a variable of the template. Repeatable.",
 )
 @click.option(
     "--tag",
@@ -72,15 +77,15 @@ class Push:
     callback=to_mapping,
     help="Only workers with this tag run its builds. Repeatable.",
 )
-@click.option("--message", default="", help="What is new in this version.")
+@click.option("--message", default="", help="Description of the changes in this version.")
 @click.option(
     "--provisioner",
     type=click.Choice([kind.value for kind in ProvisionerType]),
     default=ProvisionerType.TERRAFORM.value,
     show_default=True,
-    help="The engine; echo plays a script and is for tests.",
+    help="Engine; echo runs a script and is for tests.",
 )
-@click.option("--author", metavar="USER", help="The organization's first member when not given.")
+@click.option("--author", metavar="USER", help="Author; otherwise the organization's first member.")
 @organization_option
 @output_option
 def push(
@@ -97,16 +102,16 @@ def push(
 ) -> None:
     r"""Store the folder DIRECTORY as the new active version of a template.
 
-    Its files are read, not run. Dot files, state files, terraform.tfvars and
-    *.auto.tfvars are left out. New workspaces use the new version, existing ones
-    keep theirs until `provisionerd workspace start NAME --update`.
+    The files are read, not run. Dot files, state files, terraform.tfvars and
+    *.auto.tfvars are left out. New workspaces use the new version; existing ones
+    keep their version until `provisionerd workspace start NAME --update`.
 
     \b
     Example:
         provisionerd template push ./template --name dev --variable region=eu
     """
     engine = ProvisionerType(provisioner)
-    # What a worker will unpack may be less than the folder holds: read from here on.
+    # Read the archive, not the folder: a worker unpacks only what was packed.
     archive = pack_template(directory)
     made = Push(
         name=name,
@@ -141,13 +146,7 @@ def list_(limit: int, output: str) -> None:
 
 
 def _variables(read: Template, values: Mapping[str, str]) -> Iterator[VariableValue]:
-    declared = [variable.name for variable in read.variables]
-    unknown = [name for name in values if name not in declared]
-    if unknown:
-        raise InvalidError(
-            f"the template declares no variable {unknown[0]!r};"
-            f" it declares {', '.join(declared) or 'none'}"
-        )
+    _refuse_unknown(values, [variable.name for variable in read.variables])
     for variable in read.variables:
         yield VariableValue(
             name=variable.name,
@@ -157,6 +156,15 @@ def _variables(read: Template, values: Mapping[str, str]) -> Iterator[VariableVa
             default_value=_default_text(variable.default),
             required=variable.required,
             sensitive=variable.sensitive,
+        )
+
+
+def _refuse_unknown(values: Mapping[str, str], declared: list[str]) -> None:
+    unknown = sorted(values.keys() - set(declared))
+    if unknown:
+        raise InvalidError(
+            f"the template declares no variable {unknown[0]!r};"
+            f" it declares {', '.join(declared) or 'none'}"
         )
 
 
@@ -187,15 +195,14 @@ def _author(session: Session, organization: Organization, name: str | None) -> U
     if author is None:
         raise NotFoundError(
             f"organization {organization.name!r} has no members;"
-            " `provisionerd user create NAME` makes the first one"
+            " `provisionerd user create NAME` creates the first one"
         )
     return author
 
 
 def _warn(made: Push) -> None:
-    missing = [item.name for item in made.variables if item.required and item.value is None]
-    if missing:
-        options = " ".join(f"--variable {name}=VALUE" for name in missing)
+    if made.missing_variables:
+        options = " ".join(f"--variable {name}=VALUE" for name in made.missing_variables)
         click.echo(
             f"Warning: builds will fail until the template is pushed with {options}.", err=True
         )

@@ -1,4 +1,4 @@
-"""``provisionerd tools``: the agents' tools from the shell."""
+"""``provisionerd tools``: the tools for agents, from the shell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMATS = {"input-schema": as_input_schema_tool, "function": as_function_tool}
 
 @click.group()
 def tools() -> None:
-    """List and call the tools of agents."""
+    """List and call the tools for agents."""
 
 
 @tools.command("list")
@@ -34,7 +34,7 @@ def tools() -> None:
     type=click.Choice(list(FORMATS)),
     default="input-schema",
     show_default=True,
-    help="How an SDK takes them: name and input_schema, or a function with parameters.",
+    help="Format for an SDK: name and input_schema, or a function with parameters.",
 )
 def list_tools(format_: str) -> None:
     r"""Print the tools with their JSON schemas, as JSON.
@@ -57,13 +57,13 @@ def list_tools(format_: str) -> None:
     help="The tool's arguments as a JSON object; - reads them from standard input.",
 )
 @click.option("--chat", required=True, metavar="ID", help="The chat; it is created on first use.")
-@click.option("--owner", required=True, metavar="USER", help="Whose chat it is.")
+@click.option("--owner", required=True, metavar="USER", help="Owner of the chat.")
 @organization_option
 def call_tool(name: str, arguments: str, chat: str, owner: str, organization: str | None) -> None:
-    r"""Call the tool NAME for a chat and print its answer, as JSON.
+    r"""Call the tool NAME for a chat and print its answer as JSON.
 
-    A failed build, also one refused by quota, is an answer like any other: the
-    exit status is 0, and the keys tell it apart.
+    A failed build is an answer like any other, even if quota refused it: the
+    exit status is 0, and the keys of the answer show the failure.
 
     \b
     Example:
@@ -101,5 +101,5 @@ def _read_object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise click.ClickException(f"--json is not valid JSON: {error}") from error
     if not isinstance(document, dict):
-        raise click.ClickException('--json has to be a JSON object, such as \'{"name": "dev"}\'')
+        raise click.ClickException('--json must be a JSON object, such as \'{"name": "dev"}\'')
     return document

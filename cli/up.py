@@ -1,4 +1,4 @@
-"""``provisionerd up``: everything in one process tree."""
+"""``provisionerd up``: PostgreSQL, Redis and a worker in one process tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.settings import Settings, load_settings
 FIRST_RESTART_S = 1.0
 LAST_RESTART_S = 30.0
 WORKER = (sys.executable, "-m", "cli.main", "worker")
-"""It becomes Celery's worker after it has prepared what that needs: one process, one id."""
+"""The command of the worker process. It prepares, and then becomes Celery's worker by exec."""
 
 
 @click.command()
@@ -25,8 +25,8 @@ def up() -> None:
     r"""Run PostgreSQL, Redis and a worker together, until Ctrl+C.
 
     PostgreSQL and Redis are started in PROVISIONERD_DATA_DIR unless their URLs
-    are set. While this runs, the other commands work from any terminal with the
-    same settings. A worker that dies is started again.
+    are set. Meanwhile the other commands work in any terminal with the same
+    settings. A worker that dies is started again.
 
     \b
     Example:
@@ -58,23 +58,29 @@ def _stop_on_signal() -> threading.Event:
 
 
 def _supervise(settings: Settings, console: Console, stopping: threading.Event) -> int:
-    """Keep one worker running; return the exit status for the whole."""
+    """Keep one worker running until a signal; return the exit status of the command."""
     pause_s = FIRST_RESTART_S
     while not stopping.is_set():
         process = subprocess.Popen(WORKER, start_new_session=True)
         console.print(f"Worker      {settings.worker_name}, {settings.concurrency} builds at once")
-        while process.poll() is None and not stopping.wait(0.2):
-            pass
-        if process.poll() is None:
-            console.print("Stopping: builds that run may finish; Ctrl+C again interrupts them.")
+        status = _wait(process, stopping)
+        if status is None:
+            console.print("Stopping: running builds may finish; Ctrl+C again interrupts them.")
             return _drain(process, settings, stopping)
-        if process.returncode == 1:
-            # It said in one sentence why it cannot work; another try would say the same.
+        if status == 1:
+            # It has printed why it cannot work; another attempt would fail too.
             return 1
-        console.print(f"The worker ended with status {process.returncode}; starting another.")
+        console.print(f"The worker ended with status {status}; starting another.")
         stopping.wait(pause_s)
         pause_s = min(pause_s * 2, LAST_RESTART_S)
     return 0
+
+
+def _wait(process: subprocess.Popen[bytes], stopping: threading.Event) -> int | None:
+    """Wait for the end of the worker or for a signal; return the status, None after a signal."""
+    while process.poll() is None and not stopping.wait(0.2):
+        pass
+    return process.poll()
 
 
 def _drain(process: subprocess.Popen[bytes], settings: Settings, stopping: threading.Event) -> int:

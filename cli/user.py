@@ -1,4 +1,4 @@
-"""``provisionerd user``: who may build."""
+"""``provisionerd user``: manage users."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ def user() -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("--email", default="", help="Told to the templates of this user's workspaces.")
+@click.option(
+    "--email", default="", help="Email address; templates of the user's workspaces get it."
+)
 @organization_option
 def create(name: str, email: str, organization: str | None) -> None:
-    r"""Create a user, as a member of the organization.
+    r"""Create a user as a member of the organization.
 
-    When there is no organization yet, one called "default" is made.
+    If there is no organization yet, one named "default" is created.
 
     \b
     Example:
@@ -76,7 +78,7 @@ def list_(limit: int, output: str) -> None:
 @user.command()
 @click.argument("name")
 def suspend(name: str) -> None:
-    r"""Forbid a user to create workspaces; running workspaces are not affected.
+    r"""Suspend a user; the user's running workspaces are not affected.
 
     \b
     Example:
@@ -88,7 +90,7 @@ def suspend(name: str) -> None:
 @user.command()
 @click.argument("name")
 def activate(name: str) -> None:
-    r"""Allow a suspended user to act again.
+    r"""Activate a suspended user again.
 
     \b
     Example:
@@ -110,5 +112,5 @@ def _make_default(session: Session) -> Organization | None:
     try:
         return create_organization(session, name=DEFAULT_ORGANIZATION, is_default=True)
     except ConflictError:
-        # Another command made it at this moment.
+        # Another command created it at the same time.
         return None

@@ -1,4 +1,4 @@
-"""Waiting for a build: showing its log and its progress."""
+"""Shows the log and the progress of a build until it ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def follow_job(database: Database, job_id: uuid.UUID, view: View) -> BuildProgre
     """Show the job in ``view`` until it is finished; return how it ended.
 
     Raises:
-        NotFoundError: there is no build with such a job.
+        NotFoundError: no build has this job.
     """
     with view.console.status("") as status:
         for update in follow(database, job_id):
@@ -65,7 +65,7 @@ class View:
 
 
 def no_worker(queue: str) -> str:
-    """Return what to do about a job that no worker will take."""
+    """Return a warning about a job that no live worker can claim."""
     return (
         f"no worker is running for the queue {queue}, so the build waits;"
         " start one with `provisionerd up` or `provisionerd worker`"

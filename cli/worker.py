@@ -14,23 +14,23 @@ from worker.settings import Pool, load_settings
 
 
 @click.command()
-@click.option("--concurrency", type=int, help="Builds to run at once (PROVISIONERD_CONCURRENCY).")
+@click.option("--concurrency", type=int, help="Number of slots (PROVISIONERD_CONCURRENCY).")
 @click.option(
     "--pool",
     type=click.Choice([pool.value for pool in Pool]),
-    help="How Celery runs them (PROVISIONERD_POOL).",
+    help="Celery's pool (PROVISIONERD_POOL).",
 )
 @click.option("--name", help="Unique name of this worker (PROVISIONERD_WORKER_NAME).")
 def worker(concurrency: int | None, pool: str | None, name: str | None) -> None:
     r"""Run builds until SIGTERM.
 
     \b
-    The first SIGTERM or Ctrl+C drains: nothing new is claimed, running builds
-    finish. The second one, or the end of PROVISIONERD_DRAIN_SECONDS, ends them:
-    before apply they go back to the queue, in apply their state is stored.
+    The first SIGTERM or Ctrl+C drains: nothing new is claimed, and running
+    builds finish. The second one, or the end of PROVISIONERD_DRAIN_SECONDS,
+    ends them: before apply they go back to the queue, in apply their state is
+    stored.
 
-    This is Celery's own worker with our application; the same as
-    `celery -A worker.app worker`, with the settings checked first.
+    This checks the settings, and then runs `celery -A worker.app worker`.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def worker(concurrency: int | None, pool: str | None, name: str | None) -> None:
     given: dict[str, object] = {"concurrency": concurrency, "pool": pool, "worker_name": name}
     overrides = {key: value for key, value in given.items() if value is not None}
     settings = load_settings(os.environ, **overrides)
-    # What is missing is said here in one sentence, before Celery takes the process over.
+    # Report missing parts here in one sentence, before Celery takes over the process.
     make_directories(settings)
     make_engines(settings)
     variables = {f"PROVISIONERD_{key.upper()}": str(value) for key, value in overrides.items()}

@@ -1,4 +1,4 @@
-"""``provisionerd workers``: who runs builds."""
+"""``provisionerd workers``: the workers and their load."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def workers(limit: int, output: str) -> None:
     r"""List the workers and their load.
 
     \b
-    A worker is busy or idle, draining (it takes no new builds), or offline: it
-    signed off, or was not seen for 90 seconds.
+    A worker is busy, idle, draining (it takes no new builds) or offline (it
+    signed off, or was not seen for 90 seconds).
 
     \b
     Example:

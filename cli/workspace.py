@@ -41,16 +41,16 @@ parameters_option = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=to_mapping,
-    help="Value of a template parameter; it stays for later builds. Repeatable.",
+    help="Value of a template parameter, also for later builds. Repeatable.",
 )
 version_option = click.option(
     "--version",
     "version_name",
     metavar="NAME",
-    help="Template version to build from; without it, that of the last build that entered apply.",
+    help="Template version; otherwise that of the last build that entered apply.",
 )
 detach_option = click.option(
-    "--detach", is_flag=True, help="Do not wait for the build; `jobs logs JOB -f` follows it."
+    "--detach", is_flag=True, help="Do not wait for the build (`jobs logs JOB -f` follows it)."
 )
 
 
@@ -59,17 +59,17 @@ def workspace() -> None:
     r"""Create, start, stop, delete and list workspaces.
 
     \b
-    A build's log is shown until it is finished. The exit status tells how:
-        0  it succeeded (with --detach: it was accepted)
-        1  it failed or was canceled, or could not be enqueued
+    The build's log is shown until the build ends. The exit status is:
+        0  the build succeeded (with --detach: it was accepted)
+        1  the build failed, was canceled, or could not be enqueued
         2  the command was used wrongly
-        3  the owner's quota refused it
+        3  the owner's quota refused the build
     """
 
 
 @workspace.command()
 @click.argument("name")
-@click.option("--template", required=True, metavar="NAME", help="Template to build it from.")
+@click.option("--template", required=True, metavar="NAME", help="Template of the workspace.")
 @owner_option
 @parameters_option
 @organization_option
@@ -131,7 +131,7 @@ def start(
     detach: bool,
     output: str,
 ) -> None:
-    r"""Start the workspace NAME from the template version that it was made from.
+    r"""Start the workspace NAME from the template version of its last build.
 
     \b
     Example:
@@ -195,7 +195,7 @@ def delete(
     detach: bool,
     output: str,
 ) -> None:
-    r"""Destroy everything that the workspace NAME has, and the workspace.
+    r"""Delete the workspace NAME and destroy all of its resources.
 
     With --orphan, nothing is destroyed: the workspace is marked deleted at once and
     no longer counts for the quota, without Terraform, a worker or Redis. Its last
@@ -266,17 +266,17 @@ def _build(
 def _version(
     session: Session, template_id: uuid.UUID, *, update: bool, name: str | None
 ) -> uuid.UUID | None:
-    """Return the version that was asked for; None leaves it to the workspace's builds."""
+    """Return the requested version; None means the version of the workspace's builds."""
     if update:
         return session.get_one(Template, template_id).active_version_id
     return get_version(session, template_id=template_id, name=name) if name else None
 
 
 def _ring(redis_url: str) -> Ring:
-    """Return how to ring; a broker that is away is a warning for the user, not an error."""
+    """Return a function that rings, and prints a warning if the broker is away."""
     ring = ring_at(redis_url)
 
-    def ring_or_tell(queue: str) -> bool:
+    def ring_or_warn(queue: str) -> bool:
         rung = ring(queue)
         if not rung:
             click.echo(
@@ -286,4 +286,4 @@ def _ring(redis_url: str) -> Ring:
             )
         return rung
 
-    return ring_or_tell
+    return ring_or_warn

@@ -1,4 +1,4 @@
-"""``provisionerd doctor``: does the host have all that builds need?"""
+"""``provisionerd doctor``: checks whether builds can run on this host and in the deployment."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _examine() -> Iterator[CheckResult]:
             check="embedded services",
             verdict=Verdict.PROBLEM,
             found=str(error),
-            fix="Set PROVISIONERD_DATABASE_URL and PROVISIONERD_REDIS_URL to servers of your own.",
+            fix="Set PROVISIONERD_DATABASE_URL and PROVISIONERD_REDIS_URL to your own servers.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The checks of ``provisionerd doctor``: what is wrong, and what to do about it."""
+"""The host checks of ``provisionerd doctor``: directories, PostgreSQL, Redis and Terraform."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.doctor.deployment import check_deployment
-from cli.doctor.result import CheckResult, fine, problem, warning
+from cli.doctor.result import CheckResult, ok, problem, warning
 from db.engine import MINIMUM_SERVER_VERSION, Database, DatabaseError, open_database
 from db.reads.server import server_facts
 from db.schema.enums import ProvisionerType
@@ -39,17 +39,17 @@ def check_data_dir(settings: Settings) -> Iterator[CheckResult]:
         yield problem(
             name,
             f"{folder} cannot be written ({error.strerror})",
-            "Set PROVISIONERD_DATA_DIR to a folder of your own.",
+            "Set PROVISIONERD_DATA_DIR to a writable folder.",
         )
         return
-    yield fine(name, f"{folder} can be written")
+    yield ok(name, f"{folder} can be written")
     free = shutil.disk_usage(folder).free
     found = f"{free // 1024**2} MiB are free at {folder}"
     if free < ENOUGH_DISK_BYTES:
-        fix = "Make room, or move PROVISIONERD_DATA_DIR: builds need space for providers and state."
+        fix = "Free space, or move PROVISIONERD_DATA_DIR: builds need it for providers and states."
         yield warning("disk", found, fix)
     else:
-        yield fine("disk", found)
+        yield ok("disk", found)
 
 
 def check_database(
@@ -59,7 +59,7 @@ def check_database(
 
     Args:
         is_embedded: whether the database is migrated automatically when it is used.
-        prepared_statements: as the workers' connections have it.
+        prepared_statements: the same setting as for the workers' connections.
     """
     database: Database | None = None
     try:
@@ -78,41 +78,28 @@ def check_database(
 
 
 def check_redis(url: str, *, is_embedded: bool) -> Iterator[CheckResult]:
-    """Check Redis: reachable, and that it does not throw messages away.
+    """Check Redis: reachable, and that it does not drop messages.
 
     Args:
-        is_embedded: whether it lives and dies with the workers, so that it need not persist.
+        is_embedded: whether Redis runs only while workers run, and so needs no persistence.
     """
     try:
         facts = read_server(url)
     except (*BROKER_AWAY, ValueError) as error:
         yield problem("Redis", _said(error), "Correct PROVISIONERD_REDIS_URL, or start Redis.")
         return
-    yield fine("Redis", f"version {facts.get('redis_version', 'unknown')} answers")
-    policy = facts.get("maxmemory_policy", "unknown")
-    if policy == "noeviction":
-        yield fine("Redis eviction", "noeviction")
+    yield ok("Redis", f"version {facts.get('redis_version', 'unknown')} answers")
+    yield _eviction_result(facts.get("maxmemory_policy", "unknown"))
+    if is_embedded:
+        yield ok("Redis persistence", "not needed here")
     else:
-        yield problem(
-            "Redis eviction",
-            f"the policy is {policy}: Redis may throw doorbells away",
-            "Set `maxmemory-policy noeviction` in the configuration of Redis.",
-        )
-    if is_embedded or facts.get("aof_enabled"):
-        yield fine("Redis persistence", "not needed here" if is_embedded else "appendonly is on")
-    else:
-        yield warning(
-            "Redis persistence",
-            "appendonly is off: a restart of Redis loses the doorbells, and builds start some"
-            " seconds later than they could",
-            "Set `appendonly yes` in the configuration of Redis.",
-        )
+        yield _persistence_result(is_on=bool(facts.get("aof_enabled")))
 
 
 def check_terraform(settings: Settings) -> Iterator[CheckResult]:
     """Check that Terraform is installed, without fetching it, and that its version is supported."""
     if ProvisionerType.TERRAFORM not in settings.engines:
-        yield fine("Terraform", "not offered (PROVISIONERD_ENGINES)")
+        yield ok("Terraform", "not offered (PROVISIONERD_ENGINES)")
         return
     if not _has_terraform(settings):
         yield warning(
@@ -129,13 +116,13 @@ def check_terraform(settings: Settings) -> Iterator[CheckResult]:
         fix = "Install Terraform 1.1 or newer, or set PROVISIONERD_TERRAFORM_BINARY to its file."
         yield problem("Terraform", str(error), fix)
         return
-    yield fine("Terraform", f"version {version} at {binary}")
+    yield ok("Terraform", f"version {version} at {binary}")
 
 
 def _read_server(database: Database) -> tuple[int, float]:
-    """Return the server's version and how far its clock is ahead of ours, in seconds."""
+    """Return the server's version and how far its clock is ahead of this host's, in seconds."""
     with database.begin() as session:
-        # The first statement connects, which takes its time.
+        # The first statement also connects, which would distort the measurement.
         server_facts(session)
         before = time.time()
         facts = server_facts(session)
@@ -143,20 +130,43 @@ def _read_server(database: Database) -> tuple[int, float]:
     return facts.major_version, (facts.clock - ours).total_seconds()
 
 
+def _eviction_result(policy: str) -> CheckResult:
+    if policy == "noeviction":
+        return ok("Redis eviction", policy)
+    return problem(
+        "Redis eviction",
+        f"the policy is {policy}: Redis may drop doorbells",
+        "Set `maxmemory-policy noeviction` in the configuration of Redis.",
+    )
+
+
+def _persistence_result(*, is_on: bool) -> CheckResult:
+    if is_on:
+        return ok("Redis persistence", "appendonly is on")
+    return warning(
+        "Redis persistence",
+        "appendonly is off: a restart of Redis loses the doorbells, and builds start a few"
+        " seconds late",
+        "Set `appendonly yes` in the configuration of Redis.",
+    )
+
+
 def _version_result(version: int) -> CheckResult:
     wanted = MINIMUM_SERVER_VERSION[0]
     if version < wanted:
         fix = f"Upgrade PostgreSQL to {wanted} or newer."
         return problem("PostgreSQL", f"version {version} is too old", fix)
-    return fine("PostgreSQL", f"version {version} answers")
+    return ok("PostgreSQL", f"version {version} answers")
 
 
 def _clock_result(skew_s: float) -> CheckResult:
     found = f"this host and the database differ by {abs(skew_s):.1f} s"
     if abs(skew_s) > TOLERATED_SKEW_S:
-        fix = "Synchronise both clocks (NTP): times in logs mislead, and clouds refuse requests."
+        fix = (
+            "Synchronise both clocks (NTP): otherwise log times are wrong and clouds refuse calls."
+        )
         return warning("clock", found, fix)
-    return fine("clock", found)
+    return ok("clock", found)
 
 
 def _check_schema(database: Database, *, is_embedded: bool) -> Iterator[CheckResult]:
@@ -164,11 +174,11 @@ def _check_schema(database: Database, *, is_embedded: bool) -> Iterator[CheckRes
         check_migrated(database.engine)
     except DatabaseError as error:
         if is_embedded:
-            yield fine("migrations", "the embedded database is migrated when it is used")
+            yield ok("migrations", "the embedded database is migrated when it is used")
             return
         yield problem("migrations", str(error), "Run `provisionerd migrate`.")
         return
-    yield fine("migrations", f"the schema is at {head_revision()} or newer")
+    yield ok("migrations", f"the schema is at {head_revision()} or newer")
     yield from check_deployment(database)
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How bad it is."""
+    """How severe the result is."""
 
     OK = "ok"
     WARNING = "warning"  #: builds go on
@@ -16,7 +16,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """What one check found, and what to do about it when it is not ok."""
+    """What one check found, and how to fix it if it is not ok."""
 
     check: str
     verdict: Verdict
@@ -24,16 +24,16 @@ class CheckResult:
     fix: str = ""
 
 
-def fine(check: str, found: str) -> CheckResult:
-    """Return the result of a check that found nothing wrong."""
+def ok(check: str, found: str) -> CheckResult:
+    """Return the result of a check that found no problem."""
     return CheckResult(check=check, verdict=Verdict.OK, found=found)
 
 
 def warning(check: str, found: str, fix: str) -> CheckResult:
-    """Return the result of a check that found something to look at; builds go on."""
+    """Return the result of a check that found a minor problem; builds go on."""
     return CheckResult(check=check, verdict=Verdict.WARNING, found=found, fix=fix)
 
 
 def problem(check: str, found: str, fix: str) -> CheckResult:
-    """Return the result of a check that found why builds fail or wait."""
+    """Return the result of a check that found a reason why builds fail or wait."""
     return CheckResult(check=check, verdict=Verdict.PROBLEM, found=found, fix=fix)

@@ -1,1 +1,1 @@
-"""``provisionerd state``: the commands, what they list, and the files that they read and write."""
+"""``provisionerd state``: the commands, their output, and the files that they read and write."""

@@ -1,4 +1,4 @@
-"""``provisionerd state``: what Terraform knows of a workspace, as files."""
+"""``provisionerd state``: the Terraform states of workspaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cli.opening import opened, transaction
 from cli.options import limit_option, output_option
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows
 from cli.state.files import orphan_file, read_file, rename_adopted, write_file
-from cli.state.listing import orphan_row, print_list, stored_row
+from cli.state.listing import orphan_rows, print_list, stored_row
 from cli.state.report import print_pushed
 from db.catalog.people import get_user
 from db.catalog.references import find_workspace
@@ -42,26 +42,28 @@ RESOURCE_COLUMNS: Columns[StateResource] = {
 
 
 class BuildLabel(click.ParamType[tuple[int, int]]):
-    """Which state: ``5`` is what build 5 left, ``5.1`` the first one pushed after it."""
+    """The label of a state: ``5`` is the state of build 5, ``5.1`` the first push after it."""
 
     name = "N[.K]"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Return build number and position, or fail with what is expected."""
+        """Return build number and position, or fail with the expected format."""
         match = re.fullmatch(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?", str(value))
         if match is None:
-            self.fail(f"{value!r} is not a build's number, such as 5 or 5.1", param, ctx)
+            self.fail(f"{value!r} is not a build number, such as 5 or 5.1", param, ctx)
         return int(match[1]), int(match[2] or 0)
 
 
-owner_option = click.option("--owner", metavar="USER", help="Whose workspace it is, for a name.")
+owner_option = click.option(
+    "--owner", metavar="USER", help="Owner of the workspace; needed with a plain name."
+)
 build_option = click.option(
     "--build",
     "label",
     type=BuildLabel(),
-    help="The state that this build left, or N.K as `state list` shows it; else the newest.",
+    help="The state of this build, or N.K as in `state list`; otherwise the newest.",
 )
 
 
@@ -69,10 +71,10 @@ build_option = click.option(
 def state() -> None:
     r"""List, fetch and replace Terraform states of workspaces.
 
-    WORKSPACE is a name together with --owner, OWNER/NAME, or an ID. A deleted
-    workspace is found too, as long as its builds are kept.
+    WORKSPACE is a name together with --owner, OWNER/NAME, or an ID. It may be a
+    deleted workspace while its builds are kept.
 
-    A state holds the values of all resources, passwords among them.
+    A state holds the values of all resources, including passwords.
     """
 
 
@@ -82,11 +84,11 @@ def state() -> None:
 @limit_option
 @output_option
 def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> None:
-    r"""List the states that WORKSPACE has had, newest first.
+    r"""List the stored states of WORKSPACE, newest first.
 
-    The next build starts from the one that is marked "current". Orphaned states
-    that lie on this host are listed as well, those of all workspaces when none is
-    named: `state adopt` stores one.
+    The next build starts from the state marked "current". Orphaned states on
+    this host are listed too, without WORKSPACE those of all workspaces: `state
+    adopt` stores one.
 
     \b
     Examples:
@@ -95,15 +97,15 @@ def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> 
     """
     orphans = list(find_orphaned_states(load_settings().work_root))
     with transaction() as session:
-        found = _find(session, workspace, owner) if workspace else None
         builds = builds_of_jobs(session, [orphan.job_id for orphan in orphans])
-        stored = list_states(session, found.id, limit=limit) if found else None
-    if found:
-        builds = {job: build for job, build in builds.items() if build.workspace_id == found.id}
-        orphans = [orphan for orphan in orphans if orphan.job_id in builds]
+        if workspace is None:
+            print_list(None, orphan_rows(orphans, builds), output=output)
+            return
+        found = _find(session, workspace, owner)
+        stored = list_states(session, found.id, limit=limit)
     print_list(
-        None if stored is None else [stored_row(row) for row in stored],
-        [orphan_row(orphan, builds.get(orphan.job_id)) for orphan in orphans],
+        [stored_row(row) for row in stored],
+        orphan_rows(orphans, builds, workspace_id=found.id),
         output=output,
     )
 
@@ -114,7 +116,7 @@ def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> 
 @build_option
 @output_option
 def show(workspace: str, owner: str | None, label: tuple[int, int] | None, output: str) -> None:
-    r"""Show what a state of WORKSPACE is of, and its resources without their values.
+    r"""Show a state of WORKSPACE: lineage, serial, and resources without values.
 
     \b
     Example:
@@ -145,7 +147,7 @@ def show(workspace: str, owner: str | None, label: tuple[int, int] | None, outpu
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write it there, readable by you alone; else to standard output.",
+    help="Write it to FILE, readable only by you; otherwise to standard output.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def pull(
@@ -155,7 +157,7 @@ def pull(
     out: Path | None,
     force: bool,
 ) -> None:
-    r"""Fetch a state of WORKSPACE as it is: the newest, or that of a build.
+    r"""Fetch a state of WORKSPACE unchanged: the newest, or that of a build.
 
     \b
     Examples:
@@ -163,7 +165,7 @@ def pull(
         provisionerd state pull alice/box --build 3 | jq .resources
     """
     if force and out is None:
-        raise click.UsageError("--force is for --out")
+        raise click.UsageError("--force works only with --out")
     with transaction() as session:
         stored = _get(session, _find(session, workspace, owner), label)
     if out is None:
@@ -194,10 +196,9 @@ def push(
 ) -> None:
     r"""Make FILE the state that the next build of WORKSPACE starts from.
 
-    FILE is a state file, or - for standard input. It must be of the same lineage
-    as the state that is stored, with a higher serial. Nothing is built, and
-    the state that is replaced is kept: `state list` shows it. Refused while a
-    build runs.
+    FILE is a state file, or - for standard input. It must have the lineage of the
+    stored state and a higher serial. No build is started. The replaced state is
+    kept: `state list` shows it. A push is refused while a build runs.
 
     \b
     Example:
@@ -217,7 +218,7 @@ def push(
 
 @state.command()
 @click.argument("source", metavar="FILE|JOB")
-@click.option("--workspace", metavar="WORKSPACE", help="Whose it is, when the job was pruned.")
+@click.option("--workspace", metavar="WORKSPACE", help="The workspace, if the job was pruned.")
 @owner_option
 @as_option
 @click.option("--force", is_flag=True, help="Take another lineage, or a serial that is not higher.")
@@ -231,13 +232,13 @@ def adopt(
     force: bool,
     output: str,
 ) -> None:
-    r"""Take a state that was put aside on this host into its workspace.
+    r"""Store an orphaned state of this host in its workspace.
 
-    A worker puts a state aside (log event state.orphaned) when a later build has
-    begun without it. Name the file, or the job that it is called after. The same is
-    checked as for `state push`; the file is then renamed to FILE.adopted.
+    A worker orphans a state (log event state.orphaned) if a later build began
+    without it. Give the file, or the job in its name. The checks are those of
+    `state push`; the file is then renamed to FILE.adopted.
 
-    Compare first: what the later build has made is not in this state.
+    Compare the states first: this one lacks the resources of the later build.
 
     \b
     Examples:
@@ -271,4 +272,4 @@ def _refusable(change: Callable[[], PushedState]) -> PushedState:
     try:
         return change()
     except StateRefusedError as error:
-        raise click.ClickException(f"{error}; `--force` stores it all the same") from error
+        raise click.ClickException(f"{error}; `--force` stores it anyway") from error

@@ -1,4 +1,4 @@
-"""Files of ``provisionerd state``: read with a bound, written for their owner alone."""
+"""Files of ``provisionerd state``: read up to a limit, written readable only by their owner."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ STANDARD_INPUT = "-"
 
 
 def read_file(path: str) -> bytes:
-    """Return a file's content, or that of standard input for ``-``, cut beyond a state's limit.
+    """Return the content of a file, or of standard input for ``-``.
+
+    At most one byte more than a state's limit is read, so that a larger state is refused.
 
     Raises:
-        click.ClickException: it cannot be read; one sentence.
+        click.ClickException: it cannot be read.
     """
     try:
         if path == STANDARD_INPUT:
@@ -31,13 +33,13 @@ def read_file(path: str) -> bytes:
 
 
 def write_file(path: Path, data: bytes, *, force: bool) -> None:
-    """Write a file that its owner alone can read.
+    """Write a file that only its owner can read.
 
     Args:
-        force: whether a file that is there already is replaced, whole or not at all.
+        force: whether to replace an existing file; the replacement is atomic.
 
     Raises:
-        click.ClickException: there is one, or it cannot be written; one sentence.
+        click.ClickException: the file exists, or cannot be written.
     """
     try:
         _replace(path, data) if force else _create(path, data)
@@ -48,21 +50,28 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
 
 
 def orphan_file(source: str, work_root: Path) -> tuple[Path, uuid.UUID]:
-    """Return the file of an orphaned state and the job that it is named for.
+    """Return the file of an orphaned state, and the job in its name.
 
     Args:
-        source: a path, or the job's id or a unique prefix of it.
+        source: a path, or the job's ID or a unique prefix of it.
 
     Raises:
-        click.ClickException: there is no such file; one sentence.
+        click.ClickException: there is no such file.
     """
-    if (path := Path(source)).is_file():
-        job_id = job_of(path)
-        if job_id is None:
-            raise click.ClickException(
-                f"{source} is not named for a job; `provisionerd state push` stores any state"
-            )
-        return path, job_id
+    path = Path(source)
+    return (path, _job_of(path)) if path.is_file() else _find_orphan(source, work_root)
+
+
+def _job_of(path: Path) -> uuid.UUID:
+    job_id = job_of(path)
+    if job_id is None:
+        raise click.ClickException(
+            f"the name of {path} has no job ID; `provisionerd state push` stores any state"
+        )
+    return job_id
+
+
+def _find_orphan(source: str, work_root: Path) -> tuple[Path, uuid.UUID]:
     orphans = find_orphaned_states(work_root)
     found = [orphan for orphan in orphans if str(orphan.job_id).startswith(source.lower())]
     if len(found) != 1:
@@ -74,7 +83,7 @@ def orphan_file(source: str, work_root: Path) -> tuple[Path, uuid.UUID]:
 
 
 def rename_adopted(path: Path) -> None:
-    """Mark the file of a state that is stored now; a warning if that fails."""
+    """Mark the file of a state that was stored; print a warning if that fails."""
     try:
         mark_adopted(path)
     except OSError as error:
@@ -82,7 +91,7 @@ def rename_adopted(path: Path) -> None:
 
 
 def _create(path: Path, data: bytes) -> None:
-    # O_EXCL does not follow a symbolic link either.
+    # O_EXCL also refuses a symbolic link.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
 

@@ -1,10 +1,10 @@
-"""What ``provisionerd state list`` shows: stored states, and orphaned ones of this host."""
+"""The output of ``provisionerd state list``: stored states, and orphaned states of this host."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +20,8 @@ from provisioner.host.orphans import OrphanedState
 class StateRow:
     """A line of ``state list``: a stored state, or an orphaned one."""
 
-    workspace: str | None  #: OWNER/NAME; None: the job of an orphaned state was pruned
-    state: str | None  #: what ``--build`` takes; None for an orphaned state
+    workspace: str | None  #: OWNER/NAME; None if the job of an orphaned state was pruned
+    state: str | None  #: the value for ``--build``; None for an orphaned state
     build_number: int | None
     kind: str  #: build, pushed, orphaned
     transition: Transition | None
@@ -32,7 +32,7 @@ class StateRow:
     stored_at: datetime | None
     is_current: bool
     job_id: uuid.UUID
-    path: str | None  #: of an orphaned state
+    path: str | None  #: the file of an orphaned state
 
 
 COLUMNS: Columns[StateRow] = {
@@ -59,16 +59,24 @@ ORPHAN_COLUMNS: Columns[StateRow] = {
 def print_list(
     stored: Sequence[StateRow] | None, orphaned: Sequence[StateRow], *, output: str
 ) -> None:
-    """Print the states of a workspace and those orphaned here; ``stored`` None: only these."""
+    """Print the states of a workspace, and the orphaned states.
+
+    Args:
+        stored: the states of the workspace; None if no workspace was given.
+    """
     if output == JSON:
         print_json([asdict(row) for row in (*(stored or ()), *orphaned)])
-        return
-    if stored is not None:
+    elif stored is None:
+        _print_orphans(orphaned)
+    else:
         print_rows(stored, COLUMNS, output=output, kind="states")
         if orphaned:
             click.echo("\nOrphaned on this host (`provisionerd state adopt JOB` stores one):")
-    if orphaned or stored is None:
-        print_rows(orphaned, ORPHAN_COLUMNS, output=output, kind="orphaned states on this host")
+            _print_orphans(orphaned)
+
+
+def _print_orphans(orphaned: Sequence[StateRow]) -> None:
+    print_rows(orphaned, ORPHAN_COLUMNS, output="table", kind="orphaned states on this host")
 
 
 def stored_row(row: StateListing) -> StateRow:
@@ -84,15 +92,32 @@ def stored_row(row: StateListing) -> StateRow:
     )
 
 
-def orphan_row(orphan: OrphanedState, build: BuildOfJob | None) -> StateRow:
-    """Return the line of an orphaned state; ``build`` None: it was pruned."""
-    return StateRow(
-        workspace=build.workspace if build else None,
+def orphan_rows(
+    orphans: Sequence[OrphanedState],
+    builds: Mapping[uuid.UUID, BuildOfJob],
+    *,
+    workspace_id: uuid.UUID | None = None,
+) -> list[StateRow]:
+    """Return the lines of orphaned states.
+
+    Args:
+        builds: the builds of their jobs, without those that were pruned.
+        workspace_id: only states of this workspace; all states if None.
+    """
+    if workspace_id:
+        builds = {job: build for job, build in builds.items() if build.workspace_id == workspace_id}
+        orphans = [orphan for orphan in orphans if orphan.job_id in builds]
+    return [_orphan_row(orphan, builds.get(orphan.job_id)) for orphan in orphans]
+
+
+def _orphan_row(orphan: OrphanedState, build: BuildOfJob | None) -> StateRow:
+    row = StateRow(
+        workspace=None,
         state=None,
-        build_number=build.build_number if build else None,
+        build_number=None,
         kind="orphaned",
-        transition=build.transition if build else None,
-        status=build.status if build else None,
+        transition=None,
+        status=None,
         lineage=orphan.state.lineage if orphan.state else None,
         serial=orphan.state.serial if orphan.state else None,
         size=orphan.size,
@@ -100,4 +125,13 @@ def orphan_row(orphan: OrphanedState, build: BuildOfJob | None) -> StateRow:
         is_current=False,
         job_id=orphan.job_id,
         path=str(orphan.path),
+    )
+    if build is None:  # it was pruned
+        return row
+    return replace(
+        row,
+        workspace=build.workspace,
+        build_number=build.build_number,
+        transition=build.transition,
+        status=build.status,
     )

@@ -1,4 +1,4 @@
-"""What is said of a state that was given to a workspace."""
+"""The report of a pushed or adopted state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN_ADDRESSES = 5
 
 
 def print_pushed(pushed: PushedState, *, output: str) -> None:
-    """Say what became of a state that was pushed or adopted, and what it lacks."""
+    """Report a pushed or adopted state, and warn about resources that it lacks."""
     label = state_label(pushed.build_number, pushed.position)
     if pushed.is_changed and pushed.dropped:
         replaced = state_label(pushed.build_number, pushed.position - 1)
@@ -28,11 +28,11 @@ def print_pushed(pushed: PushedState, *, output: str) -> None:
         print_json({**asdict(pushed), "state": label})
     elif pushed.is_changed:
         click.echo(
-            f"Workspace {pushed.owner_name}/{pushed.workspace_name} has the state {label} now:"
+            f"Workspace {pushed.owner_name}/{pushed.workspace_name} now has the state {label}:"
             f" lineage {pushed.lineage}, serial {pushed.serial}. The next build starts from it."
         )
     else:
-        click.echo("The workspace has this state already.")
+        click.echo("The workspace already has this state.")
 
 
 def _some(addresses: Sequence[str]) -> str:

@@ -423,7 +423,7 @@ def seen_worker(
             id="vanished",
         ),
         pytest.param(
-            pending_job(), seen_worker(status="draining"), True, "takes nothing new", id="draining"
+            pending_job(), seen_worker(status="draining"), True, "takes no new jobs", id="draining"
         ),
     ],
 )

@@ -83,4 +83,4 @@ def test_a_second_prune_at_the_same_time_is_refused(run: CommandLine, database: 
     with database.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
 
-        refused(run("prune"), "another process prunes at the moment")
+        refused(run("prune"), "another process is pruning now")

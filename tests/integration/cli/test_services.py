@@ -180,7 +180,7 @@ def test_a_doctor_finds_jobs_that_nobody_will_take(run: CommandLine, factory: Fa
     result = results(run)["queues"]
 
     assert result["verdict"] == "problem"
-    assert "1 jobs wait in builds" in result["found"]
+    assert "1 jobs have waited in builds" in result["found"]
 
 
 def test_a_doctor_finds_workers_that_vanished(run: CommandLine, database: Database) -> None:
@@ -231,7 +231,7 @@ def test_a_doctor_finds_a_lost_build_that_nobody_takes_back(
     result = results(run)["leases"]
 
     assert result["verdict"] == "problem"
-    assert "ran out 10 min ago" in result["found"]
+    assert "expired 10 min ago" in result["found"]
 
 
 @pytest.mark.parametrize("check", ["leases", "connections"])

@@ -125,7 +125,7 @@ def test_pull_into_a_folder_that_is_missing_is_refused(
 def test_push_makes_the_state_the_current_one(run: CommandLine, box: Workspace, file: Path) -> None:
     pushed = run("state", "push", "alice/box", str(file))
     assert pushed.exit_code == 0
-    assert "alice/box has the state 1.1 now" in pushed.stdout
+    assert "alice/box now has the state 1.1" in pushed.stdout
     assert run("state", "pull", "alice/box").stdout_bytes == file.read_bytes()
 
 
@@ -151,7 +151,7 @@ def test_push_names_force_where_it_would_help(
 ) -> None:
     old = tmp_path / "old.tfstate"
     old.write_bytes(state_file(4))
-    refused(run("state", "push", "alice/box", str(old)), "`--force` stores it all the same")
+    refused(run("state", "push", "alice/box", str(old)), "`--force` stores it anyway")
     assert run("state", "push", "alice/box", str(old), "--force").exit_code == 0
 
 
@@ -249,7 +249,7 @@ def test_an_adopted_file_is_renamed(run: CommandLine, orphan: Path) -> None:
 
 def test_an_orphaned_state_that_is_older_needs_force(run: CommandLine, orphan: Path) -> None:
     orphan.write_bytes(state_file(7, names=["late"]))
-    refused(run("state", "adopt", orphan.stem), "`--force` stores it all the same")
+    refused(run("state", "adopt", orphan.stem), "`--force` stores it anyway")
     assert orphan.exists()
     assert run("state", "adopt", orphan.stem, "--force").exit_code == 0
 
@@ -259,7 +259,7 @@ def test_an_orphaned_state_that_is_stored_already_is_renamed(
 ) -> None:
     orphan.write_bytes(state_file(7))
     adopted = run("state", "adopt", orphan.stem)
-    assert "has this state already" in adopted.stdout
+    assert "already has this state" in adopted.stdout
     assert not orphan.exists()
 
 
