@@ -1,4 +1,4 @@
-"""``provisionerd workspace delete --orphan``: delete a workspace, whatever exists of it."""
+"""``provisionerd workspace delete --orphan``: delete a workspace but not its resources."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from db.catalog.workspaces import get_workspace
 
 
 def delete_orphan(request: BuildRequest, *, as_user: str | None, yes: bool) -> None:
-    """Delete the workspace without destroying anything, and end with the exit status of that.
+    """Delete the workspace without destroying its resources, and exit with the resulting status.
 
     Args:
-        as_user: who does it; the user of the operating system when None.
-        yes: whether nobody is asked, as where standard input is not a terminal.
+        as_user: the user for the audit log; the user of the operating system if None.
+        yes: skip the confirmation; it is also skipped if standard input is not a terminal.
 
     Raises:
         NotFoundError: there is no such workspace or user.
         BuildActiveError: the workspace has an unfinished build.
-        click.Abort: the person said no.
+        click.Abort: the user did not confirm.
     """
     if not yes and is_asked_by_a_person():
         click.confirm(
@@ -47,7 +47,7 @@ def delete_orphan(request: BuildRequest, *, as_user: str | None, yes: bool) -> N
 
 
 def is_asked_by_a_person() -> bool:
-    """Return whether a question would be read by somebody."""
+    """Return whether standard input is a terminal, so that a question can be answered."""
     return sys.stdin.isatty()
 
 

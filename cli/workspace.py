@@ -197,10 +197,10 @@ def delete(
 ) -> None:
     r"""Delete the workspace NAME and destroy all of its resources.
 
-    With --orphan, nothing is destroyed: the workspace is marked deleted at once and
-    no longer counts for the quota, without Terraform, a worker or Redis. Its last
-    state stays available (`state pull OWNER/NAME`). For a workspace that cannot be
-    deleted otherwise; refused while a build runs.
+    Use --orphan for a workspace that cannot be deleted otherwise. It destroys
+    nothing and needs no Terraform, worker or Redis: the workspace is marked
+    deleted and no longer counts for the quota. Its last state stays available
+    (`state pull OWNER/NAME`). It is refused while a build runs.
 
     \b
     Examples:

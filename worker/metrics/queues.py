@@ -30,7 +30,7 @@ CACHE_S = 2.0
 """Scrapes within this time share one query."""
 
 PATIENCE_S = 2.0
-"""How long a scrape waits for the database, before it shows the last good reading."""
+"""How long a scrape waits for the database before it shows the last good reading."""
 
 COUNT_TO = 1_000
 """Number of jobs that a worker counts in a queue, so that many workers do not count many jobs.
@@ -99,7 +99,7 @@ class _Cached(Generic[Reading]):
         self._failing = Streak()
 
     def get(self) -> Reading:
-        """Return the reading, after ``PATIENCE_S`` the last good one: a database may hang."""
+        """Return the reading; after ``PATIENCE_S``, the last good one, as the database may hang."""
         with self._lock:
             asking = self._ask()
             left_s = self._asked_at + PATIENCE_S - time.monotonic()
@@ -108,7 +108,7 @@ class _Cached(Generic[Reading]):
         return self._reading
 
     def _ask(self) -> threading.Thread | None:
-        """Return the thread that asks now, if the reading is so old that one has to."""
+        """Return the thread that reads now; None if the last reading is still fresh."""
         if self._asking is not None and self._asking.is_alive():
             return self._asking
         now = time.monotonic()

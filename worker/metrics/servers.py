@@ -1,4 +1,4 @@
-"""Whether this worker reaches Redis and PostgreSQL. Probes ask; a scrape only shows the answer."""
+"""Whether this worker reaches Redis and PostgreSQL. A scrape shows the last results of probes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ log = structlog.get_logger("worker")
 
 INTERVAL_S = 5.0
 PATIENCE_S = 3.0
-"""An answer that takes longer counts as none."""
+"""An answer that takes longer than this counts as a failure."""
 CONNECT_TIMEOUT = timedelta(seconds=2)
 
 
 class Probe:
-    """Asks one server whether it answers, when it is told to.
+    """Checks whether one server answers, each time that ``check`` is called.
 
     Args:
-        server: its name in the metric ``provisionerd_SERVER_up``.
+        server: the server's name in the metric ``provisionerd_SERVER_up``.
         meaning: the help text of that metric.
-        ask: returns when the server has answered, raises when it has not; may hang.
+        ask: returns after the server answered, and raises if it did not; may hang.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Probe:
         self._asked_at: float | None = None
 
     def check(self) -> None:
-        """Ask once."""
+        """Ask the server once."""
         self._asked_at = asked_at = self._clock()
         try:
             self._ask()
-        except Exception as error:  # noqa: BLE001 - whatever it is, there was no answer
+        except Exception as error:  # noqa: BLE001 - any error means that there was no answer
             self._failed(str(error))
         else:
             self._came(self._clock() - asked_at)
@@ -62,7 +62,7 @@ class Probe:
             self._asked_at = None
 
     def is_up(self) -> bool | None:
-        """Return whether the server answers; None when nobody has asked yet."""
+        """Return whether the server answers; None before the first check has ended."""
         asked_at = self._asked_at
         if asked_at is not None and self._clock() - asked_at > PATIENCE_S:
             return False
@@ -83,13 +83,13 @@ class Probe:
 
 
 class ServerCollector(Collector):
-    """Shows what the probes have found out last, without asking anybody."""
+    """Shows the last result of each probe, without asking a server."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._probes = probes
 
     def collect(self) -> Iterator[Metric]:
-        """Return a gauge for each server: 1 when it answers, 0 when it does not."""
+        """Return a gauge for each server: 1 if it answers, 0 if it does not."""
         for probe in self._probes:
             family = GaugeMetricFamily(f"provisionerd_{probe.server}_up", probe.meaning)
             is_up = probe.is_up()
@@ -99,7 +99,7 @@ class ServerCollector(Collector):
 
 
 def server_probes(*, database_url: str, redis_url: str) -> Sequence[Probe]:
-    """Return the probes of a worker, with connections of their own."""
+    """Return the probes of a worker, which use separate connections."""
     broker = BrokerClient(redis_url)
     return (
         Probe(

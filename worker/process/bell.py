@@ -1,4 +1,4 @@
-"""The doorbells that a worker rings: failures are counted, and logged once per outage."""
+"""A worker's doorbells. Failures are counted, and logged once per outage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = structlog.get_logger("worker")
 
 
 class Bell:
-    """Rings and counts doorbells by one client of the broker. For any number of threads."""
+    """Rings and counts doorbells through one broker client, for any number of threads."""
 
     def __init__(self, client: BrokerClient, *, metrics: Metrics) -> None:
         self._client = client
@@ -21,7 +21,7 @@ class Bell:
         self._failing = Streak()
 
     def ring(self, queue: str) -> bool:
-        """Ring the queue once; return whether the broker took the doorbell."""
+        """Ring the queue once; return whether the broker accepted the doorbell."""
         try:
             self._client.publish(queue)
         except BROKER_AWAY as error:
@@ -31,10 +31,10 @@ class Bell:
         return True
 
     def count(self, queue: str) -> int:
-        """Return how many doorbells lie in the queue.
+        """Return the number of doorbells in the queue.
 
         Raises:
-            any of BROKER_AWAY: the broker did not answer; this was counted and logged.
+            any of BROKER_AWAY: the broker did not answer; the failure was counted and logged.
         """
         try:
             count = self._client.count(queue)

@@ -1,4 +1,4 @@
-"""Who is told of the moves that this worker makes: metrics, traces, the log, the doorbell."""
+"""The listeners to this worker's moves: metrics, traces, the log, the doorbell."""
 
 from __future__ import annotations
 

@@ -58,9 +58,8 @@ class Dispatcher:
     def _claim(self, queue: str) -> tuple[float, ClaimedJob | None]:
         """Return the time of the request, by ``time.monotonic``, and the job if there is one.
 
-        All tries have one token: a claim that took effect although its answer was lost is found by
-        it, and no second job is claimed. Each try takes a new time: the lease is no older than the
-        claim that succeeded.
+        All tries use one token, so that a retry finds a claim whose answer was lost, and claims no
+        second job. Each try takes a new time: the lease is no older than the claim that succeeded.
         """
         token = uuid.uuid4()
         tries = itertools.count()

@@ -103,7 +103,7 @@ class LeaseKeeper:
             return
         try:
             self._renew(held, time.monotonic())
-        except Exception as error:  # noqa: BLE001 - the thread must not die of it
+        except Exception as error:  # noqa: BLE001 - the thread must survive this
             self._metrics.renewal_failures.inc()
             if self._failing.fail():
                 self._log(error, builds=len(held))

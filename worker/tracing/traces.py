@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from db.jobs.moves import Moved
 from db.schema.enums import Transition
 from provisioner.build.tracing import NoTrace, Tracer
+from worker.enqueue import Carrier, EnqueueTracer
 from worker.settings import PREFIX, SettingsError
 
 log = structlog.get_logger("worker")
@@ -24,16 +25,9 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 # By name: without the extra its imports are missing, and with the extra they are slow.
 SPANS = "worker.tracing.spans"
 
-Carrier = Mapping[str, str]
-"""A W3C trace context, as the job row stores it."""
 
-
-class BuildTracer(Tracer, Protocol):
+class BuildTracer(Tracer, EnqueueTracer, Protocol):
     """Traces builds from enqueue to end."""
-
-    def enqueue(self, transition: Transition) -> AbstractContextManager[Carrier]:
-        """Return the span of enqueueing; entering it returns the carrier for the job row."""
-        ...
 
     def moved(self, moved: Moved) -> None:
         """Record a move of a job."""
