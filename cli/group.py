@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import click
+from sqlalchemy.orm import Session
 
+from cli.listing import list_command
 from cli.opening import find_organization, transaction
-from cli.options import limit_option, organization_option, output_option
-from cli.printing import Columns, print_rows
+from cli.options import organization_option
+from cli.printing import Columns
 from db.catalog.people import (
     add_group_member,
     create_group,
@@ -16,6 +18,7 @@ from db.catalog.people import (
     set_quota_allowance,
 )
 from db.reads.people import GroupListing, list_groups
+from db.schema.tables import Group
 
 COLUMNS: Columns[GroupListing] = {
     "NAME": lambda row: row.name,
@@ -69,9 +72,7 @@ def add(group: str, user: str, organization: str | None) -> None:
         provisionerd group add developers alice
     """
     with transaction() as session:
-        found = get_group(
-            session, name=group, organization=find_organization(session, organization)
-        )
+        found = _find(session, group, organization)
         add_group_member(session, group=found, user=get_user(session, user))
     click.echo(f"User {user} is a member of group {found.name}.")
 
@@ -88,9 +89,7 @@ def remove(group: str, user: str, organization: str | None) -> None:
         provisionerd group remove developers alice
     """
     with transaction() as session:
-        found = get_group(
-            session, name=group, organization=find_organization(session, organization)
-        )
+        found = _find(session, group, organization)
         remove_group_member(session, group=found, user=get_user(session, user))
     click.echo(f"User {user} is not a member of group {found.name} any more.")
 
@@ -107,23 +106,25 @@ def set_allowance(group: str, credits_per_day: int, organization: str | None) ->
         provisionerd group set-allowance Everyone 20
     """
     with transaction() as session:
-        found = get_group(
-            session, name=group, organization=find_organization(session, organization)
-        )
+        found = _find(session, group, organization)
         set_quota_allowance(session, found, credits_per_day)
     click.echo(f"Group {found.name} allows each member {credits_per_day} credits per day.")
 
 
-@group.command("list")
-@limit_option
-@output_option
-def list_(limit: int, output: str) -> None:
-    r"""List the groups and their members.
+group.add_command(
+    list_command(
+        "groups",
+        list_groups,
+        COLUMNS,
+        description=r"""List the groups and their members.
 
-    \b
-    Example:
-        provisionerd group list
-    """
-    with transaction() as session:
-        rows = list_groups(session, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="groups")
+        \b
+        Example:
+            provisionerd group list
+        """,
+    )
+)
+
+
+def _find(session: Session, name: str, organization: str | None) -> Group:
+    return get_group(session, name=name, organization=find_organization(session, organization))

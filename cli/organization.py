@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from cli.listing import list_command
 from cli.opening import transaction
-from cli.options import limit_option, output_option
-from cli.printing import Columns, print_rows
+from cli.printing import Columns
 from db.catalog.people import create_organization
 from db.reads.people import OrganizationListing, list_organizations
 
@@ -48,16 +48,16 @@ def create(name: str, allowance: int) -> None:
     click.echo(f"Organization {name} was created.")
 
 
-@organization.command("list")
-@limit_option
-@output_option
-def list_(limit: int, output: str) -> None:
-    r"""List the organizations.
+organization.add_command(
+    list_command(
+        "organizations",
+        list_organizations,
+        COLUMNS,
+        description=r"""List the organizations.
 
-    \b
-    Example:
-        provisionerd organization list --output json
-    """
-    with transaction() as session:
-        rows = list_organizations(session, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="organizations")
+        \b
+        Example:
+            provisionerd organization list --output json
+        """,
+    )
+)

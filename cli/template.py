@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 from sqlalchemy.orm import Session
 
+from cli.listing import list_command
 from cli.opening import find_organization, transaction
-from cli.options import limit_option, organization_option, output_option, to_mapping
-from cli.printing import JSON, Columns, print_json, print_rows
+from cli.options import organization_option, output_option, to_mapping
+from cli.printing import JSON, Columns, print_json
 from db.catalog.people import get_user
 from db.catalog.templates import VariableValue, push_template
 from db.errors import InvalidError, NotFoundError
@@ -130,19 +131,19 @@ def push(
         click.echo(f"Template {name} is at {version}.")
 
 
-@template.command("list")
-@limit_option
-@output_option
-def list_(limit: int, output: str) -> None:
-    r"""List the templates.
+template.add_command(
+    list_command(
+        "templates",
+        list_templates,
+        COLUMNS,
+        description=r"""List the templates.
 
-    \b
-    Example:
-        provisionerd template list
-    """
-    with transaction() as session:
-        rows = list_templates(session, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="templates")
+        \b
+        Example:
+            provisionerd template list
+        """,
+    )
+)
 
 
 def _variables(read: Template, values: Mapping[str, str]) -> Iterator[VariableValue]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 from sqlalchemy.orm import Session
 
+from cli.listing import list_command
 from cli.opening import find_organization, transaction
-from cli.options import limit_option, organization_option, output_option
-from cli.printing import Columns, print_rows
+from cli.options import organization_option
+from cli.printing import Columns
 from db.catalog.people import create_organization, create_user, get_user, set_user_status
 from db.errors import ConflictError
 from db.reads.people import UserListing, list_organizations, list_users
@@ -60,19 +61,19 @@ def create(name: str, email: str, organization: str | None) -> None:
     click.echo(f"User {name} was created in organization {home.name}.")
 
 
-@user.command("list")
-@limit_option
-@output_option
-def list_(limit: int, output: str) -> None:
-    r"""List the users.
+user.add_command(
+    list_command(
+        "users",
+        list_users,
+        COLUMNS,
+        description=r"""List the users.
 
-    \b
-    Example:
-        provisionerd user list
-    """
-    with transaction() as session:
-        rows = list_users(session, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="users")
+        \b
+        Example:
+            provisionerd user list
+        """,
+    )
+)
 
 
 @user.command()

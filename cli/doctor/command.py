@@ -11,7 +11,7 @@ import click
 from pydantic import SecretStr
 
 from cli.doctor.host import check_data_dir, check_database, check_redis, check_terraform
-from cli.doctor.result import CheckResult, Verdict
+from cli.doctor.result import CheckResult, Verdict, fine, problem
 from cli.options import output_option
 from cli.printing import JSON, Columns, print_json, print_rows
 from worker.embedded import Embedded, EmbeddedError, start_embedded
@@ -52,14 +52,9 @@ def _examine() -> Iterator[CheckResult]:
     try:
         settings = load_settings()
     except SettingsError as error:
-        yield CheckResult(
-            check="settings",
-            verdict=Verdict.PROBLEM,
-            found=str(error),
-            fix="Correct the environment variables PROVISIONERD_*.",
-        )
+        yield problem("settings", str(error), "Correct the environment variables PROVISIONERD_*.")
         return
-    yield CheckResult(check="settings", verdict=Verdict.OK, found="known and consistent")
+    yield fine("settings", "known and consistent")
     yield from check_data_dir(settings)
     yield from check_terraform(settings)
     try:
@@ -74,11 +69,10 @@ def _examine() -> Iterator[CheckResult]:
                 is_embedded=settings.redis_url is None,
             )
     except EmbeddedError as error:
-        yield CheckResult(
-            check="embedded services",
-            verdict=Verdict.PROBLEM,
-            found=str(error),
-            fix="Set PROVISIONERD_DATABASE_URL and PROVISIONERD_REDIS_URL to your own servers.",
+        yield problem(
+            "embedded services",
+            str(error),
+            "Set PROVISIONERD_DATABASE_URL and PROVISIONERD_REDIS_URL to your own servers.",
         )
 
 
