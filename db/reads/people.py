@@ -10,10 +10,9 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from db.reads.listings import LIMIT, read_listings
 from db.schema.enums import UserStatus
 from db.schema.tables import Organization, OrganizationMember, User
-
-LIMIT = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +28,21 @@ class OrganizationListing:
 
 def list_organizations(session: Session, *, limit: int = LIMIT) -> list[OrganizationListing]:
     """Return the organizations, the default one first."""
-    rows = session.execute(
-        text("""
-            SELECT organization.id, organization.name, organization.is_default,
-                   everyone.quota_allowance AS everyone_allowance,
-                   (SELECT count(*) FROM organization_members AS member
-                    WHERE member.organization_id = organization.id) AS members
-            FROM organizations AS organization
-            JOIN groups AS everyone ON everyone.id = organization.id
-            ORDER BY organization.is_default DESC, organization.name
-            LIMIT :limit
-        """),
-        {"limit": limit},
+    return read_listings(
+        session,
+        OrganizationListing,
+        """
+        SELECT organization.id, organization.name, organization.is_default,
+               everyone.quota_allowance AS everyone_allowance,
+               (SELECT count(*) FROM organization_members AS member
+                WHERE member.organization_id = organization.id) AS members
+        FROM organizations AS organization
+        JOIN groups AS everyone ON everyone.id = organization.id
+        ORDER BY organization.is_default DESC, organization.name
+        LIMIT :limit
+        """,
+        limit=limit,
     )
-    return [OrganizationListing(**row._asdict()) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,26 +59,27 @@ class UserListing:
 
 def list_users(session: Session, *, limit: int = LIMIT) -> list[UserListing]:
     """Return the users that are not deleted, by name."""
-    rows = session.execute(
-        text("""
-            SELECT person.id, person.username, person.email, person.status::text,
-                   person.created_at,
-                   ARRAY(
-                       SELECT organization.name
-                       FROM organization_members AS member
-                       JOIN organizations AS organization
-                           ON organization.id = member.organization_id
-                       WHERE member.user_id = person.id
-                       ORDER BY organization.name
-                   ) AS organizations
-            FROM users AS person
-            WHERE NOT person.deleted
-            ORDER BY lower(person.username)
-            LIMIT :limit
-        """),
-        {"limit": limit},
+    return read_listings(
+        session,
+        UserListing,
+        """
+        SELECT person.id, person.username, person.email, person.status::text,
+               person.created_at,
+               ARRAY(
+                   SELECT organization.name
+                   FROM organization_members AS member
+                   JOIN organizations AS organization
+                       ON organization.id = member.organization_id
+                   WHERE member.user_id = person.id
+                   ORDER BY organization.name
+               ) AS organizations
+        FROM users AS person
+        WHERE NOT person.deleted
+        ORDER BY lower(person.username)
+        LIMIT :limit
+        """,
+        limit=limit,
     )
-    return [UserListing(**row._asdict()) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,25 +95,26 @@ class GroupListing:
 
 def list_groups(session: Session, *, limit: int = LIMIT) -> list[GroupListing]:
     """Return the groups by organization, Everyone first."""
-    rows = session.execute(
-        text("""
-            SELECT groups.id, groups.name, organization.name AS organization_name,
-                   groups.quota_allowance,
-                   ARRAY(
-                       SELECT person.username
-                       FROM group_members_expanded AS member
-                       JOIN users AS person ON person.id = member.user_id
-                       WHERE member.group_id = groups.id
-                       ORDER BY person.username
-                   ) AS members
-            FROM groups
-            JOIN organizations AS organization ON organization.id = groups.organization_id
-            ORDER BY organization.name, groups.id <> organization.id, groups.name
-            LIMIT :limit
-        """),
-        {"limit": limit},
+    return read_listings(
+        session,
+        GroupListing,
+        """
+        SELECT groups.id, groups.name, organization.name AS organization_name,
+               groups.quota_allowance,
+               ARRAY(
+                   SELECT person.username
+                   FROM group_members_expanded AS member
+                   JOIN users AS person ON person.id = member.user_id
+                   WHERE member.group_id = groups.id
+                   ORDER BY person.username
+               ) AS members
+        FROM groups
+        JOIN organizations AS organization ON organization.id = groups.organization_id
+        ORDER BY organization.name, groups.id <> organization.id, groups.name
+        LIMIT :limit
+        """,
+        limit=limit,
     )
-    return [GroupListing(**row._asdict()) for row in rows]
 
 
 def first_member(session: Session, organization: Organization) -> User | None:

@@ -11,9 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.errors import NotFoundError
+from db.reads.listings import LIMIT
 from db.schema.enums import JobStatus, Transition
-
-LIMIT = 200
 
 # A build's own row has the newest of its states, replaced_states those before. Uses:
 # uq_workspace_builds_workspace_id_build_number, uq_replaced_states_workspace_build_id_position.

@@ -9,10 +9,9 @@ from datetime import datetime
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from db.reads.listings import LIMIT, read_listings
 from db.schema.enums import ProvisionerType
 from db.schema.tables import Template
-
-LIMIT = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,27 +30,28 @@ class TemplateListing:
 
 def list_templates(session: Session, *, limit: int = LIMIT) -> list[TemplateListing]:
     """Return the templates that are not deleted, by organization and name."""
-    rows = session.execute(
-        text("""
-            SELECT template.id, template.name, organization.name AS organization_name,
-                   template.provisioner::text,
-                   active.name AS active_version_name,
-                   coalesce(active.created_at, template.created_at) AS updated_at,
-                   (SELECT count(*) FROM template_versions AS version
-                    WHERE version.template_id = template.id) AS versions,
-                   (SELECT count(*) FROM workspaces AS workspace
-                    WHERE workspace.template_id = template.id
-                      AND NOT workspace.deleted) AS workspaces
-            FROM templates AS template
-            JOIN organizations AS organization ON organization.id = template.organization_id
-            LEFT JOIN template_versions AS active ON active.id = template.active_version_id
-            WHERE NOT template.deleted
-            ORDER BY organization.name, template.name
-            LIMIT :limit
-        """),
-        {"limit": limit},
+    return read_listings(
+        session,
+        TemplateListing,
+        """
+        SELECT template.id, template.name, organization.name AS organization_name,
+               template.provisioner::text,
+               active.name AS active_version_name,
+               coalesce(active.created_at, template.created_at) AS updated_at,
+               (SELECT count(*) FROM template_versions AS version
+                WHERE version.template_id = template.id) AS versions,
+               (SELECT count(*) FROM workspaces AS workspace
+                WHERE workspace.template_id = template.id
+                  AND NOT workspace.deleted) AS workspaces
+        FROM templates AS template
+        JOIN organizations AS organization ON organization.id = template.organization_id
+        LEFT JOIN template_versions AS active ON active.id = template.active_version_id
+        WHERE NOT template.deleted
+        ORDER BY organization.name, template.name
+        LIMIT :limit
+        """,
+        limit=limit,
     )
-    return [TemplateListing(**row._asdict()) for row in rows]
 
 
 def find_template(session: Session, wanted: str, *, organization_id: uuid.UUID) -> Template | None:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-LIMIT = 200
+from db.reads.listings import LIMIT, read_listings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,31 +34,32 @@ class WorkerListing:
 
 def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]:
     """Return all workers that have ever signed on, the last seen first."""
-    rows = session.execute(
-        text("""
-            SELECT worker.id, worker.name, worker.tags, worker.provisioners::text[],
-                   worker.queues, worker.concurrency AS slots,
-                   worker.last_seen_at, worker.version, worker.hostname,
-                   extract(epoch FROM now() - worker.last_seen_at)::float AS last_seen_s,
-                   running.jobs AS running_jobs,
-                   CASE WHEN live.takes_jobs
-                       THEN greatest(0, worker.concurrency - running.jobs) ELSE 0
-                   END AS free_slots,
-                   worker.stopped_at IS NULL AND live.id IS NULL AS is_stale,
-                   CASE
-                       WHEN live.id IS NULL THEN 'offline'
-                       WHEN NOT live.takes_jobs THEN 'draining'
-                       WHEN running.jobs > 0 THEN 'busy'
-                       ELSE 'idle'
-                   END AS status
-            FROM provisioner_daemons AS worker
-            LEFT JOIN live_workers AS live ON live.id = worker.id
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS jobs FROM leases WHERE leases.worker_id = worker.id
-            ) AS running
-            ORDER BY worker.last_seen_at DESC NULLS LAST, worker.name
-            LIMIT :limit
-        """),
-        {"limit": limit},
+    return read_listings(
+        session,
+        WorkerListing,
+        """
+        SELECT worker.id, worker.name, worker.tags, worker.provisioners::text[],
+               worker.queues, worker.concurrency AS slots,
+               worker.last_seen_at, worker.version, worker.hostname,
+               extract(epoch FROM now() - worker.last_seen_at)::float AS last_seen_s,
+               running.jobs AS running_jobs,
+               CASE WHEN live.takes_jobs
+                   THEN greatest(0, worker.concurrency - running.jobs) ELSE 0
+               END AS free_slots,
+               worker.stopped_at IS NULL AND live.id IS NULL AS is_stale,
+               CASE
+                   WHEN live.id IS NULL THEN 'offline'
+                   WHEN NOT live.takes_jobs THEN 'draining'
+                   WHEN running.jobs > 0 THEN 'busy'
+                   ELSE 'idle'
+               END AS status
+        FROM provisioner_daemons AS worker
+        LEFT JOIN live_workers AS live ON live.id = worker.id
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS jobs FROM leases WHERE leases.worker_id = worker.id
+        ) AS running
+        ORDER BY worker.last_seen_at DESC NULLS LAST, worker.name
+        LIMIT :limit
+        """,
+        limit=limit,
     )
-    return [WorkerListing(**row._asdict()) for row in rows]
