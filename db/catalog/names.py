@@ -1,10 +1,14 @@
-"""The rule for names of users, templates, workspaces and the like."""
+"""The names of users, templates, workspaces and the like: what they may be, and who has them."""
 
 from __future__ import annotations
 
 import re
 
-from db.errors import InvalidError
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.errors import ConflictError, InvalidError
+from db.schema.tables import Base
 
 NAME_LIMIT = 32
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*")
@@ -22,3 +26,16 @@ def check_name(kind: str, name: str) -> str:
             " joined by single hyphens"
         )
     return name
+
+
+def insert_named(session: Session, row: Base, *, taken: str) -> None:
+    """Insert a row whose name must be free.
+
+    Raises:
+        ConflictError: it is not; the message is ``taken``. The transaction can go on.
+    """
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        raise ConflictError(taken) from error

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.catalog.names import check_name
+from db.catalog.names import check_name, insert_named
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.schema.enums import UserStatus
 from db.schema.tables import Group, GroupMember, Organization, OrganizationMember, User
@@ -77,11 +77,7 @@ def create_user(
         ConflictError: there is a user of that name.
     """
     user = User(id=uuid.uuid4(), username=check_name("user", username), email=email)
-    try:
-        with session.begin_nested():
-            session.add(user)
-    except IntegrityError as error:
-        raise ConflictError(f"there is already a user {username!r}") from error
+    insert_named(session, user, taken=f"there is already a user {username!r}")
     if organization is not None:
         session.add(OrganizationMember(organization_id=organization.id, user_id=user.id))
         session.flush()
@@ -124,11 +120,7 @@ def create_group(
         organization_id=organization.id,
         quota_allowance=_check_allowance(quota_allowance),
     )
-    try:
-        with session.begin_nested():
-            session.add(group)
-    except IntegrityError as error:
-        raise ConflictError(f"there is already a group {name!r}") from error
+    insert_named(session, group, taken=f"there is already a group {name!r}")
     return group
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Row, func, select, text
@@ -99,16 +99,7 @@ def push_template(
     session.add(version)
     session.flush()
     session.add_all(
-        TemplateVersionVariable(
-            template_version_id=version.id,
-            name=variable.name,
-            value=variable.value,
-            type=variable.type,
-            description=variable.description,
-            default_value=variable.default_value,
-            required=variable.required,
-            sensitive=variable.sensitive,
-        )
+        TemplateVersionVariable(template_version_id=version.id, **asdict(variable))
         for variable in variables
     )
     template.active_version_id = version.id

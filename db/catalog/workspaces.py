@@ -12,7 +12,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.catalog.names import check_name
+from db.catalog.names import check_name, insert_named
 from db.catalog.templates import check_usable_version
 from db.engine import sql
 from db.errors import BuildActiveError, ConflictError, NotFoundError
@@ -132,11 +132,8 @@ def create_workspace(session: Session, *, owner: User, template: Template, name:
         template_id=template.id,
         name=check_name("workspace", name),
     )
-    try:
-        with session.begin_nested():
-            session.add(workspace)
-    except IntegrityError as error:
-        raise ConflictError(f"user {owner.username!r} already has a workspace {name!r}") from error
+    taken = f"user {owner.username!r} already has a workspace {name!r}"
+    insert_named(session, workspace, taken=taken)
     return workspace
 
 
