@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from chattool.authorization import OwnerAuthorization, StoredAuthorization
+from sqlalchemy.orm import Session
+
+from chattool.authorization import AuthorizedOwner, OwnerAuthorization, StoredAuthorization
 from chattool.settings import ToolSettings
 from db.catalog.chats import ChatKey
+from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
+from db.schema.enums import Transition
 from worker.broker.doorbell import Ring
-from worker.enqueue import EnqueueTracer
+from worker.enqueue import EnqueueTracer, enqueue_build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +40,35 @@ class ToolContext:
         """
         return ChatKey(
             owner_id=self.owner_id, organization_id=self.organization_id, id=self.chat_id
+        )
+
+    def authorize(self, session: Session) -> AuthorizedOwner:
+        """Return the chat's owner.
+
+        Raises:
+            AuthorizationError: the owner may not act in the chat's organization.
+        """
+        return self.authorization.authorize(
+            session, owner_id=self.owner_id, organization_id=self.organization_id
+        )
+
+    def enqueue_start(
+        self,
+        session: Session,
+        owner: AuthorizedOwner,
+        workspace_id: uuid.UUID,
+        *,
+        parameters: Mapping[str, str],
+        template_version_id: uuid.UUID | None = None,
+    ) -> EnqueuedBuild:
+        """Enqueue the start of a workspace as ``worker.enqueue`` does."""
+        return enqueue_build(
+            session,
+            workspace_id=workspace_id,
+            transition=Transition.START,
+            initiator_id=owner.id,
+            template_version_id=template_version_id,
+            parameters=parameters,
+            ring=self.ring,
+            tracer=self.tracer,
         )

@@ -25,10 +25,8 @@ from db.errors import ConflictError, InvalidError, NotFoundError
 from db.reads.builds import get_build
 from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.reads.templates import find_template, list_template_names
-from db.schema.enums import Transition
 from db.schema.tables import Template, User, Workspace
 from db.texts import check_storable
-from worker.enqueue import enqueue_build
 
 
 @answered
@@ -115,20 +113,11 @@ def _create(
         template = _find_template(session, context, template_id)
         version = get_usable_version(session, template)
         refuse_unknown_parameters(session, version.id, parameters)
-        owner = context.authorization.authorize(
-            session, owner_id=context.owner_id, organization_id=context.organization_id
-        )
+        owner = context.authorize(session)
         workspace_name = choose_name(name, seed=template.name)
         workspace = _insert_workspace(session, owner, template, workspace_name, bound)
-        build = enqueue_build(
-            session,
-            workspace_id=workspace.id,
-            transition=Transition.START,
-            initiator_id=owner.id,
-            template_version_id=version.id,
-            parameters=parameters,
-            ring=context.ring,
-            tracer=context.tracer,
+        build = context.enqueue_start(
+            session, owner, workspace.id, parameters=parameters, template_version_id=version.id
         )
         bind_chat(session, context.chat, workspace_id=workspace.id, build_id=build.build_id)
         return find_bound_workspace(session, context.chat)

@@ -54,9 +54,7 @@ def _answer(answer: Future[WorkspaceQuota], context: ToolContext, build_id: uuid
 
 
 def _read(session: Session, context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota:
-    owner = context.authorization.authorize(
-        session, owner_id=context.owner_id, organization_id=context.organization_id
-    )
+    owner = context.authorize(session)
     # The figures of the decision cannot contradict it; the current figures could.
     return find_quota_decision(session, build_id) or get_workspace_quota(
         session, organization_id=context.organization_id, user_id=owner.id

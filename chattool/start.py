@@ -15,8 +15,6 @@ from db.catalog.chats import note_build
 from db.errors import BuildActiveError, NotFoundError
 from db.reads.builds import get_build
 from db.reads.chats import BoundWorkspace
-from db.schema.enums import Transition
-from worker.enqueue import enqueue_build
 
 
 @answered
@@ -71,18 +69,8 @@ def _start(
     try:
         with context.database.begin() as session:
             refuse_unknown_parameters(session, bound.template_version_id, parameters)
-            owner = context.authorization.authorize(
-                session, owner_id=context.owner_id, organization_id=context.organization_id
-            )
-            build = enqueue_build(
-                session,
-                workspace_id=bound.id,
-                transition=Transition.START,
-                initiator_id=owner.id,
-                parameters=parameters,
-                ring=context.ring,
-                tracer=context.tracer,
-            )
+            owner = context.authorize(session)
+            build = context.enqueue_start(session, owner, bound.id, parameters=parameters)
             if build.build_number != bound.build_number + 1:
                 # Another build ran since the status was read, and may have started it.
                 session.rollback()
