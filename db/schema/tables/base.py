@@ -7,7 +7,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, DateTime, Enum, MetaData, Text, func
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    Text,
+    TextClause,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -58,6 +68,17 @@ UuidPk = Annotated[
     mapped_column(primary_key=True, default=uuid.uuid4, server_default=func.gen_random_uuid()),
 ]
 BigIntPk = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
+# Rows that are deleted with the organization, the user or the job that they belong to.
+OrganizationFk = Annotated[
+    uuid.UUID, mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
+]
+UserFk = Annotated[uuid.UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
+JobFk = Annotated[uuid.UUID, mapped_column(ForeignKey("provisioner_jobs.id", ondelete="CASCADE"))]
 # Database time, so that hosts with a wrong clock agree on order and age.
 CreatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
 UpdatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
+
+
+def unique_until_deleted(name: str, *columns: str | TextClause) -> Index:
+    """Return an index that lets no two rows have the same values, those marked deleted aside."""
+    return Index(name, *columns, unique=True, postgresql_where="NOT deleted")

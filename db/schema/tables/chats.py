@@ -7,7 +7,7 @@ import uuid
 from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.tables.base import Base, CreatedAt, UpdatedAt
+from db.schema.tables.base import Base, CreatedAt, OrganizationFk, UpdatedAt, UserFk
 
 
 class Chat(Base):
@@ -18,13 +18,9 @@ class Chat(Base):
 
     __tablename__ = "chats"
 
-    owner_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
+    owner_id: Mapped[UserFk] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(String(200), primary_key=True)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE")
-    )
+    organization_id: Mapped[OrganizationFk]
     workspace_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("workspaces.id", ondelete="SET NULL")
     )

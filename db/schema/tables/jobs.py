@@ -30,7 +30,16 @@ from db.schema.enums import (
     StorageMethod,
     TimingStage,
 )
-from db.schema.tables.base import Base, BigIntPk, CreatedAt, UpdatedAt, UuidPk, enum_type
+from db.schema.tables.base import (
+    Base,
+    BigIntPk,
+    CreatedAt,
+    JobFk,
+    OrganizationFk,
+    UpdatedAt,
+    UuidPk,
+    enum_type,
+)
 
 LOG_LIMIT_BYTES = 1_048_576
 """How much output a job keeps. Source: the system that we follow, provisionerdserver."""
@@ -66,9 +75,7 @@ class ProvisionerJob(Base):
     completed_at: Mapped[datetime | None]
     error: Mapped[str | None]
     error_code: Mapped[str | None]
-    organization_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE")
-    )
+    organization_id: Mapped[OrganizationFk]
     initiator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
     provisioner: Mapped[ProvisionerType]
     storage_method: Mapped[StorageMethod] = mapped_column(server_default=StorageMethod.FILE.value)
@@ -179,9 +186,7 @@ class JobLease(Base):
 
     __tablename__ = "leases"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("provisioner_jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[JobFk] = mapped_column(primary_key=True)
     token: Mapped[uuid.UUID] = mapped_column(unique=True)
     worker_id: Mapped[uuid.UUID]
     expires_at: Mapped[datetime]
@@ -226,7 +231,7 @@ class ProvisionerJobLog(Base):
     __tablename__ = "provisioner_job_logs"
 
     id: Mapped[BigIntPk]
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("provisioner_jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[JobFk]
     created_at: Mapped[datetime]
     source: Mapped[LogSource]
     level: Mapped[LogLevel]
@@ -243,9 +248,7 @@ class ProvisionerJobTiming(Base):
 
     # The system that we follow has no key here; SQLAlchemy and logical replication want one.
     id: Mapped[BigIntPk]
-    job_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("provisioner_jobs.id", ondelete="CASCADE"), index=True
-    )
+    job_id: Mapped[JobFk] = mapped_column(index=True)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime]
     stage: Mapped[TimingStage]

@@ -8,7 +8,15 @@ from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.enums import GroupSource, UserStatus
-from db.schema.tables.base import Base, CreatedAt, UpdatedAt, UuidPk
+from db.schema.tables.base import (
+    Base,
+    CreatedAt,
+    OrganizationFk,
+    UpdatedAt,
+    UserFk,
+    UuidPk,
+    unique_until_deleted,
+)
 
 
 class Organization(Base):
@@ -46,14 +54,7 @@ class User(Base):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
-    __table_args__ = (
-        Index(
-            "uq_users_username",
-            text("lower(username)"),
-            unique=True,
-            postgresql_where="NOT deleted",
-        ),
-    )
+    __table_args__ = (unique_until_deleted("uq_users_username", text("lower(username)")),)
 
 
 class OrganizationMember(Base):
@@ -61,12 +62,8 @@ class OrganizationMember(Base):
 
     __tablename__ = "organization_members"
 
-    organization_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
-    )
-    user_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True
-    )
+    organization_id: Mapped[OrganizationFk] = mapped_column(primary_key=True)
+    user_id: Mapped[UserFk] = mapped_column(primary_key=True, index=True)
     roles: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
@@ -79,9 +76,7 @@ class Group(Base):
 
     id: Mapped[UuidPk]
     name: Mapped[str]
-    organization_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE")
-    )
+    organization_id: Mapped[OrganizationFk]
     avatar_url: Mapped[str] = mapped_column(server_default="")
     quota_allowance: Mapped[int] = mapped_column(server_default=text("0"))
     display_name: Mapped[str] = mapped_column(server_default="")
@@ -101,9 +96,7 @@ class GroupMember(Base):
 
     __tablename__ = "group_members"
 
-    user_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
+    user_id: Mapped[UserFk] = mapped_column(primary_key=True)
     group_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True
     )
@@ -114,9 +107,5 @@ class QuotaAccount(Base):
 
     __tablename__ = "quota_accounts"
 
-    organization_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
-    )
-    owner_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
+    organization_id: Mapped[OrganizationFk] = mapped_column(primary_key=True)
+    owner_id: Mapped[UserFk] = mapped_column(primary_key=True)

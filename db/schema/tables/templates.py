@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.enums import ProvisionerType
-from db.schema.tables.base import Base, CreatedAt, UpdatedAt, UuidPk
+from db.schema.tables.base import (
+    Base,
+    CreatedAt,
+    OrganizationFk,
+    UpdatedAt,
+    UuidPk,
+    unique_until_deleted,
+)
 
 
 class File(Base):
@@ -32,9 +39,7 @@ class Template(Base):
     __tablename__ = "templates"
 
     id: Mapped[UuidPk]
-    organization_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE")
-    )
+    organization_id: Mapped[OrganizationFk]
     name: Mapped[str] = mapped_column(String(64))
     display_name: Mapped[str] = mapped_column(server_default="")
     description: Mapped[str] = mapped_column(server_default="")
@@ -51,12 +56,8 @@ class Template(Base):
     updated_at: Mapped[UpdatedAt]
 
     __table_args__ = (
-        Index(
-            "uq_templates_organization_id_name",
-            "organization_id",
-            text("lower(name)"),
-            unique=True,
-            postgresql_where="NOT deleted",
+        unique_until_deleted(
+            "uq_templates_organization_id_name", "organization_id", text("lower(name)")
         ),
     )
 
@@ -70,9 +71,7 @@ class TemplateVersion(Base):
     template_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("templates.id", ondelete="CASCADE"), index=True
     )
-    organization_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE")
-    )
+    organization_id: Mapped[OrganizationFk]
     name: Mapped[str] = mapped_column(String(64))
     readme: Mapped[str] = mapped_column(String(1048576), server_default="")
     message: Mapped[str] = mapped_column(String(1048576), server_default="")

@@ -18,9 +18,21 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.enums import AutomaticUpdates, BuildReason, Transition
-from db.schema.tables.base import Base, BigIntPk, CreatedAt, UpdatedAt, UuidPk
+from db.schema.tables.base import (
+    Base,
+    BigIntPk,
+    CreatedAt,
+    JobFk,
+    UpdatedAt,
+    UuidPk,
+    unique_until_deleted,
+)
 
 ZERO_TIME = text("'0001-01-01 00:00:00+00'")
+
+_STATE_IS_IDENTIFIED = (
+    "(provisioner_state IS NULL) OR (state_lineage IS NOT NULL AND state_serial IS NOT NULL)"
+)
 
 
 class Workspace(Base):
@@ -47,13 +59,7 @@ class Workspace(Base):
     updated_at: Mapped[UpdatedAt]
 
     __table_args__ = (
-        Index(
-            "uq_workspaces_owner_id_name",
-            "owner_id",
-            text("lower(name)"),
-            unique=True,
-            postgresql_where="NOT deleted",
-        ),
+        unique_until_deleted("uq_workspaces_owner_id_name", "owner_id", text("lower(name)")),
         # Serves quota: the workspaces that count for one owner in one organization.
         Index(
             "ix_workspaces_owner_id_organization_id",
@@ -109,11 +115,7 @@ class WorkspaceBuild(Base):
         ),
         CheckConstraint("build_number > 0", name="build_number_positive"),
         CheckConstraint("daily_cost >= 0", name="daily_cost_not_negative"),
-        CheckConstraint(
-            "(provisioner_state IS NULL) OR"
-            " (state_lineage IS NOT NULL AND state_serial IS NOT NULL)",
-            name="state_is_identified",
-        ),
+        CheckConstraint(_STATE_IS_IDENTIFIED, name="state_is_identified"),
     )
 
 
@@ -140,11 +142,7 @@ class ReplacedState(Base):
     __table_args__ = (
         UniqueConstraint("workspace_build_id", "position"),
         CheckConstraint("position >= 0", name="position_not_negative"),
-        CheckConstraint(
-            "(provisioner_state IS NULL) OR"
-            " (state_lineage IS NOT NULL AND state_serial IS NOT NULL)",
-            name="state_is_identified",
-        ),
+        CheckConstraint(_STATE_IS_IDENTIFIED, name="state_is_identified"),
     )
 
 
@@ -167,9 +165,7 @@ class WorkspaceResource(Base):
 
     id: Mapped[UuidPk]
     created_at: Mapped[CreatedAt]
-    job_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("provisioner_jobs.id", ondelete="CASCADE"), index=True
-    )
+    job_id: Mapped[JobFk] = mapped_column(index=True)
     transition: Mapped[Transition]
     type: Mapped[str] = mapped_column(String(192))
     name: Mapped[str] = mapped_column(String(64))
