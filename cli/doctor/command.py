@@ -11,7 +11,7 @@ import click
 from pydantic import SecretStr
 
 from cli.doctor.host import check_data_dir, check_database, check_redis, check_terraform
-from cli.doctor.result import CheckResult, Verdict, fine, problem
+from cli.doctor.result import CheckResult, Verdict, ok, problem
 from cli.options import output_option
 from cli.printing import JSON, Columns, print_json, print_rows
 from worker.embedded import Embedded, EmbeddedError, start_embedded
@@ -54,7 +54,7 @@ def _examine() -> Iterator[CheckResult]:
     except SettingsError as error:
         yield problem("settings", str(error), "Correct the environment variables PROVISIONERD_*.")
         return
-    yield fine("settings", "known and consistent")
+    yield ok("settings", "known and consistent")
     yield from check_data_dir(settings)
     yield from check_terraform(settings)
     try:
