@@ -59,6 +59,7 @@ class LogBuffer:
         self._dropped_bytes = 0
         self._head_is_full = False
         self._lost = False
+        self._unstored: list[LogRow] = []
         self.stored_lines = 0
         self._job_stage = self._stored_stage = Stage.SET_UP
         self._stage = "Setting up"
@@ -100,11 +101,14 @@ class LogBuffer:
     def take_rest(self) -> Sequence[LogRow]:
         """End the log and return its last batch, for the transaction that finishes the job.
 
-        Lines that do not fit into one batch are stored first.
+        Lines that do not fit into one batch are stored first. When the lease may be lost, all are
+        returned: the result may still be stored, and no line is left out then.
         """
         self._closing.set()
         self._thread.join()
-        rest = self._rest()
+        rest = [*self._unstored, *self._rest()]
+        if self._lost:
+            return rest
         last = (len(rest) - 1) // BATCH_LINES * BATCH_LINES
         self._store_in_batches(rest[:last])
         return rest[last:]
@@ -164,6 +168,7 @@ class LogBuffer:
 
     def _store_batch(self, batch: Sequence[LogRow]) -> None:
         if self._lost:
+            self._unstored.extend(batch)
             return
         stage = self._job_stage
         try:
@@ -171,8 +176,9 @@ class LogBuffer:
             self.stored_lines += len(batch)
             self._stored_stage = stage
         except LeaseLostError:
-            # Another attempt writes the job's log now.
+            # Another attempt may write the job's log now.
             self._lost = True
+            self._unstored.extend(batch)
         except Exception:  # noqa: BLE001 - logged by what stores
             # Lines that cannot be stored must not fail the build.
             self._dropped_lines += len(batch)

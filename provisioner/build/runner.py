@@ -187,12 +187,17 @@ class Runner:
         return ending
 
     def _record_while_held(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
-        """Store the ending; repeat it after an outage while the lease is held.
+        """Store the ending; repeat it after an outage.
+
+        The result of an apply that has ended is repeated until it is stored or another worker has
+        taken the job, any other ending while the lease is held.
 
         If PostgreSQL refuses the result of a build with side effects for good, the ending is
         stored with only the state, which must not be lost.
         """
         delays = Streak()
+        is_of_apply = build.stage.has_side_effects and not isinstance(ending, Lost)
+        interrupt = build.interrupt
 
         def log_first(error: BaseException) -> None:
             if delays.fail():
@@ -201,7 +206,7 @@ class Runner:
         def record(ending: Ending, lines: Sequence[LogRow]) -> Ending:
             return retry_outage(
                 lambda: self._record(build, ending, lines),
-                may_go_on=build.interrupt.may_write,
+                may_go_on=interrupt.may_record if is_of_apply else interrupt.may_write,
                 on_outage=log_first,
             )
 

@@ -30,6 +30,7 @@ class Interrupt:
         self._lock = threading.Lock()
         self._reason: InterruptReason | None = None
         self._kill_at: float | None = None
+        self._drain_is_over = False
         self._fence_at: float | None = None
         self._fence_grace: timedelta | None = None
 
@@ -42,6 +43,15 @@ class Interrupt:
     def may_write(self) -> bool:
         """Return whether the lease may still be held, so that a write may be tried again."""
         return self.reason is not InterruptReason.LEASE_LOST
+
+    def may_record(self) -> bool:
+        """Return whether the result of an apply that has ended may be written again.
+
+        The fence stops an engine before another worker can take the job. A result is safe without
+        it: its lease token makes it fail if it comes too late. So it outlasts every outage, unless
+        the worker must end.
+        """
+        return self.may_write() or not self._drain_is_over
 
     @property
     def kill_at(self) -> float | None:
@@ -62,6 +72,7 @@ class Interrupt:
             if grace is not None:
                 kill_at = time.monotonic() + grace.total_seconds()
                 self._kill_at = min(kill_at, self._kill_at or kill_at)
+            self._drain_is_over |= reason is InterruptReason.DRAIN
             if self._reason is None or reason is InterruptReason.LEASE_LOST:
                 self._reason = reason
             self._event.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -880,6 +881,53 @@ def test_whatever_is_raised_the_directory_is_left_to_recovery(bench: Bench) -> N
     refuse(bench, "provisioner_jobs", sqlstate="23514", condition=ENDS)
     with pytest.raises(SQLAlchemyError):
         bench.play({"apply": {"resources": [DISK]}})
+    (directory,) = find_work_directories(bench.work_root)
+    assert directory.take()
+    directory.release()
+
+
+class FencedEngine(FileEngine):
+    """Ends its apply when the lease could not be renewed in time."""
+
+    def __init__(self, interrupt: Interrupt, *reasons: InterruptReason) -> None:
+        super().__init__()
+        self.interrupt = interrupt
+        self.reasons = reasons
+
+    def apply(self, context: BuildContext) -> Applied:
+        applied = super().apply(context)
+        for reason in self.reasons:
+            self.interrupt.request(reason)
+        self.interrupt.extend(time.monotonic() - 1, grace=timedelta(0))
+        return applied
+
+
+def test_an_apply_that_has_ended_is_recorded_after_an_outage_longer_than_the_fence(
+    bench: Bench,
+) -> None:
+    bench.engine = FencedEngine(bench.interrupt)
+    refuse(bench, "provisioner_jobs", sqlstate="08P01", times=3, condition=ENDS)
+    job, ending = bench.play({"apply": {"resources": [DISK]}})
+    assert isinstance(ending, Succeeded)
+    assert bench.row(job).job_status is JobStatus.SUCCEEDED
+
+
+def test_no_line_is_left_out_by_an_outage_longer_than_the_fence(bench: Bench) -> None:
+    bench.engine = FencedEngine(bench.interrupt)
+    refuse(bench, "provisioner_job_logs", sqlstate="08P01", times=2)
+    job, _ending = bench.play({"apply": {"logs": [{"output": "made"}], "resources": [DISK]}})
+    said = [line for _stage, line in bench.lines(job)]
+    assert [line for line in said if line in {"made", "The build succeeded."}] == [
+        "made",
+        "The build succeeded.",
+    ]
+
+
+def test_a_worker_that_must_end_leaves_an_ended_apply_to_recovery(bench: Bench) -> None:
+    bench.engine = FencedEngine(bench.interrupt, InterruptReason.DRAIN)
+    refuse(bench, "provisioner_jobs", sqlstate="08P01", condition=ENDS)
+    _job, ending = bench.play({"apply": {"resources": [DISK]}})
+    assert isinstance(ending, Lost)
     (directory,) = find_work_directories(bench.work_root)
     assert directory.take()
     directory.release()

@@ -191,6 +191,20 @@ def test_after_a_lost_lease_nothing_more_is_stored() -> None:
     assert len(calls) == 1
 
 
+def test_lines_that_a_lost_lease_kept_from_being_stored_are_in_the_last_batch() -> None:
+    tried = threading.Event()
+
+    def lose(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
+        tried.set()
+        raise LeaseLostError(uuid.uuid4())
+
+    buffer = LogBuffer(lose)
+    buffer.write(LogLevel.INFO, "first")
+    assert tried.wait(DEADLINE_S)
+    buffer.write(LogLevel.INFO, "second")
+    assert [row.output for row in buffer.take_rest()] == ["first", "second"]
+
+
 def test_a_batch_that_cannot_be_stored_costs_its_own_lines_alone() -> None:
     stored, refused = Stored(), threading.Event()
 
