@@ -1,4 +1,4 @@
-"""Play chaos and print what came of it.
+"""Run builds under random faults, and print the results.
 
     make chaos ROUNDS=200 SEED=1
 
@@ -42,13 +42,13 @@ def matrix(strikes: list[Strike]) -> str:
 
 
 def report(chaos: Chaos, verdict: Verdict, *, seconds: float) -> str:
-    """Return everything that a reader of the run wants to know."""
+    """Return the report of a run, as Markdown."""
     counts = "\n".join(f"| {status} | {count} |" for status, count in verdict.builds.items())
     return (
         f"{matrix(chaos.strikes)}\n\n| builds that ended as | |\n| --- | ---: |\n{counts}\n\n"
         f"{len(chaos.strikes)} faults in {seconds:.0f} seconds. Violations:"
         f" {len(verdict.problems)}. Machines whose create was in flight when their Terraform"
-        f" was killed, and which nobody could know of: {verdict.in_flight}."
+        f" was killed, so that no state could record them: {verdict.in_flight}."
     )
 
 
@@ -56,10 +56,10 @@ def report(chaos: Chaos, verdict: Verdict, *, seconds: float) -> str:
 @click.option("--rounds", default=200, envvar="ROUNDS", show_default=True)
 @click.option("--seed", default=1, envvar="SEED", show_default=True)
 def main(rounds: int, seed: int) -> None:
-    """Play ROUNDS rounds with SEED and print the matrix."""
+    """Run ROUNDS rounds with SEED and print the matrix."""
     begun = time.monotonic()
 
-    def tell(number: int) -> None:
+    def show_progress(number: int) -> None:
         end = "\r" if sys.stderr.isatty() and number < rounds else "\n"
         if end == "\r" or number % 10 == 0 or number == rounds:
             seconds = time.monotonic() - begun
@@ -74,13 +74,13 @@ def main(rounds: int, seed: int) -> None:
             migrate(database.engine)
             database.dispose()
             with prepared(seed, embedded, "postgres") as chaos:
-                chaos.play(rounds, tell)
+                chaos.play(rounds, show_progress)
                 verdict = chaos.judge()
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
     print(report(chaos, verdict, seconds=time.monotonic() - begun))
     if verdict.problems:
-        print(f"\nSEED={seed} ROUNDS={rounds} broke what must hold:", *verdict.problems, sep="\n- ")
+        print(f"\nSEED={seed} ROUNDS={rounds} broke invariants:", *verdict.problems, sep="\n- ")
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What is to be measured of one worker and one build, so that growth can be computed from it."""
+"""The measured costs of one worker and one build, from which growth is computed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, fields
 
 
 def cost(what: str, unit: str) -> float:
-    """Return a field that says what it is, for the bench that fills it and for the table."""
+    """Return a field with a description, for the bench that measures it and for the table."""
     made: float = field(metadata={"what": what, "unit": unit})
     return made
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What was measured. A worker has 8 slots and the defaults of all settings."""
+    """The measured costs. A worker has 8 slots and the default of every setting."""
 
     idle_transactions: float = cost("transactions of an idle worker", "1/min")
     idle_ms: float = cost("PostgreSQL for an idle worker that is scraped", "ms/min")
@@ -60,10 +60,10 @@ class Costs:
 
 
 def read_costs(results: Sequence[Mapping[str, object]]) -> Costs:
-    """Return the costs in what ``bench.run --output json`` printed.
+    """Return the costs in the output of ``bench.run --output json``.
 
     Raises:
-        ValueError: one is missing; the message names it.
+        ValueError: a cost is missing; the message names it.
     """
     found = {row["what"]: row["ours"] for row in results if row["bench"] == "scale"}
     missing = [what for what, _ in described().values() if what not in found]
@@ -73,5 +73,5 @@ def read_costs(results: Sequence[Mapping[str, object]]) -> Costs:
 
 
 def described() -> dict[str, tuple[str, str]]:
-    """Return what each cost is and its unit, by the name of its field."""
+    """Return the description and the unit of each cost, by the name of its field."""
     return {f.name: (f.metadata["what"], f.metadata["unit"]) for f in fields(Costs)}

@@ -1,4 +1,4 @@
-"""Idle workers, many of them in one process: the work of their chores by the code of ``worker``."""
+"""Simulate many idle workers in one process: it runs their chores with the code of ``worker``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from bench import server
 from bench.measure import Result, quantile
-from bench.place import Place
 from bench.rows import analyze, fill_jobs
+from bench.services import Services
 from db.jobs.mover import Mover
 from db.jobs.tags import served_queues
 from db.jobs.workers import register_worker, touch_worker
@@ -33,9 +33,9 @@ from worker.settings import Settings
 
 THREADS = 4
 SLOTS = 8  # of a worker
-FLEET = 500  # workers whose minute is played
-FEW, MANY = 10, 1_000  # workers, to tell what grows with their number
-WAITING = 10_000  # jobs, to tell what grows with those
+FLEET = 500  # workers whose chores of a minute are run
+FEW, MANY = 10, 1_000  # workers, to see which costs grow with their number
+WAITING = 10_000  # jobs, to see which costs grow with their number
 TURNS = 2_000  # of each chore
 MINUTE_S = 60.0
 SCRAPE_S = 15  # Prometheus's usual interval
@@ -45,28 +45,30 @@ Action = Callable[[uuid.UUID], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Chore:
-    """One of a worker's chores, by the settings' defaults."""
+    """One of a worker's chores, with the default settings."""
 
     per_minute: float
     action: Action
 
 
-def measure(place: Place, *, watched: Sequence[uuid.UUID]) -> tuple[dict[str, float], list[Result]]:
-    """Return what an idle worker costs and how that grows, and what else was seen.
+def measure(
+    services: Services, *, watched: Sequence[uuid.UUID]
+) -> tuple[dict[str, float], list[Result]]:
+    """Return the costs of an idle worker and their growth, and other results.
 
-    Leaves many waiting jobs behind.
+    It leaves many pending jobs behind.
 
     Args:
-        watched: jobs of builds that somebody looks at.
+        watched: jobs of builds that a person watches.
     """
-    few = _spent_by_chore(place, FEW)
-    played = _minute_of_fleet(place)
-    many = _spent_by_chore(place, MANY)
-    looks = _looks(place, watched)
-    _let_wait(place)
-    waiting = _spent_by_chore(place, MANY)
+    few = _spent_by_chore(services, FEW)
+    minute = _minute_of_fleet(services)
+    many = _spent_by_chore(services, MANY)
+    looks = _looks(services, watched)
+    _let_wait(services)
+    waiting = _spent_by_chore(services, MANY)
     (few_ms, _), (many_ms, wal_kb), (waiting_ms, _) = (
-        _cost_of_minute(place, spent) for spent in (few, many, waiting)
+        _cost_of_minute(services, spent) for spent in (few, many, waiting)
     )
     costs = {
         **looks,
@@ -76,21 +78,21 @@ def measure(place: Place, *, watched: Sequence[uuid.UUID]) -> tuple[dict[str, fl
         "idle_wal_kb": wal_kb,
     }
     return costs, [
-        *played,
+        *minute,
         _look_for_forgotten(f"{FEW} workers", few),
         _look_for_forgotten(f"{MANY:,} workers", many),
         _look_for_forgotten(f"{MANY:,} workers, {WAITING:,} jobs wait", waiting),
     ]
 
 
-def _minute_of_fleet(place: Place) -> list[Result]:
-    """Play what 500 idle workers do within a minute, as fast as it goes."""
-    turns = _turns_of_minute(_make_chores(place), _registered(place, FLEET))
-    before = server.read_usage(place)
+def _minute_of_fleet(services: Services) -> list[Result]:
+    """Run the chores that 500 idle workers have in a minute, as fast as possible."""
+    turns = _turns_of_minute(_make_chores(services), _registered(services, FLEET))
+    before = server.read_usage(services)
     started = time.perf_counter()
-    times = _play(turns)
+    times = _run_chores(turns)
     took = time.perf_counter() - started
-    spent = (server.read_usage(place) - before).processor_s
+    spent = (server.read_usage(services) - before).processor_s
     return [
         Result(
             bench="scale",
@@ -118,44 +120,44 @@ def _minute_of_fleet(place: Place) -> list[Result]:
     ]
 
 
-def _spent_by_chore(place: Place, count: int) -> dict[str, server.Usage]:
-    """Return what many turns of each chore take while there are ``count`` workers."""
-    workers = _registered(place, count)
+def _spent_by_chore(services: Services, count: int) -> dict[str, server.Usage]:
+    """Return the cost of many turns of each chore while there are ``count`` workers."""
+    workers = _registered(services, count)
     spent = {}
-    for name, chore in _make_chores(place).items():
+    for name, chore in _make_chores(services).items():
         turns = [(name, chore.action, workers[index % count]) for index in range(TURNS)]
-        before = server.read_usage(place)
-        _play(turns)
-        spent[name] = server.read_usage(place) - before
+        before = server.read_usage(services)
+        _run_chores(turns)
+        spent[name] = server.read_usage(services) - before
     return spent
 
 
-def _cost_of_minute(place: Place, spent: Mapping[str, server.Usage]) -> tuple[float, float]:
-    """Return what a minute of one worker takes: milliseconds, and kB of WAL."""
-    actions = _make_chores(place)
+def _cost_of_minute(services: Services, spent: Mapping[str, server.Usage]) -> tuple[float, float]:
+    """Return the cost of a minute of one worker: milliseconds, and kB of WAL."""
+    actions = _make_chores(services)
     return (
         sum(spent[name].processor_s * 1000 / TURNS * actions[name].per_minute for name in actions),
         sum(spent[name].wal_bytes / 1000 / TURNS * actions[name].per_minute for name in actions),
     )
 
 
-def _registered(place: Place, count: int) -> list[uuid.UUID]:
-    workers = _register(place, count)
-    analyze(place)
+def _registered(services: Services, count: int) -> list[uuid.UUID]:
+    workers = _register(services, count)
+    analyze(services)
     return workers
 
 
-def _looks(place: Place, watched: Sequence[uuid.UUID]) -> dict[str, float]:
-    """Look at builds without new lines, as their watchers do, while there are many workers."""
+def _looks(services: Services, watched: Sequence[uuid.UUID]) -> dict[str, float]:
+    """Poll builds without new lines, as their watchers do, while there are many workers."""
 
-    def look(job_id: uuid.UUID) -> None:
-        with place.database.begin() as session:
+    def poll(job_id: uuid.UUID) -> None:
+        with services.database.begin() as session:
             build_progress(session, job_id)
             get_logs(session, job_id, after=2**62)
 
-    before = server.read_usage(place)
-    _play([("look", look, watched[index % len(watched)]) for index in range(TURNS)])
-    return {"look_ms": (server.read_usage(place) - before).processor_s * 1000 / TURNS}
+    before = server.read_usage(services)
+    _run_chores([("poll", poll, watched[index % len(watched)]) for index in range(TURNS)])
+    return {"look_ms": (server.read_usage(services) - before).processor_s * 1000 / TURNS}
 
 
 def _look_for_forgotten(what: str, spent: Mapping[str, server.Usage]) -> Result:
@@ -167,16 +169,16 @@ def _look_for_forgotten(what: str, spent: Mapping[str, server.Usage]) -> Result:
     )
 
 
-def _let_wait(place: Place) -> None:
-    organization = place.factory.organization()
-    owner = place.factory.user(organization=organization)
-    template = place.factory.template(organization=organization, created_by=owner)
-    fill_jobs(place, WAITING, owner=owner, template=template, pending=True)
+def _let_wait(services: Services) -> None:
+    organization = services.factory.organization()
+    owner = services.factory.user(organization=organization)
+    template = services.factory.template(organization=organization, created_by=owner)
+    fill_jobs(services, WAITING, owner=owner, template=template, pending=True)
 
 
-def _register(place: Place, count: int) -> list[uuid.UUID]:
+def _register(services: Services, count: int) -> list[uuid.UUID]:
     """Write the rows of ``count`` live workers that serve the untagged queue."""
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         return [
             register_worker(
                 session,
@@ -191,18 +193,18 @@ def _register(place: Place, count: int) -> list[uuid.UUID]:
         ]
 
 
-def _make_chores(place: Place) -> Mapping[str, Chore]:
-    """Return what ``worker.process.lifecycle`` lets a worker do beside builds, and a scrape."""
-    # Not read from the environment: what is measured are the defaults.
-    settings = Settings.model_validate({"data_dir": place.data_dir})
-    mover = Mover(database=place.database)
+def _make_chores(services: Services) -> Mapping[str, Chore]:
+    """Return the chores that ``worker.process.lifecycle`` starts in a worker, and a scrape."""
+    # Not read from the environment: the defaults are measured.
+    settings = Settings.model_validate({"data_dir": services.data_dir})
+    mover = Mover(database=services.database)
     sweeper = Sweeper(
         mover=mover,
         metrics=Metrics(CollectorRegistry()),
         queues=served_queues({}),
         provisioners=tuple(ProvisionerType),
         slots=SLOTS,
-        # Rings go nowhere: the broker is measured with a real worker.
+        # No doorbell is published: the broker is measured with a real worker.
         ring=lambda _queue: True,
         count_messages=lambda _queue: 1_000_000,
         recoverer=Recoverer(
@@ -213,16 +215,16 @@ def _make_chores(place: Place) -> Mapping[str, Chore]:
             grace=timedelta(seconds=settings.interrupt_grace_seconds),
         ),
         max_attempts=settings.max_attempts,
-        # Fillings of other benches are older than any limit of theirs.
+        # The rows that other benches make are older than any usual limit.
         pending_limit=timedelta(days=365),
     )
 
     def touch(worker_id: uuid.UUID) -> None:
-        with place.database.begin() as session:
+        with services.database.begin() as session:
             touch_worker(session, worker_id=worker_id)
 
-    def look(worker_id: uuid.UUID) -> None:
-        with place.database.begin() as session:
+    def watch(worker_id: uuid.UUID) -> None:
+        with services.database.begin() as session:
             waiting_work(session, worker_id=worker_id)
 
     return {
@@ -232,11 +234,11 @@ def _make_chores(place: Place) -> Mapping[str, Chore]:
             per_minute=60 / settings.sweep_seconds,
             action=lambda _: sweeper.ring_forgotten_queues(),
         ),
-        "watchdog": Chore(per_minute=60 / (settings.watchdog_seconds / 6), action=look),
+        "watchdog": Chore(per_minute=60 / (settings.watchdog_seconds / 6), action=watch),
         "scrape": Chore(
             per_minute=60 / SCRAPE_S,
-            # A new one each time: within two seconds they would share a reading.
-            action=lambda _: list(QueueCollector(place.database, count_to=COUNT_TO).collect()),
+            # A new collector each time: one collector reuses a reading for two seconds.
+            action=lambda _: list(QueueCollector(services.database, count_to=COUNT_TO).collect()),
         ),
     }
 
@@ -244,7 +246,7 @@ def _make_chores(place: Place) -> Mapping[str, Chore]:
 def _turns_of_minute(
     actions: Mapping[str, Chore], workers: Sequence[uuid.UUID]
 ) -> list[tuple[str, Action, uuid.UUID]]:
-    """Return the turns that the workers take within a minute, in some order."""
+    """Return the turns that the workers take in a minute, in random order."""
     turns = [
         (name, chore.action, worker)
         for name, chore in actions.items()
@@ -255,8 +257,8 @@ def _turns_of_minute(
     return turns
 
 
-def _play(turns: Sequence[tuple[str, Action, uuid.UUID]]) -> dict[str, list[float]]:
-    """Take the turns as fast as a few threads can; return how long each took, by name."""
+def _run_chores(turns: Sequence[tuple[str, Action, uuid.UUID]]) -> dict[str, list[float]]:
+    """Run the turns as fast as a few threads can; return how long each took, by chore."""
     waiting: queue.SimpleQueue[tuple[str, Action, uuid.UUID]] = queue.SimpleQueue()
     for turn in turns:
         waiting.put(turn)

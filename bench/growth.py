@@ -1,10 +1,11 @@
-"""What 10, 100 and 1,000 workers need, computed from what one build and one worker cost.
+"""Compute what 10, 100 and 1,000 workers need from the costs of one build and one worker.
 
     python -m bench.run --output json scale > build/scale.json
     python -m bench.growth build/scale.json docs/scale.md
 
-The first command measures (see ``bench.benches.scale``), the second one writes the tables into the
-page, or prints them when no page is named. Nothing is measured here: every figure is a product of costs and of a load.
+The first command measures (see ``bench.benches.scale``). The second one writes the tables into the
+page, or prints them if no page is named. Nothing is measured here: every figure is a product of
+costs and a load.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ BEGIN, END = "<!-- made by bench.growth -->", "<!-- end -->"
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What the workers do. Not measured: put yours in its place."""
+    """The load of the workers. It is not measured: replace it by yours."""
 
     name: str
     slots: int = 8
@@ -52,14 +53,14 @@ HEAVY = Load(name="heavy", lines=2_000, batches=180, resources=100, state_mb=1, 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What so many workers need of the servers, at the peak unless it says a day."""
+    """What a number of workers needs of the servers, at the peak, or for each day if it says so."""
 
     builds: float  #: per second
     running: int
     transactions: float  #: per second
-    cores: Mapping[str, float]  #: of PostgreSQL by what for
-    backlog_cores: float  #: more of them while 10,000 jobs wait
-    wal: Mapping[str, float]  #: MB/s by what for
+    cores: Mapping[str, float]  #: of PostgreSQL, by purpose
+    backlog_cores: float  #: additional cores while 10,000 jobs wait
+    wal: Mapping[str, float]  #: MB/s, by purpose
     dead: float  #: row versions left to vacuum, per second
     vacuums: float  #: autovacuum workers that this keeps busy
     connections: float
@@ -79,7 +80,7 @@ class Need:
 
 
 def need(costs: Costs, load: Load, workers: int) -> Need:
-    """Return what ``workers`` need, all of their slots in use."""
+    """Return what ``workers`` need when all of their slots are in use."""
     running = workers * load.slots
     builds = running / load.build_s
     day = builds * load.day_share * DAY_S
@@ -141,8 +142,8 @@ def _wal(costs: Costs, load: Load, workers: int) -> dict[str, float]:
     logs_kb = load.batches * costs.batch_wal_kb + load.lines / 1000 * costs.line_wal_kb
     spent_kb = {
         "chores and leases": chores_kb,
-        # At worst: ids are random, so in a large table each build touches pages of its own, and
-        # the first change of a page after a checkpoint writes all of it.
+        # The worst case: ids are random, so in a large table each build touches other pages, and
+        # the first change of a page after a checkpoint writes the whole page.
         "builds": builds * (costs.build_cold_wal_kb + load.resources * costs.resource_wal_kb),
         "logs": builds * logs_kb,
         "states": builds * load.checkpoints * load.state_mb * costs.state_wal_kb,
@@ -151,13 +152,13 @@ def _wal(costs: Costs, load: Load, workers: int) -> dict[str, float]:
 
 
 def _wal_of_a_day(costs: Costs, load: Load, wal: Mapping[str, float], lines: float) -> float:
-    """Return GB: what the builds write, and what deleting as many lines as they wrote does."""
+    """Return GB: the WAL of the builds, and that of deleting as many lines as they wrote."""
     written = sum(wal.values()) * load.day_share * DAY_S / 1000
     return written + lines / 1000 * costs.prune_wal_kb / 1e6
 
 
 def _dead(costs: Costs, load: Load, workers: int) -> tuple[float, float]:
-    """Return what is left to vacuum each second: rows, and small things like lines of a log."""
+    """Return what is left to vacuum per second: rows, and small items such as log lines."""
     builds = workers * load.slots / load.build_s
     rows = builds * costs.build_dead + workers / load.renew_s * costs.renewal_dead
     # States are stored in chunks. Lines are deleted as fast as they were written, by the day.
@@ -170,7 +171,7 @@ Show = Callable[[Need], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of the table. Above ``limit`` one ordinary server no longer does."""
+    """A line of the table. Above ``limit`` one ordinary server is not enough."""
 
     what: str
     unit: str
@@ -231,19 +232,19 @@ def report(costs: Costs, loads: Sequence[Load] = (USUAL, HEAVY)) -> Iterator[str
 
 
 def figure(value: float) -> str:
-    """Return a figure for people: two digits that count, thousands apart."""
+    """Return a figure for people: two significant digits, with thousands separators."""
     if value >= 10:
         return f"{round(value, 2 - len(str(int(value)))):,.0f}"
     return f"{value:.2g}" if value >= 0.01 or value == 0 else "< 0.01"
 
 
 def with_unit(value: float, unit: str) -> str:
-    """Return a figure with its unit; 50/min for one that counts by the minute."""
+    """Return a figure with its unit, such as ``50/min`` for the unit ``1/min``."""
     return figure(value) + (unit[1:] if unit.startswith("1/") else f" {unit}" if unit else "")
 
 
 def seen(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield what else the bench ``scale`` saw, as it stands."""
+    """Yield the other results of the bench ``scale``."""
     costs = {what for what, _ in described().values()}
     yield from ("", "Seen in addition to the costs:", "", "| | |", "| --- | ---: |")
     for row in results:
@@ -266,7 +267,7 @@ def _parts(title: str, parts: Sequence[Mapping[str, float]]) -> Iterator[str]:
 
 
 def put_between(page: str, tables: str) -> str:
-    """Return the page with ``tables`` in place of what stood between the two marks.
+    """Return the page with ``tables`` between the two marks, instead of its old tables.
 
     Raises:
         ValueError: the page lacks a mark.
@@ -282,7 +283,7 @@ def put_between(page: str, tables: str) -> str:
 @click.argument("measured", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("page", required=False, type=click.Path(path_type=Path, exists=True))
 def main(measured: Path, page: Path | None) -> None:
-    """Compute from what is MEASURED; write it into PAGE, or print it."""
+    """Compute the tables from the file MEASURED; write them into PAGE, or print them."""
     try:
         results = json.loads(measured.read_text())
         tables = "\n".join((*report(read_costs(results)), *seen(results)))

@@ -1,4 +1,4 @@
-"""Paired rounds: both sides alternate, and the ratio of each pair is what counts."""
+"""Measure in pairs: both sides alternate, and the result is the ratio of each pair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One line of the report. ``ratio`` is ours by theirs, the median over the rounds."""
+    """One line of the report. ``ratio`` is ours divided by theirs, the median of the rounds."""
 
     bench: str
     what: str
@@ -18,19 +18,19 @@ class Result:
     ours: float
     theirs: float | None = None
     ratio: float | None = None
-    reach: str = ""  #: what is to be reached at least, as a test on the ratio or on ours
-    aim: str = ""
+    reach: str = ""  #: the minimum, such as ``<= 1.5``, for the ratio or else for ours
+    aim: str = ""  #: the target, in the same form
     rounds: int = 1
     note: str = ""
 
     @property
     def reached(self) -> bool | None:
-        """Whether ``reach`` holds; None when nothing is asked for."""
+        """Whether ``reach`` holds; None if there is no minimum."""
         return _holds(self.reach, self.ours if self.ratio is None else self.ratio)
 
     @property
     def aimed(self) -> bool | None:
-        """Whether ``aim`` holds."""
+        """Whether ``aim`` holds; None if there is no target."""
         return _holds(self.aim, self.ours if self.ratio is None else self.ratio)
 
 
@@ -53,15 +53,13 @@ class Pair:
 
 
 def pair(ours: Callable[[], float], theirs: Callable[[], float], *, rounds: int) -> Pair:
-    """Measure A B, B A, A B, ...; return the medians of ours, of theirs and of the ratios."""
+    """Measure A B, B A, A B, ...; return the medians of A, of B and of the ratios."""
     pairs = []
     for index in range(rounds):
         if index % 2:
-            other = theirs()
-            mine = ours()
+            other, mine = theirs(), ours()
         else:
-            mine = ours()
-            other = theirs()
+            mine, other = ours(), theirs()
         pairs.append((mine, other))
     return Pair(
         ours=statistics.median(mine for mine, _ in pairs),
@@ -80,7 +78,7 @@ def pair_quantiles(ours_s: Sequence[float], theirs_s: Sequence[float], share: fl
 def in_turns(
     few: Callable[[], float], many: Callable[[], float], *, calls: int
 ) -> tuple[float, float]:
-    """Measure both ``calls`` times in turns, and return their medians."""
+    """Measure both alternately, ``calls`` times each; return their medians."""
     times = [(few(), many()) for _ in range(calls)]
     at_few, at_many = (quantile(side, 0.5) for side in zip(*times, strict=True))
     return at_few, at_many
@@ -100,7 +98,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value below which ``share`` of the values lie."""
+    """Return the quantile ``share`` (0 to 1) of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 

@@ -1,4 +1,4 @@
-"""What a side spends on what is measured: the reasons behind a rate."""
+"""Measure the resources that one side uses, to explain a rate."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import psutil
 from sqlalchemy import text
 
-from bench.place import Place
 from bench.server import postmaster_of
+from bench.services import Services
 from tests.harness.databases import autocommit
 
 WRITTEN = text("""
@@ -21,18 +21,18 @@ WRITTEN = text("""
 
 @dataclass(kw_only=True)
 class Meter:
-    """Sums over actions of one side, with ``process`` as the one that does its work."""
+    """Sums over the actions of one side; ``process`` does its work."""
 
-    place: Place
+    services: Services
     process: psutil.Process
     count: int = 0
-    transactions: float = 0  #: those that write: only they wait for the disk
+    transactions: float = 0  #: only those that write, because only they wait for the disk
     wal_bytes: float = 0
     process_s: float = 0
     servers_s: float = 0
 
     def measure(self, count: int, action: Callable[[], float]) -> float:
-        """Run an action that stands for ``count`` jobs, and return what it returns."""
+        """Run an action for ``count`` jobs, and return its result."""
         before = self._read()
         result = action()
         spent = [after - start for after, start in zip(self._read(), before, strict=True)]
@@ -44,10 +44,10 @@ class Meter:
         return result
 
     def _read(self) -> tuple[float, float, float, float]:
-        with autocommit(self.place.database) as connection:
+        with autocommit(self.services.database) as connection:
             transactions, wal_bytes, backend = connection.execute(WRITTEN).one()
         postgres = postmaster_of(backend)
-        redis = psutil.Process(self.place.redis.info("server")["process_id"])
+        redis = psutil.Process(self.services.redis.info("server")["process_id"])
         servers = _processor_s([*postgres.children(), redis])
         return transactions, wal_bytes, _processor_s([self.process]), servers
 

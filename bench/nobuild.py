@@ -1,4 +1,4 @@
-"""Our queue without builds: a bare Celery worker that claims the job and completes it at once."""
+"""Our queue without builds: a bare Celery worker that claims a job and completes it at once."""
 
 from __future__ import annotations
 

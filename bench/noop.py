@@ -26,7 +26,7 @@ redis = Redis.from_url(os.environ["BENCH_REDIS_URL"])
 
 @app.task(name="noop")  # type: ignore[untyped-decorator]
 def noop(total: int) -> None:
-    """Count; the last one of ``total`` says so."""
+    """Count the task; the last of ``total`` reports that all are done."""
     with done.get_lock():
         done.value += 1
         is_last = done.value % total == 0
@@ -36,5 +36,5 @@ def noop(total: int) -> None:
 
 @app.task(name="stamp")  # type: ignore[untyped-decorator]
 def stamp() -> None:
-    """Say when it started."""
+    """Report the start time."""
     redis.rpush("noop.stamp", repr(time.time()))

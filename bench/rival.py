@@ -1,6 +1,6 @@
-"""A Procrastinate application to compare with: tasks that do nothing, in a database of their own.
+"""A Procrastinate application to compare with: tasks that do nothing, in a separate database.
 
-The tasks are coroutines: its worker runs others in threads.
+The tasks are coroutines, because its worker runs other tasks in threads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from procrastinate import App, PsycopgConnector
 from redis import Redis
 
-# A connection for each of the eight slots that it is given: by default there are four.
+# A connection for each of its eight slots; the default is four.
 app = App(connector=PsycopgConnector(conninfo=os.environ["BENCH_RIVAL_URL"], min_size=8))
 redis = Redis.from_url(os.environ["BENCH_REDIS_URL"])
 
@@ -23,5 +23,5 @@ async def noop() -> None:
 
 @app.task(name="stamp")
 async def stamp() -> None:
-    """Say when it started."""
+    """Report the start time."""
     redis.rpush("rival.stamp", repr(time.time()))

@@ -1,16 +1,16 @@
-"""Many rows, made by the database itself: what would take builds months to make."""
+"""Make many rows by SQL, which would take months with real builds."""
 
 from __future__ import annotations
 
 from sqlalchemy import text
 
-from bench.place import Place
+from bench.services import Services
 from db.schema.tables import Template, User
 from tests.harness.databases import autocommit
 
 
 def fill_jobs(
-    place: Place,
+    services: Services,
     count: int,
     *,
     owner: User,
@@ -18,10 +18,10 @@ def fill_jobs(
     pending: bool,
     of_each: int | None = None,
 ) -> None:
-    """Make ``count`` builds with their jobs, one for each of as many new workspaces.
+    """Make ``count`` new workspaces, each with one build and its job.
 
     Args:
-        of_each: how many workspaces an owner has; all are those of ``owner`` when None.
+        of_each: how many workspaces an owner has; ``owner`` has all if it is None.
     """
     owner_id = ":owner_id" if of_each is None else f"md5((number / {of_each})::text)::uuid"
     state = (
@@ -30,7 +30,7 @@ def fill_jobs(
         else "now() - number * interval '1 second', now() - number * interval '1 second'"
     )
     _run(
-        place,
+        services,
         f"""
         WITH new AS (
             SELECT number, gen_random_uuid() AS workspace_id, gen_random_uuid() AS job_id,
@@ -62,17 +62,17 @@ def fill_jobs(
     )
 
 
-def analyze(place: Place) -> None:
-    """Let the planner know what is there, as autovacuum does by and by, and the disk come to rest."""
-    with autocommit(place.database) as connection:
+def analyze(services: Services) -> None:
+    """Update the statistics, as autovacuum does over time, and write everything to disk."""
+    with autocommit(services.database) as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
         connection.execute(text("CHECKPOINT"))
 
 
-def _run(place: Place, statement: str, **parameters: object) -> None:
-    with place.database.begin() as connection:
+def _run(services: Services, statement: str, **parameters: object) -> None:
+    with services.database.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        # Foreign keys and triggers of a million rows take minutes; the rows are known to fit.
+        # Foreign keys and triggers of a million rows take minutes; these rows are known to be valid.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(statement), parameters)

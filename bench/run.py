@@ -1,7 +1,7 @@
-"""``make bench``: measure what the program exists for, beside what it is compared to.
+"""``make bench``: measure the main operations, and what they are compared with.
 
-    make bench                     everything (some ten minutes on two cores)
-    make bench BENCH=quota         one of them
+    make bench                     all benches (about ten minutes on two cores)
+    make bench BENCH=quota         one bench
     python -m bench.run --output json overhead pickup
 
 Both sides of each comparison alternate within one run; a ratio is the median over the pairs.
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measure import Result
-from bench.place import open_place
+from bench.services import open_services
 
 BENCHES = (
     "overhead",
@@ -44,14 +44,14 @@ BENCHES = (
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(BENCHES))
-@click.option("--rounds", type=int, help="Pairs to measure, where the bench works in pairs.")
+@click.option("--rounds", type=int, help="How many pairs to measure, if the bench uses pairs.")
 @click.option("--output", type=click.Choice(["table", "json"]), default="table")
 def main(names: tuple[str, ...], rounds: int | None, output: str) -> None:
-    """Run the benches NAMES, or all."""
+    """Run the benches NAMES, or all benches."""
     console = Console(stderr=True, highlight=False)
     results: list[Result] = []
-    # A process of its own for each: what one has imported, pooled and allocated is not measured
-    # with the next, and a Celery application keeps its connections to the first Redis it had.
+    # A separate process for each bench: the imports, pools and memory of one must not affect the
+    # next, and a Celery application keeps its connections to the first Redis.
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
         for name in names or BENCHES:
             started = time.perf_counter()
@@ -67,9 +67,9 @@ def main(names: tuple[str, ...], rounds: int | None, output: str) -> None:
 
 def _measure(name: str, rounds: int | None) -> list[Result]:
     module = importlib.import_module(f"bench.benches.{name}")
-    # Services of its own, too: no bench is measured on another's rows.
-    with open_place() as place:
-        results: list[Result] = module.run(place, **({"rounds": rounds} if rounds else {}))
+    # Separate servers too: the rows of one bench must not affect another.
+    with open_services() as services:
+        results: list[Result] = module.run(services, **({"rounds": rounds} if rounds else {}))
         return results
 
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL and Redis have spent so far, so that two readings tell what something costs."""
+"""Read what PostgreSQL and Redis have used so far; the difference of two readings is a cost."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Self
 import psutil
 from sqlalchemy import QueuePool, text
 
-from bench.place import Place
+from bench.services import Services
 from tests.harness.databases import autocommit
 
 FLUSH_S = 11.0
-"""An idle server process tells its counts within ten seconds."""
+"""An idle server process reports its counts within ten seconds."""
 
 COUNTS = text("""
     SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float AS wal_bytes,
@@ -28,7 +28,7 @@ COUNTS = text("""
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Sums since the servers started, or what lies between two readings."""
+    """Sums since the servers started, or the difference of two readings."""
 
     processor_s: float  #: of PostgreSQL, all of its processes
     wal_bytes: float
@@ -40,7 +40,7 @@ class Usage:
     redis_commands: float
 
     def __sub__(self, other: Self) -> Usage:
-        """Return what was spent between the reading ``other`` and this one."""
+        """Return what was used between the reading ``other`` and this one."""
         return Usage(
             **{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(Usage)}
         )
@@ -51,14 +51,14 @@ class Usage:
         return self.updates - self.hot_updates + self.deletes
 
 
-def read_usage(place: Place) -> Usage:
-    """Read all counters. What other connections did lately may be missing: see ``FLUSH_S``."""
-    with autocommit(place.database) as connection:
+def read_usage(services: Services) -> Usage:
+    """Read all counters. Recent work of other connections may be missing: see ``FLUSH_S``."""
+    with autocommit(services.database) as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
         row = connection.execute(COUNTS).one()
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-    redis = place.redis.info("cpu")
-    commands = place.redis.info("stats")["total_commands_processed"]
+    redis = services.redis.info("cpu")
+    commands = services.redis.info("stats")["total_commands_processed"]
     return Usage(
         **row._asdict(),
         processor_s=_processor_s(postmaster_of(pid)),
@@ -68,26 +68,26 @@ def read_usage(place: Place) -> Usage:
 
 
 def postmaster_of(backend: int) -> psutil.Process:
-    """Return the process that has started a connection's."""
+    """Return the process that started the server process of a connection."""
     found = psutil.Process(backend).parent()
     assert found is not None, "PostgreSQL runs on this machine"
     return found
 
 
-def connections(place: Place) -> int:
-    """Return how many connections PostgreSQL has, less those of this process."""
-    pool = place.database.engine.pool
+def connections(services: Services) -> int:
+    """Return the number of connections to PostgreSQL, without those of this process."""
+    pool = services.database.engine.pool
     assert isinstance(pool, QueuePool)
-    with autocommit(place.database) as connection:
+    with autocommit(services.database) as connection:
         count = connection.execute(
             text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
         ).scalar_one()
         return int(count) - pool.checkedin() - pool.checkedout()
 
 
-def private_mb(place: Place) -> float:
-    """Return the memory that a connection of a worker has for itself, the mean of all."""
-    with autocommit(place.database) as connection:
+def private_mb(services: Services) -> float:
+    """Return the memory in MB that a connection does not share, the mean of all connections."""
+    with autocommit(services.database) as connection:
         clients = connection.execute(
             text("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
         ).all()
@@ -96,7 +96,7 @@ def private_mb(place: Place) -> float:
 
 
 def _processor_s(server: psutil.Process) -> float:
-    """Return the processor time of a process, of its children, and of those that have ended."""
+    """Return the processor time of a process and its children, including ended children."""
     own = server.cpu_times()
     children = [child.cpu_times() for child in server.children()]
     return (

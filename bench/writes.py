@@ -1,4 +1,4 @@
-"""What single kinds of writes cost PostgreSQL: log lines, states, leases, deletions, vacuum."""
+"""Measure kinds of writes to PostgreSQL one by one: log lines, states, leases, deletions, vacuum."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from bench.place import Place
 from bench.server import Usage, read_usage
+from bench.services import Services
 from db.jobs.finish import complete_job
 from db.jobs.leases import renew_leases
 from db.jobs.logs import LogRow, append_logs
@@ -44,19 +44,19 @@ Costs = dict[str, float]
 """By the names of ``bench.costs.Costs``."""
 
 
-def running_jobs(place: Place) -> list[ClaimedJob]:
+def running_jobs(services: Services) -> list[ClaimedJob]:
     """Return as many running builds as a worker has slots."""
-    return [place.factory.running_build(stage=Stage.APPLY, lease=LEASE) for _ in range(SLOTS)]
+    return [services.factory.running_build(stage=Stage.APPLY, lease=LEASE) for _ in range(SLOTS)]
 
 
-def logs(place: Place, jobs: list[ClaimedJob]) -> Costs:
-    """Small batches tell what a batch costs, large ones what a line does."""
+def logs(services: Services, jobs: list[ClaimedJob]) -> Costs:
+    """Measure small and large batches, to compute the cost of a batch and that of a line."""
     table = "provisioner_job_logs"
-    with place.database.begin() as connection:
-        # What is deleted later stands in front, as in a table in use.
+    with services.database.begin() as connection:
+        # The rows that are deleted later come first, as in a table in use.
         connection.execute(text(f"TRUNCATE {table}"))
-    few = _batches(place, jobs, lines=FEW, count=BATCHES)
-    many = _batches(place, jobs, lines=MANY, count=5)
+    few = _batches(services, jobs, lines=FEW, count=BATCHES)
+    many = _batches(services, jobs, lines=MANY, count=5)
     lines = len(jobs) * (BATCHES * FEW + 5 * MANY)
     batch_ms, line_ms = _solved(few.processor_s, many.processor_s, len(jobs))
     batch_wal, line_wal = _solved(few.wal_bytes, many.wal_bytes, len(jobs))
@@ -65,32 +65,32 @@ def logs(place: Place, jobs: list[ClaimedJob]) -> Costs:
         "line_ms": line_ms * 1000 * 1000,
         "batch_wal_kb": batch_wal / 1000,
         "line_wal_kb": line_wal,
-        "line_stored_kb": _size(place, table) / lines,
+        "line_stored_kb": _size(services, table) / lines,
     }
 
 
-def _batches(place: Place, jobs: list[ClaimedJob], *, lines: int, count: int) -> Usage:
+def _batches(services: Services, jobs: list[ClaimedJob], *, lines: int, count: int) -> Usage:
     def write() -> None:
         for _ in range(count):
             for job in jobs:
-                with place.database.begin() as session:
+                with services.database.begin() as session:
                     append_logs(session, job.lease, rows=[ROW] * lines)
 
-    return _spent(place, write)
+    return _spent(services, write)
 
 
 def _solved(few: float, many: float, jobs: int) -> tuple[float, float]:
-    """Return what a batch and what a line costs: two equations."""
+    """Solve two equations; return the cost of a batch and the cost of a line."""
     of_few, of_many = few / (jobs * BATCHES), many / (jobs * 5)
     line = (of_many - of_few) / (MANY - FEW)
     return max(0.0, of_few - FEW * line), line
 
 
-def states(place: Place, jobs: list[ClaimedJob]) -> Costs:
-    """Checkpoints of states of 1 MB that grow by a resource each."""
-    spent = _checkpoints(place, jobs)
+def states(services: Services, jobs: list[ClaimedJob]) -> Costs:
+    """Measure checkpoints of states of 1 MB, each larger by one resource."""
+    spent = _checkpoints(services, jobs)
     megabytes = len(jobs) * CHECKPOINTS * len(_state(0)) / 1e6
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         stored = session.execute(
             text(
                 "SELECT avg(pg_column_size(provisioner_state)) FROM workspace_builds"
@@ -105,20 +105,20 @@ def states(place: Place, jobs: list[ClaimedJob]) -> Costs:
     }
 
 
-def _checkpoints(place: Place, jobs: list[ClaimedJob]) -> Usage:
+def _checkpoints(services: Services, jobs: list[ClaimedJob]) -> Usage:
     def write() -> None:
         for serial in range(CHECKPOINTS):
             for job in jobs:
                 state = read_state(_state(serial))
                 assert state is not None
-                with place.database.begin() as session:
+                with services.database.begin() as session:
                     store_state(session, job.lease, state=state)
 
-    return _spent(place, write)
+    return _spent(services, write)
 
 
 def _state(serial: int) -> bytes:
-    """Return a state of 1 MB: names that repeat, ids that do not, as in real ones."""
+    """Return a state of 1 MB with repeated names and unique ids, as in a real state."""
     resource = {
         "mode": "managed",
         "type": "kubernetes_persistent_volume_claim",
@@ -152,16 +152,16 @@ def _state(serial: int) -> bytes:
     return json.dumps(content).encode()
 
 
-def renewals(place: Place, jobs: list[ClaimedJob]) -> Costs:
-    """One statement for the leases of a worker whose slots are all in use."""
+def renewals(services: Services, jobs: list[ClaimedJob]) -> Costs:
+    """Measure the statement that renews the leases of a worker whose slots are all in use."""
     tokens = [job.lease.token for job in jobs]
 
     def write() -> None:
         for _ in range(RENEWALS):
-            with place.database.begin() as session:
+            with services.database.begin() as session:
                 renew_leases(session, tokens=tokens, lease=LEASE)
 
-    spent = _spent(place, write)
+    spent = _spent(services, write)
     return {
         "renewal_ms": spent.processor_s * 1000 / RENEWALS,
         "renewal_wal_kb": spent.wal_bytes / 1000 / RENEWALS,
@@ -169,12 +169,12 @@ def renewals(place: Place, jobs: list[ClaimedJob]) -> Costs:
     }
 
 
-def resources(place: Place) -> Costs:
-    """Finish builds with many resources and with none; the difference is the resources'."""
+def resources(services: Services) -> Costs:
+    """Finish builds with many resources and with none; the difference is the cost of resources."""
     table, others = "workspace_resources", "provisioner_job_timings"
-    before = _size(place, table) + _size(place, others)
-    many, none = _finished(place, _result(RESOURCES)), _finished(place, BuildResult())
-    stored = _size(place, table) + _size(place, others) - before
+    before = _size(services, table) + _size(services, others)
+    many, none = _finished(services, _result(RESOURCES)), _finished(services, BuildResult())
+    stored = _size(services, table) + _size(services, others) - before
     count = SLOTS * RESOURCES
     return {
         "resource_ms": max(0.0, many.processor_s - none.processor_s) * 1000 / count,
@@ -183,13 +183,13 @@ def resources(place: Place) -> Costs:
     }
 
 
-def _finished(place: Place, result: BuildResult) -> Usage:
-    jobs = running_jobs(place)
-    before = read_usage(place)
+def _finished(services: Services, result: BuildResult) -> Usage:
+    jobs = running_jobs(services)
+    before = read_usage(services)
     for job in jobs:
-        with place.database.begin() as connection:
+        with services.database.begin() as connection:
             complete_job(connection, job.lease, result=result)
-    return read_usage(place) - before
+    return read_usage(services) - before
 
 
 def _result(count: int) -> BuildResult:
@@ -209,41 +209,41 @@ def _result(count: int) -> BuildResult:
     )
 
 
-def deletions(place: Place) -> Costs:
-    """Prune what ``logs`` wrote, as if it were old; then clean up at autovacuum's pace."""
+def deletions(services: Services) -> Costs:
+    """Prune the lines of ``logs`` as if they were old; then vacuum at the pace of autovacuum."""
     _as_replica(
-        place,
+        services,
         "UPDATE provisioner_jobs SET completed_at = now() - interval '40 days',"
         " started_at = now() - interval '40 days' WHERE completed_at IS NULL",
     )
-    before = read_usage(place)
+    before = read_usage(services)
     started = time.perf_counter()
-    pruned = prune(place.database, Retention())
+    pruned = prune(services.database, Retention())
     took = time.perf_counter() - started
-    spent = read_usage(place) - before
+    spent = read_usage(services) - before
     thousands = pruned.log_lines / 1000
     return {
         "prune_ms": took * 1000 / thousands,
         "prune_wal_kb": spent.wal_bytes / 1000 / thousands,
-        "vacuum_lines": pruned.log_lines / _vacuum_s(place, "provisioner_job_logs"),
+        "vacuum_lines": pruned.log_lines / _vacuum_s(services, "provisioner_job_logs"),
     }
 
 
-def dead_jobs(place: Place, *, count: int = 20_000) -> Costs:
-    """Clean up after updates of many job rows, which are wide and stand in nine indexes."""
-    _vacuum_s(place, "provisioner_jobs")
+def dead_jobs(services: Services, *, count: int = 20_000) -> Costs:
+    """Vacuum after updates of many job rows, which are wide and have nine indexes."""
+    _vacuum_s(services, "provisioner_jobs")
     _as_replica(
-        place,
+        services,
         "UPDATE provisioner_jobs SET created_at = created_at - interval '1 second'"
         f" WHERE id IN (SELECT id FROM provisioner_jobs ORDER BY random() LIMIT {count})",
     )
-    return {"vacuum_rows": count / _vacuum_s(place, "provisioner_jobs")}
+    return {"vacuum_rows": count / _vacuum_s(services, "provisioner_jobs")}
 
 
-def _vacuum_s(place: Place, table: str) -> float:
-    with autocommit(place.database) as connection:
+def _vacuum_s(services: Services, table: str) -> float:
+    with autocommit(services.database) as connection:
         connection.execute(text("SET statement_timeout = 0"))
-        # A VACUUM by hand has no pauses unless it is told to take those of autovacuum.
+        # A manual VACUUM makes no pauses unless it gets the delay of autovacuum.
         connection.execute(text("SET vacuum_cost_delay = '2ms'"))
         started = time.perf_counter()
         connection.execute(text(f"VACUUM {table}"))
@@ -253,23 +253,23 @@ def _vacuum_s(place: Place, table: str) -> float:
     return took
 
 
-def _as_replica(place: Place, statement: str) -> None:
-    with place.database.begin() as connection:
+def _as_replica(services: Services, statement: str) -> None:
+    with services.database.begin() as connection:
         # A trigger refuses changes of finished jobs.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(statement))
 
 
-def _spent(place: Place, write: Callable[[], None]) -> Usage:
-    before = read_usage(place)
+def _spent(services: Services, write: Callable[[], None]) -> Usage:
+    before = read_usage(services)
     write()
-    with autocommit(place.database) as connection:
+    with autocommit(services.database) as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
         connection.execute(text("SELECT 1"))
-    return read_usage(place) - before
+    return read_usage(services) - before
 
 
-def _size(place: Place, table: str) -> float:
-    with place.database.begin() as session:
+def _size(services: Services, table: str) -> float:
+    with services.database.begin() as session:
         query = text("SELECT pg_total_relation_size(CAST(:table AS regclass))")
         return float(session.execute(query, {"table": table}).scalar_one())

@@ -1,4 +1,4 @@
-"""A claim at a thousand, a hundred thousand and a million pending rows, with dead tuples."""
+"""Claims with a thousand, a hundred thousand and a million pending rows, with dead tuples."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from bench.measure import Result, quantile
-from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
+from bench.services import BENCH_DEADLINE_S, Services
 from db.jobs.transitions import claim_job
 from db.schema.enums import ProvisionerType
 from tests.harness.databases import autocommit
@@ -22,7 +22,7 @@ CLAIMERS = 8
 CLAIMS = 60  # by each claimer
 DEAD = 100_000
 
-# The claim of the system that we follow, on our rows.
+# The claim query of Coder, on our rows.
 REFERENCE = text("""
     UPDATE provisioner_jobs
     SET started_at = now(), updated_at = now(), worker_id = :worker_id,
@@ -41,8 +41,8 @@ REFERENCE = text("""
 """)
 
 
-def run(place: Place, rounds: int = 1) -> list[Result]:
-    factory = place.factory
+def run(services: Services, rounds: int = 1) -> list[Result]:
+    factory = services.factory
     organization = factory.organization()
     owner = factory.user(organization=organization)
     template = factory.template(organization=organization, created_by=owner)
@@ -50,20 +50,20 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
     reference: dict[int, float] = {}
     have = 0
     for size in SIZES:
-        fill_jobs(place, size - have, owner=owner, template=template, pending=True)
+        fill_jobs(services, size - have, owner=owner, template=template, pending=True)
         have = size
-        analyze(place)
+        analyze(services)
         if size == SIZES[-1]:
-            _leave_dead_tuples(place)
-        times = _claim_concurrently(place)
+            _leave_dead_tuples(services)
+        times = _claim_concurrently(services)
         quantiles[size] = quantile(times, 0.5), quantile(times, 0.99)
-        reference[size] = _reference(place, organization.id)
+        reference[size] = _reference(services, organization.id)
     p50, p99 = quantiles[SIZES[-1]]
     return [
         *(
             Result(
                 bench="claim",
-                what=f"p50 of a claim at {size:,} pending, against the reference's claim query",
+                what=f"p50 of a claim at {size:,} pending, against Coder's claim query",
                 unit="ms",
                 ours=quantiles[size][0] * 1000,
                 theirs=reference[size] * 1000,
@@ -95,7 +95,7 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
     ]
 
 
-def _claim_concurrently(place: Place) -> list[float]:
+def _claim_concurrently(services: Services) -> list[float]:
     times: list[float] = []
     lock = threading.Lock()
 
@@ -103,7 +103,7 @@ def _claim_concurrently(place: Place) -> list[float]:
         mine = []
         for _ in range(CLAIMS):
             started = time.perf_counter()
-            with place.database.begin() as connection:
+            with services.database.begin() as connection:
                 job = claim_job(
                     connection,
                     queue="builds",
@@ -120,11 +120,11 @@ def _claim_concurrently(place: Place) -> list[float]:
     return times
 
 
-def _reference(place: Place, organization_id: uuid.UUID) -> float:
+def _reference(services: Services, organization_id: uuid.UUID) -> float:
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        with place.database.begin() as connection:
+        with services.database.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(
                 REFERENCE, {"worker_id": uuid.uuid4(), "organization_id": organization_id}
@@ -133,9 +133,9 @@ def _reference(place: Place, organization_id: uuid.UUID) -> float:
     return quantile(times, 0.5)
 
 
-def _leave_dead_tuples(place: Place) -> None:
-    """Update as many pending rows, so that each leaves a dead version behind."""
-    with autocommit(place.database) as connection:
+def _leave_dead_tuples(services: Services) -> None:
+    """Update ``DEAD`` pending rows, so that each leaves a dead row version behind."""
+    with autocommit(services.database) as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(
             text("""

@@ -1,6 +1,6 @@
 """``enqueue_build`` calls, against the plain INSERTs of the same rows and a ``send_task``.
 
-And what a caller notices of a Redis that is stopped and does not answer: nothing.
+It also measures that a Redis which is stopped and does not answer does not delay a caller.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from bench.benches.throughput import SCRIPT
 from bench.measure import Result, pair
-from bench.place import Place
+from bench.services import Services
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
 from db.schema.tables import Template, User
@@ -33,16 +33,16 @@ CALLS = 150
 TIMER_S = 0.001
 
 
-def run(place: Place, rounds: int = 5) -> list[Result]:
-    app = Celery("bench", broker=broker_url(place.redis_url), set_as_current=False)
-    factory = place.factory
+def run(services: Services, rounds: int = 5) -> list[Result]:
+    app = Celery("bench", broker=broker_url(services.redis_url), set_as_current=False)
+    factory = services.factory
     organization = factory.organization()
     owner = factory.user(organization=organization)
     template = factory.template(organization=organization, created_by=owner, script=SCRIPT)
     number = iter(range(10**6))
 
     def workspaces() -> list[uuid.UUID]:
-        with place.database.begin() as session:
+        with services.database.begin() as session:
             return [
                 create_workspace(
                     session, owner=owner, template=template, name=f"w{next(number)}"
@@ -54,16 +54,16 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
         made = workspaces()
         started = time.perf_counter()
         for workspace_id in made:
-            with place.database.begin() as session:
+            with services.database.begin() as session:
                 enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
         return CALLS / (time.perf_counter() - started)
 
     def theirs() -> float:
         made = workspaces()
-        rows = [_rows(place, template, owner, workspace_id) for workspace_id in made]
+        rows = [_rows(services, template, owner, workspace_id) for workspace_id in made]
         started = time.perf_counter()
         for row in rows:
-            with place.database.begin() as connection:
+            with services.database.begin() as connection:
                 connection.execute(INSERT_JOB, row)
                 connection.execute(INSERT_BUILD, row)
             app.send_task("run_next_build", args=("other",), queue="other", ignore_result=True)
@@ -78,17 +78,17 @@ def run(place: Place, rounds: int = 5) -> list[Result]:
             reach=">= 0.5",
             aim=">= 0.8",
         ),
-        *_hung(place, workspaces),
+        *_hung(services, workspaces),
     ]
 
 
-def _hung(place: Place, workspaces: Callable[[], list[uuid.UUID]]) -> list[Result]:
-    """Enqueue while Redis is stopped: by calls of a thread, and in the thread of an event loop."""
-    with _stopped_redis(place.data_dir) as redis_url:
+def _hung(services: Services, workspaces: Callable[[], list[uuid.UUID]]) -> list[Result]:
+    """Enqueue while Redis is stopped: in a plain thread, and in the thread of an event loop."""
+    with _stopped_redis(services.data_dir) as redis_url:
 
         def enqueue(workspace_id: uuid.UUID) -> float:
             started = time.perf_counter()
-            with place.database.begin() as session:
+            with services.database.begin() as session:
                 enqueue_build(
                     session,
                     workspace_id=workspace_id,
@@ -133,7 +133,7 @@ async def _longest_stall(
 
 @contextmanager
 def _stopped_redis(directory: Path) -> Iterator[str]:
-    """Yield the URL of a Redis that accepts connections and answers nothing."""
+    """Yield the URL of a Redis that accepts connections but does not answer."""
     server = RedisServer(directory=directory, port=free_port())
     server.start()
     server.send(signal.SIGSTOP)
@@ -162,10 +162,10 @@ INSERT_BUILD = text("""
 
 
 def _rows(
-    place: Place, template: Template, owner: User, workspace_id: uuid.UUID
+    services: Services, template: Template, owner: User, workspace_id: uuid.UUID
 ) -> dict[str, object]:
     build_id = uuid.uuid4()
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         file_id = session.execute(text("SELECT id FROM files LIMIT 1")).scalar_one()
     return {
         "job_id": uuid.uuid4(),

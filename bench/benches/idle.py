@@ -1,4 +1,4 @@
-"""What an idle worker costs PostgreSQL and the processor."""
+"""The cost of an idle worker: PostgreSQL and processor time."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import psutil
 from sqlalchemy import text
 
 from bench.measure import Result
-from bench.place import Place
+from bench.services import Services
 from tests.harness.databases import autocommit
 from tests.harness.waiting import wait_until
 
 SECONDS = 60
-COUNTING = 3  # of the transactions are those of the count itself
+COUNTING = 3  # transactions of the count itself
 
 
-def run(place: Place, rounds: int = 1) -> list[Result]:
-    with autocommit(place.database) as connection:
-        # Its transactions are counted, too, and are not the worker's.
+def run(services: Services, rounds: int = 1) -> list[Result]:
+    with autocommit(services.database) as connection:
+        # Its transactions would be counted too, but are not the worker's.
         connection.execute(text("ALTER SYSTEM SET autovacuum = off"))
         connection.execute(text("SELECT pg_reload_conf()"))
-    with place.worker(concurrency=4) as process:
-        wait_until(lambda: _seen(place) > 0, "the worker's first heartbeat")
-        time.sleep(10)  # let the start be over: this is about the time after it
+    with services.worker(concurrency=4) as process:
+        wait_until(lambda: _seen(services) > 0, "the worker's first heartbeat")
+        time.sleep(10)  # the start must not be measured
         worker = psutil.Process(process.pid)
-        before, cpu = _statements(place), worker.cpu_times()
+        before, cpu = _statements(services), worker.cpu_times()
         time.sleep(SECONDS)
-        after, used = _statements(place), worker.cpu_times()
+        after, used = _statements(services), worker.cpu_times()
     spent = used.user + used.system - cpu.user - cpu.system
     return [
         Result(
@@ -47,17 +47,17 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
     ]
 
 
-def _seen(place: Place) -> int:
-    with place.database.begin() as session:
+def _seen(services: Services) -> int:
+    with services.database.begin() as session:
         query = text("SELECT count(*) FROM provisioner_daemons")
         return int(session.execute(query).scalar_one())
 
 
-def _statements(place: Place) -> int:
-    """Return how many transactions of the database were counted by now."""
-    with autocommit(place.database) as connection:
+def _statements(services: Services) -> int:
+    """Return how many transactions the database has counted."""
+    with autocommit(services.database) as connection:
         connection.execute(text("SELECT pg_stat_clear_snapshot()"))
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
-    with autocommit(place.database) as connection:
+    with autocommit(services.database) as connection:
         query = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
         return int(connection.execute(query).scalar_one())

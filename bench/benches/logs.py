@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy import text
 
 from bench.measure import Result, pair
-from bench.place import BENCH_DEADLINE_S, Place
+from bench.services import BENCH_DEADLINE_S, Services
 from db.jobs.logs import LogRow, append_logs
 from db.schema.enums import JobStatus, LogLevel, LogSource, Transition
 from tests.harness.waiting import wait_until
@@ -23,16 +23,16 @@ STORED = 6_000  # lines of 80 characters that fit below the limit of a job
 LINE = "x" * 80
 
 
-def run(place: Place, rounds: int = 3) -> list[Result]:
-    return [_stored(place, rounds), *_flood(place)]
+def run(services: Services, rounds: int = 3) -> list[Result]:
+    return [_stored(services, rounds), *_flood(services)]
 
 
-def _stored(place: Place, rounds: int) -> Result:
+def _stored(services: Services, rounds: int) -> Result:
     """Lines per second into the table, fenced and counted, against COPY of the same rows."""
     now = datetime.now(UTC)
 
     def ours() -> float:
-        job = place.factory.running_build()
+        job = services.factory.running_build()
         row = LogRow(
             created_at=now,
             source=LogSource.PROVISIONER,
@@ -42,14 +42,14 @@ def _stored(place: Place, rounds: int) -> Result:
         )
         started = time.perf_counter()
         for _ in range(STORED // BATCH):
-            with place.database.begin() as connection:
+            with services.database.begin() as connection:
                 append_logs(connection, job.lease, rows=[row] * BATCH)
         return STORED / (time.perf_counter() - started)
 
     def theirs() -> float:
-        job = place.factory.running_build()
+        job = services.factory.running_build()
         started = time.perf_counter()
-        with place.database.begin() as session:
+        with services.database.begin() as session:
             driver = session.connection().connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
             statement = (
@@ -70,19 +70,19 @@ def _stored(place: Place, rounds: int) -> Result:
     )
 
 
-def _flood(place: Place) -> list[Result]:
+def _flood(services: Services) -> list[Result]:
     """A million lines through the log buffer of a real worker."""
     script = {"apply": {"logs": [{"output": LINE}], "repeat_logs": LINES}}
     quiet = {"apply": {"logs": [{"output": LINE}], "repeat_logs": 1}}
-    flood = place.factory.any_workspace(script=script)
-    calm = place.factory.any_workspace(script=quiet)
-    with place.worker(concurrency=2) as process:
+    flood = services.factory.any_workspace(script=script)
+    calm = services.factory.any_workspace(script=quiet)
+    with services.worker(concurrency=2) as process:
         worker = psutil.Process(process.pid)
-        _build(place, calm.id)
+        _build(services, calm.id)
         before = worker.memory_info().rss
-        took, peak, job_id = _build_watched(place, flood.id, worker)
-        to_file = _write_to_file(place)
-    with place.database.begin() as session:
+        took, peak, job_id = _build_watched(services, flood.id, worker)
+        to_file = _write_to_file(services)
+    with services.database.begin() as session:
         row = session.execute(
             text("SELECT logs_length, logs_overflowed FROM provisioner_jobs WHERE id = :id"),
             {"id": job_id},
@@ -109,17 +109,17 @@ def _flood(place: Place) -> list[Result]:
     ]
 
 
-def _build(place: Place, workspace_id: uuid.UUID) -> None:
-    with place.database.begin() as session:
+def _build(services: Services, workspace_id: uuid.UUID) -> None:
+    with services.database.begin() as session:
         build = enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
-    place.wait_for_build(build.job_id)
+    services.wait_for_build(build.job_id)
 
 
 def _build_watched(
-    place: Place, workspace_id: uuid.UUID, worker: psutil.Process
+    services: Services, workspace_id: uuid.UUID, worker: psutil.Process
 ) -> tuple[float, int, uuid.UUID]:
     """Return the seconds that a build took, the worker's highest memory in bytes, and the job."""
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         build = enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
     started = time.perf_counter()
     peak = 0
@@ -127,16 +127,16 @@ def _build_watched(
     def is_done() -> bool:
         nonlocal peak
         peak = max(peak, worker.memory_info().rss)
-        return not place.factory.status(build.job_id).is_active
+        return not services.factory.status(build.job_id).is_active
 
     wait_until(is_done, "the end of the build", within_s=BENCH_DEADLINE_S, tick_s=0.05)
-    assert place.factory.status(build.job_id) is JobStatus.SUCCEEDED
+    assert services.factory.status(build.job_id) is JobStatus.SUCCEEDED
     return time.perf_counter() - started, peak, build.job_id
 
 
-def _write_to_file(place: Place) -> float:
+def _write_to_file(services: Services) -> float:
     started = time.perf_counter()
-    with (place.data_dir / "lines").open("w") as output:
+    with (services.data_dir / "lines").open("w") as output:
         for _ in range(LINES):
             output.write(f"{datetime.now(UTC).isoformat()} {LINE}\n")
     return time.perf_counter() - started

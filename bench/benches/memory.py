@@ -1,4 +1,4 @@
-"""Memory of an idle worker, of a running build, and after two thousand builds."""
+"""The memory of an idle worker, of a running build, and after two thousand builds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 
 from bench.benches.throughput import SCRIPT, is_busy
 from bench.measure import Result
-from bench.place import BENCH_DEADLINE_S, Place
+from bench.services import BENCH_DEADLINE_S, Services
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
@@ -21,16 +21,16 @@ AT_ONCE = 100
 MB = 1e6
 
 
-def run(place: Place, rounds: int = 1) -> list[Result]:
-    ring = ring_at(place.redis_url)
-    factory = place.factory
+def run(services: Services, rounds: int = 1) -> list[Result]:
+    ring = ring_at(services.redis_url)
+    factory = services.factory
     organization = factory.organization(everyone_allowance=10_000)
     owner = factory.user(organization=organization)
     template = factory.template(organization=organization, created_by=owner, script=SCRIPT)
     waiting = factory.template(
         organization=organization, created_by=owner, script={"apply": {"wait": True}}
     )
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         workspaces = [
             create_workspace(session, owner=owner, template=template, name=f"w{index}").id
             for index in range(AT_ONCE)
@@ -40,39 +40,39 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
             for index in range(8)
         ]
 
-    def play(ids: Sequence[uuid.UUID], transition: Transition) -> None:
-        with place.database.begin() as session:
+    def enqueue(ids: Sequence[uuid.UUID], transition: Transition) -> None:
+        with services.database.begin() as session:
             queued = [insert_build(session, workspace_id=i, transition=transition) for i in ids]
         for build in queued:
             ring(build.queue)
 
-    with place.celery("bench.noop", concurrency=8) as bare:
+    with services.celery("bench.noop", concurrency=8) as bare:
         wait_until(
             lambda: _rss(bare.pid) > 0 and bool(psutil.Process(bare.pid).threads()),
             "the start of the bare worker",
         )
         wait_until(lambda: _is_steady(bare.pid), "its memory to be steady")
         empty = _rss(bare.pid)
-    with place.worker(concurrency=8) as process:
+    with services.worker(concurrency=8) as process:
         wait_until(lambda: _is_steady(process.pid), "its memory to be steady")
         idle = _rss(process.pid)
-        for index in range(4):  # let every thread and every cache be there
-            play(workspaces, list(Transition)[index % 2])
+        for index in range(4):  # fill every cache and start every thread
+            enqueue(workspaces, list(Transition)[index % 2])
             wait_until(
-                lambda: not is_busy(place), "the ends of all builds", within_s=BENCH_DEADLINE_S
+                lambda: not is_busy(services), "the ends of all builds", within_s=BENCH_DEADLINE_S
             )
         warm = _rss(process.pid)
         for index in range(BUILDS // AT_ONCE):
-            play(workspaces, list(Transition)[index % 2])
+            enqueue(workspaces, list(Transition)[index % 2])
             wait_until(
-                lambda: not is_busy(place), "the ends of all builds", within_s=BENCH_DEADLINE_S
+                lambda: not is_busy(services), "the ends of all builds", within_s=BENCH_DEADLINE_S
             )
         after = _rss(process.pid)
-        play(blocked, Transition.START)
+        enqueue(blocked, Transition.START)
         running = (
             "SELECT count(*) FROM provisioner_jobs WHERE stage = 'apply' AND completed_at IS NULL"
         )
-        wait_until(lambda: _count(place, running) == 8, "eight builds to be applied")
+        wait_until(lambda: _count(services, running) == 8, "eight builds to be applied")
         busy = _rss(process.pid)
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
@@ -113,8 +113,8 @@ def _is_steady(pid: int, *, seen: dict[int, list[int]] = {}) -> bool:  # noqa: B
     return len(history) > 600 and history[-1] - history[-300] < 100_000
 
 
-def _count(place: Place, query: str) -> int:
+def _count(services: Services, query: str) -> int:
     from sqlalchemy import text
 
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         return int(session.execute(text(query)).scalar_one())

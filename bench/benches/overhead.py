@@ -1,4 +1,4 @@
-"""One real Terraform build through everything, against the bare command line."""
+"""A complete Terraform build, against the plain command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from bench.measure import Result, pair, timed
-from bench.place import Place
+from bench.services import Services
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Template, Workspace
@@ -31,15 +31,15 @@ terraform apply -no-color -input=false -json plan > apply.log
 """
 
 
-def run(place: Place, rounds: int = 9) -> list[Result]:
-    factory = place.factory
+def run(services: Services, rounds: int = 9) -> list[Result]:
+    factory = services.factory
     organization = factory.organization(everyone_allowance=1000)
     owner = factory.user(organization=organization)
     numbers = itertools.count()
     transitions = itertools.cycle([Transition.STOP, Transition.START])
 
     def template() -> Template:
-        # A comment makes each content, and so each template version, another one.
+        # A comment makes each template version different.
         main = MAIN + f"# {next(numbers)}\n".encode()
         return factory.template(
             organization=organization,
@@ -49,16 +49,16 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
         )
 
     def workspace(of: Template) -> Workspace:
-        with place.database.begin() as session:
+        with services.database.begin() as session:
             return create_workspace(session, owner=owner, template=of, name=f"w{next(numbers)}")
 
     def build(on: Workspace, transition: Transition) -> None:
-        with place.database.begin() as session:
+        with services.database.begin() as session:
             queued = enqueue_build(session, workspace_id=on.id, transition=transition)
-        place.wait_for_build(queued.job_id)
+        services.wait_for_build(queued.job_id)
 
-    bare = _Bare(place.data_dir / "bare")
-    with place.worker(concurrency=2):
+    bare = _Bare(services.data_dir / "bare")
+    with services.worker(concurrency=2):
         warm = workspace(template())
         build(warm, Transition.START)
         bare.run("start")
@@ -97,7 +97,7 @@ def run(place: Place, rounds: int = 9) -> list[Result]:
 
 
 class _Bare:
-    """The same four commands by a shell script in a fresh directory."""
+    """The same four commands in a shell script, in a new directory."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

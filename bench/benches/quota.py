@@ -1,4 +1,4 @@
-"""Quota commits under concurrency, against the reference's SERIALIZABLE transaction."""
+"""Concurrent quota commits, against Coder's SERIALIZABLE transaction."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bench.measure import Result, growth, in_turns, pair, timed
-from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
+from bench.services import BENCH_DEADLINE_S, Services
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
 from quota.commit import commit_quota
@@ -24,7 +24,7 @@ from tests.harness.threads import run_together
 THREADS = 32
 COMMITS = 8  # by each thread
 GROWTH_COMMITS = 300
-# As the reference sums: over all builds of the owner's workspaces.
+# Coder's sum: over all builds of the owner's workspaces.
 REFERENCE_CONSUMPTION = """
     SELECT coalesce(sum(daily_cost), 0)::bigint FROM (
         SELECT DISTINCT ON (build.workspace_id) build.daily_cost
@@ -37,10 +37,10 @@ REFERENCE_CONSUMPTION = """
 """
 
 
-def run(place: Place, rounds: int = 3) -> list[Result]:
+def run(services: Services, rounds: int = 3) -> list[Result]:
     results = []
     for owners, name, reach, aim in ((1, "one owner", ">= 5", ">= 20"), (32, "32 owners", "", "")):
-        scene = _Scene(place, owners)
+        scene = _Scene(services, owners)
         failures = {"ours": 0, "theirs": 0}
 
         def ours(scene: _Scene = scene, failures: dict[str, int] = failures) -> float:
@@ -65,17 +65,17 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
                 f" theirs {failures['theirs']} of {THREADS * COMMITS * rounds}",
             )
         )
-    results.append(_overspend(place))
-    results.append(_growth(place))
+    results.append(_overspend(services))
+    results.append(_growth(services))
     return results
 
 
 class _Scene:
-    """Running builds that may commit again and again: a re-run is charged once."""
+    """Running builds that may commit repeatedly: a second commit of a build is not charged again."""
 
-    def __init__(self, place: Place, owners: int, allowance: int = 10_000) -> None:
-        self.place = place
-        factory = place.factory
+    def __init__(self, services: Services, owners: int, allowance: int = 10_000) -> None:
+        self.services = services
+        factory = services.factory
         organization = factory.organization(everyone_allowance=allowance)
         self.organization_id = organization.id
         self.people = [factory.user(organization=organization) for _ in range(owners)]
@@ -83,7 +83,7 @@ class _Scene:
         self.builds = []
         for index in range(THREADS):
             owner = self.people[index % owners]
-            with place.database.begin() as session:
+            with services.database.begin() as session:
                 workspace = create_workspace(
                     session, owner=owner, template=template, name=f"w{index}"
                 )
@@ -95,7 +95,7 @@ class _Scene:
     def ours(self, index: int) -> bool:
         job, _owner = self.builds[index]
         return commit_quota(
-            self.place.database, job_id=job.id, lease_token=job.lease.token, daily_cost=1
+            self.services.database, job_id=job.id, lease_token=job.lease.token, daily_cost=1
         ).ok
 
     def theirs(self, index: int) -> bool:
@@ -105,7 +105,7 @@ class _Scene:
         for _ in range(3):
             try:
                 with (
-                    self.place.database.engine.connect().execution_options(
+                    self.services.database.engine.connect().execution_options(
                         isolation_level="SERIALIZABLE"
                     ) as connection,
                     connection.begin(),
@@ -144,10 +144,10 @@ class _Scene:
         return answered / (time.perf_counter() - started), sum(failed)
 
 
-def _overspend(place: Place) -> Result:
-    scene = _Scene(place, 1, allowance=10)
+def _overspend(services: Services) -> Result:
+    scene = _Scene(services, 1, allowance=10)
     scene.commit(scene.ours)
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         charged = session.execute(
             text("""
                 SELECT sum(daily_cost) FROM workspace_builds
@@ -165,17 +165,17 @@ def _overspend(place: Place) -> Result:
     )
 
 
-def _growth(place: Place) -> Result:
-    with place.beside() as small:
-        few, many = _Scene(small, 1), _Scene(place, 1)
-        factory = place.factory
+def _growth(services: Services) -> Result:
+    with services.with_empty_database() as small:
+        few, many = _Scene(small, 1), _Scene(services, 1)
+        factory = services.factory
         other = factory.organization()
         noise = factory.user(organization=other)
         template = factory.template(organization=other, created_by=noise)
-        # Owners as there are: with all of them one's, PostgreSQL plans each commit anew.
-        fill_jobs(place, 1_000_000, owner=noise, template=template, pending=False, of_each=10)
+        # Many owners: if one owner had all builds, PostgreSQL would plan each commit again.
+        fill_jobs(services, 1_000_000, owner=noise, template=template, pending=False, of_each=10)
         analyze(small)
-        analyze(place)
+        analyze(services)
         at_few, at_many = in_turns(_commits(few), _commits(many), calls=GROWTH_COMMITS)
     return growth(
         "quota",
@@ -187,6 +187,6 @@ def _growth(place: Place) -> Result:
 
 
 def _commits(scene: _Scene) -> Callable[[], float]:
-    """Return what times a commit of each build in turn."""
+    """Return a function that times a commit, of each build in turn."""
     indexes = itertools.cycle(range(THREADS))
     return lambda: timed(lambda: scene.ours(next(indexes)))

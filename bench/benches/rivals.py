@@ -1,7 +1,7 @@
-"""Beside a rival: Procrastinate's queue in a database of its own on the same PostgreSQL server.
+"""Compare with Procrastinate's queue, in a separate database on the same PostgreSQL server.
 
-What each side takes for it stands in the notes: transactions that write, bytes of WAL, processor
-time of the process that is measured and of the server.
+The notes show what each side uses: transactions that write, bytes of WAL, processor time of the
+measured process and of the servers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bench.benches.throughput import (
 )
 from bench.measure import Result, pair, pair_quantiles, timed
 from bench.meter import Meter
-from bench.place import BENCH_DEADLINE_S, Place, running
+from bench.services import BENCH_DEADLINE_S, Services, running
 from db.schema.enums import Transition
 from tests.harness.databases import autocommit
 from tests.harness.waiting import wait_until
@@ -58,13 +58,13 @@ class Rival:
             return self.ask(query, *arguments)
 
     def ask(self, query: str, *arguments: object) -> Any:
-        """Return one value, within the transaction that is open."""
+        """Return one value, within the open transaction."""
         found = self.connection.execute(query, arguments).fetchone()
         assert found is not None
         return found[0]
 
     def is_idle(self) -> bool:
-        # Two questions, for each has an index of theirs; a count of both would read all jobs.
+        # Two queries, because each has an index there; a count of both would read all jobs.
         return not self.value("""
             SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'todo')
                 OR EXISTS (SELECT FROM procrastinate_jobs
@@ -74,43 +74,43 @@ class Rival:
 
 @dataclass(frozen=True, kw_only=True)
 class Pickup:
-    """From the commit of an enqueue."""
+    """Times since the commit of an enqueue."""
 
     claim_s: float  #: by the clock of the database on both sides
     work_s: float  #: by the clock of the worker
 
 
-def run(place: Place, rounds: int = 5) -> list[Result]:
-    os.environ["BENCH_DATABASE_URL"] = place.database_url
-    with _rival(place) as rival:
-        results = [_enqueue(place, rival, rounds)]
-        with place.worker(concurrency=SLOTS) as ours, _rival_worker() as theirs:
-            # What was enqueued until now warms both.
+def run(services: Services, rounds: int = 5) -> list[Result]:
+    os.environ["BENCH_DATABASE_URL"] = services.database_url
+    with _rival(services) as rival:
+        results = [_enqueue(services, rival, rounds)]
+        with services.worker(concurrency=SLOTS) as ours, _rival_worker() as theirs:
+            # The builds and tasks that are enqueued already warm up both.
             wait_until(
-                lambda: not is_busy(place) and rival.is_idle(),
+                lambda: not is_busy(services) and rival.is_idle(),
                 "the ends of all builds and tasks",
                 within_s=BENCH_DEADLINE_S,
             )
-            results += _pickup(place, rival, rounds)
+            results += _pickup(services, rival, rounds)
             workers = (ours.pid, theirs.pid)
-            results.append(_throughput(place, rival, rounds, workers, "whole echo builds"))
+            results.append(_throughput(services, rival, rounds, workers, "whole echo builds"))
         with (
-            place.celery("bench.nobuild", concurrency=SLOTS) as ours,
+            services.celery("bench.nobuild", concurrency=SLOTS) as ours,
             _rival_worker() as theirs,
         ):
             workers = (ours.pid, theirs.pid)
-            results.append(_throughput(place, rival, rounds, workers, "jobs without a build"))
+            results.append(_throughput(services, rival, rounds, workers, "jobs without a build"))
     return results
 
 
 @contextmanager
-def _rival(place: Place) -> Iterator[Rival]:
-    with autocommit(place.database) as connection:
+def _rival(services: Services) -> Iterator[Rival]:
+    with autocommit(services.database) as connection:
         connection.execute(text(f"CREATE DATABASE {RIVAL}"))
-    url = make_url(place.database_url).set(drivername="postgresql", database=RIVAL)
+    url = make_url(services.database_url).set(drivername="postgresql", database=RIVAL)
     os.environ["BENCH_RIVAL_URL"] = url.render_as_string(hide_password=False)
-    os.environ["BENCH_REDIS_URL"] = place.redis_url
-    from bench import rival  # its database is known only now
+    os.environ["BENCH_REDIS_URL"] = services.redis_url
+    from bench import rival  # imported late: it reads the database's URL
 
     with rival.app.open(), psycopg.connect(os.environ["BENCH_RIVAL_URL"]) as connection:
         rival.app.schema_manager.apply_schema()
@@ -127,14 +127,14 @@ def _rival_worker() -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
-def _enqueue(place: Place, rival: Rival, rounds: int) -> Result:
+def _enqueue(services: Services, rival: Rival, rounds: int) -> Result:
     here = psutil.Process()
-    ours, theirs = Meter(place=place, process=here), Meter(place=place, process=here)
-    workspaces = [make_workspaces(place, CALLS) for _ in range(rounds + 1)]
+    ours, theirs = Meter(services=services, process=here), Meter(services=services, process=here)
+    workspaces = [make_workspaces(services, CALLS) for _ in range(rounds + 1)]
 
     def enqueue_builds() -> None:
         for workspace_id in workspaces.pop():
-            with place.database.begin() as session:
+            with services.database.begin() as session:
                 enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
 
     def defer_tasks() -> None:
@@ -142,7 +142,7 @@ def _enqueue(place: Place, rival: Rival, rounds: int) -> Result:
             rival.module.noop.defer()
 
     enqueue_builds()
-    defer_tasks()  # both are warm now
+    defer_tasks()  # warm up both
     calls = pair(
         lambda: ours.measure(CALLS, lambda: CALLS / timed(enqueue_builds)),
         lambda: theirs.measure(CALLS, lambda: CALLS / timed(defer_tasks)),
@@ -156,14 +156,14 @@ def _enqueue(place: Place, rival: Rival, rounds: int) -> Result:
     )
 
 
-def _pickup(place: Place, rival: Rival, rounds: int) -> list[Result]:
-    (workspace,) = make_workspaces(place, 1)
+def _pickup(services: Services, rival: Rival, rounds: int) -> list[Result]:
+    (workspace,) = make_workspaces(services, 1)
     ours: list[Pickup] = []
     theirs: list[Pickup] = []
     for index in range(1 + rounds * PICKUPS // 2):
         for transition in (Transition.START, Transition.STOP):
-            ours.append(_build_pickup(place, workspace, transition))
-            theirs.append(_task_pickup(place, rival))
+            ours.append(_build_pickup(services, workspace, transition))
+            theirs.append(_task_pickup(services, rival))
         if index == 0:
             ours.clear()
             theirs.clear()  # warm now
@@ -186,25 +186,25 @@ def _pickup_result(
     )
 
 
-def _build_pickup(place: Place, workspace_id: uuid.UUID, transition: Transition) -> Pickup:
-    job_id, committed = run_build(place, workspace_id, transition)
+def _build_pickup(services: Services, workspace_id: uuid.UUID, transition: Transition) -> Pickup:
+    job_id, committed = run_build(services, workspace_id, transition)
     query = text("""
         SELECT extract(epoch FROM started_at)::float,
                (SELECT extract(epoch FROM min(created_at))::float
                 FROM provisioner_job_logs WHERE job_id = :id)
         FROM provisioner_jobs WHERE id = :id
     """)
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         claimed, worked = session.execute(query, {"id": job_id}).one()
     return Pickup(claim_s=claimed - committed, work_s=worked - committed)
 
 
-def _task_pickup(place: Place, rival: Rival) -> Pickup:
+def _task_pickup(services: Services, rival: Rival) -> Pickup:
     with rival.connection.transaction():
         job_id = rival.module.stamp.configure(connection=rival.connection).defer()
         # The commit is the next thing that happens.
         committed = rival.ask("SELECT extract(epoch FROM clock_timestamp())::float")
-    started = place.pop("rival.stamp")
+    started = services.pop("rival.stamp")
     wait_until(rival.is_idle, "the end of the task", tick_s=0.002)
     claimed = rival.value(
         "SELECT extract(epoch FROM at)::float FROM procrastinate_events "
@@ -214,13 +214,15 @@ def _task_pickup(place: Place, rival: Rival) -> Pickup:
     return Pickup(claim_s=claimed - committed, work_s=float(started) - committed)
 
 
-def _throughput(place: Place, rival: Rival, rounds: int, workers: Workers, what: str) -> Result:
-    workspaces = make_workspaces(place, BUILDS)
+def _throughput(
+    services: Services, rival: Rival, rounds: int, workers: Workers, what: str
+) -> Result:
+    workspaces = make_workspaces(services, BUILDS)
     transitions = itertools.cycle((Transition.START, Transition.STOP))
-    ours, theirs = (Meter(place=place, process=psutil.Process(pid)) for pid in workers)
+    ours, theirs = (Meter(services=services, process=psutil.Process(pid)) for pid in workers)
 
     def builds() -> float:
-        return run_builds(place, workspaces, next(transitions))
+        return run_builds(services, workspaces, next(transitions))
 
     def tasks() -> float:
         with rival.connection.transaction():
@@ -230,7 +232,7 @@ def _throughput(place: Place, rival: Rival, rounds: int, workers: Workers, what:
         wait_until(rival.is_idle, "the ends of all tasks", within_s=BENCH_DEADLINE_S)
         return BUILDS / (time.perf_counter() - started)
 
-    builds(), tasks()  # warm both
+    builds(), tasks()  # warm up both
     rates = pair(
         lambda: ours.measure(BUILDS, builds), lambda: theirs.measure(BUILDS, tasks), rounds=rounds
     )
@@ -238,5 +240,5 @@ def _throughput(place: Place, rival: Rival, rounds: int, workers: Workers, what:
         "rivals",
         f"{what}, against no-op tasks: more is better",
         unit="1/s",
-        note=f"one takes {ours}; theirs {theirs}; {failed(place)} failed",
+        note=f"one takes {ours}; theirs {theirs}; {failed(services)} failed",
     )

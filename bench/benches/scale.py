@@ -1,6 +1,6 @@
-"""What one worker and one build cost PostgreSQL and Redis, and 500 idle workers at once.
+"""The cost of one worker and one build for PostgreSQL and Redis, and of 500 idle workers.
 
-``bench.growth`` computes from it what many workers need; ``docs/scale.md`` shows that.
+``bench.growth`` computes from it what many workers need; ``docs/scale.md`` shows the result.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from bench.benches.claim import CLAIMERS, CLAIMS, _claim_concurrently
 from bench.benches.throughput import BUILDS, is_busy, make_workspaces
 from bench.costs import described
 from bench.measure import Result
-from bench.place import BENCH_DEADLINE_S, Place
 from bench.rows import analyze, fill_jobs
+from bench.services import BENCH_DEADLINE_S, Services
 from db.catalog.workspaces import insert_build
 from db.schema.enums import Transition
 from tests.harness.databases import autocommit
@@ -31,9 +31,9 @@ from worker.broker.doorbell import ring_at
 SLOTS = 8
 MINUTE_S = 60.0
 ROUNDS = 4  # of builds
-STORED = 100_000  # builds, when the table is to be large
+STORED = 100_000  # builds in a large table
 
-# What is telling of each statement of an idle worker, as the log of PostgreSQL shows it.
+# A part of each statement of an idle worker that identifies it in the log of PostgreSQL.
 KINDS: Mapping[str, str] = {
     "heartbeat": "SET last_seen_at",
     "overdue jobs": "AS transition\n\t            FROM provisioner_jobs AS job",
@@ -42,27 +42,27 @@ KINDS: Mapping[str, str] = {
     "watchdog": "AS claimable",
     "pruner": "SELECT id\n\t            FROM provisioner_daemons",
 }
-# What is no statement of its own, and what turns the log on and off.
+# Statements of transactions, and those of this bench that turn the log on and off.
 NOT_THEIRS = ("BEGIN", "COMMIT", "ROLLBACK", "ALTER SYSTEM", "SELECT pg_reload_conf")
 LOGGED = re.compile(r"LOG:  (?:statement|execute [^:]+): ")
 
 Costs = dict[str, float]
 
 
-def run(place: Place, rounds: int = ROUNDS) -> list[Result]:
-    clients = len(_clients(place))
-    with place.worker(concurrency=SLOTS):
-        costs, kinds = _idle(place, clients)
-        costs |= _builds(place, rounds)
-    jobs = writes.running_jobs(place)
-    costs |= writes.logs(place, jobs)
-    costs |= writes.states(place, jobs)
-    costs |= writes.renewals(place, jobs)
-    costs |= writes.resources(place)
-    costs |= writes.deletions(place)
-    costs |= writes.dead_jobs(place)
-    of_fleet, seen = fleet.measure(place, watched=[job.id for job in jobs])
-    costs |= of_fleet | _claims(place)
+def run(services: Services, rounds: int = ROUNDS) -> list[Result]:
+    clients = len(_clients(services))
+    with services.worker(concurrency=SLOTS):
+        costs, kinds = _idle(services, clients)
+        costs |= _builds(services, rounds)
+    jobs = writes.running_jobs(services)
+    costs |= writes.logs(services, jobs)
+    costs |= writes.states(services, jobs)
+    costs |= writes.renewals(services, jobs)
+    costs |= writes.resources(services)
+    costs |= writes.deletions(services)
+    costs |= writes.dead_jobs(services)
+    of_fleet, seen = fleet.measure(services, watched=[job.id for job in jobs])
+    costs |= of_fleet | _claims(services)
     return [
         *(
             Result(bench="scale", what=what, unit=unit, ours=costs[name])
@@ -78,32 +78,32 @@ def run(place: Place, rounds: int = ROUNDS) -> list[Result]:
     ]
 
 
-def _idle(place: Place, clients: int) -> tuple[Costs, list[tuple[str, int]]]:
-    """Record what a real worker sends within a minute in which nothing happens."""
-    time.sleep(server.FLUSH_S)  # the start is not what is asked
-    log = place.data_dir / "embedded/servers/postgresql.log"
+def _idle(services: Services, clients: int) -> tuple[Costs, list[tuple[str, int]]]:
+    """Record the statements of a real worker in a minute without jobs."""
+    time.sleep(server.FLUSH_S)  # the start must not be measured
+    log = services.data_dir / "embedded/servers/postgresql.log"
     start = log.stat().st_size
-    before = server.read_usage(place)
-    _log_statements(place, "all")
+    before = server.read_usage(services)
+    _log_statements(services, "all")
     time.sleep(MINUTE_S)
-    _log_statements(place, "none")
-    spent = server.read_usage(place) - before
+    _log_statements(services, "none")
+    spent = server.read_usage(services) - before
     with log.open(encoding="utf-8", errors="replace") as lines:
         lines.seek(start)
         kinds = _kinds(lines.read())
-    theirs = _clients(place)
+    theirs = _clients(services)
     return {
         "idle_transactions": spent.transactions,
-        "idle_connections": server.connections(place),
-        "connection_mb": server.private_mb(place),
+        "idle_connections": server.connections(services),
+        "connection_mb": server.private_mb(services),
         "redis_connections": len(theirs) - clients,
         "redis_commands": spent.redis_commands,
         "redis_client_kb": sum(int(c["tot-mem"]) for c in theirs) / len(theirs) / 1000,
     }, kinds
 
 
-def _log_statements(place: Place, which: str) -> None:
-    with autocommit(place.database) as connection:
+def _log_statements(services: Services, which: str) -> None:
+    with autocommit(services.database) as connection:
         connection.execute(text(f"ALTER SYSTEM SET log_statement = '{which}'"))
         connection.execute(text("SELECT pg_reload_conf()"))
 
@@ -112,14 +112,14 @@ def _kinds(logged: str) -> list[tuple[str, int]]:
     """Count the statements by kind."""
     counts: Counter[str] = Counter()
     for statement in LOGGED.split(logged)[1:]:
-        found = (kind for kind, telling in KINDS.items() if telling in statement)
+        found = (kind for kind, part in KINDS.items() if part in statement)
         if not statement.startswith(NOT_THEIRS):
             counts[next(found, "other")] += 1
     return counts.most_common()
 
 
-def _clients(place: Place) -> list[dict[str, str]]:
-    redis: Redis = place.redis
+def _clients(services: Services) -> list[dict[str, str]]:
+    redis: Redis = services.redis
     try:
         mine = redis.client_id()
         return [client for client in redis.client_list() if client["id"] != str(mine)]
@@ -127,19 +127,19 @@ def _clients(place: Place) -> list[dict[str, str]]:
         redis.close()
 
 
-def _builds(place: Place, rounds: int) -> Costs:
-    """Echo builds through a real worker, warm; then with many rows, right after a checkpoint."""
-    workspaces = make_workspaces(place, BUILDS)
-    _play(place, workspaces, 1)
+def _builds(services: Services, rounds: int) -> Costs:
+    """Measure echo builds of a warm worker; then with many rows, right after a checkpoint."""
+    workspaces = make_workspaces(services, BUILDS)
+    _run_builds(services, workspaces, 1)
     time.sleep(server.FLUSH_S)
-    size, before = _stored(place), server.read_usage(place)
-    _play(place, workspaces, rounds)
-    after = server.read_usage(place)
-    busy = server.connections(place)
+    size, before = _stored(services), server.read_usage(services)
+    _run_builds(services, workspaces, rounds)
+    after = server.read_usage(services)
+    busy = server.connections(services)
     time.sleep(server.FLUSH_S)
-    spent, counted = after - before, server.read_usage(place) - before
+    spent, counted = after - before, server.read_usage(services) - before
     builds = rounds * BUILDS
-    grown = _stored(place) - size
+    grown = _stored(services) - size
     return {
         "busy_connections": busy,
         "build_transactions": counted.transactions / builds,
@@ -150,36 +150,36 @@ def _builds(place: Place, rounds: int) -> Costs:
         "build_stored_kb": grown / 1000 / builds,
         "redis_build_commands": spent.redis_commands / builds,
         "redis_build_ms": spent.redis_processor_s * 1000 / builds,
-        "build_cold_wal_kb": _cold_wal(place, workspaces) / 1000 / BUILDS,
+        "build_cold_wal_kb": _cold_wal(services, workspaces) / 1000 / BUILDS,
     }
 
 
-def _cold_wal(place: Place, workspaces: Sequence[uuid.UUID]) -> float:
-    factory = place.factory
+def _cold_wal(services: Services, workspaces: Sequence[uuid.UUID]) -> float:
+    factory = services.factory
     organization = factory.organization()
     owner = factory.user(organization=organization)
     template = factory.template(organization=organization, created_by=owner)
-    fill_jobs(place, STORED, owner=owner, template=template, pending=False)
-    analyze(place)
-    with autocommit(place.database) as connection:
+    fill_jobs(services, STORED, owner=owner, template=template, pending=False)
+    analyze(services)
+    with autocommit(services.database) as connection:
         connection.execute(text("CHECKPOINT"))
-    before = server.read_usage(place)
-    _play(place, workspaces, 1)
-    return (server.read_usage(place) - before).wal_bytes
+    before = server.read_usage(services)
+    _run_builds(services, workspaces, 1)
+    return (server.read_usage(services) - before).wal_bytes
 
 
-def _play(place: Place, workspaces: Sequence[uuid.UUID], rounds: int) -> None:
-    """Start and stop the workspaces in turn, one transaction and one doorbell for each build."""
-    ring = ring_at(place.redis_url)
+def _run_builds(services: Services, workspaces: Sequence[uuid.UUID], rounds: int) -> None:
+    """Start and stop the workspaces in turn, with a transaction and a doorbell for each build."""
+    ring = ring_at(services.redis_url)
     for _ in range(rounds):
         for workspace in workspaces:
-            with place.database.begin() as session:
+            with services.database.begin() as session:
                 build = insert_build(
                     session, workspace_id=workspace, transition=_next_transition(session, workspace)
                 )
             ring(build.queue)
         wait_until(
-            lambda: not is_busy(place),
+            lambda: not is_busy(services),
             "the ends of all builds",
             within_s=BENCH_DEADLINE_S,
             tick_s=0.25,
@@ -192,13 +192,13 @@ def _next_transition(session: Session, workspace: uuid.UUID) -> Transition:
     return Transition.STOP if built % 2 else Transition.START
 
 
-def _stored(place: Place) -> float:
+def _stored(services: Services) -> float:
     query = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r'"
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         return float(session.execute(text(query)).scalar_one())
 
 
-def _claims(place: Place) -> Costs:
+def _claims(services: Services) -> Costs:
     started = time.perf_counter()
-    _claim_concurrently(place)
+    _claim_concurrently(services)
     return {"claims": CLAIMERS * CLAIMS / (time.perf_counter() - started)}

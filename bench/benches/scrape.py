@@ -1,4 +1,4 @@
-"""A scrape of the series that come from SQL, at a million finished jobs against a thousand."""
+"""Scrapes of the metrics that come from SQL, at a million finished jobs against a thousand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, generate_latest
 
 from bench.measure import Result, growth, quantile
-from bench.place import Place
 from bench.rows import analyze, fill_jobs
+from bench.services import Services
 from worker.metrics.queues import COUNT_TO, FleetCollector, QueueCollector
 
 SIZES = (1_000, 1_000_000)
@@ -17,24 +17,24 @@ PENDING = 200
 SCRAPES = 200  # a round
 
 
-def run(place: Place, rounds: int = 3) -> list[Result]:
-    factory = place.factory
+def run(services: Services, rounds: int = 3) -> list[Result]:
+    factory = services.factory
     organization = factory.organization()
     owner = factory.user(organization=organization)
     template = factory.template(organization=organization, created_by=owner)
     collectors: dict[str, Callable[[], CollectorRegistry]] = {
-        "a worker's queues": lambda: _registry(place, fleet=False),
-        "the exporter": lambda: _registry(place, fleet=True),
+        "a worker's queues": lambda: _registry(services, fleet=False),
+        "the exporter": lambda: _registry(services, fleet=True),
     }
     times: dict[str, list[float]] = {name: [] for name in collectors}
-    fill_jobs(place, PENDING, owner=owner, template=template, pending=True)
+    fill_jobs(services, PENDING, owner=owner, template=template, pending=True)
     have = 0
     for size in SIZES:
-        fill_jobs(place, size - have, owner=owner, template=template, pending=False)
+        fill_jobs(services, size - have, owner=owner, template=template, pending=False)
         have = size
-        analyze(place)
+        analyze(services)
         for name, registry in collectors.items():
-            # The best of the rounds: a checkpoint after a million new rows is not what is asked.
+            # The best of the rounds: a checkpoint after a million new rows must not be measured.
             times[name].append(min(_median(registry) for _ in range(rounds)))
     return [
         growth(
@@ -48,11 +48,11 @@ def run(place: Place, rounds: int = 3) -> list[Result]:
     ]
 
 
-def _registry(place: Place, *, fleet: bool) -> CollectorRegistry:
+def _registry(services: Services, *, fleet: bool) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(QueueCollector(place.database, count_to=None if fleet else COUNT_TO))
+    registry.register(QueueCollector(services.database, count_to=None if fleet else COUNT_TO))
     if fleet:
-        registry.register(FleetCollector(place.database, lease_s=20))
+        registry.register(FleetCollector(services.database, lease_s=20))
     return registry
 
 

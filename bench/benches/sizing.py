@@ -1,4 +1,4 @@
-"""What a slot needs: memory and processor time of builds with real Terraform, and their disk."""
+"""What a slot needs: the memory, processor time and disk space of builds with real Terraform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import psutil
 from sqlalchemy import text
 
 from bench.measure import Result
-from bench.place import BENCH_DEADLINE_S, Place
+from bench.services import BENCH_DEADLINE_S, Services
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
 from tests.harness.factory import tar_archive
@@ -23,8 +23,8 @@ resource "terraform_data" "dev" {
 MB = 1e6
 
 
-def run(place: Place, rounds: int = 1) -> list[Result]:
-    factory = place.factory
+def run(services: Services, rounds: int = 1) -> list[Result]:
+    factory = services.factory
     organization = factory.organization(everyone_allowance=1000)
     owner = factory.user(organization=organization)
     template = factory.template(
@@ -33,13 +33,13 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
         archive=tar_archive({"main.tf": MAIN}),
         provisioner=ProvisionerType.TERRAFORM,
     )
-    with place.worker(concurrency=SLOTS) as process:
+    with services.worker(concurrency=SLOTS) as process:
         worker = psutil.Process(process.pid)
-        before = _stored(place)
+        before = _stored(services)
         started = _cpu(worker)
         jobs = []
         for index in range(SLOTS):
-            with place.database.begin() as session:
+            with services.database.begin() as session:
                 workspace = create_workspace(
                     session, owner=owner, template=template, name=f"w{index}"
                 )
@@ -63,7 +63,7 @@ def run(place: Place, rounds: int = 1) -> list[Result]:
             tick_s=0.2,
         )
         cpu = (_cpu(worker) - started) / SLOTS
-        stored = (_stored(place) - before) / SLOTS
+        stored = (_stored(services) - before) / SLOTS
     return [
         Result(bench="sizing", what="memory of a slot in apply (PSS)", unit="MB", ours=memory / MB),
         Result(bench="sizing", what="processor time of a whole build", unit="s", ours=cpu),
@@ -80,12 +80,12 @@ def _pss(process: psutil.Process) -> int:
 
 
 def _cpu(worker: psutil.Process) -> float:
-    # The Terraforms that have ended count for the launcher, whose children they are.
+    # Terraforms that have ended count for the launcher, because they are its children.
     times = [process.cpu_times() for process in (worker, *worker.children())]
     return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
-def _stored(place: Place) -> int:
+def _stored(services: Services) -> int:
     query = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r'"
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         return int(session.execute(text(query)).scalar_one())

@@ -1,4 +1,4 @@
-"""Echo builds per second through everything, against no-op tasks of bare Celery."""
+"""Complete echo builds per second, against no-op tasks of bare Celery."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from bench.measure import Result, pair
-from bench.place import BENCH_DEADLINE_S, Place
+from bench.services import BENCH_DEADLINE_S, Services
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
 from tests.harness.databases import autocommit
@@ -28,34 +28,34 @@ SCRIPT = {
 }
 
 
-def run(place: Place, rounds: int = 5) -> list[Result]:
-    workspaces = make_workspaces(place, BUILDS)
-    return [_compare(place, workspaces, pool, rounds) for pool in ("threads", "prefork")]
+def run(services: Services, rounds: int = 5) -> list[Result]:
+    workspaces = make_workspaces(services, BUILDS)
+    return [_compare(services, workspaces, pool, rounds) for pool in ("threads", "prefork")]
 
 
-def _compare(place: Place, workspaces: Sequence[uuid.UUID], pool: str, rounds: int) -> Result:
+def _compare(services: Services, workspaces: Sequence[uuid.UUID], pool: str, rounds: int) -> Result:
     transitions = itertools.cycle((Transition.START, Transition.STOP))
 
     def builds() -> float:
-        return run_builds(place, workspaces, next(transitions))
+        return run_builds(services, workspaces, next(transitions))
 
     with (
-        place.worker(concurrency=SLOTS, pool=pool),
-        place.celery("bench.noop", concurrency=SLOTS, pool=pool),
+        services.worker(concurrency=SLOTS, pool=pool),
+        services.celery("bench.noop", concurrency=SLOTS, pool=pool),
     ):
-        from bench.noop import noop  # its broker is known only now
+        from bench.noop import noop  # imported late: it reads the broker's URL
 
         def tasks() -> float:
             started = time.perf_counter()
             for _ in range(BUILDS):
                 noop.delay(BUILDS)
-            assert place.redis.blpop(["noop.done"], timeout=120)
+            assert services.redis.blpop(["noop.done"], timeout=120)
             return BUILDS / (time.perf_counter() - started)
 
-        for _ in range(2):  # every child of prefork is to have its connections
+        for _ in range(2):  # so that every child of prefork has its connections
             builds(), tasks()
         rates = pair(builds, tasks, rounds=rounds)
-    wrong = failed(place)
+    wrong = failed(services)
     return rates.result(
         "throughput",
         f"echo builds against no-op Celery tasks, {SLOTS} slots, {pool}",
@@ -64,13 +64,13 @@ def _compare(place: Place, workspaces: Sequence[uuid.UUID], pool: str, rounds: i
     )
 
 
-def make_workspaces(place: Place, count: int) -> list[uuid.UUID]:
-    """Make workspaces whose builds cost something, ten for each owner, in an organization."""
-    factory = place.factory
+def make_workspaces(services: Services, count: int) -> list[uuid.UUID]:
+    """Make workspaces whose builds cost credits, ten for each owner, in one organization."""
+    factory = services.factory
     organization = factory.organization(everyone_allowance=10_000)
     owners = [factory.user(organization=organization) for _ in range(-(-count // 10))]
     template = factory.template(organization=organization, created_by=owners[0], script=SCRIPT)
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         return [
             create_workspace(
                 session, owner=owners[index // 10], template=template, name=f"w{index}"
@@ -79,10 +79,12 @@ def make_workspaces(place: Place, count: int) -> list[uuid.UUID]:
         ]
 
 
-def run_builds(place: Place, workspaces: Sequence[uuid.UUID], transition: Transition) -> float:
-    """Queue a build of each, ring for each, and return how many were finished in a second."""
-    ring = ring_at(place.redis_url)
-    with place.database.begin() as session:
+def run_builds(
+    services: Services, workspaces: Sequence[uuid.UUID], transition: Transition
+) -> float:
+    """Enqueue a build of each workspace and ring for it; return the builds finished per second."""
+    ring = ring_at(services.redis_url)
+    with services.database.begin() as session:
         queued = [
             insert_build(session, workspace_id=workspace, transition=transition)
             for workspace in workspaces
@@ -91,19 +93,22 @@ def run_builds(place: Place, workspaces: Sequence[uuid.UUID], transition: Transi
     for build in queued:
         ring(build.queue)
     wait_until(
-        lambda: not is_busy(place), "the ends of all builds", within_s=BENCH_DEADLINE_S, tick_s=0.02
+        lambda: not is_busy(services),
+        "the ends of all builds",
+        within_s=BENCH_DEADLINE_S,
+        tick_s=0.02,
     )
     return len(queued) / (time.perf_counter() - started)
 
 
-def is_busy(place: Place) -> bool:
-    # Not how many: to count them takes 5 % of the core that PostgreSQL has.
+def is_busy(services: Services) -> bool:
+    # It does not count them: a count takes 5 % of the core that PostgreSQL has.
     query = text("SELECT EXISTS (SELECT FROM provisioner_jobs WHERE completed_at IS NULL)")
-    with autocommit(place.database) as connection:
+    with autocommit(services.database) as connection:
         return bool(connection.execute(query).scalar_one())
 
 
-def failed(place: Place) -> int:
+def failed(services: Services) -> int:
     query = text("SELECT count(*) FROM provisioner_jobs WHERE error IS NOT NULL")
-    with place.database.begin() as session:
+    with services.database.begin() as session:
         return int(session.execute(query).scalar_one())

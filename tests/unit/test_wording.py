@@ -54,7 +54,6 @@ LEAD = re.compile(r"\s*\n[\s#>*-]*")
 # Rooms and pages that still have such wordings: clean one, and take it off. This list only gets
 # shorter. The pages are generated from what the rooms say.
 ALLOWED = (
-    "bench/",
     "db/",
     "quota/",
     "docs/metrics.md",

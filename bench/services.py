@@ -1,4 +1,4 @@
-"""Where benches run: embedded services in a temporary directory, and real worker processes."""
+"""Services for benches: embedded servers in a temporary directory, and real worker processes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ BENCH_DEADLINE_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Services of a bench run."""
+class Services:
+    """The servers of a bench run."""
 
     data_dir: Path
     database: Database
@@ -45,17 +45,17 @@ class Place:
         return Redis.from_url(self.redis_url, socket_timeout=None)
 
     def pop(self, key: str) -> bytes | str:
-        """Take what a task has put into a list of Redis, when it is there."""
+        """Wait for a value that a task puts into a list of Redis, and take it."""
         found = self.redis.blpop([key], timeout=30)
         assert found is not None, "the task has not run"
         return found[1]
 
     def environment(self, **settings: object) -> dict[str, str]:
-        """The environment of a worker process, settings by field name."""
+        """Return the environment of a worker process; ``settings`` are by field name."""
         host = {name: value for name, value in os.environ.items() if "PROVISIONERD_" not in name}
         given = {
             "data_dir": self.data_dir,
-            # As in production: a worker that looks after embedded servers needs more memory.
+            # As in production: a worker that runs embedded servers needs more memory.
             "database_url": self.database_url,
             "redis_url": self.redis_url,
             "metrics_address": free_address(),
@@ -70,8 +70,7 @@ class Place:
     def wait_for_build(self, job_id: uuid.UUID) -> None:
         """Return when the job has succeeded.
 
-        Looks by a statement that costs next to nothing: who takes a core to watch with is
-        measured, too.
+        It polls with a cheap statement: processor time of the watcher would affect the measurement.
         """
         query = text("SELECT job_status::text FROM provisioner_jobs WHERE id = :id")
         with autocommit(self.database) as connection:
@@ -88,15 +87,15 @@ class Place:
             assert status() is JobStatus.SUCCEEDED
 
     @contextmanager
-    def beside(self) -> Iterator[Place]:
-        """The same place with another, empty database on the same server.
+    def with_empty_database(self) -> Iterator[Services]:
+        """Yield the same servers with another, empty database.
 
-        To compare a large one with a small one in turns: what the disk and the processor do at
-        the moment, they do to both.
+        It serves to compare a large database with a small one in turns, so that the load of the
+        disk and the processor at that time affects both.
         """
         with autocommit(self.database) as connection:
-            connection.execute(text("CREATE DATABASE beside"))
-        url = make_url(self.database_url).set(database="beside")
+            connection.execute(text("CREATE DATABASE empty"))
+        url = make_url(self.database_url).set(database="empty")
         database = open_database(url.render_as_string(hide_password=False))
         migrate(database.engine)
         yield replace(self, database=database, factory=Factory(database=database))
@@ -104,7 +103,7 @@ class Place:
 
     @contextmanager
     def worker(self, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
-        """A real worker process."""
+        """Run a real worker process."""
         log = self.data_dir / "worker.log"
         with running_worker(self.environment(**settings), name="bench", log=log) as process:
             yield process
@@ -113,7 +112,7 @@ class Place:
     def celery(
         self, module: str, *, concurrency: int, pool: str = "threads"
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker process of a bare Celery application in ``module``."""
+        """Run a worker process of the bare Celery application in ``module``."""
         command = [
             *(sys.executable, "-m", "celery", f"--app={module}", "--quiet", "worker"),
             *("--without-gossip", "--without-mingle", "--loglevel=ERROR"),
@@ -127,7 +126,7 @@ class Place:
 
 @contextmanager
 def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A silent process in this process's environment, ended with the block."""
+    """Run a process without output in this process's environment; end it with the block."""
     process = subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -139,8 +138,8 @@ def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def open_place() -> Iterator[Place]:
-    """Start the services; remove everything at the end."""
+def open_services() -> Iterator[Services]:
+    """Start the servers; remove everything at the end."""
     data_dir = Path(tempfile.mkdtemp(prefix="pbench-"))
     data_dir.chmod(0o711)
     try:
@@ -150,7 +149,7 @@ def open_place() -> Iterator[Place]:
             database = open_database(embedded.database_url, pool_size=40)
             migrate(database.engine)
             os.environ["PROVISIONERD_DATA_DIR"] = str(data_dir)
-            yield Place(
+            yield Services(
                 data_dir=data_dir,
                 database=database,
                 database_url=embedded.database_url,
