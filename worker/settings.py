@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     init_cache_megabytes: int = Field(
         2048,
         ge=0,
-        description="disk space for initialised templates and providers; 0 turns the cache off",
+        description="disk space for initialized templates and providers; 0 turns the cache off",
     )
     passed_environment: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -40,7 +40,7 @@ exec {python} -I {provider} "$@"
 
 
 class LedgerError(Exception):
-    """The ledger provider can not be installed; the message says what to do."""
+    """The ledger provider cannot be installed; the message says what to do."""
 
 
 def install(mirror_dir: Path, python: Path) -> Path:

@@ -88,7 +88,7 @@ class Machine:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            ctx.diagnostics.add_error(f"machine {current['name']} can not be read", str(error))
+            ctx.diagnostics.add_error(f"machine {current['name']} cannot be read", str(error))
             return current
         return current | found
 
@@ -102,7 +102,7 @@ class Machine:
         try:
             _path(current).unlink(missing_ok=True)
         except OSError as error:
-            ctx.diagnostics.add_error(f"machine {current['name']} can not be deleted", str(error))
+            ctx.diagnostics.add_error(f"machine {current['name']} cannot be deleted", str(error))
             return current
         return None
 
@@ -189,7 +189,7 @@ def _write(diags: Diagnostics, machine: State) -> bool:
         draft.write_text(json.dumps(kept, indent=2) + "\n")
         draft.replace(path)
     except OSError as error:
-        diags.add_error(f"machine {machine['name']} can not be written", str(error))
+        diags.add_error(f"machine {machine['name']} cannot be written", str(error))
         return False
     return True
 

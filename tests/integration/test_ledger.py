@@ -262,7 +262,7 @@ def test_a_folder_that_can_not_be_made_is_a_diagnostic(unpack: Unpack) -> None:
     status, output = workspace.apply()
 
     assert status == 1
-    assert "machine nobody-by-hand-0 can not be written" in output
+    assert "machine nobody-by-hand-0 cannot be written" in output
 
 
 @pytest.mark.parametrize("name", ["create_seconds", "stop_seconds"])

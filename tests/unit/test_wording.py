@@ -44,6 +44,12 @@ INSTEAD: Mapping[str, str] = {
     r"(?<!leave )(?<!left )(?<!workers )\balone\b": "only",
     r"\b(at|of) one moment\b": "at the same time",
     r"\ball the same\b": "still, or: nevertheless",
+    r"\bas (it|they) stands?\b": "unchanged",
+    r"\bcan not\b": "cannot",
+    r"\bcomes? to nothing\b": "fails",
+    r"\b(be it|nobody need)\b": "even, or: no user has to",
+    r"\bhand(s|ed)? over\b": "pass on",
+    r"\bnothing of ours\b": "nothing of this project",
     r"\b(thereof|therein|wherein|whereby|herein|lest|hitherto|whence|whither)\b": "plain words",
     r"\b(is|are) (not )?to (be|have|run|wait|end|take|go|say|know|fit)\b": "must, should, will",
 }

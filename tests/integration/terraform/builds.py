@@ -37,7 +37,7 @@ class Build:
         return "\n".join(text for _level, text in self.lines)
 
     def apply(self) -> bytes:
-        """Initialise, plan and apply; return the state that it left."""
+        """Initialize, plan and apply; return the state that it left."""
         state = self.plan_and_apply().state
         assert state is not None
         return state

@@ -1,4 +1,4 @@
-"""Builds that begin with what an earlier build of the same template initialised."""
+"""Builds that begin with what an earlier build of the same template initialized."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_build_from_the_cache_still_has_the_timing_of_its_init(cached: MakeCac
 
 
 @pytest.mark.parametrize("name", ["main.tf", "mod/main.tf", "data.txt", ".terraform.lock.hcl"])
-def test_a_template_with_another_file_is_initialised(
+def test_a_template_with_another_file_is_initialized(
     cached: MakeCached, commands: Callable[[], list[str]], name: str
 ) -> None:
     cached(WITH_MODULE).plan_and_apply()
@@ -266,7 +266,7 @@ def test_a_lock_file_that_names_another_package_is_not_satisfied_by_the_store(
     assert package_hash(package / "tree") == known
 
 
-def test_a_state_that_needs_one_more_provider_is_initialised(
+def test_a_state_that_needs_one_more_provider_is_initialized(
     cached: MakeCached, commands: Callable[[], list[str]], mirror: Mirror, tmp_path: Path
 ) -> None:
     made = cached(mirror.template(tmp_path / "ledger")).plan_and_apply()
@@ -337,14 +337,14 @@ def test_a_plugin_cache_of_the_operators_own_is_used(
 
 @pytest.fixture
 def spawn(cache_root: Path, tmp_path: Path, terraform: Path) -> Iterator[Spawn]:
-    """Return a starter of processes that initialise templates in directories."""
+    """Return a starter of processes that initialize templates in directories."""
     started: list[subprocess.Popen[str]] = []
 
     def spawn(
         mirror: Mirror, *directories: Path, binary: Path = terraform
     ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, HERE / "initialiser.py", cache_root, binary, *directories],
+            [sys.executable, HERE / "initializer.py", cache_root, binary, *directories],
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(HERE.parents[2]),
@@ -417,7 +417,7 @@ exec sleep 600
 
 @pytest.fixture
 def killed_half_way(spawn: Spawn, half_way: Path, mirror: Mirror, tmp_path: Path) -> list[Path]:
-    """Directories of templates; the worker that initialised the first was killed meanwhile."""
+    """Directories of templates; the worker that initialized the first was killed meanwhile."""
     directories = _directories(mirror, tmp_path, 3)
     victim = spawn(mirror, directories[0], binary=half_way)
     wait_until((tmp_path / "reached").exists, "the init to be half-way")

@@ -1,4 +1,4 @@
-"""What makes an initialised directory another one."""
+"""What makes an initialized directory another one."""
 
 from __future__ import annotations
 

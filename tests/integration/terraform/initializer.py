@@ -1,6 +1,6 @@
-"""A worker process that initialises templates, each in a thread of its own.
+"""A worker process that initializes templates, each in a thread of its own.
 
-``initialiser.py CACHE BINARY DIRECTORY...`` with the environment of the builds.
+``initializer.py CACHE BINARY DIRECTORY...`` with the environment of the builds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
         binary, grace=timedelta(seconds=30), cache=InitCache(cache, max_bytes=10 * 1024**3)
     )
 
-    def initialise(directory: Path) -> None:
+    def initialize(directory: Path) -> None:
         engine.init(
             BuildContext(
                 files={},
@@ -40,7 +40,7 @@ def main() -> None:
         )
 
     with ThreadPoolExecutor(len(directories)) as pool:
-        list(pool.map(initialise, directories))
+        list(pool.map(initialize, directories))
 
 
 if __name__ == "__main__":
