@@ -79,12 +79,12 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 		$(PY) -m coverage report --format=total; \
 	fi
 
-faults: setup ## Kill, cut, pause and drain real workers (some five minutes)
+faults: setup ## Kill, cut, pause and drain real workers (about five minutes)
 	@echo "Running the system tests"
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system
 
 deploy-test: setup ## Run the shipped unit and image, and kill their workers (root, Debian)
-	@echo "Running the deployment files (some ten minutes the first time, five later)"
+	@echo "Running the deployment files (about ten minutes the first time, five later)"
 	@$(PY) -m pytest --quiet tests/deployment
 
 format: setup ## Format the code, and fix what the linter can fix

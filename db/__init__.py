@@ -1,1 +1,1 @@
-"""What is stored, and every statement that reads or changes it; nothing runs a build here."""
+"""The database: its tables and every statement on them, but for quota; no build runs here."""

@@ -18,21 +18,21 @@ MINIMUM_SERVER_VERSION = (15, 0)
 
 
 class DatabaseError(Exception):
-    """The database cannot be used; the message says what to do."""
+    """The database cannot be used. The message says what to do."""
 
 
 @functools.cache
 def sql(statement: str) -> sqlalchemy.TextClause:
-    """Return the statement, taken apart for its parameters once and not at each call.
+    """Return the statement as a SQLAlchemy construct. It is parsed once, not at each call.
 
-    For constants only: what it returns is kept.
+    Only for constants, because every result stays in a cache.
     """
     return sqlalchemy.text(statement)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """Bounds on every statement, so that nothing waits for the database without end."""
+    """Limits for every connection and statement, so that nothing waits for the database forever."""
 
     connect: timedelta = timedelta(seconds=5)
     statement: timedelta = timedelta(seconds=30)
@@ -42,14 +42,14 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """One engine and the sessions on it. Not to be carried across a fork (see ``worker.app``)."""
+    """One engine and its sessions. It must not be used after a fork (see ``worker.app``)."""
 
     engine: sqlalchemy.Engine
     sessions: sessionmaker[Session]
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """Run one transaction: committed at the end of the block, rolled back by an exception."""
+        """Run one transaction: commit at the end of the block, roll back on an exception."""
         with self.sessions.begin() as session:
             yield session
 
@@ -65,29 +65,29 @@ def open_database(
     timeouts: Timeouts | None = None,
     prepared_statements: bool = True,
 ) -> Database:
-    """Return the database at ``url``, without connecting yet.
+    """Return the database at ``url``. This does not connect yet.
 
     Args:
-        url: ``postgresql+psycopg://...``; plain ``postgresql://`` and ``postgres://`` are
-            taken as that.
-        pool_size: connections kept open; twice as many may be opened under load.
-        timeouts: bounds for connections of this engine.
-        prepared_statements: whether the server may keep plans for a connection. Not behind a
-            pooler that gives each transaction another server connection and cannot follow them.
+        url: ``postgresql+psycopg://...``; ``postgresql://`` and ``postgres://`` mean the same.
+        pool_size: connections kept open; under load, twice as many may be open.
+        timeouts: limits for the connections of this engine.
+        prepared_statements: whether to prepare statements on the server. Set it to False behind a
+            pooler that changes the server connection between transactions and does not track
+            prepared statements.
 
     Raises:
-        DatabaseError: the URL is not one of a PostgreSQL database.
+        DatabaseError: the URL is not the URL of a PostgreSQL database.
     """
     engine = sqlalchemy.create_engine(
         _psycopg_url(url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
-        # They can be a state or a secret, and the text of an error can come before a user.
+        # A parameter can be a state or a secret, and a user may see the text of an error.
         hide_parameters=True,
-        # No ping before use, which would be a round trip for each transaction: the first statement
-        # on a connection that a restart cut fails, the pool drops all of its age, and whoever has
-        # to go on tries again (db.outage).
+        # No ping before use: it would cost a round trip for each transaction. After a restart of
+        # the server, the first statement fails, the pool drops its old connections, and callers
+        # that must go on try again (db.outage).
         connect_args=_connect_arguments(
             timeouts or Timeouts(), prepared_statements=prepared_statements
         ),
@@ -122,14 +122,14 @@ def _connect_arguments(timeouts: Timeouts, *, prepared_statements: bool) -> dict
         "idle_in_transaction_session_timeout": milliseconds(timeouts.idle_in_transaction),
         "timezone": "UTC",
     }
-    # psycopg's word for never; without it, psycopg's own number of uses holds.
+    # None disables prepared statements; without the argument, psycopg's own threshold applies.
     preparing = {} if prepared_statements else {"prepare_threshold": None}
     return {
         **preparing,
         "connect_timeout": max(1, int(timeouts.connect.total_seconds())),
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         "application_name": "provisionerd",
-        # A peer that vanished without a word is noticed within half a minute.
+        # A peer that vanished without closing the connection is detected within half a minute.
         "keepalives": 1,
         "keepalives_idle": 10,
         "keepalives_interval": 5,

@@ -1,12 +1,12 @@
-"""What the functions of this package refuse, and how they say so.
+"""The errors that the functions of this package raise.
 
-RequestError              the caller asked for something that cannot be done
-├── NotFoundError         ... of a thing that does not exist
-├── InvalidError          ... with a value that is not allowed
-└── ConflictError         ... at the wrong time
-    ├── BuildActiveError  ... while the workspace has an unfinished build
-    └── StateRefusedError ... a state that does not follow the stored one
-LeaseLostError            the writer is no longer the one who may write
+RequestError              a request that cannot be fulfilled
+├── NotFoundError         something does not exist
+├── InvalidError          a value is not allowed
+└── ConflictError         the data in the database does not allow it now
+    ├── BuildActiveError  the workspace has an unfinished build
+    └── StateRefusedError a state must not replace the stored one
+LeaseLostError            the writer no longer holds the lease of the job
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import uuid
 
 
 class RequestError(Exception):
-    """A request that cannot be done. The message is one sentence for whoever made it."""
+    """A request that cannot be fulfilled. The message is one sentence for the user."""
 
 
 class NotFoundError(RequestError):
-    """The thing asked for does not exist."""
+    """Something that the request names does not exist."""
 
 
 class InvalidError(RequestError):
@@ -27,7 +27,7 @@ class InvalidError(RequestError):
 
 
 class ConflictError(RequestError):
-    """What stands in the database does not allow it now."""
+    """The data in the database does not allow the request now."""
 
 
 class BuildActiveError(ConflictError):
@@ -38,11 +38,11 @@ class BuildActiveError(ConflictError):
 
 
 class StateRefusedError(ConflictError):
-    """The state is of another lineage than the stored one, or its serial is not higher."""
+    """The state has another lineage than the stored one, or its serial is not higher."""
 
 
 class LeaseLostError(Exception):
-    """A write named a lease token that is not the job's any more; nothing was changed."""
+    """A write named a lease token that is no longer the job's. Nothing was changed."""
 
     def __init__(self, job_id: uuid.UUID) -> None:
         super().__init__(f"the lease on provisioner job {job_id} is lost")

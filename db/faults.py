@@ -1,15 +1,15 @@
-"""Fault points: named places where a test stops, kills or delays the process.
+"""Fault points: named points in the code where a test can stop, kill or delay the process.
 
-Off unless ``PROVISIONERD_FAULTS`` says otherwise, as ``POINT=ACTION`` separated by commas:
+They do nothing unless ``PROVISIONERD_FAULTS`` is set, to ``POINT=ACTION`` separated by commas:
 
     apply.begin=kill              SIGKILL to this process
     plan.end=stop                 SIGSTOP to this process
-    finish.committed=delay:2.5    sleep for so many seconds
-    init.begin=hold:/path         make the file /path.reached, go on when /path exists
+    finish.committed=delay:2.5    sleep for 2.5 seconds
+    init.begin=hold:/path         create the file /path.reached, continue when /path exists
     quota.committed=raise         raise FaultError
 
-An action is taken each time its point is passed. ``@N`` after the point (``claim@2=kill``)
-takes it at the Nth passing only.
+The action is taken each time that the point is passed. With ``@N`` after the point
+(``claim.begin@2=kill``), it is taken the Nth time only.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ POINTS = frozenset(
         "enqueue.committed",
     }
 )
-HOLD_TICK_S = 0.02
+HOLD_POLL_S = 0.02
 
 
 class FaultError(Exception):
-    """Raised by a fault point that was told to."""
+    """Raised by a fault point with the action ``raise``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What to do at a point, and at which passing (None: each)."""
+    """The action at a point, and the number of the passing (None: at each)."""
 
     action: str
     argument: str = ""
@@ -70,7 +70,7 @@ class Faults:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def pass_point(self, point: str) -> None:
-        """Do what is to be done at ``point``."""
+        """Take the action that is set for ``point``, if any."""
         fault = self.by_point.get(point)
         if fault is None:
             return
@@ -82,15 +82,15 @@ class Faults:
 
 
 def parse_faults(text: str) -> Faults:
-    """Return the faults that ``text`` asks for.
+    """Return the faults that ``text`` describes.
 
     Raises:
-        ValueError: a point or an action is not known.
+        ValueError: a point or an action is unknown.
     """
     by_point = {}
     for entry in filter(None, text.split(",")):
-        place, _, action = entry.partition("=")
-        point, _, passing = place.partition("@")
+        when, _, action = entry.partition("=")
+        point, _, passing = when.partition("@")
         name, _, argument = action.partition(":")
         if point not in POINTS or name not in {"kill", "stop", "delay", "hold", "raise"}:
             raise ValueError(f"{VARIABLE}: there is no fault {entry!r}")
@@ -100,12 +100,12 @@ def parse_faults(text: str) -> Faults:
     return Faults(by_point=by_point)
 
 
-# Read once: the process that a test harms was started with it.
+# Read once: a test sets the variable before it starts the process.
 _FAULTS = parse_faults(os.environ.get(VARIABLE, ""))
 
 
 def fault_point(point: str) -> None:
-    """Mark a place that tests can harm. In production this looks up an empty dictionary."""
+    """Mark a point where tests can inject a fault. In production this costs a dictionary lookup."""
     if _FAULTS.by_point:
         _FAULTS.pass_point(point)
 
@@ -126,4 +126,4 @@ def _act(fault: Fault, point: str) -> None:
 def _hold(gate: Path) -> None:
     gate.with_name(gate.name + ".reached").touch()
     while not gate.exists():
-        time.sleep(HOLD_TICK_S)
+        time.sleep(HOLD_POLL_S)

@@ -1,4 +1,4 @@
-"""Going on while PostgreSQL is away: which errors mean that, and trying until it is back."""
+"""Outages of PostgreSQL: which errors are one, and retrying until it is over."""
 
 from __future__ import annotations
 
@@ -15,57 +15,60 @@ Answer = TypeVar("Answer")
 
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 2.0
-PASSING_CLASSES: Mapping[str, str] = {
-    "08": "the connection broke; PgBouncer says of itself everything with 08P01",
+TEMPORARY_CLASSES: Mapping[str, str] = {
+    "08": "the connection broke; PgBouncer reports all of its own errors as 08P01",
     "40": "the transaction was rolled back: a deadlock, or a conflict with another one",
     "53": "the server lacks a resource: disk, memory, connections",
     "57": "the server was stopped, is starting, or ended the session or the statement",
     "58": "the server's system failed: an I/O error",
 }
-"""Classes of SQLSTATE that may pass by themselves. Source: PostgreSQL, appendix A."""
+"""Classes of SQLSTATE whose errors are usually temporary. Source: PostgreSQL, appendix A."""
 
-PASSING_CODES: Mapping[str, str] = {
+TEMPORARY_CODES: Mapping[str, str] = {
     "25006": "the server is a standby, as in a failover",
-    "25P03": "the session was ended because its transaction did nothing for too long",
+    "25P03": "the session was ended because its transaction was idle for too long",
     "25P04": "the session was ended because its transaction took too long",
-    "55P03": "a lock could not be had in time",
+    "55P03": "the lock timeout passed",
 }
-"""Single codes of classes that do not pass as a whole."""
+"""Codes of temporary errors in other classes."""
 
-LASTING_CODES: Mapping[str, str] = {
+PERMANENT_CODES: Mapping[str, str] = {
     "57P04": "the database was dropped",
 }
-"""Codes that do not pass although their class does."""
+"""Codes of permanent errors in the classes above."""
 
-POOLER_WORDS = re.compile(
+POOLER_TEXTS = re.compile(
     r"query_wait_timeout|server conn(ection)? crashed|server login (has been )?fail"
     r"|cannot connect to server|no more connections allowed|max clients reached"
     r"|all servers are unavailable|pooler error|bouncer config error|pgbouncer is shutting down",
     re.IGNORECASE,
 )
-"""What poolers say of themselves, whatever their SQLSTATE. Sources: issues and logs of PgBouncer,
-PgCat and Supavisor."""
+"""Texts of the poolers' own errors, which may have any SQLSTATE. Sources: issues and logs of
+PgBouncer, PgCat and Supavisor."""
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether the same statement may well succeed later."""
+    """Return whether the error is temporary, so that the same statement may succeed later."""
     if isinstance(error, PoolTimeoutError):
         return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    answer = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(answer, psycopg.Error):
-        return False
-    if answer.sqlstate is None:
-        # The server never answered: refused, cut, timed out.
-        return isinstance(answer, psycopg.OperationalError)
-    return _may_pass(answer.sqlstate) or POOLER_WORDS.search(str(answer)) is not None
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or _is_temporary(error.orig)
+    return _is_temporary(error)
 
 
-def _may_pass(sqlstate: str) -> bool:
-    if sqlstate in LASTING_CODES:
+def _is_temporary(error: BaseException | None) -> bool:
+    if not isinstance(error, psycopg.Error):
         return False
-    return sqlstate[:2] in PASSING_CLASSES or sqlstate in PASSING_CODES
+    if error.sqlstate is None:
+        # The server did not answer: the connection was refused or cut, or timed out.
+        return isinstance(error, psycopg.OperationalError)
+    return _is_temporary_code(error.sqlstate) or POOLER_TEXTS.search(str(error)) is not None
+
+
+def _is_temporary_code(sqlstate: str) -> bool:
+    if sqlstate in PERMANENT_CODES:
+        return False
+    return sqlstate[:2] in TEMPORARY_CLASSES or sqlstate in TEMPORARY_CODES
 
 
 def retry_outage(
@@ -76,14 +79,15 @@ def retry_outage(
     on_outage: Callable[[BaseException], None] = lambda _error: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
-    """Run ``action`` until it does not fail for an outage, and return its answer.
+    """Run ``action``, again after each outage, until it succeeds; return its result.
 
-    After a lost answer to a COMMIT the action runs again although it took effect, so it has to
-    be one that may be repeated, or that finds out by itself, as ``db.jobs.mover`` does.
+    If the answer to a COMMIT is lost, the action runs again although it took effect. So it must be
+    safe to repeat, or check whether it took effect, as ``db.jobs.mover`` does.
 
     Args:
-        may_go_on: asked after each outage; once it says no, the outage is raised.
-        passes: which errors are tried again.
+        may_go_on: asked after each outage; if it returns False, the error is raised.
+        passes: whether an error is an outage.
+        on_outage: called with each error before the next attempt.
     """
     pause_s = FIRST_PAUSE_S
     while True:

@@ -22,7 +22,7 @@ class Streak:
             return self._failures == 1
 
     def end(self) -> int:
-        """Note a success; return how many failures came before it, 0 if there was none."""
+        """Record a success; return the number of failures before it."""
         with self._lock:
             failures, self._failures = self._failures, 0
             return failures

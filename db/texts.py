@@ -1,4 +1,4 @@
-"""Texts: what PostgreSQL can store (no NUL, nothing but UTF-8), and errors in one line."""
+"""Texts that PostgreSQL can store (no NUL, valid UTF-8), and the first line of an error."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from db.errors import InvalidError
 
 
 def storable(value: str) -> str:
-    """Return ``value`` with signs in place of what cannot be stored.
+    """Return ``value`` with everything that cannot be stored replaced by other characters.
 
-    For texts that others write (errors, logs, metadata): a build's ending has to reach its row.
+    For text from outside (errors, logs, metadata), which must never keep a job from finishing.
     """
     return value.replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
 
@@ -17,7 +17,7 @@ def check_storable(kind: str, value: str) -> str:
     """Return ``value`` if it can be stored unchanged.
 
     Raises:
-        InvalidError: it cannot; the message names the ``kind`` (as in "value of size").
+        InvalidError: it cannot. The message names the ``kind``, such as "value of size".
     """
     if storable(value) != value:
         raise InvalidError(f"the {kind} contains a null byte or is not valid Unicode text")
@@ -25,9 +25,9 @@ def check_storable(kind: str, value: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, of the driver's where SQLAlchemy wraps it.
+    """Return the first line of the error's text, or the name of its type if it has no text.
 
-    The name of the error's type where it has no text.
+    For an error of SQLAlchemy, that is the text of the driver's error.
     """
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    message = str(getattr(error, "orig", None) or error).strip()
+    return message.splitlines()[0] if message else type(error).__name__

@@ -1,11 +1,11 @@
-"""Write the generated references, or tell with ``--check`` which of them are stale.
+"""Write the generated references, or check with ``--check`` whether they are stale.
 
-    docs/generate.py           write those that are stale
-    docs/generate.py --check   change nothing; exit 1 when one is stale
+    docs/generate.py           write the stale ones
+    docs/generate.py --check   change nothing; exit 1 if one is stale
 
-A reference is an entry of ``REFERENCES``: where it stands, how its text is made, and how to tell
-whether a text is current when making it takes more than Python. A page that is written by hand
-but for some blocks is made from itself (see ``docs.generator.blocks``).
+Each entry of ``REFERENCES`` has a path and a function that makes the text. If making the text needs
+more than Python, it also has a function that checks whether a text is current. A page that is
+written by hand except for some blocks is made from itself (see ``docs.generator.blocks``).
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ class Reference:
 
     path: str
     make: Callable[[], str]
-    is_current: Callable[[str], bool] | None = None  #: when None: the text is what is made
+    is_current: Callable[[str], bool] | None = (
+        None  #: None: compare with the text that ``make`` returns
+    )
 
     def is_stale(self, root: Path) -> bool:
-        """Whether the file is missing or not what would be made now."""
+        """Whether the file is missing, or differs from what would be made now."""
         file = root / self.path
         if not file.is_file():
             return True
@@ -49,13 +51,13 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page that is written by hand but for its generated blocks."""
+    """A page that is written by hand except for its generated blocks."""
 
     path: str
     blocks: blocks.Blocks
 
     def is_stale(self, root: Path) -> bool:
-        """Whether the page is missing, lacks a block, or has one that says something else."""
+        """Whether the page is missing, lacks a block, or has a stale one."""
         try:
             text = (root / self.path).read_text(encoding="utf-8")
             return text != blocks.fill(text, self.blocks)
@@ -89,13 +91,13 @@ REFERENCES: Sequence[Reference | Page] = (
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 when a file is stale.")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if a file is stale.")
 def main(check: bool) -> None:
     """Write the generated references."""
     stale = [reference for reference in REFERENCES if reference.is_stale(ROOT)]
     if check and stale:
         names = ", ".join(reference.path for reference in stale)
-        raise click.ClickException(f"not what the code says: {names}; run `make generate`")
+        raise click.ClickException(f"these files are stale: {names}; run `make generate`")
     for reference in stale:
         _write(reference)
 

@@ -1,1 +1,1 @@
-"""Whether a build may be paid for; not what it costs, which is read from its plan."""
+"""Whether a build may be paid for. What it costs is read from its plan, in ``provisioner``."""

@@ -1,10 +1,10 @@
-"""The quota commit: may this build be paid for? Decided and written in one short transaction.
+"""The quota commit: decides and records in one short transaction whether a build may be paid for.
 
-Commits of one owner in one organization take turns on the row of their account; waiting for the
-row is waiting, not failing, and nobody else waits. Under READ COMMITTED each statement after the
-lock sees what the previous holder committed, so the sums are exact. SERIALIZABLE was turned down:
-harmless writes of others on the same rows then fail a user's build (measured: 87 % of 32
-concurrent commits for one owner, after three tries each).
+The commits of one owner in one organization take turns by a lock on the row of their account. A
+commit that waits for the lock does not fail, and commits of other owners do not wait. Under READ
+COMMITTED, each statement after the lock sees everything that the previous holder committed, so the
+sums are exact. SERIALIZABLE was rejected, because unrelated writes to the same rows would fail a
+user's build (measured: 87 % of 32 concurrent commits for one owner, after three attempts each).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from quota.usage import allowance_sql, consumption_sql
 
 MAX_COST = 2**31 - 1
 
-# A statement that waits for a lock reads with the snapshot from before the wait, so the lock and
-# the decision are two. ON CONFLICT locks the row also where its WHERE then leaves it as it is
-# (PostgreSQL's manual, INSERT), and of several first commits of an owner one inserts it.
+# A statement that waits for a lock reads with its snapshot from before the wait, so the lock and
+# the decision are two statements. ON CONFLICT locks the row even if its WHERE condition is false
+# (PostgreSQL's manual, INSERT). If the first commits of an owner run at the same time, one of them
+# inserts the row.
 LOCK_ACCOUNT = sql("""
     INSERT INTO quota_accounts AS account (organization_id, owner_id)
     SELECT workspace.organization_id, workspace.owner_id
@@ -37,7 +38,7 @@ LOCK_ACCOUNT = sql("""
 """)
 BUDGET = allowance_sql("charged.organization_id", "charged.owner_id")
 CONSUMED = consumption_sql("charged.organization_id", "charged.owner_id", "charged.build_id")
-# The account comes before the job in lock order; nothing else takes both.
+# Lock order: the account, then the job. Nothing else locks both.
 DECIDE = sql(f"""
     WITH held AS (
         SELECT id
@@ -84,11 +85,11 @@ DECIDE = sql(f"""
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaDecision:
-    """The answer of a commit and the figures that it was made by, in credits per day."""
+    """The decision of a quota commit, with its figures in credits per day."""
 
     ok: bool
     budget: int
-    credits_consumed: int  #: with this build when ok; without it when refused
+    credits_consumed: int  #: including this build if ok, excluding it if refused
 
 
 def commit_quota(
@@ -101,21 +102,20 @@ def commit_quota(
 ) -> QuotaDecision:
     """Decide whether the build may cost ``daily_cost`` credits per day, and charge it if so.
 
-    It may when the owner's consumption with this build stays within the allowance, or when it
-    costs less than the workspace's previous build, or nothing. The figures of the decision are
-    kept on the build either way. A build that is run again is charged once; one that is then
-    refused, not at all.
+    It may if the owner's consumption including this build stays within the budget, if the build
+    costs less than the workspace's previous build, or if it costs nothing. The figures of the
+    decision are stored on the build in either case. A build that runs again is charged once; if it
+    is then refused, it is not charged.
 
     Args:
-        on_wait: called each time that the connection's lock timeout has passed while another
-            commit of this owner holds the account; what it raises ends the wait.
+        on_wait: called each time that the lock timeout passes while another commit of this owner
+            holds the account; an exception that it raises ends the wait.
 
     Raises:
         CostError: the cost is not a whole number from 0 to 2**31 - 1.
         LeaseLostError: the token is no longer the job's; nothing was written.
     """
-    if type(daily_cost) is not int or not 0 <= daily_cost <= MAX_COST:
-        raise CostError(f"a daily cost is a whole number from 0 to {MAX_COST}, not {daily_cost!r}")
+    _check_cost(daily_cost)
     while True:
         try:
             with database.begin() as session:
@@ -124,6 +124,11 @@ def commit_quota(
             if not isinstance(error.orig, LockNotAvailable):
                 raise
         on_wait()
+
+
+def _check_cost(daily_cost: int) -> None:
+    if type(daily_cost) is not int or not 0 <= daily_cost <= MAX_COST:
+        raise CostError(f"a daily cost is a whole number from 0 to {MAX_COST}, not {daily_cost!r}")
 
 
 def _decide(

@@ -1,4 +1,4 @@
-"""What the quota commit refuses to take, apart from a genuine no (which is a decision)."""
+"""The error of a quota commit that cannot decide. A refusal is not an error but a decision."""
 
 from __future__ import annotations
 

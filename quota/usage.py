@@ -1,7 +1,7 @@
-"""Allowance and consumption of one owner in one organization.
+"""Budget and consumption of one owner in one organization.
 
-Both rules are those of the system that we follow (quotas.sql), weak points included;
-``docs/quota.md`` explains them with their consequences.
+Both rules are those of Coder (quotas.sql), including their weak points. ``docs/quota.md`` explains
+them and their consequences.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from db.engine import sql
 
 
 def allowance_sql(organization_id: str, owner_id: str) -> str:
-    """Return the query of an owner's budget, for these two SQL expressions."""
+    """Return the SQL query of an owner's budget. The arguments are SQL expressions."""
     return f"""
         SELECT coalesce(sum(groups.quota_allowance), 0)::bigint
         FROM group_members_expanded AS member
@@ -24,10 +24,10 @@ def allowance_sql(organization_id: str, owner_id: str) -> str:
 
 
 def consumption_sql(organization_id: str, owner_id: str, without_build: str) -> str:
-    """Return the query of what an owner consumes, for these three SQL expressions.
+    """Return the SQL query of an owner's consumption. The arguments are SQL expressions.
 
-    The view takes one index entry per workspace (build_number with daily_cost), however many
-    builds there are.
+    The view reads one index entry per workspace (build_number with daily_cost), regardless of the
+    number of builds.
     """
     return f"""
         SELECT coalesce(sum(latest.daily_cost), 0)::bigint
@@ -45,7 +45,7 @@ CONSUMPTION = consumption_sql(":organization_id", ":owner_id", ":without_build")
 
 
 def allowance(session: Session, *, organization_id: uuid.UUID, owner_id: uuid.UUID) -> int:
-    """Return the owner's budget in credits per day: the sum over all groups, Everyone included."""
+    """Return the budget in credits per day: the sum over all groups, Everyone included."""
     total = session.execute(
         sql(ALLOWANCE), {"owner_id": owner_id, "organization_id": organization_id}
     ).scalar_one()
@@ -59,10 +59,10 @@ def consumption(
     owner_id: uuid.UUID,
     without_build: uuid.UUID | None = None,
 ) -> int:
-    """Return what the owner's workspaces cost, in credits per day.
+    """Return the owner's consumption in credits per day.
 
-    It is the sum of ``daily_cost`` over the latest build of each workspace that is not deleted,
-    whatever became of that build.
+    It is the sum of ``daily_cost`` over the latest build of each workspace that is not deleted. The
+    status of that build does not matter.
 
     Args:
         without_build: a build that counts as 0, so that a re-run is not charged twice.

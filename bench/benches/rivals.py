@@ -39,7 +39,7 @@ from tests.harness.waiting import wait_until
 from worker.enqueue import enqueue_build
 
 Workers = tuple[int, int]
-"""Process ids of our worker and of theirs."""
+"""Process ids of our worker and of the other one."""
 
 CALLS = 150
 PICKUPS = 60

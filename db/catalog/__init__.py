@@ -1,1 +1,1 @@
-"""People, templates, workspaces and chats, and enqueueing a build of one; not how a job goes on."""
+"""People, templates, workspaces, chats, and enqueueing a build; not what happens to a job then."""

@@ -16,7 +16,7 @@ from db.texts import storable
 
 
 class AuditAction(StrEnum):
-    """What was done."""
+    """The kinds of changes that are recorded."""
 
     PUSH_STATE = "push_state"
     ADOPT_STATE = "adopt_state"
@@ -25,14 +25,14 @@ class AuditAction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who makes a change."""
+    """The person who makes a change."""
 
     username: str
     user_id: uuid.UUID | None = None  #: None: a user of the operating system
 
     @classmethod
     def of(cls, user: User) -> Actor:
-        """Return a user of the platform as an actor."""
+        """Return the actor for a user of the platform."""
         return cls(username=user.username, user_id=user.id)
 
 
@@ -46,12 +46,12 @@ def audit_workspace(
     diff: Mapping[str, object],
     facts: Mapping[str, object],
 ) -> None:
-    """Write the row of a change to a workspace, in the transaction that makes it.
+    """Record a change to a workspace, in the transaction that makes it.
 
     Args:
         workspace: its row, with id, organization_id and name.
-        diff: what changed, by field: ``{"old": ..., "new": ...}``.
-        facts: what else there is to say, as JSON takes it.
+        diff: for each changed field, ``{"old": ..., "new": ...}``.
+        facts: more facts about the change, as JSON values.
     """
     session.add(
         AuditLog(

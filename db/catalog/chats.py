@@ -1,4 +1,4 @@
-"""Chats of agents, and the workspace that each of them has."""
+"""Chats of agents, and the workspace of each chat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHAT_ID_LIMIT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class ChatKey:
-    """A chat: the id is the agent platform's, and means nothing beyond its owner.
+    """Identifies a chat. The agent platform chooses the id; it is unique for one owner only.
 
     Raises:
         InvalidError: the id is empty, too long, or cannot be stored.
@@ -36,22 +36,22 @@ class ChatKey:
 
 
 def open_chat(session: Session, chat: ChatKey) -> None:
-    """Make the chat's row unless it is there.
+    """Create the chat's row if it does not exist.
 
     Raises:
         InvalidError: there is no such owner or organization.
         ConflictError: the chat belongs to another organization.
     """
-    home = _home_of(session, chat)
-    if home is None:
+    organization_id = _organization_of(session, chat)
+    if organization_id is None:
         _insert_chat(session, chat)
-        home = _home_of(session, chat)
-    if home != chat.organization_id:
+        organization_id = _organization_of(session, chat)
+    if organization_id != chat.organization_id:
         raise ConflictError(f"chat {chat.id!r} belongs to another organization; use another chat")
 
 
 def lock_chat(session: Session, chat: ChatKey) -> None:
-    """Lock the chat: no other transaction can bind a workspace to it until this one ends."""
+    """Lock the chat, so that no other transaction binds a workspace to it until this one ends."""
     session.execute(
         select(Chat.id).where(Chat.owner_id == chat.owner_id, Chat.id == chat.id).with_for_update()
     ).one()
@@ -60,7 +60,7 @@ def lock_chat(session: Session, chat: ChatKey) -> None:
 def bind_chat(
     session: Session, chat: ChatKey, *, workspace_id: uuid.UUID, build_id: uuid.UUID
 ) -> None:
-    """Bind a workspace to the chat, in place of an earlier one. The caller has locked the chat."""
+    """Bind a workspace to the chat and release the earlier one. The caller has locked the chat."""
     session.execute(
         update(Chat)
         .where(Chat.owner_id == chat.owner_id, Chat.id == chat.id)
@@ -84,7 +84,7 @@ def note_build(
     )
 
 
-def _home_of(session: Session, chat: ChatKey) -> uuid.UUID | None:
+def _organization_of(session: Session, chat: ChatKey) -> uuid.UUID | None:
     query = select(Chat.organization_id).where(Chat.owner_id == chat.owner_id, Chat.id == chat.id)
     return session.scalars(query).one_or_none()
 

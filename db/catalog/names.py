@@ -1,4 +1,4 @@
-"""The names of users, templates, workspaces and the like: what they may be, and who has them."""
+"""Names of organizations, users, groups, templates and workspaces: the rule, and lookups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*")
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return ``name`` if it may name a ``kind`` (as in "workspace").
+    """Return ``name`` if it is a valid name of a ``kind``, such as "workspace".
 
     Raises:
         InvalidError: it is empty, too long, or not letters and digits joined by single hyphens.

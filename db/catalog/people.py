@@ -21,11 +21,11 @@ MAX_ALLOWANCE = 2**31 - 1
 def create_organization(
     session: Session, *, name: str, everyone_allowance: int = 0, is_default: bool = False
 ) -> Organization:
-    """Create an organization and its Everyone group, whose id is the organization's.
+    """Create an organization and its Everyone group, which has the same id.
 
     Raises:
         InvalidError: the name is not allowed.
-        ConflictError: there is an organization of that name, or another default one.
+        ConflictError: an organization has that name, or another one is the default.
     """
     organization = Organization(
         id=uuid.uuid4(), name=check_name("organization", name), is_default=is_default
@@ -74,7 +74,7 @@ def create_user(
 
     Raises:
         InvalidError: the name is not allowed.
-        ConflictError: there is a user of that name.
+        ConflictError: a user has that name.
     """
     user = User(id=uuid.uuid4(), username=check_name("user", username), email=email)
     insert_named(session, user, taken=f"there is already a user {username!r}")
@@ -100,7 +100,7 @@ def get_user(session: Session, username: str) -> User:
 
 
 def set_user_status(session: Session, user: User, status: UserStatus) -> None:
-    """Set whether the user may act."""
+    """Set the status of a user, which says whether the user may build."""
     user.status = status
     session.flush()
 
@@ -150,13 +150,13 @@ def set_quota_allowance(session: Session, group: Group, quota_allowance: int) ->
 
 
 def add_group_member(session: Session, *, group: Group, user: User) -> None:
-    """Make the user a member of the group; a member stays one.
+    """Make the user a member of the group, unless they are one already.
 
     Raises:
         ConflictError: it is the Everyone group, or the user is not in the group's organization.
     """
     if group.id == group.organization_id:
-        raise ConflictError("the Everyone group has every member of its organization already")
+        raise ConflictError("every member of the organization is in its Everyone group already")
     if session.get(OrganizationMember, (group.organization_id, user.id)) is None:
         raise ConflictError(f"user {user.username!r} is not a member of the group's organization")
     session.execute(

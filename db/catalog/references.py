@@ -1,4 +1,4 @@
-"""Workspaces by what people call them, deleted ones too."""
+"""Finding workspaces by id or name, including deleted ones."""
 
 from __future__ import annotations
 
@@ -12,25 +12,32 @@ from db.schema.tables import User, Workspace
 
 
 def find_workspace(session: Session, reference: str, *, owner: User | None = None) -> Workspace:
-    """Return the workspace that a person means.
+    """Return the workspace that a person refers to.
 
     Args:
-        reference: its id, its name, or ``OWNER/NAME``. Where the owner has no such workspace now,
-            the last one of that name that was deleted.
-        owner: whose workspace it is, for a name alone.
+        reference: its id, its name, or ``OWNER/NAME``. If the owner has no workspace with this name
+            now, the last deleted one is returned.
+        owner: the owner, for a reference that is only a name.
 
     Raises:
-        NotFoundError: there is none, or a name came without an owner.
+        NotFoundError: there is no such workspace, or a name was given without an owner.
     """
-    if (workspace_id := _as_id(reference)) is not None:
-        found = session.get(Workspace, workspace_id)
-        if found is None:
-            raise NotFoundError(f"there is no workspace {reference}")
-        return found
+    workspace_id = _as_id(reference)
+    if workspace_id is not None:
+        return _by_id(session, workspace_id)
     username, separator, name = reference.rpartition("/")
-    if separator == "" and owner is None:
-        raise NotFoundError(f"whose workspace {reference!r} is was not said; give OWNER/NAME")
-    return _by_name(session, owner.username if owner and not separator else username, name)
+    if not separator:
+        if owner is None:
+            raise NotFoundError(f"workspace {reference!r} needs an owner; give OWNER/NAME")
+        username = owner.username
+    return _by_name(session, username, name)
+
+
+def _by_id(session: Session, workspace_id: uuid.UUID) -> Workspace:
+    found = session.get(Workspace, workspace_id)
+    if found is None:
+        raise NotFoundError(f"there is no workspace {workspace_id}")
+    return found
 
 
 def _by_name(session: Session, username: str, name: str) -> Workspace:
@@ -46,7 +53,7 @@ def _by_name(session: Session, username: str, name: str) -> Workspace:
     )
     found = session.scalars(query).one_or_none()
     if found is None:
-        raise NotFoundError(f"user {username!r} has no workspace {name!r}, and had none")
+        raise NotFoundError(f"user {username!r} has no workspace {name!r}, and never had one")
     return found
 
 

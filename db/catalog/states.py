@@ -1,7 +1,7 @@
-"""Give a workspace a state without a build: what the next build starts from.
+"""Push a state to a workspace without a build. The next build starts from it.
 
-The state is written on the latest build, where the next one looks for it. What stood there is kept
-as a row of ``replaced_states``, and the change is written into the audit log.
+The state is written to the latest build, where the next build reads it. The state that it replaces
+is kept in ``replaced_states``, and the change is recorded in the audit log.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ LOG_STAGE = "Adopting an orphaned state"
 
 @dataclass(frozen=True, kw_only=True)
 class PushedState:
-    """What became of a state that was given to a workspace."""
+    """The result of a push: the new state, and the one that it replaced."""
 
     workspace_id: uuid.UUID
     workspace_name: str
     owner_name: str
-    build_number: int  #: of the build that it now stands on
-    position: int  #: how often that build's state has been replaced; see ``ReplacedState``
-    is_changed: bool  #: False: it was the workspace's state already
+    build_number: int  #: of the build that it was written to
+    position: int  #: how many states were pushed to that build; see ``ReplacedState``
+    is_changed: bool  #: False: it already was the workspace's state
     lineage: str
     serial: int
     old_lineage: str | None  #: None: there was no state
     old_serial: int | None
-    dropped: Sequence[str]  #: resources that the replaced state had and this one lacks
+    dropped: Sequence[str]  #: resources that only the replaced state has
 
 
 READ_LATEST = sql("""
@@ -88,29 +88,29 @@ def push_state(
 ) -> PushedState:
     """Make ``data`` the state that the workspace's next build starts from.
 
-    The state that is stored already changes nothing and is no error.
+    Pushing the state that is already stored changes nothing; it is not an error.
 
     Args:
         data: a Terraform state file.
-        force: whether another lineage, or a serial that is not higher, is taken.
-        adopted_job_id: the job whose orphaned state this is.
+        force: accept another lineage, or a serial that is not higher.
+        adopted_job_id: the job that left this state, if it is an orphaned state.
 
     Raises:
         InvalidError: ``data`` is not a state file, or larger than ``MAX_STATE_BYTES``.
         NotFoundError: there is no such workspace, or it was deleted.
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the workspace has not been built yet.
-        StateRefusedError: the lineage or the serial does not allow it, and ``force`` is not set.
+        StateRefusedError: it has another lineage or no higher serial, and ``force`` is not set.
     """
     given = parse_state_file(data)
     workspace = lock_workspace(session, workspace_id)
     latest = session.execute(READ_LATEST, {"workspace_id": workspace_id}).one()
     _check_build(latest)
-    pushed = _answer(workspace, latest, given)
+    pushed = _pushed(workspace, latest, given)
     if not pushed.is_changed:
         return pushed
     if not force:
-        _check_succession(latest, given.state)
+        _check_follows(latest, given.state)
     session.execute(KEEP_REPLACED, {"id": latest.id, "position": latest.position})
     session.execute(
         REPLACE,
@@ -142,20 +142,23 @@ def adopt_state(
     workspace_id: uuid.UUID | None = None,
     force: bool = False,
 ) -> PushedState:
-    """Give an orphaned state to the workspace of the build that left it.
+    """Push an orphaned state to the workspace of the build that left it.
 
     Args:
         job_id: the job of that build.
-        workspace_id: the workspace, for a job that has been pruned.
+        workspace_id: the workspace; needed if the job was pruned.
 
     Raises:
-        NotFoundError: the job is not one of a build, or was pruned.
-        InvalidError: the workspace is not the job's; or as ``push_state``, with its other errors.
+        NotFoundError: the job is not the job of a build, or was pruned.
+        InvalidError: the job was a build of another workspace.
+        RequestError: every other error of ``push_state``.
     """
     of_job = _workspace_of(session, job_id)
     found = of_job or workspace_id
     if found is None:
-        raise NotFoundError(f"there is no build of job {job_id}; name the workspace")
+        raise NotFoundError(
+            f"job {job_id} is not the job of a build, or was pruned; name the workspace"
+        )
     if workspace_id not in {None, found}:
         raise InvalidError(f"job {job_id} was a build of another workspace")
     pushed = push_state(
@@ -172,7 +175,7 @@ def adopt_state(
 
 
 def _line(pushed: PushedState, actor: Actor) -> LogRow:
-    """Return what the log of the build that left the state says of its adoption."""
+    """Return the line about the adoption, for the log of the build that left the state."""
     output = (
         f"{actor.username} adopted the state that was put aside (serial {pushed.serial});"
         f" the next build after build {pushed.build_number} starts from it"
@@ -193,12 +196,12 @@ def _check_build(latest: Row[Any]) -> None:
         raise BuildActiveError
 
 
-def _check_succession(latest: Row[Any], given: State) -> None:
+def _check_follows(latest: Row[Any], given: State) -> None:
     if latest.provisioner_state is None:
         return
     if given.lineage != latest.state_lineage:
         raise StateRefusedError(
-            f"the state is of lineage {given.lineage}, the workspace's of {latest.state_lineage}"
+            f"the state has lineage {given.lineage}, but the workspace's has {latest.state_lineage}"
         )
     if given.serial <= latest.state_serial:
         raise StateRefusedError(
@@ -207,7 +210,7 @@ def _check_succession(latest: Row[Any], given: State) -> None:
         )
 
 
-def _answer(workspace: Row[Any], latest: Row[Any], given: StateFile) -> PushedState:
+def _pushed(workspace: Row[Any], latest: Row[Any], given: StateFile) -> PushedState:
     old = latest.provisioner_state
     is_changed = old != given.state.data
     return PushedState(

@@ -32,7 +32,7 @@ TAR = "application/x-tar"
 
 @dataclass(frozen=True, kw_only=True)
 class VariableValue:
-    """A variable that a template version declares, and the value given for it, if any."""
+    """A variable that a template version declares, and its value, if it has one."""
 
     name: str
     value: str | None
@@ -44,12 +44,12 @@ class VariableValue:
 
 
 def store_file(session: Session, *, data: bytes, created_by: uuid.UUID) -> uuid.UUID:
-    """Store an archive and return its id; the same content by the same creator is stored once."""
+    """Store an archive and return its id. The same content of one creator is stored once."""
     digest = hashlib.sha256(data).hexdigest()
     return session.execute(
         insert(File)
         .values(id=uuid.uuid4(), hash=digest, created_by=created_by, mimetype=TAR, data=data)
-        # A no-op update, so that RETURNING gives the row that was there.
+        # A no-op update, so that RETURNING returns an existing row, too.
         .on_conflict_do_update(
             index_elements=[File.hash, File.created_by], set_={"mimetype": File.mimetype}
         )
@@ -69,14 +69,14 @@ def push_template(
     tags: Mapping[str, str] | None = None,
     message: str = "",
 ) -> TemplateVersion:
-    """Store a new version of the template, made active; the first one creates the template.
+    """Store a new active version of the template; the first push creates the template.
 
-    The caller has read the archive (``Engine.parse``): the version's import job is stored as
-    succeeded. A build's tags are those of its version's import job.
+    The caller has read the archive (``Engine.parse``), so the version's import job is stored as
+    succeeded. Builds of the version get the tags of this job.
 
     Raises:
         InvalidError: the name or the tags are not allowed.
-        ConflictError: the template belongs to another engine.
+        ConflictError: the template is run by another engine.
     """
     template = _template_for_push(
         session,
@@ -141,7 +141,7 @@ def get_version(session: Session, *, template_id: uuid.UUID, name: str) -> uuid.
 def get_usable_version(
     session: Session, template: Template, version_id: uuid.UUID | None = None
 ) -> TemplateVersion:
-    """Return the version to build from: the one asked for, or the template's active one.
+    """Return the version to build from: the given one, or else the template's active one.
 
     Raises:
         NotFoundError: there is no such version, or the template has none.
@@ -204,7 +204,7 @@ def _template_for_push(
     created_by: User,
 ) -> Template:
     check_name("template", name)
-    # Two pushes of one template take turns, so that version names and the active version agree.
+    # Pushes of one template take turns, so that version names and the active version agree.
     session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
         {"key": f"template {organization.id} {name.lower()}"},

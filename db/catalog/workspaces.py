@@ -25,15 +25,16 @@ PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
 """The system user that initiates prebuilds. Source: Coder."""
 
 FAIR_RANK_LIMIT = 1000
-"""Unfinished builds of one owner are counted up to this number: beyond it their order no longer
-matters, but counting would cost."""
+"""The unfinished builds of an owner are counted up to this number. Beyond it, their order does not
+matter, and counting would take time."""
 
 
-# A build follows the last one that entered apply: what exists was made from its version and its
-# values. A later build that failed before apply made nothing and decides nothing; only where none
-# has ever entered apply do the values of the latest attempt stand.
+# A build takes its version and values from the last build that entered apply, because the existing
+# resources were made from them. A later build that failed before apply made nothing, so it does not
+# count. If no build has entered apply, the values of the latest build are used.
 #
-# The fair rank counts the owner's unfinished builds: the nth one waits behind everybody's (n-1)th.
+# The fair rank is the number of the owner's unfinished builds: a user's nth build waits behind the
+# (n-1)th builds of all users.
 READ_SOURCE = """
     SELECT previous.id AS previous_id,
            previous.build_number AS previous_number,
@@ -70,7 +71,7 @@ READ_SOURCE = """
     LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
     WHERE template.id = :template_id
 """
-# Job, build and parameters in one round trip; the previous build's state never leaves the server.
+# One round trip for job, build and parameters. The previous state never leaves the server.
 INSERT_BUILD = """
     WITH job AS (
         INSERT INTO provisioner_jobs
@@ -107,7 +108,7 @@ INSERT_BUILD = """
 
 @dataclass(frozen=True, kw_only=True)
 class EnqueuedBuild:
-    """What enqueueing gives back: enough to watch the job and to ring its queue."""
+    """An enqueued build, with what the caller needs to follow its job and to ring its queue."""
 
     build_id: uuid.UUID
     job_id: uuid.UUID
@@ -117,11 +118,11 @@ class EnqueuedBuild:
 
 
 def create_workspace(session: Session, *, owner: User, template: Template, name: str) -> Workspace:
-    """Create a workspace, still without a build.
+    """Create a workspace without a build.
 
     Raises:
         InvalidError: the name is not allowed.
-        ConflictError: the owner has a workspace of that name, or may not act.
+        ConflictError: the owner has a workspace of that name, or is not active.
     """
     if owner.status is not UserStatus.ACTIVE:
         raise ConflictError(f"user {owner.username!r} is {owner.status} and cannot build")
@@ -169,12 +170,12 @@ def insert_build(
     """Insert a pending job and its build in the caller's transaction.
 
     Args:
-        initiator_id: who asked for it; the workspace's owner when None. Builds of the prebuilds
-            user wait behind those of people.
-        template_version_id: what to build from; when None, the version of the last build that
-            entered apply, and where there is none the template's active one.
-        parameters: values for this build; where none is given, those of the last build that
-            entered apply stand.
+        initiator_id: the user who asked for the build; None means the workspace's owner. Builds of
+            the prebuilds user wait behind builds of people.
+        template_version_id: the version to build from; None means that of the last build that
+            entered apply or, if there is none, the template's active version.
+        parameters: values for this build; all others are copied from the last build that entered
+            apply.
 
     Raises:
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
@@ -191,56 +192,71 @@ def insert_build(
         build_number=source.build_number,
         queue=queue_name(source.tags),
     )
-    initiator = initiator_id or workspace.owner_id
-    is_prebuild = initiator == PREBUILDS_USER_ID
-    given = {
-        check_storable("name of a parameter", name): check_storable(
-            f"value of parameter {name!r}", value
-        )
-        for name, value in (parameters or {}).items()
+    given = _check_parameters(parameters or {})
+    values = {
+        **_job_values(build, workspace, source, initiator_id or workspace.owner_id),
+        "transition": transition.value,
+        "reason": reason.value,
+        "trace_metadata": json.dumps(trace_metadata) if trace_metadata else None,
+        "names": list(given),
+        "values": list(given.values()),
     }
+    _insert(session, values)
+    return build
+
+
+def _insert(session: Session, values: Mapping[str, object]) -> None:
     try:
-        session.execute(
-            sql(INSERT_BUILD),
-            {
-                "build_id": build.build_id,
-                "job_id": build.job_id,
-                "workspace_id": workspace_id,
-                "build_number": build.build_number,
-                "queue": build.queue,
-                "owner_id": workspace.owner_id,
-                "organization_id": workspace.organization_id,
-                "initiator_id": initiator,
-                "priority": JobPriority.PREBUILD if is_prebuild else JobPriority.HUMAN,
-                "fair_rank": source.fair_rank,
-                "transition": transition.value,
-                "reason": reason.value,
-                "version_id": source.version_id,
-                "previous_id": source.previous_id,
-                "values_from": source.values_from,
-                "file_id": source.file_id,
-                "provisioner": source.provisioner,
-                "tags": json.dumps(source.tags),
-                "input": json.dumps({"workspace_build_id": str(build.build_id)}),
-                "trace_metadata": json.dumps(trace_metadata) if trace_metadata else None,
-                "names": list(given),
-                "values": list(given.values()),
-            },
-        )
+        session.execute(sql(INSERT_BUILD), values)
     except IntegrityError as error:
-        # The row lock makes this impossible for callers of ours; the index has the last word.
+        # The row lock prevents this for every caller that uses this function; the index is for
+        # the others.
         if "uq_provisioner_jobs_active_workspace" in str(error.orig):
             raise BuildActiveError from error
         raise
-    return build
+
+
+def _job_values(
+    build: EnqueuedBuild, workspace: Row[Any], source: _Source, initiator_id: uuid.UUID
+) -> dict[str, object]:
+    """Return the parameters of ``INSERT_BUILD`` that do not come from the caller."""
+    is_prebuild = initiator_id == PREBUILDS_USER_ID
+    return {
+        "build_id": build.build_id,
+        "job_id": build.job_id,
+        "workspace_id": build.workspace_id,
+        "build_number": build.build_number,
+        "queue": build.queue,
+        "owner_id": workspace.owner_id,
+        "organization_id": workspace.organization_id,
+        "initiator_id": initiator_id,
+        "priority": JobPriority.PREBUILD if is_prebuild else JobPriority.HUMAN,
+        "fair_rank": source.fair_rank,
+        "version_id": source.version_id,
+        "previous_id": source.previous_id,
+        "values_from": source.values_from,
+        "file_id": source.file_id,
+        "provisioner": source.provisioner,
+        "tags": json.dumps(source.tags),
+        "input": json.dumps({"workspace_build_id": str(build.build_id)}),
+    }
+
+
+def _check_parameters(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {
+        check_storable("name of a parameter", name): check_storable(
+            f"value of parameter {name!r}", value
+        )
+        for name, value in parameters.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """What the new build comes from."""
+    """What a new build is made from."""
 
     previous_id: uuid.UUID | None
-    values_from: uuid.UUID | None  #: the build whose values stand where none is given
+    values_from: uuid.UUID | None  #: the build whose values are copied
     build_number: int
     version_id: uuid.UUID
     file_id: uuid.UUID

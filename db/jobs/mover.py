@@ -52,10 +52,13 @@ class Mover:
         except Exception as error:
             if not (moves and is_outage(error) and self._was_committed(moves[0])):
                 raise
+        self._report(moves)
+        return answer
+
+    def _report(self, moves: Sequence[Moved]) -> None:
         for moved in moves:
             for listener in self.listeners:
                 listener(moved)
-        return answer
 
     def _was_committed(self, moved: Moved) -> bool:
         def check() -> bool:

@@ -158,17 +158,17 @@ def move_job(
 
 
 def recall_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> Moved | None:
-    """Find the claim that was made with ``token``, renew its lease, and note the move.
+    """Find the claim that was made with ``token``, renew its lease, and record its move.
 
-    For a claim whose answer was lost. The lease counts from now, as that of a new claim does.
+    For a claim whose answer was lost. The lease starts now, like that of a new claim.
 
     Returns:
-        The move; None when no such claim was committed, or its lease was taken since.
+        The move; None if no such claim was committed, or its lease was lost since.
     """
     row = session.execute(sql(_RECALL), {"token": token, "lease": lease}).one_or_none()
     if row is None:
         return None
-    # A cancel may have come since: the claim itself led to the status that every claim leads to.
+    # A cancel may have been requested since, but every claim leads to the same status.
     moved = replace(_moved(Verb.CLAIM, row, worker_was_lost=False), move=CLAIM)
     session.info.setdefault(_MOVES_MADE, []).append(moved)
     return moved
@@ -197,7 +197,7 @@ def was_committed(session: Session, moved: Moved) -> bool:
     if row is None:
         return False
     if moved.move.verb is Verb.CLAIM:
-        # No other claim has this token. A cancel may have come since, so the rest tells nothing.
+        # No other claim has this token. A cancel may have changed status and time since.
         return bool(row.lease_token == moved.lease_token)
     if moved.move.verb is Verb.REQUEUE and row.claims > moved.attempt + moved.drains:
         return True  # it has been claimed again since

@@ -31,7 +31,7 @@ class Timing:
     """How long one step of Terraform took for one resource."""
 
     stage: TimingStage
-    source: str  #: provider, or ``provisionerd`` for a whole stage
+    source: str  #: the provider, or ``provisionerd`` for a whole stage
     action: str
     resource: str
     started_at: datetime

@@ -53,6 +53,19 @@ def parse_state_file(data: bytes) -> StateFile:
     Raises:
         InvalidError: it is too large, or is not such a file.
     """
+    state, content = _read_content(data)
+    try:
+        resources = tuple(_resources(content.get("resources") or []))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidError("this is not a Terraform state: its resources cannot be read") from error
+    return StateFile(
+        state=state,
+        terraform_version=storable(str(content.get("terraform_version") or "")),
+        resources=resources,
+    )
+
+
+def _read_content(data: bytes) -> tuple[State, dict[str, Any]]:
     if len(data) > MAX_STATE_BYTES:
         raise InvalidError(f"the state is larger than {MAX_STATE_BYTES // 1024 // 1024} MiB")
     state = read_state(data)
@@ -63,15 +76,7 @@ def parse_state_file(data: bytes) -> StateFile:
         raise InvalidError(
             f"the state is not of version {VERSION}, which Terraform 0.12 introduced"
         )
-    try:
-        resources = tuple(_resources(content.get("resources") or []))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InvalidError("this is not a Terraform state: its resources cannot be read") from error
-    return StateFile(
-        state=state,
-        terraform_version=storable(str(content.get("terraform_version") or "")),
-        resources=resources,
-    )
+    return state, content
 
 
 def managed_resources(data: bytes | None) -> frozenset[str]:

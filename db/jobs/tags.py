@@ -28,9 +28,7 @@ def normalize_tags(tags: Mapping[str, str]) -> dict[str, str]:
         InvalidError: a tag is empty or contains NUL, the scope is unknown, or a user scope has no
             owner.
     """
-    for key, value in tags.items():
-        if not key.strip() or "\x00" in key + value:
-            raise InvalidError("tags cannot be empty or contain the null byte (0x00)")
+    _check_storable(tags)
     scope = tags.get("scope", "organization")
     owner = tags.get("owner", "")
     if scope not in {"organization", "user"}:
@@ -71,6 +69,12 @@ def missing_tags(job_tags: Mapping[str, str], worker_tags: Mapping[str, str]) ->
     """Return the tags of the job that the worker lacks, or has with another value."""
     job, worker = normalize_tags(job_tags), normalize_tags(worker_tags)
     return {key: value for key, value in job.items() if worker.get(key) != value}
+
+
+def _check_storable(tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        if not key.strip() or "\x00" in key + value:
+            raise InvalidError("tags cannot be empty or contain the null byte (0x00)")
 
 
 def _own_tags(normal: Mapping[str, str]) -> dict[str, str]:

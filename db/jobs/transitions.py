@@ -33,7 +33,7 @@ BEST_OF_QUEUE = """
     FOR UPDATE SKIP LOCKED
 """
 MOST_DRAINS = 32_767
-"""Where the count of drains stops, so that it can never be what fails a job."""
+"""The count of drains stops here, so that an overflow can never fail a job."""
 
 BACK_TO_PENDING = "started_at = NULL, worker_id = NULL, lease_token = NULL, stage = NULL"
 NO_ATTEMPT = f"attempt = attempt - 1, drains = least(drains + 1, {MOST_DRAINS})"
@@ -50,8 +50,8 @@ class ClaimedJob:
     """A job whose lease this worker holds."""
 
     lease: Lease
-    attempt: int  #: 1 for the first claim; a claim that ended by a drain is not counted
-    drains: int  #: how often a worker put it back because it shut down
+    attempt: int  #: 1 for the first claim; claims that ended by a drain do not count
+    drains: int  #: how often a draining worker requeued the job
     provisioner: ProvisionerType
     type: str
     queue: str
@@ -66,7 +66,7 @@ class ClaimedJob:
 
     @property
     def claim(self) -> int:
-        """Which claim of the job this is: no two of them have the same number."""
+        """The number of this claim, different for each claim of the job."""
         return self.attempt + self.drains
 
 
@@ -85,8 +85,8 @@ def claim_job(
     Claims do not wait for each other.
 
     Args:
-        token: the lease token of this claim, with which ``find_claim`` finds it if its answer is
-            lost; a new one if None.
+        token: the lease token of this claim; ``find_claim`` finds the claim by it if the answer is
+            lost. None means a new token.
     """
     token = token or uuid.uuid4()
     moved = move_job(
@@ -111,9 +111,9 @@ def claim_job(
 
 
 def find_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> ClaimedJob | None:
-    """Return the job that was claimed with ``token``, its lease renewed.
+    """Return the job that was claimed with ``token``, and renew its lease.
 
-    None when that claim never took effect, or the job was taken from this worker since.
+    Return None if the claim was not committed, or the job was taken from this worker since.
     """
     moved = recall_claim(session, token=token, lease=lease)
     return _claimed(session, moved, Lease(moved.job_id, token)) if moved else None
@@ -171,8 +171,8 @@ def enter_stage(session: Session, lease: Lease, *, stage: Stage) -> bool:
 def requeue_job(session: Session, lease: Lease, *, worker_was_lost: bool = False) -> Moved:
     """Put a job without side effects back: running -> pending.
 
-    The attempt counts if the worker was lost, since the job may be the cause. Otherwise the worker
-    is shutting down, which says nothing about the job: that counts as a drain.
+    If the worker was lost, the attempt counts, because the job may be the cause. Otherwise the
+    worker is draining, which has nothing to do with the job, so this counts as a drain instead.
 
     Raises:
         LeaseLostError: the lease is no longer the job's, or a cancel was requested.

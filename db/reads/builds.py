@@ -101,11 +101,11 @@ def find_job_of_build(session: Session, build_id: uuid.UUID) -> uuid.UUID:
 def get_builds(
     session: Session, workspace_id: uuid.UUID, *, limit: int = 50, before: int | None = None
 ) -> list[WorkspaceBuild]:
-    """Return a workspace's builds, newest first; none for a workspace that does not exist.
+    """Return the builds of a workspace, newest first; none if the workspace does not exist.
 
     Args:
-        limit: how many at most, from 1 to ``MAX_PAGE``.
-        before: only builds of a lower build number: that of the last one on the page before.
+        limit: maximum number of builds, from 1 to ``MAX_PAGE``.
+        before: only builds with a lower number; pass that of the last build on the previous page.
 
     Raises:
         InvalidError: the limit is out of range.
@@ -124,7 +124,7 @@ def get_builds(
 
 
 def find_quota_decision(session: Session, build_id: uuid.UUID) -> WorkspaceQuota | None:
-    """Return the figures on which the build's quota commit decided, or None without a commit."""
+    """Return the figures of the build's quota decision, or None if there was no decision."""
     row = session.execute(
         text("""
             SELECT quota_credits_consumed AS credits_consumed, quota_budget AS budget
@@ -139,9 +139,8 @@ def find_quota_decision(session: Session, build_id: uuid.UUID) -> WorkspaceQuota
 
 
 def _load(session: Session, job_ids: Mapping[uuid.UUID, uuid.UUID]) -> list[WorkspaceBuild]:
-    # Jobs first: what a finished job left is written in the transaction that finished it, so the
-    # statements that follow see all of it. The other way round, a build could look finished and
-    # empty.
+    # Read the jobs first. The result of a job is written in the transaction that finishes it, so
+    # the later statements see all of it. In the other order, a build could look finished and empty.
     jobs = {job.id: as_contract(job) for job in get_jobs(session, list(job_ids.values()))}
     rows = session.execute(_BUILDS, {"build_ids": list(job_ids)}).all()
     resources = _resources(session, list(jobs))

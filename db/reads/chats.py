@@ -1,4 +1,4 @@
-"""Chats, their workspaces, and the status of the latest build of each."""
+"""Chats, their workspaces, and the latest build of each workspace."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class BoundWorkspace:
 
     @property
     def is_running(self) -> bool:
-        """Whether the workspace was started and nothing has happened since."""
+        """Whether the latest build started the workspace."""
         return self.transition is Transition.START and self.status is JobStatus.SUCCEEDED
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the workspace was stopped and nothing has happened since."""
+        """Whether the latest build stopped the workspace."""
         return self.transition is Transition.STOP and self.status is JobStatus.SUCCEEDED
 
 
 def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | None:
-    """Return the chat's workspace, deleted or not; None when it never had one."""
+    """Return the chat's workspace, deleted or not; None if it never had one."""
     row = session.execute(
         text("""
             SELECT workspace.id,
@@ -61,5 +61,5 @@ def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | No
     ).one_or_none()
     if row is None:
         return None
-    facts = {**row._asdict(), "transition": Transition(row.transition)}
-    return BoundWorkspace(**{**facts, "status": JobStatus(row.status)})
+    fields = {**row._asdict(), "transition": Transition(row.transition)}
+    return BoundWorkspace(**{**fields, "status": JobStatus(row.status)})

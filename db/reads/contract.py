@@ -1,10 +1,10 @@
-"""What clients of the API get: its JSON, as pydantic models.
+"""The contract: the JSON that clients of the API get, as pydantic models.
 
 Field names, types and enum values are those of Coder (its ``codersdk``), so that a client written
-for Coder's API can parse them. A field that may be missing is left out of the
-JSON, never written as null: an untagged failure has no ``error_code`` at all.
+for Coder's API can parse them. A field without a value is left out of the JSON, never written as
+null: an untagged failure has no ``error_code`` at all.
 
-``docs/generate.py`` makes the OpenAPI components, the reference page and the TypeScript types
+``docs/generate.py`` generates the OpenAPI components, the reference page and the TypeScript types
 from ``CONTRACT``.
 """
 
@@ -38,14 +38,14 @@ from db.schema.enums import (
 )
 
 QUEUE_COUNT_LIMIT = 10_000
-"""How far a queue is counted for its readers (see ``db.reads.jobs``)."""
+"""The jobs of a queue are counted up to this number (see ``db.reads.jobs``)."""
 
 
 def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-# Written as RFC 3339 with a Z, whatever zone the value came in.
+# Written as RFC 3339 with a Z, regardless of the time zone of the value.
 UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
@@ -79,7 +79,7 @@ _OF_ANY_TRANSITION: Mapping[JobStatus, WorkspaceStatus] = {
     JobStatus.CANCELING: WorkspaceStatus.CANCELING,
     JobStatus.CANCELED: WorkspaceStatus.CANCELED,
     JobStatus.FAILED: WorkspaceStatus.FAILED,
-    # A job whose status is unknown must not pass for a success.
+    # A job whose status is unknown must not look like a success.
     JobStatus.UNKNOWN: WorkspaceStatus.FAILED,
 }
 
@@ -94,7 +94,7 @@ def workspace_status(transition: Transition, job_status: JobStatus) -> Workspace
 
 
 class ContractModel(BaseModel):
-    """What the models share: immutable, unknown fields ignored, absent fields left out."""
+    """The base of the models: immutable, ignores unknown fields, leaves out absent values."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -104,15 +104,15 @@ class ContractModel(BaseModel):
 
 
 class ProvisionerJobInput(ContractModel):
-    """What a job works on. Values of template variables, which may be secret, are not shown."""
+    """What a job works on. Values of template variables are not shown: they may be secret."""
 
     template_version_id: UUID | None = Field(None, description="of an import or a dry run")
     workspace_build_id: UUID | None = Field(None, description="of a workspace build")
-    error: str | None = Field(None, description="why the input cannot be read")
+    error: str | None = Field(None, description="why the input could not be read")
 
 
 class ProvisionerJobMetadata(ContractModel):
-    """The names of what a job works on."""
+    """Names of the template and the workspace that a job works on."""
 
     template_version_name: str = Field(description="empty when there is no such version")
     template_id: UUID = Field(description="all zeros when there is no template yet")
@@ -129,45 +129,49 @@ class ProvisionerJob(ContractModel):
     id: UUID
     created_at: UtcTime = Field(description="when it was enqueued")
     started_at: UtcTime | None = Field(None, description="when a worker claimed it")
-    completed_at: UtcTime | None = Field(None, description="when it ended, in whatever way")
+    completed_at: UtcTime | None = Field(
+        None, description="when it succeeded, failed or was canceled"
+    )
     canceled_at: UtcTime | None = Field(None, description="when a cancel was requested")
     error: str | None = Field(None, description="why it failed, for people")
     error_code: JobErrorCode | None = Field(
-        None, description="why it failed, for machines; absent when the failure is untagged"
+        None, description="why it failed, for machines; absent if the failure is untagged"
     )
     status: JobStatus
     worker_id: UUID | None = Field(None, description="the worker that claimed it")
     worker_name: str | None = Field(None, description="that worker's name")
     file_id: UUID = Field(description="the template's source archive")
-    tags: dict[str, str] = Field(description="what a worker must have to run it")
+    tags: dict[str, str] = Field(description="tags that a worker must have to run it")
     queue_position: int = Field(
-        description="1 for the next to be claimed; 0 unless pending;"
-        f" counted up to {QUEUE_COUNT_LIMIT}, which means that or more"
+        description="1 for the next job to be claimed; 0 unless pending;"
+        f" counted up to {QUEUE_COUNT_LIMIT}, which means that many or more"
     )
     queue_size: int = Field(
-        description="pending jobs of its queue; 0 unless pending;"
-        f" counted up to {QUEUE_COUNT_LIMIT}, which means that or more"
+        description="number of pending jobs in its queue; 0 unless pending;"
+        f" counted up to {QUEUE_COUNT_LIMIT}, which means that many or more"
     )
     organization_id: UUID
     initiator_id: UUID = Field(description="the user who asked for it")
     input: ProvisionerJobInput
     type: JobType
     available_workers: list[UUID] | None = Field(
-        None, description="live workers that may claim it; absent unless pending and there are some"
+        None, description="live workers that may claim it; absent if there are none, or not pending"
     )
     metadata: ProvisionerJobMetadata
-    logs_overflowed: bool = Field(description="whether log lines were left out for size")
+    logs_overflowed: bool = Field(
+        description="whether log lines were dropped because of the size limit"
+    )
 
 
 class ProvisionerJobLog(ContractModel):
     """One line of a job's log."""
 
-    id: int = Field(description="grows from line to line within a job")
+    id: int = Field(description="increases with each line of a job")
     created_at: UtcTime
     log_source: LogSource
     log_level: LogLevel
-    stage: str = Field(description="the step of the build, for people")
-    output: str = Field(description="at most 1024 characters, without a line end")
+    stage: str = Field(description="the log stage: a heading for people")
+    output: str = Field(description="the text: at most 1024 characters, without a line end")
 
 
 class ProvisionerTiming(ContractModel):
@@ -177,25 +181,25 @@ class ProvisionerTiming(ContractModel):
     started_at: UtcTime
     ended_at: UtcTime
     stage: TimingStage
-    source: str = Field(description="the provider, or what else did it")
+    source: str = Field(description="the provider or tool that did it")
     action: str
     resource: str
 
 
 class ProvisionerJobTimings(ContractModel):
-    """Where the time of a build went."""
+    """How long each step of a build took."""
 
-    provisioner_timings: list[ProvisionerTiming] = Field(description="by their start")
-    agent_script_timings: tuple[()] = Field(description="empty: agents are not run here")
-    agent_connection_timings: tuple[()] = Field(description="empty: agents are not run here")
+    provisioner_timings: list[ProvisionerTiming] = Field(description="sorted by start time")
+    agent_script_timings: tuple[()] = Field(description="always empty: agents do not run here")
+    agent_connection_timings: tuple[()] = Field(description="always empty: agents do not run here")
 
 
 class WorkspaceResourceMetadata(ContractModel):
-    """One item shown with a resource."""
+    """An item shown with a resource."""
 
     key: str
-    value: str = Field(description="empty when there is none")
-    sensitive: bool = Field(description="whether it is to be hidden until asked for")
+    value: str = Field(description="empty if it has none")
+    sensitive: bool = Field(description="whether clients should hide it until asked for")
 
 
 class WorkspaceResource(ContractModel):
@@ -233,17 +237,19 @@ class WorkspaceBuild(ContractModel):
     job: ProvisionerJob
     reason: BuildReason
     resources: list[WorkspaceResource] = Field(description="empty until the job has ended")
-    deadline: UtcTime | None = Field(None, description="when the workspace is stopped by itself")
-    max_deadline: UtcTime | None = Field(None, description="how far the deadline can be moved")
+    deadline: UtcTime | None = Field(
+        None, description="when the workspace is stopped automatically"
+    )
+    max_deadline: UtcTime | None = Field(None, description="the latest possible deadline")
     status: WorkspaceStatus
-    daily_cost: int = Field(description="credits per day that the quota commit charged")
+    daily_cost: int = Field(description="credits per day, as charged by the quota commit")
 
 
 class WorkspaceQuota(ContractModel):
     """The quota of a member in one organization."""
 
-    credits_consumed: int = Field(description="credits per day of all of the member's workspaces")
-    budget: int = Field(description="credits per day that the member's groups allow")
+    credits_consumed: int = Field(description="credits per day that the member's workspaces cost")
+    budget: int = Field(description="credits per day that the member's groups give")
 
 
 CONTRACT: tuple[type[ContractModel], ...] = (
@@ -258,4 +264,4 @@ CONTRACT: tuple[type[ContractModel], ...] = (
     WorkspaceResourceMetadata,
     WorkspaceQuota,
 )
-"""The models that the generated references show, in their order."""
+"""The models of the contract, in the order of the generated reference."""

@@ -1,7 +1,7 @@
-"""The deployment as a whole in a few numbers: workers, slots, leases and unfinished jobs.
+"""The deployment in a few numbers: workers, slots, leases and unfinished jobs.
 
-Every number comes from rows of what is unfinished or alive, so that the cost does not grow with
-the jobs that were ever run.
+Only rows of unfinished jobs and recent workers are read, so the cost does not grow with the number
+of finished jobs.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 
-FORGOTTEN_AFTER = timedelta(days=7)
-"""A worker that was not seen for so long no longer counts as offline: it is gone."""
+GONE_AFTER = timedelta(days=7)
+"""A worker that was not seen for this time is gone and no longer counts as offline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """What the deployment has and does at one moment."""
+    """The workers, slots and unfinished jobs of the deployment at one point in time."""
 
     workers: Mapping[str, int]  #: by status: busy, idle, draining, offline
-    jobs: Mapping[str, int]  #: unfinished ones by status: pending, running, canceling
-    slots: int  #: builds that all live workers can run at once
+    jobs: Mapping[str, int]  #: unfinished jobs by status: pending, running, canceling
+    slots: int  #: of all live workers
     slots_used: int
-    slots_free: int  #: of live workers that take builds
-    least_lease_s: float | None  #: time left on the lease that runs out first; None without any
+    slots_free: int  #: of live workers that take jobs
+    least_lease_s: float | None  #: time left on the lease that expires first; None if there is none
 
 
 def read_fleet(session: Session) -> Fleet:
-    """Read the numbers, with one statement each for workers, waiting jobs and leases."""
+    """Read the numbers, by one statement each for leases, pending jobs and workers."""
     leases = session.execute(
         sql("""
             SELECT count(*) FILTER (WHERE job.canceled_at IS NULL) AS running,
@@ -78,13 +78,13 @@ def _workers(session: Session) -> tuple[dict[str, int], int, int]:
                     SELECT worker_id, count(*) AS leased FROM leases GROUP BY worker_id
                 ) AS running ON running.worker_id = daemon.id
                 CROSS JOIN LATERAL coalesce(leased, 0) AS held
-                WHERE stopped_at IS NULL AND last_seen_at > now() - :forgotten
+                WHERE stopped_at IS NULL AND last_seen_at > now() - :gone_after
             ) AS daemons
             GROUP BY status
         """),
-        {"forgotten": FORGOTTEN_AFTER},
+        {"gone_after": GONE_AFTER},
     ).all()
     counts = dict.fromkeys(("busy", "idle", "draining", "offline"), 0)
     counts |= {row.status: row.workers for row in rows}
-    taking = [row for row in rows if row.status in {"busy", "idle"}]
-    return counts, sum(row.slots for row in taking), sum(row.free for row in taking)
+    takers = [row for row in rows if row.status in {"busy", "idle"}]
+    return counts, sum(row.slots for row in takers), sum(row.free for row in takers)

@@ -1,6 +1,6 @@
-"""Following a job until it ends: new log lines, and its progress.
+"""Following a job until it ends: its new log lines and its progress.
 
-The job's row is polled. To be woken by a notification instead, pass a ``wait`` that returns early.
+This polls the job row. To react to a notification, pass a ``wait`` function that returns early.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from db.reads.progress import BuildProgress, build_progress
 SLOWDOWN = 1.3
 
 Wait: TypeAlias = Callable[[float], object]
-"""Waits for so many seconds, or less when the job may have changed."""
+"""Waits for the given number of seconds, or less if the job may have changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class Pace:
     """How often to poll, in seconds."""
 
     first_pause_s: float = 0.2  #: after a poll that found new log lines
-    last_pause_s: float = 1.0  #: pauses grow to this while nothing happens
-    outage_s: float = 60.0  #: how long to wait for a database that is away: a restart is shorter
+    last_pause_s: float = 1.0  #: the longest pause, reached when there are no new log lines
+    outage_s: float = 60.0  #: how long to wait for a database that is away; longer than a restart
 
     def pause_after(self, update: Update, last_s: float) -> float:
-        """Return the seconds to wait after this update, when it was ``last_s`` before it."""
+        """Return the next pause in seconds, given the latest update and the previous pause."""
         if update.lines:
             return self.first_pause_s
         return min(last_s * SLOWDOWN, self.last_pause_s)
@@ -61,20 +61,20 @@ def follow(
 ) -> Iterator[Update]:
     """Yield the job's log lines and progress until it is finished.
 
-    The last update has the final status, or an active one when the limit has passed.
+    The last update has the final status, or an active one if the limit has passed.
 
     Args:
-        after: the id of the last log line that is known; None to leave the log out.
-        limit_s: how long to follow, in seconds.
+        after: the id of the last known log line; None to read no log.
+        limit_s: how long to follow the job, in seconds.
 
     Raises:
-        NotFoundError: there is no build with such a job.
+        NotFoundError: the job does not exist or is not the job of a build.
         sqlalchemy.exc.OperationalError: the database was away for too long.
     """
     end = time.monotonic() + limit_s
     pause_s = pace.first_pause_s
     while True:
-        update = _look_patiently(
+        update = _poll_with_retries(
             database, job_id, after, min(end, time.monotonic() + pace.outage_s)
         )
         yield update
@@ -97,9 +97,9 @@ def await_end(
     limit_s: float = math.inf,
     wait: Wait = time.sleep,
 ) -> BuildProgress:
-    """Wait until the job is finished, without reading its log, and return how it ended.
+    """Wait until the job is finished, without reading its log, and return its final progress.
 
-    The status is still active when the limit has passed. Arguments and errors are those of
+    The status is still active if the limit has passed. Arguments and errors are those of
     ``follow``.
     """
     for update in follow(database, job_id, after=None, pace=pace, limit_s=limit_s, wait=wait):
@@ -107,17 +107,17 @@ def await_end(
     return progress
 
 
-def _look_patiently(
+def _poll_with_retries(
     database: Database, job_id: uuid.UUID, after: int | None, deadline: float
 ) -> Update:
     return retry_outage(
-        lambda: _look(database, job_id, after), may_go_on=lambda: time.monotonic() < deadline
+        lambda: _poll(database, job_id, after), may_go_on=lambda: time.monotonic() < deadline
     )
 
 
-def _look(database: Database, job_id: uuid.UUID, after: int | None) -> Update:
+def _poll(database: Database, job_id: uuid.UUID, after: int | None) -> Update:
     with database.begin() as session:
-        # The status first: a job's lines are stored before it is finished, so that none is missed.
+        # Read the status first. Lines are stored before the job is finished, so none is missed.
         progress = build_progress(session, job_id)
         lines = [] if after is None else get_logs(session, job_id, after=after)
         return Update(progress=progress, lines=lines)

@@ -1,8 +1,8 @@
-"""Jobs, with their position in the queue and the workers that may take them.
+"""Jobs, with their position in the queue and the workers that may claim them.
 
-One pass over the head of a queue gives its size and the position of every job asked for, so a
-page of pending jobs costs at most ``QUEUE_COUNT_LIMIT`` index entries per queue, though a million
-wait.
+One pass over the head of a queue returns its size and the positions of all requested jobs. So a
+page of pending jobs reads at most ``QUEUE_COUNT_LIMIT`` index entries per queue, even if a million
+jobs wait.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, T
 
 _NO_TEMPLATE = uuid.UUID(int=0)
 
-# One statement, so that status, queue position and names are of one moment. A job's version is
-# its build's; an import or a dry run names it in its input.
+# One statement, so that status, queue position and names are consistent. The template version of a
+# workspace build is on the build; an import or a dry run names it in its input.
 # Uses: pk_provisioner_jobs, ix_provisioner_jobs_claimable, uq_workspace_builds_job_id.
 _JOBS = text("""
     WITH wanted AS MATERIALIZED (
@@ -41,7 +41,7 @@ _JOBS = text("""
         SELECT DISTINCT queue
         FROM wanted
         WHERE job_status = 'pending'
-    ), line AS (
+    ), ahead AS (
         SELECT waiting.id,
                row_number() OVER (
                    PARTITION BY queues.queue
@@ -63,10 +63,10 @@ _JOBS = text("""
            job.created_at, job.started_at, job.canceled_at, job.completed_at,
            job.worker_id, claimer.name AS worker_name,
            job.initiator_id, initiator.username AS initiator_name,
-           -- A pending job that the pass did not reach stands behind the limit.
-           CASE WHEN job.job_status = 'pending' THEN coalesce(line.position, :count_limit) ELSE 0
+           -- A pending job that the pass did not reach is beyond the limit.
+           CASE WHEN job.job_status = 'pending' THEN coalesce(ahead.position, :count_limit) ELSE 0
            END AS queue_position,
-           CASE WHEN job.job_status = 'pending' THEN coalesce(line.size, :count_limit) ELSE 0
+           CASE WHEN job.job_status = 'pending' THEN coalesce(ahead.size, :count_limit) ELSE 0
            END AS queue_size,
            CASE WHEN job.job_status = 'pending' THEN ARRAY(
                SELECT worker.id
@@ -92,7 +92,7 @@ _JOBS = text("""
            build.quota_credits_consumed
     FROM wanted AS job
     JOIN users AS initiator ON initiator.id = job.initiator_id
-    LEFT JOIN line ON line.id = job.id
+    LEFT JOIN ahead ON ahead.id = job.id
     LEFT JOIN provisioner_daemons AS claimer ON claimer.id = job.worker_id
     LEFT JOIN workspace_builds AS build ON build.job_id = job.id
     LEFT JOIN workspaces AS workspace ON workspace.id = build.workspace_id
@@ -103,7 +103,7 @@ _JOBS = text("""
     LEFT JOIN templates AS template ON template.id = version.template_id
 """)
 
-# A range over the primary key: a comparison as text would read every row.
+# A range over the primary key. A comparison as text would read every row.
 _STARTING_WITH = text("""
     SELECT id
     FROM provisioner_jobs
@@ -122,7 +122,7 @@ _ENUMS: Mapping[str, type[StrEnum]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job, and the names of what it works on. Facts of the build are None for other jobs."""
+    """A job, with the names of what it works on. Fields of a build are None for other jobs."""
 
     id: uuid.UUID
     type: JobType
@@ -134,7 +134,7 @@ class Job:
     file_id: uuid.UUID  #: the template's source archive
     stage: str | None
     attempt: int
-    drains: int  #: how often a worker that shut down put it back; these are no attempts
+    drains: int  #: how often a draining worker requeued it; not counted as attempts
     error: str | None
     error_code: JobErrorCode | None
     failure_reason: str | None
@@ -148,9 +148,9 @@ class Job:
     worker_name: str | None
     initiator_id: uuid.UUID
     initiator_name: str
-    queue_position: int  #: 1 is claimed next; 0 unless pending; counted to QUEUE_COUNT_LIMIT
-    queue_size: int  #: pending jobs of its queue; likewise
-    available_workers: Sequence[uuid.UUID]  #: live ones that may claim it; none unless pending
+    queue_position: int  #: 1 for the next; 0 unless pending; counted to QUEUE_COUNT_LIMIT
+    queue_size: int  #: pending jobs in its queue; counted to the same limit
+    available_workers: Sequence[uuid.UUID]  #: live workers that may claim it; none unless pending
     template_version_name: str
     template_id: uuid.UUID | None
     template_name: str
@@ -163,7 +163,7 @@ class Job:
     build_number: int | None
     transition: Transition | None
     daily_cost: int
-    quota_budget: int | None  #: of the quota decision, None before it
+    quota_budget: int | None  #: of the quota decision; None before it
     quota_credits_consumed: int | None
 
 
@@ -180,19 +180,19 @@ def get_job(session: Session, job_id: uuid.UUID) -> Job:
 
 
 def get_jobs(session: Session, job_ids: Sequence[uuid.UUID]) -> list[Job]:
-    """Return those of the jobs that exist, in the order of ``job_ids``."""
+    """Return the jobs that exist, in the order of ``job_ids``."""
     rows = session.execute(_JOBS, {"job_ids": list(job_ids), "count_limit": QUEUE_COUNT_LIMIT})
     jobs = {row.id: _job(row) for row in rows}
     return [jobs[job_id] for job_id in job_ids if job_id in jobs]
 
 
 def find_job_id(session: Session, prefix: str) -> uuid.UUID:
-    """Return the id of the workspace build's job that begins with ``prefix``.
+    """Return the id that begins with ``prefix``, among the jobs of workspace builds.
 
     Raises:
-        InvalidError: no id can begin like this.
-        NotFoundError: none does.
-        ConflictError: several do.
+        InvalidError: this is not the beginning of an id.
+        NotFoundError: no id begins with it.
+        ConflictError: several ids begin with it.
     """
     digits = prefix.replace("-", "").lower()
     if not re.fullmatch("[0-9a-f]{1,32}", digits):
@@ -207,7 +207,7 @@ def find_job_id(session: Session, prefix: str) -> uuid.UUID:
 
 
 def as_contract(job: Job) -> ProvisionerJob:
-    """Return the job as clients of the API get it."""
+    """Return the job in the form that clients of the API get."""
     return ProvisionerJob(
         id=job.id,
         created_at=job.created_at,

@@ -1,4 +1,4 @@
-"""Log lines of jobs."""
+"""Reading the log lines of jobs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _LOGS = text("""
 def get_logs(
     session: Session, job_id: uuid.UUID, *, after: int = 0, limit: int = LOG_PAGE
 ) -> list[ProvisionerJobLog]:
-    """Return log lines of a job in their order; none for a job that does not exist.
+    """Return log lines of a job in order; none if the job does not exist.
 
-    For the next page, give the id of the last line seen as ``after``. One writer at a time holds
-    the job's lease, so no line with a lower id turns up later.
+    For the next page, pass the id of the last line as ``after``. Only one writer at a time holds
+    the job's lease, so no line with a lower id can appear later.
     """
     rows = session.execute(_LOGS, {"job_id": job_id, "after": after, "limit": limit})
     return [ProvisionerJobLog(**row._asdict()) for row in rows]

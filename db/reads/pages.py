@@ -1,9 +1,9 @@
 """Pages of jobs, newest first.
 
-A page is found by its keys alone and then read by ``get_jobs``. Status, type and tags are answered
-by *legs*: one short index range for each combination of what is asked for, already in the order of
-the page, of which the newest are merged. So a page costs the same wherever the matching jobs lie; a
-filter applied while walking over all jobs would read a year of them to find the rare ones.
+A first query finds only the keys of a page, and ``get_jobs`` reads its jobs. To filter by status,
+type and tags, the query reads one short index range for each combination of the wanted values (a
+*leg*) and merges the newest rows of all legs. So a page costs the same wherever the matching jobs
+are. A filter on a walk over all jobs would read a year of them to find rare ones.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ from db.schema.enums import JobErrorCode, JobStatus, JobType
 from db.schema.tables import Organization, ProvisionerJob, Workspace
 
 MAX_PAGE = 10_000
-UNTAGGED = "none"  #: the error code of failures that have none, as in the metrics
+UNTAGGED = "none"  #: selects failures without an error code; the same word as in metrics
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """Where a page of jobs ends: the keys of its last job."""
+    """The end of a page of jobs: the keys of its last job."""
 
     created_at: datetime
     id: uuid.UUID
 
     def __str__(self) -> str:
-        # Whole microseconds, as PostgreSQL keeps them: a float would lose some.
+        # Whole microseconds, as in PostgreSQL. A float would be less precise.
         return f"{(self.created_at - _EPOCH) // timedelta(microseconds=1)}.{self.id.hex}"
 
     @classmethod
     def parse(cls, given: str) -> Cursor:
-        """Return the cursor that ``str`` has written as this text.
+        """Return the cursor that ``str`` returned this text for.
 
         Raises:
-            InvalidError: it is not one that was given out.
+            InvalidError: the text is not a cursor.
         """
         microseconds, _, job_id = given.partition(".")
         try:
@@ -77,29 +77,31 @@ _BEFORE_THE_FIRST = Cursor(
 
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
-    """Which jobs are wanted; a field that is None or empty leaves all of them."""
+    """Which jobs to list. A field that is None or empty does not restrict them."""
 
     organization_id: uuid.UUID | None = None
     statuses: Collection[JobStatus] = ()
     types: Collection[JobType] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)  #: jobs that have all of these
+    tags: Mapping[str, str] = field(default_factory=dict)  #: only jobs that have all of these
     queue: str | None = None
-    owner_id: uuid.UUID | None = None  #: builds of this user's workspaces
-    workspace_name: str | None = None  #: builds of workspaces of this name, deleted ones included
-    error_code: str | None = None  #: failures with this code; without one when ``UNTAGGED``
+    owner_id: uuid.UUID | None = None  #: only builds of this user's workspaces
+    workspace_name: str | None = (
+        None  #: only builds of workspaces with this name, even deleted ones
+    )
+    error_code: str | None = None  #: only failures with this code, or ``UNTAGGED``
 
     @property
     def needs_legs(self) -> bool:
-        """Whether the filter needs an index other than that of the newest jobs."""
+        """Whether the filter needs another index than that of the newest jobs."""
         return bool(self.statuses or self.types or self.tags or self.queue)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobPage:
-    """Some jobs, and where the next older ones begin."""
+    """A page of jobs, and the cursor for the next page."""
 
     jobs: Sequence[Job]
-    after: Cursor | None  #: give it to ``list_jobs`` for the next page; None at the end
+    after: Cursor | None  #: pass it to ``list_jobs`` for the next page; None at the end
 
 
 def list_jobs(
@@ -107,18 +109,18 @@ def list_jobs(
 ) -> JobPage:
     """Return the wanted jobs, newest first.
 
-    Jobs that are enqueued while somebody pages show up on no later page and shift nothing.
+    A job that is enqueued between two pages appears on no later page and does not shift one.
 
     Args:
-        limit: how many at most, from 1 to ``MAX_PAGE``.
-        after: only jobs older than this: the ``after`` of the page before.
+        limit: maximum number of jobs, from 1 to ``MAX_PAGE``.
+        after: only jobs older than this; pass the ``after`` of the previous page.
 
     Raises:
         InvalidError: the limit is out of range.
     """
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidError(f"a page has from 1 to {MAX_PAGE} jobs, not {limit}")
-    # One more than asked for tells whether there is a next page.
+    # One more than the limit shows whether there is a next page.
     rows = session.execute(_keys(wanted, after or _BEFORE_THE_FIRST, limit + 1)).all()
     page = rows[:limit]
     is_last = len(rows) <= limit
@@ -131,8 +133,8 @@ def list_jobs(
 def _keys(wanted: JobFilter, after: Cursor, limit: int) -> Select[Any]:
     """Return the query of a page's keys.
 
-    Each organization is asked apart, since its index serves the order; a sort over all of them
-    would read the whole table.
+    It reads each organization separately, because the indexes are ordered within an organization.
+    A sort over all organizations would read the whole table.
     Uses: ix_provisioner_jobs_newest, ix_provisioner_jobs_by_status, ix_provisioner_jobs_by_queue.
     """
     job = ProvisionerJob
@@ -188,14 +190,14 @@ def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _each(values: Collection[StrEnum], kind: Any) -> FromClause:
-    """Return a row for each value. Duplicates are dropped: they would return jobs twice."""
+    """Return a row for each value, without duplicates, which would return jobs twice."""
     assert isinstance(kind, Enum)
     array = cast(sorted(frozenset(values)), ARRAY(kind))
     return select(func.unnest(array).column_valued("value")).subquery()
 
 
 def _scope(wanted: JobFilter) -> FromClause:
-    """Return the organizations to look in; with tags, each of their queues that has been used."""
+    """Return the organizations to search; for tags, with each queue that they have used."""
     if wanted.organization_id is None:
         organizations = select(Organization.id.label("organization_id"))
     else:
@@ -207,8 +209,8 @@ def _scope(wanted: JobFilter) -> FromClause:
 def _queues(organizations: FromClause) -> CTE:
     """Return the queues of the organizations, with their tags.
 
-    A queue is a tag set, so the tags of its first job are those of all. The recursion takes one
-    index entry per queue, however many jobs there are. Uses: ix_provisioner_jobs_by_queue.
+    All jobs of a queue have the same tags, so those of its first job are read. The recursion reads
+    one index entry per queue, regardless of the number of jobs. Uses: ix_provisioner_jobs_by_queue.
     """
     home = organizations.c.organization_id
     first = _first_queue(ProvisionerJob.organization_id == home)

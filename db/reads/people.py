@@ -17,13 +17,13 @@ from db.schema.tables import Organization, OrganizationMember, User
 
 @dataclass(frozen=True, kw_only=True)
 class OrganizationListing:
-    """An organization, its number of members, and what each of them may spend."""
+    """An organization, its number of members, and the allowance that each of them gets."""
 
     id: uuid.UUID
     name: str
     is_default: bool
     members: int
-    everyone_allowance: int  #: credits per day that each member gets
+    everyone_allowance: int  #: of the Everyone group, in credits per day
 
 
 def list_organizations(session: Session, *, limit: int = LIMIT) -> list[OrganizationListing]:
@@ -47,7 +47,7 @@ def list_organizations(session: Session, *, limit: int = LIMIT) -> list[Organiza
 
 @dataclass(frozen=True, kw_only=True)
 class UserListing:
-    """A user and where they are a member."""
+    """A user and the organizations that they are a member of."""
 
     id: uuid.UUID
     username: str

@@ -1,4 +1,4 @@
-"""The progress of a build: what is read at each poll while somebody waits for it."""
+"""The progress of a build, read at each poll while somebody waits for it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class BuildProgress:
     error: str | None
     error_code: JobErrorCode | None
     daily_cost: int
-    quota_budget: int | None  #: of the quota decision, None before it
+    quota_budget: int | None  #: of the quota decision; None before it
     quota_credits_consumed: int | None
-    workers: int | None  #: live ones that could take it while it is pending, then None
+    workers: int | None  #: number of live workers that may claim it; None unless pending
 
 
 def build_progress(session: Session, job_id: uuid.UUID) -> BuildProgress:
     """Return the current progress of the build's job.
 
     Raises:
-        NotFoundError: there is no build with such a job.
+        NotFoundError: the job does not exist or is not the job of a build.
     """
     row = session.execute(
         text("""
             SELECT job.job_status::text AS status, job.stage, job.queue, job.error, job.error_code,
                    build.daily_cost, build.quota_budget, build.quota_credits_consumed,
-                   -- Reads all workers, so only as long as somebody wants to know.
+                   -- Reads all workers, so only while the answer matters.
                    CASE WHEN job.job_status = 'pending' THEN (
                        SELECT count(*)
                        FROM live_workers AS worker

@@ -1,4 +1,4 @@
-"""Queues: how many jobs wait, for how long, and how many live workers serve each queue."""
+"""Queues: how many jobs wait in each, for how long, and how many live workers serve it."""
 
 from __future__ import annotations
 
@@ -21,65 +21,65 @@ class QueueDepth:
     depth: int
     oldest_s: float  #: age of the oldest waiting job
     workers: int
-    slots: int  #: how many builds these workers run at once
+    slots: int  #: of these workers
+
+
+QUEUE_DEPTHS = sql("""
+    -- Steps from queue to queue along the index of claims. A GROUP BY would read all jobs.
+    WITH RECURSIVE named AS (
+        SELECT min(queue) AS queue
+        FROM provisioner_jobs
+        WHERE started_at IS NULL AND completed_at IS NULL
+        UNION ALL
+        SELECT (
+            SELECT min(queue)
+            FROM provisioner_jobs
+            WHERE started_at IS NULL AND completed_at IS NULL
+              AND queue > named.queue
+        )
+        FROM named
+        WHERE named.queue IS NOT NULL
+    ), waiting AS (
+        SELECT queue, depth, oldest_s
+        FROM named
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS depth,
+                   extract(epoch FROM now() - min(created_at))::float AS oldest_s
+            FROM (
+                SELECT created_at
+                FROM provisioner_jobs
+                WHERE queue = named.queue
+                  AND started_at IS NULL AND completed_at IS NULL
+                ORDER BY priority, fair_rank, created_at, id
+                LIMIT CAST(:count_to AS bigint)
+            ) AS next
+        ) AS counted
+        WHERE depth > 0
+    ), serving AS (
+        SELECT queue, count(*) AS workers, sum(concurrency) AS slots
+        FROM live_workers, unnest(queues) AS queue
+        WHERE takes_jobs
+        GROUP BY queue
+    )
+    SELECT queue,
+           coalesce(depth, 0) AS depth,
+           coalesce(oldest_s, 0) AS oldest_s,
+           coalesce(workers, 0) AS workers,
+           coalesce(slots, 0)::int AS slots
+    FROM waiting
+    FULL JOIN serving USING (queue)
+    ORDER BY queue
+""")
 
 
 def queue_depths(session: Session, *, count_to: int | None = None) -> list[QueueDepth]:
     """Return every queue that has waiting jobs or live workers, by name.
 
     Args:
-        count_to: the maximum number of jobs to count in each queue, those that are claimed next;
-            if more wait, depth and age are lower bounds. None counts all of them.
+        count_to: the maximum number of jobs to count in each queue, in the order of claims. If
+            more jobs wait, depth and age are lower bounds. None counts all jobs.
     """
-    rows = session.execute(
-        sql("""
-            -- Goes from queue to queue along the index of claims; a GROUP BY would read all jobs.
-            WITH RECURSIVE named AS (
-                SELECT min(queue) AS queue
-                FROM provisioner_jobs
-                WHERE started_at IS NULL AND completed_at IS NULL
-                UNION ALL
-                SELECT (
-                    SELECT min(queue)
-                    FROM provisioner_jobs
-                    WHERE started_at IS NULL AND completed_at IS NULL
-                      AND queue > named.queue
-                )
-                FROM named
-                WHERE named.queue IS NOT NULL
-            ), waiting AS (
-                SELECT queue, depth, oldest_s
-                FROM named
-                CROSS JOIN LATERAL (
-                    SELECT count(*) AS depth,
-                           extract(epoch FROM now() - min(created_at))::float AS oldest_s
-                    FROM (
-                        SELECT created_at
-                        FROM provisioner_jobs
-                        WHERE queue = named.queue
-                          AND started_at IS NULL AND completed_at IS NULL
-                        ORDER BY priority, fair_rank, created_at, id
-                        LIMIT CAST(:count_to AS bigint)
-                    ) AS next
-                ) AS counted
-                WHERE depth > 0
-            ), serving AS (
-                SELECT queue, count(*) AS workers, sum(concurrency) AS slots
-                FROM live_workers, unnest(queues) AS queue
-                WHERE takes_jobs
-                GROUP BY queue
-            )
-            SELECT queue,
-                   coalesce(depth, 0) AS depth,
-                   coalesce(oldest_s, 0) AS oldest_s,
-                   coalesce(workers, 0) AS workers,
-                   coalesce(slots, 0)::int AS slots
-            FROM waiting
-            FULL JOIN serving USING (queue)
-            ORDER BY queue
-        """),
-        {"count_to": count_to},
-    )
+    rows = session.execute(QUEUE_DEPTHS, {"count_to": count_to})
     return [QueueDepth(**row._asdict()) for row in rows]
 
 
@@ -108,7 +108,7 @@ def claimable_jobs(
                       AND started_at IS NULL
                       AND completed_at IS NULL
                       AND provisioner = ANY(CAST(:provisioners AS provisioner_type[]))
-                    -- As claims do: else the planner may look for a few jobs by a scan.
+                    -- The order of claims; without it the planner may choose a scan.
                     ORDER BY priority, fair_rank, created_at, id
                     LIMIT :count_to
                 ) AS next
@@ -126,14 +126,14 @@ def claimable_jobs(
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingWork:
-    """What one worker could claim, and how much it has claimed."""
+    """Whether jobs wait for a worker, and how many it runs."""
 
-    waiting: int  #: jobs in its queues, counted to 1
+    waiting: int  #: pending jobs that it could claim, counted up to 1
     held: int  #: leases that it holds
 
 
 def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
-    """Return what waits for the worker and how many builds it runs."""
+    """Return whether jobs wait for the worker, and how many it runs."""
     row = session.execute(
         sql("""
             SELECT
@@ -165,7 +165,7 @@ def overdue_jobs(session: Session, *, limit: timedelta, count: int = 100) -> lis
             SELECT id
             FROM provisioner_jobs
             WHERE started_at IS NULL AND completed_at IS NULL
-              -- A job that was put back waits anew.
+              -- The wait of a requeued job starts again.
               AND created_at < now() - :limit AND updated_at < now() - :limit
             ORDER BY created_at
             LIMIT :count

@@ -12,16 +12,16 @@ from db.engine import Timeouts, open_database
 
 
 def ask_server(url: str, *, timeout: timedelta) -> None:
-    """Open a connection, let the server answer one statement, and close it.
+    """Open a new connection, run one statement, and close it.
 
-    An old connection would answer while new ones are refused, or while only its own process of
-    the server still runs.
+    An existing connection may still work while the server refuses new ones, or while only the
+    server process of that connection still runs.
 
     Args:
-        timeout: for the connection and for the statement, each. Below 2 seconds it is 2.
+        timeout: for the connection and for the statement; at least 2 seconds for the former.
 
     Raises:
-        SQLAlchemyError: there was no answer in time, or a refusal.
+        SQLAlchemyError: the server refused the connection or did not answer in time.
     """
     bounds = Timeouts(connect=timeout, statement=timeout, lock=timeout)
     database = open_database(url, pool_size=1, timeouts=bounds, prepared_statements=False)

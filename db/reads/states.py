@@ -1,4 +1,4 @@
-"""The states that a workspace has had, and each of them as a file."""
+"""The states that a workspace has had: a list of them, and each of them as a file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from db.errors import NotFoundError
 from db.reads.listings import LIMIT
 from db.schema.enums import JobStatus, Transition
 
-# A build's own row has the newest of its states, replaced_states those before. Uses:
+# The row of a build has its newest state; replaced_states has the earlier ones. PostgreSQL knows
+# the size of a state without reading the state. Uses:
 # uq_workspace_builds_workspace_id_build_number, uq_replaced_states_workspace_build_id_position.
-# A size is read without the state itself.
 _STATES = """
     SELECT build.id AS build_id, build.workspace_id, build.build_number, build.transition,
            build.job_id,
@@ -87,20 +87,20 @@ class StateListing:
 
     workspace: str  #: OWNER/NAME
     build_number: int
-    position: int  #: 0: the build left it; k: the kth one that was pushed after the build
+    position: int  #: 0: the build left it; k: the kth state pushed after the build
     transition: Transition
     status: JobStatus  #: of the build's job
     job_id: uuid.UUID
     lineage: str | None
     serial: int | None
-    size: int | None  #: in bytes; None: there is none, or it was pruned
-    stored_at: datetime | None  #: None: the build stored none, and has the one it started from
+    size: int | None  #: in bytes; None: there is no state, or it was pruned
+    stored_at: datetime | None  #: None: the build did not store it, but started from it
     is_current: bool  #: the next build starts from it
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredState:
-    """A state as a file."""
+    """A state file, and where it is stored."""
 
     build_number: int
     position: int
@@ -111,7 +111,7 @@ class StoredState:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOfJob:
-    """Which build a job was."""
+    """The build that a job ran."""
 
     job_id: uuid.UUID
     workspace_id: uuid.UUID
@@ -145,19 +145,16 @@ def get_state(
     build_number: int | None = None,
     position: int = 0,
 ) -> StoredState:
-    """Return a state of a workspace; the newest that there is when no build is named.
+    """Return a state of a workspace: the newest one if no build is given.
 
     Args:
-        position: 0 for the state that the build left, k for the kth one pushed after it.
+        position: 0 for the state that the build left, k for the kth state pushed after it.
 
     Raises:
         NotFoundError: there is no such build, it has no such state, or the state was pruned.
     """
     if build_number is None:
-        row = session.execute(_NEWEST, {"workspace_id": workspace_id}).one_or_none()
-        if row is None:
-            raise NotFoundError("the workspace has no state")
-        return StoredState(**row._asdict())
+        return _newest_state(session, workspace_id)
     label = state_label(build_number, position)
     row = session.execute(
         _ONE,
@@ -171,10 +168,17 @@ def get_state(
     return StoredState(**row._asdict())
 
 
+def _newest_state(session: Session, workspace_id: uuid.UUID) -> StoredState:
+    row = session.execute(_NEWEST, {"workspace_id": workspace_id}).one_or_none()
+    if row is None:
+        raise NotFoundError("the workspace has no state")
+    return StoredState(**row._asdict())
+
+
 def builds_of_jobs(
     session: Session, job_ids: Iterable[uuid.UUID]
 ) -> Mapping[uuid.UUID, BuildOfJob]:
-    """Return the builds that these jobs were; those that are not, or were pruned, are left out."""
+    """Return the builds of these jobs. Jobs that were pruned or ran no build are left out."""
     rows = session.execute(_OF_JOBS, {"job_ids": list(job_ids)})
     return {
         row.job_id: BuildOfJob(
@@ -189,5 +193,5 @@ def builds_of_jobs(
 
 
 def state_label(build_number: int, position: int) -> str:
-    """Return what people call a state: ``5`` is what build 5 left, ``5.1`` was pushed after it."""
+    """Return the label of a state: ``5`` for the state of build 5, ``5.1`` for one pushed to it."""
     return f"{build_number}.{position}" if position else str(build_number)

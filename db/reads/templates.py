@@ -23,8 +23,8 @@ class TemplateListing:
     organization_name: str
     provisioner: str
     active_version_name: str | None
-    versions: int
-    workspaces: int  #: not deleted ones
+    versions: int  #: number of versions
+    workspaces: int  #: number of workspaces that are not deleted
     updated_at: datetime  #: when the active version was pushed
 
 
@@ -55,7 +55,7 @@ def list_templates(session: Session, *, limit: int = LIMIT) -> list[TemplateList
 
 
 def find_template(session: Session, wanted: str, *, organization_id: uuid.UUID) -> Template | None:
-    """Return the template with this ID, of any organization, or with this name in this one."""
+    """Return a template by its ID in any organization, or by its name in this organization."""
     query = select(Template).where(~Template.deleted)
     if (template_id := _as_uuid(wanted)) and (
         found := session.scalars(query.where(Template.id == template_id)).one_or_none()
@@ -72,7 +72,7 @@ def find_template(session: Session, wanted: str, *, organization_id: uuid.UUID) 
 def list_template_names(
     session: Session, *, organization_id: uuid.UUID, limit: int = 20
 ) -> list[str]:
-    """Return the names of templates that can be built in the organization."""
+    """Return the names of the organization's templates that can be built."""
     query = (
         select(Template.name)
         .where(

@@ -1,4 +1,4 @@
-"""How long a job waited, and how long each stage of Terraform took."""
+"""How long a job waited, and how long each Terraform operation took."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ _TIMINGS = text("""
 
 @dataclass(frozen=True, kw_only=True)
 class StageDuration:
-    """A part of a job's time."""
+    """The time that a job spent in the queue or in one stage."""
 
-    stage: str  #: ``queue``, then stages of Terraform
+    stage: str  #: ``queue``, or a timing stage
     started_at: datetime
     seconds: float
 
 
 def job_durations(session: Session, job_id: uuid.UUID) -> list[StageDuration]:
-    """Return the wait in the queue and the stages of the last attempt, in their order.
+    """Return the durations of the wait in the queue and of each stage, in order.
 
-    The wait goes on for a job that is pending. Stages are known when the build has ended.
+    For a pending job, this is the wait so far. Stages are those of the last attempt, and are known
+    after the build has ended.
     """
     rows = session.execute(
         text("""
@@ -51,7 +52,7 @@ def job_durations(session: Session, job_id: uuid.UUID) -> list[StageDuration]:
                 FROM provisioner_job_timings
                 WHERE job_id = :job_id AND resource = 'coder_stage_' || stage
             ) AS durations
-            -- The times of stages are of a worker's clock, the wait is of the database's.
+            -- The times of stages come from a worker's clock, the wait from the database's.
             ORDER BY stage <> :wait, started_at
         """),
         {"job_id": job_id, "wait": WAIT},
@@ -60,7 +61,7 @@ def job_durations(session: Session, job_id: uuid.UUID) -> list[StageDuration]:
 
 
 def get_timings(session: Session, job_id: uuid.UUID) -> ProvisionerJobTimings:
-    """Return where the time of a job went; nothing until it has ended."""
+    """Return the timings of a job; none until it has ended."""
     rows = session.execute(_TIMINGS, {"job_id": job_id})
     return ProvisionerJobTimings(
         provisioner_timings=[ProvisionerTiming(**row._asdict()) for row in rows],

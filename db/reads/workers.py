@@ -19,13 +19,13 @@ class WorkerListing:
     id: uuid.UUID
     name: str
     status: str  #: busy, idle, draining, or offline (see the view live_workers)
-    is_stale: bool  #: offline without having signed off
+    is_stale: bool  #: offline without a clean shutdown
     tags: dict[str, str]
     provisioners: Sequence[str]
     queues: Sequence[str]
     slots: int
     running_jobs: int
-    free_slots: int  #: 0 for a worker that takes no jobs
+    free_slots: int  #: 0 if it takes no jobs
     last_seen_at: datetime | None
     last_seen_s: float | None  #: seconds since then
     version: str
@@ -33,7 +33,7 @@ class WorkerListing:
 
 
 def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]:
-    """Return all workers that have ever signed on, the last seen first."""
+    """Return all workers that were ever registered, the most recently seen first."""
     return read_listings(
         session,
         WorkerListing,

@@ -1,4 +1,4 @@
-"""Workspaces and the latest build of each."""
+"""Workspaces, with the latest build of each."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Enums, tables, migrations, and whether a database has them; no statement of a build."""
+"""Enums, tables, migrations, and the check that a database is migrated; no other queries."""

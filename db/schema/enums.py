@@ -1,7 +1,7 @@
 """The closed sets of values that the tables use, and the error codes of the job contract.
 
-Values and spellings follow the system whose API readers we serve; a member's
-value is what stands in the column and in the JSON.
+Values and spellings follow Coder. The value of a member is stored in the column and written to the
+JSON.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = [
 
 
 class JobStatus(StrEnum):
-    """Where a provisioner job stands. Derived by PostgreSQL, never written (see ``job_status``)."""
+    """The status of a provisioner job, derived by PostgreSQL from other columns, never written."""
 
     PENDING = "pending"  #: enqueued, no worker has claimed it
     RUNNING = "running"  #: a worker holds its lease
     SUCCEEDED = "succeeded"  #: completed without an error
-    CANCELING = "canceling"  #: a cancel was requested, the worker has not finished yet
+    CANCELING = "canceling"  #: a cancel was requested, the worker has not stopped yet
     CANCELED = "canceled"  #: completed after a cancel request, without an error
     FAILED = "failed"  #: completed with an error
-    UNKNOWN = "unknown"  #: never derived; readers use it for rows that they cannot place
+    UNKNOWN = "unknown"  #: never derived; for clients that meet an unknown value
 
     @property
     def is_active(self) -> bool:
@@ -49,7 +49,7 @@ class JobStatus(StrEnum):
 
 
 class JobErrorCode(StrEnum):
-    """Why a job failed, where a machine is to tell it apart. Untagged failures have none."""
+    """Why a job failed, for callers that must distinguish it. Untagged failures have no code."""
 
     MISSING_TEMPLATE_PARAMETER = "MISSING_TEMPLATE_PARAMETER"
     REQUIRED_TEMPLATE_VARIABLES = "REQUIRED_TEMPLATE_VARIABLES"
@@ -57,12 +57,12 @@ class JobErrorCode(StrEnum):
 
 
 def job_is_missing_parameter_error_code(code: str | None) -> bool:
-    """Return whether the build failed for want of a template parameter's value."""
+    """Return whether the build failed because a template parameter has no value."""
     return code == JobErrorCode.MISSING_TEMPLATE_PARAMETER
 
 
 def job_is_missing_required_template_variable_error_code(code: str | None) -> bool:
-    """Return whether the job failed for want of a required template variable's value."""
+    """Return whether the job failed because a required template variable has no value."""
     return code == JobErrorCode.REQUIRED_TEMPLATE_VARIABLES
 
 
@@ -110,7 +110,7 @@ class Transition(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """How loud a log line is."""
+    """The severity of a log line."""
 
     TRACE = "trace"
     DEBUG = "debug"
@@ -120,7 +120,7 @@ class LogLevel(StrEnum):
 
 
 class LogSource(StrEnum):
-    """Who wrote a log line: the daemon itself or the engine that it runs."""
+    """Who wrote a log line: the daemon or the engine."""
 
     PROVISIONER_DAEMON = "provisioner_daemon"
     PROVISIONER = "provisioner"
@@ -137,7 +137,7 @@ class BuildReason(StrEnum):
 
 
 class UserStatus(StrEnum):
-    """Whether a user may act."""
+    """Whether a user may build; only active users may."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -145,14 +145,14 @@ class UserStatus(StrEnum):
 
 
 class GroupSource(StrEnum):
-    """Who keeps a group's member list."""
+    """Who maintains the members of a group."""
 
     USER = "user"
     OIDC = "oidc"
 
 
 class AutomaticUpdates(StrEnum):
-    """Whether a workspace follows its template's active version by itself."""
+    """Whether a workspace is updated to the active version of its template automatically."""
 
     ALWAYS = "always"
     NEVER = "never"
@@ -166,28 +166,28 @@ class JobPriority:
 
 
 class FailureReason(StrEnum):
-    """Why a job failed, for operators. A label of metrics: closed, and apart from the contract.
+    """Why a job failed, for operators. A label of metrics, not part of the contract.
 
-    ``JobErrorCode`` is what callers see; this tells who has to do something about it.
+    Callers see ``JobErrorCode``; this says who must act.
     """
 
     ARCHIVE = "archive"  #: the template's archive was refused
     CANCELED = "canceled"  #: a cancel was requested and could not end the build cleanly
-    COST = "cost"  #: the plan's price cannot be read
+    COST = "cost"  #: the daily cost cannot be read from the plan
     DEADLINE = "deadline"  #: a stage took longer than its setting allows
     DRAINED = "drained"  #: the worker shut down during apply
-    INTERNAL = "internal"  #: a fault of ours
-    PARAMETERS = "parameters"  #: a parameter or variable lacks a value, or is not known
+    INTERNAL = "internal"  #: a bug in provisionerd
+    PARAMETERS = "parameters"  #: a parameter or variable has no value, or is unknown
     PENDING_LIMIT = "pending_limit"  #: no worker claimed the job in time
     POISON = "poison"  #: the job's worker was lost in every attempt
     QUOTA = "quota"  #: the quota commit refused the build
     TEMPLATE = "template"  #: the template's files cannot be read
     TERRAFORM = "terraform"  #: the engine reported an error
-    WORKER_LOST = "worker_lost"  #: the worker vanished during apply
+    WORKER_LOST = "worker_lost"  #: the worker was lost during apply
 
 
 class Stage(StrEnum):
-    """The named steps of a workspace build, as ``provisioner_jobs.stage`` keeps them."""
+    """The steps of a workspace build, as stored in ``provisioner_jobs.stage``."""
 
     SET_UP = "set_up"
     INIT = "init"
@@ -198,5 +198,5 @@ class Stage(StrEnum):
 
     @property
     def has_side_effects(self) -> bool:
-        """Whether a build that vanished in this stage may have changed something outside."""
+        """Whether a build that reached this stage may have changed something outside."""
         return self in {Stage.APPLY, Stage.COMPLETE}

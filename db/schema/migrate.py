@@ -1,4 +1,4 @@
-"""Bring the schema up to date. Whether it is, ``db.schema.revision`` tells without Alembic."""
+"""Upgrading the schema. ``db.schema.revision`` checks without Alembic whether it is current."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_S = 0.1
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Upgrade the schema to ``revision``; several callers at once take turns.
+    """Upgrade the schema to ``revision``. Several callers at the same time take turns.
 
     Raises:
         sqlalchemy.exc.DBAPIError: a migration failed; its transaction was rolled back.
@@ -28,15 +28,15 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 @contextmanager
 def _turn(connection: Connection) -> Iterator[None]:
-    """Hold the lock of whoever migrates, which others wait for without a limit.
+    """Hold the lock of migrations. Others wait for it without a time limit.
 
-    It is the session's, so that it spans the transactions of all migrations. It is taken before
-    Alembic starts, because Alembic itself must not run twice at once in one process.
+    The lock belongs to the session, so that it spans the transactions of all migrations. It is
+    taken before Alembic starts, because Alembic must not run twice at the same time in one process.
     """
     while not _take_turn(connection):
         time.sleep(POLL_S)
     connection.execute(text("SET statement_timeout = 0"))
-    # A migration that cannot get its lock fails, instead of stopping every build behind it.
+    # A migration that cannot get a lock must fail, or every build would wait behind it.
     connection.execute(text("SET lock_timeout = '5s'"))
     connection.commit()
     try:
@@ -44,15 +44,15 @@ def _turn(connection: Connection) -> Iterator[None]:
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
-        # The connection goes back to a pool, whose users count on their own bounds.
+        # The connection goes back to the pool, whose users rely on the usual timeouts.
         connection.execute(text("RESET statement_timeout"))
         connection.execute(text("RESET lock_timeout"))
         connection.commit()
 
 
 def _take_turn(connection: Connection) -> bool:
-    # Asked again and again: a statement that waits for the lock has a snapshot, and CREATE INDEX
-    # CONCURRENTLY of the holder waits for all snapshots to end, which is a deadlock.
+    # Polled, to avoid a deadlock: a statement that waits for the lock holds a snapshot, and a
+    # CREATE INDEX CONCURRENTLY of the lock's holder waits for all snapshots to end.
     turn = text("SELECT pg_try_advisory_lock(:key)")
     taken = bool(connection.execute(turn, {"key": ADVISORY_LOCK}).scalar_one())
     connection.commit()

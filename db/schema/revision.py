@@ -1,6 +1,7 @@
-"""Which migrations a database has, and which this code needs.
+"""Which migrations a database has, and which ones this code needs.
 
-Without Alembic, which is 5 MB of memory in each worker: it writes the table that is read here.
+This reads the table that Alembic writes, without importing Alembic: that would take 5 MB of memory
+in each worker.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def known_revisions() -> list[str]:
-    """Return the revisions of this code, oldest first: the numbers of its files."""
+    """Return the revisions that this code knows, oldest first: the numbers of its files."""
     return sorted(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def head_revision() -> str:
-    """Return the revision that this code was written for."""
+    """Return the newest revision that this code knows."""
     return known_revisions()[-1]
 
 
@@ -35,10 +36,10 @@ def current_revision(engine: Engine) -> str | None:
 
 
 def check_migrated(engine: Engine) -> None:
-    """Refuse to work on a schema that lacks a migration.
+    """Check that the schema has every migration that this code needs.
 
-    A schema that is *ahead* is accepted: each migration works with the code before it, so old
-    workers go on during a rolling upgrade.
+    A newer schema is accepted: each migration works with the code before it, so old workers keep
+    working during a rolling upgrade.
 
     Raises:
         DatabaseError: the schema is empty or older than this code.

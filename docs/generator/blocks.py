@@ -1,6 +1,6 @@
 """Generated blocks of a page that is otherwise written by hand.
 
-A block stands between two comments, which name it and end it:
+A block is the text between two comments:
 
     <!-- generated: NAME -->
     ...
@@ -16,14 +16,14 @@ Blocks = Mapping[str, Callable[[], str]]
 
 
 class BlockError(ValueError):
-    """A page does not have exactly the blocks that are made for it."""
+    """The page does not have exactly the expected blocks."""
 
 
 def fill(text: str, blocks: Blocks) -> str:
-    """Return the page with each of its blocks made from the code.
+    """Return the page with its blocks generated again.
 
     Raises:
-        BlockError: a block is missing, is there twice, or nobody makes it.
+        BlockError: a block is missing, unknown, or on the page twice.
     """
     found = [match["name"] for match in _PATTERN.finditer(text)]
     if sorted(found) != sorted(blocks):

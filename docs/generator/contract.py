@@ -16,16 +16,16 @@ Schema = dict[str, Any]
 INTRODUCTION = """\
 # The contract of job rows
 
-What readers of jobs, builds, logs, timings and quotas get. Made from `db/reads/contract.py` by
-`make generate`; the same contract is in [openapi.json](openapi.json) (OpenAPI 3.1, components
-only) and in [types.ts](types.ts).
+The JSON that readers of jobs, builds, logs, timings and quotas get. `make generate` makes this page
+from `db/reads/contract.py`. The same contract is in [openapi.json](openapi.json) (OpenAPI 3.1,
+components only) and in [types.ts](types.ts).
 
-Names, types and values are those of the platform's API. A field that is not marked as always
-there is left out of the JSON when it has no value; none is ever `null`. Times are RFC 3339 in UTC.
+Names, types and values are those of Coder's API. A field that is not always present is left out of
+the JSON when it has no value; no field is ever `null`. Times are RFC 3339 in UTC.
 
-A failure that a machine is to tell apart has an `error_code`. `INSUFFICIENT_QUOTA` means that the
-quota commit refused the build, and nothing else: a cloud provider that says "insufficient quota"
-is an ordinary failure, which has no `error_code`.
+A failure that a program must distinguish from others has an `error_code`. `INSUFFICIENT_QUOTA` only
+means that the quota commit refused the build. A cloud provider that says "insufficient quota" is an
+ordinary failure without an `error_code`.
 """
 
 
@@ -60,7 +60,7 @@ def openapi() -> str:
         "info": {
             "title": "provisionerd job rows",
             "version": "1",
-            "description": "Components only: what the platform's API hands out of job rows.",
+            "description": "Components only: the JSON of jobs, builds, logs, timings and quotas.",
         },
         "components": {"schemas": schemas("#/components/schemas/{model}")},
     }
@@ -68,7 +68,7 @@ def openapi() -> str:
 
 
 def page() -> str:
-    """Return the reference page: the models in their order, then the enums by name."""
+    """Return the reference page: the models in order, then the enums by name."""
     found = schemas("{model}")
     models = [model.__name__ for model in CONTRACT]
     enums = sorted(set(found) - set(models))
@@ -80,7 +80,7 @@ def page() -> str:
 
 def _model(name: str, schema: Schema) -> Iterator[str]:
     yield from (f"## {name}", "", schema["description"], "")
-    yield from ("| field | type | always there | meaning |", "| --- | --- | --- | --- |")
+    yield from ("| field | type | always present | meaning |", "| --- | --- | --- | --- |")
     for field, described in schema["properties"].items():
         always = "yes" if field in schema.get("required", ()) else ""
         yield f"| `{field}` | {_type(described)} | {always} | {described.get('description', '')} |"

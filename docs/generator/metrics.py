@@ -19,15 +19,14 @@ from worker.metrics.servers import ServerCollector, server_probes
 INTRODUCTION = """\
 # Metrics
 
-Made from the collectors in `worker/` by `make generate`. No label carries the name of a user, a
-workspace or a job: their number has no limit.
+`make generate` makes this page from the collectors in `worker/`. No label has the name of a user, a
+workspace or a job, because their number is not limited.
 
 A failed job is counted once, by the process that wrote its row: the worker that ran it, the one
 that took it from a lost worker, or the one that failed it because it had waited too long. Canceled
-jobs do not count as failures. Counters belong to one process and begin at 0 with it, so ask for
-`increase` and `rate`, summed over all workers. With the prefork pool, the counters of all
-processes of a worker are added up, including those of children that died; gauges show only what
-lives.
+jobs do not count as failures. Counters belong to one process and start at 0 with it, so query
+`increase` and `rate`, summed over all workers. With the prefork pool, the counters of all processes
+of a worker are added up, including those of children that died; gauges only include live processes.
 """
 
 WORKER = """\
@@ -42,16 +41,16 @@ next, so that many workers can be scraped while many jobs wait. The exporter cou
 EXPORTER = """\
 ## Of the exporter
 
-At `/metrics` of `provisionerd exporter`, one for each deployment, all from SQL: the series of
-queues again, with every job that waits, and these. The cost of a scrape does not grow with the
-number of jobs that were ever run, and scrapes that come within two seconds share one reading.
+At `/metrics` of `provisionerd exporter`, which runs once in each deployment. All series come from
+SQL: those of queues, with every pending job, and the ones below. The cost of a scrape does not grow
+with the number of finished jobs. Scrapes within two seconds of each other share one reading.
 """
 
 REASONS = """\
 ## Reasons
 
 The label `reason` of `provisionerd_job_failures_total`, and the column `failure_reason` of
-`provisioner_jobs`. It is for operators, and apart from the contract: callers see `error_code`,
+`provisioner_jobs`. It is for operators and not part of the contract: callers see `error_code`,
 which is `INSUFFICIENT_QUOTA`, `MISSING_TEMPLATE_PARAMETER`, `REQUIRED_TEMPLATE_VARIABLES` or
 nothing (`none` in the label).
 
@@ -84,7 +83,7 @@ def page() -> str:
 
 
 def reasons() -> list[tuple[str, str]]:
-    """Return every reason with what its comment says."""
+    """Return every reason with the text of its comment."""
     return MEMBER.findall(inspect.getsource(FailureReason))
 
 
@@ -107,6 +106,6 @@ def _queried(family: Metric) -> str:
 
 
 def _row(name: str, kind: str, labels: Iterable[str], meaning: str) -> str:
-    # The client shows a counter as NAME_total, whatever it was called.
+    # The client always shows a counter as NAME_total.
     shown = f"{name}_total" if kind == "counter" else name
     return f"| `{shown}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {meaning} |\n"

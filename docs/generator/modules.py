@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("db", "quota", "provisioner", "worker", "chattool", "cli")
-MIGRATIONS = "versions"  #: each migration explains itself; a table of them helps nobody
+MIGRATIONS = "versions"  #: left out: a table of migrations would not help a reader
 
 
 def tables() -> str:

@@ -13,9 +13,9 @@ Schema = dict[str, Any]
 INTRODUCTION = f"""\
 # Settings
 
-Every setting is an environment variable. Made from `worker/settings.py` by `make generate`.
+Every setting is an environment variable. `make generate` makes this page from `worker/settings.py`.
 A name that begins with `{PREFIX}` and is not in this table is refused, so that a misspelt setting
-does not silently mean its default. Times are in seconds, as the names say.
+is not ignored silently. The unit of a time is in the name of its setting.
 
 | variable | meaning | default | allowed |
 | --- | --- | --- | --- |
@@ -52,7 +52,7 @@ def _default(schema: Schema) -> str:
 
 
 def _kind(schema: Schema, definitions: dict[str, Schema]) -> str:
-    """Say in words what the values are."""
+    """Describe the allowed values in words."""
     for option in schema.get("anyOf", ()):
         if option.get("type") != "null":
             return _kind(option, definitions)

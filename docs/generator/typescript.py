@@ -3,9 +3,9 @@
 The maintained generators of types from JSON schemas are on npm. Those on PyPI either call them or
 are abandoned (checked in 2026: pydantic-to-typescript needs Node.js and had no release for two
 years; quicktype-ts and py-ts-interfaces are older). So people who change the contract need Node.js,
-and nobody else does: ``types.ts`` is committed, and its head says from which schema and by which
-locked generator it was made, and what its own text was. Python checks that without Node.js, so a
-stale file and one that was changed by hand are found on any machine.
+and nobody else does: ``types.ts`` is committed, and its head has digests of the schema, the locked
+generator and its own text. Python checks them without Node.js, so a stale file, or one that was
+changed by hand, is found on any machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEAD_LINES = HEAD.count("\n")
 
 
 class GeneratorError(Exception):
-    """The types cannot be made here; the message says what to do."""
+    """The types cannot be generated. The message says what to do."""
 
 
 def types() -> str:
@@ -52,7 +52,7 @@ def types() -> str:
 
 
 def is_current(file: str) -> bool:
-    """Return whether the file was made from this schema by this generator, and left alone."""
+    """Return whether the file was made from this schema by this generator, and not changed."""
     text = "".join(file.splitlines(keepends=True)[HEAD_LINES:])
     return file == HEAD.format(source=_source_digest(), text=_digest(text)) + text
 
@@ -63,14 +63,14 @@ def _schema() -> str:
         for name, schema in contract.schemas("#/$defs/{model}").items()
     }
     models = [{"$ref": f"#/$defs/{name}"} for name in definitions]
-    # Unused by itself: it makes the generator write every definition.
+    # Not used itself, but it makes the generator write every definition.
     document = {"title": "AnyOfTheContract", "anyOf": models, "$defs": definitions}
     return json.dumps(document, indent=2)
 
 
 def _without_siblings(schema: contract.Schema) -> contract.Schema:
-    # The generator takes a reference with a description next to it for a type of its own, and
-    # would write JobErrorCode a second time as JobErrorCode1.
+    # The generator treats a reference with a description as a new type: it would write
+    # JobErrorCode a second time, as JobErrorCode1.
     if "properties" not in schema:
         return schema
     properties = {name: _wrapped(field) for name, field in schema["properties"].items()}

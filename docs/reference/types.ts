@@ -1,6 +1,6 @@
 // TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
-// made from: sha256:afa2cdd999f14277bac6bae9d3c1544fe4e800719a41e4ea4f39cbed70b70927
-// text: sha256:7da62c614ba5e2535469c172431d94a9666185898ebc4b7c398a997fb283fc32
+// made from: sha256:2ef9caaaca3ab51b5e0e802a85db156c78417cdf559cf192e620bf01a8a76d21
+// text: sha256:d835ad92df0b4128608beb566aaf195641cc9cf1dc83dcc4c32c3cd143c950ab
 
 export type AnyOfTheContract =
   | BuildReason
@@ -27,12 +27,12 @@ export type AnyOfTheContract =
  */
 export type BuildReason = "initiator" | "autostart" | "autostop" | "dormancy" | "autodelete";
 /**
- * Why a job failed, where a machine is to tell it apart. Untagged failures have none.
+ * Why a job failed, for callers that must distinguish it. Untagged failures have no code.
  */
 export type JobErrorCode =
   "MISSING_TEMPLATE_PARAMETER" | "REQUIRED_TEMPLATE_VARIABLES" | "INSUFFICIENT_QUOTA";
 /**
- * Where a provisioner job stands. Derived by PostgreSQL, never written (see ``job_status``).
+ * The status of a provisioner job, derived by PostgreSQL from other columns, never written.
  */
 export type JobStatus =
   "pending" | "running" | "succeeded" | "canceling" | "canceled" | "failed" | "unknown";
@@ -41,11 +41,11 @@ export type JobStatus =
  */
 export type JobType = "template_version_import" | "workspace_build" | "template_version_dry_run";
 /**
- * How loud a log line is.
+ * The severity of a log line.
  */
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 /**
- * Who wrote a log line: the daemon itself or the engine that it runs.
+ * Who wrote a log line: the daemon or the engine.
  */
 export type LogSource = "provisioner_daemon" | "provisioner";
 /**
@@ -85,7 +85,7 @@ export interface ProvisionerJob {
    */
   started_at?: string;
   /**
-   * when it ended, in whatever way
+   * when it succeeded, failed or was canceled
    */
   completed_at?: string;
   /**
@@ -97,7 +97,7 @@ export interface ProvisionerJob {
    */
   error?: string;
   /**
-   * why it failed, for machines; absent when the failure is untagged
+   * why it failed, for machines; absent if the failure is untagged
    */
   error_code?: JobErrorCode;
   status: JobStatus;
@@ -114,17 +114,17 @@ export interface ProvisionerJob {
    */
   file_id: string;
   /**
-   * what a worker must have to run it
+   * tags that a worker must have to run it
    */
   tags: {
     [k: string]: string;
   };
   /**
-   * 1 for the next to be claimed; 0 unless pending; counted up to 10000, which means that or more
+   * 1 for the next job to be claimed; 0 unless pending; counted up to 10000, which means that many or more
    */
   queue_position: number;
   /**
-   * pending jobs of its queue; 0 unless pending; counted up to 10000, which means that or more
+   * number of pending jobs in its queue; 0 unless pending; counted up to 10000, which means that many or more
    */
   queue_size: number;
   organization_id: string;
@@ -135,17 +135,17 @@ export interface ProvisionerJob {
   input: ProvisionerJobInput;
   type: JobType;
   /**
-   * live workers that may claim it; absent unless pending and there are some
+   * live workers that may claim it; absent if there are none, or not pending
    */
   available_workers?: string[];
   metadata: ProvisionerJobMetadata;
   /**
-   * whether log lines were left out for size
+   * whether log lines were dropped because of the size limit
    */
   logs_overflowed: boolean;
 }
 /**
- * What a job works on. Values of template variables, which may be secret, are not shown.
+ * What a job works on. Values of template variables are not shown: they may be secret.
  */
 export interface ProvisionerJobInput {
   /**
@@ -157,12 +157,12 @@ export interface ProvisionerJobInput {
    */
   workspace_build_id?: string;
   /**
-   * why the input cannot be read
+   * why the input could not be read
    */
   error?: string;
 }
 /**
- * The names of what a job works on.
+ * Names of the template and the workspace that a job works on.
  */
 export interface ProvisionerJobMetadata {
   /**
@@ -190,38 +190,38 @@ export interface ProvisionerJobMetadata {
  */
 export interface ProvisionerJobLog {
   /**
-   * grows from line to line within a job
+   * increases with each line of a job
    */
   id: number;
   created_at: string;
   log_source: LogSource;
   log_level: LogLevel;
   /**
-   * the step of the build, for people
+   * the log stage: a heading for people
    */
   stage: string;
   /**
-   * at most 1024 characters, without a line end
+   * the text: at most 1024 characters, without a line end
    */
   output: string;
 }
 /**
- * Where the time of a build went.
+ * How long each step of a build took.
  */
 export interface ProvisionerJobTimings {
   /**
-   * by their start
+   * sorted by start time
    */
   provisioner_timings: ProvisionerTiming[];
   /**
-   * empty: agents are not run here
+   * always empty: agents do not run here
    *
    * @minItems 0
    * @maxItems 0
    */
   agent_script_timings: [];
   /**
-   * empty: agents are not run here
+   * always empty: agents do not run here
    *
    * @minItems 0
    * @maxItems 0
@@ -237,7 +237,7 @@ export interface ProvisionerTiming {
   ended_at: string;
   stage: TimingStage;
   /**
-   * the provider, or what else did it
+   * the provider or tool that did it
    */
   source: string;
   action: string;
@@ -277,16 +277,16 @@ export interface WorkspaceBuild {
    */
   resources: WorkspaceResource[];
   /**
-   * when the workspace is stopped by itself
+   * when the workspace is stopped automatically
    */
   deadline?: string;
   /**
-   * how far the deadline can be moved
+   * the latest possible deadline
    */
   max_deadline?: string;
   status: WorkspaceStatus;
   /**
-   * credits per day that the quota commit charged
+   * credits per day, as charged by the quota commit
    */
   daily_cost: number;
 }
@@ -315,16 +315,16 @@ export interface WorkspaceResource {
   daily_cost: number;
 }
 /**
- * One item shown with a resource.
+ * An item shown with a resource.
  */
 export interface WorkspaceResourceMetadata {
   key: string;
   /**
-   * empty when there is none
+   * empty if it has none
    */
   value: string;
   /**
-   * whether it is to be hidden until asked for
+   * whether clients should hide it until asked for
    */
   sensitive: boolean;
 }
@@ -333,11 +333,11 @@ export interface WorkspaceResourceMetadata {
  */
 export interface WorkspaceQuota {
   /**
-   * credits per day of all of the member's workspaces
+   * credits per day that the member's workspaces cost
    */
   credits_consumed: number;
   /**
-   * credits per day that the member's groups allow
+   * credits per day that the member's groups give
    */
   budget: number;
 }

@@ -1,1 +1,1 @@
-"""Building the documentation as a site; not what its pages say."""
+"""Building the site of the documentation; not the content of its pages."""

@@ -1,9 +1,8 @@
-"""Build the documentation into ``build/site``, and fail if a link or an anchor leads nowhere.
+"""Build the documentation into ``build/site``, and fail if a link or an anchor is broken.
 
-The pages are copied to ``build/pages`` first, together with those at the top of the
-repository, where contributors and forges look for them. Charts are drawn by a script of the site
-itself if ``make docs`` could fetch it (see ``package.json``), and shown as their text if it could
-not, so no page ever asks another host for anything.
+The pages are first copied to ``build/pages``, together with those at the top of the repository. If
+``make docs`` could fetch the script that draws charts (see ``package.json``), the site serves it;
+otherwise it shows charts as text. So no page loads anything from another host.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ SCRIPT = Path("node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js")
 
 
 def main() -> int:
-    """Build the site; return the exit status of the program that does."""
+    """Build the site; return the exit status of the builder."""
     stage(ROOT / "build/pages", charts=ROOT / "build/charts" / SCRIPT)
     command = (sys.executable, "-m", "zensical", "build", "--clean", "--strict")
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def stage(target: Path, charts: Path) -> None:
-    """Copy all pages to ``target``, with their links leading to each other there."""
+    """Copy all pages to ``target``, and adapt their links to the new places."""
     shutil.rmtree(target, ignore_errors=True)
     for page in (ROOT / "docs").rglob("*.md"):
         _copy(page, target / page.relative_to(ROOT / "docs"), with_charts=charts.is_file())

@@ -149,7 +149,7 @@ def test_nobody_is_added_to_everyone(factory: Factory) -> None:
     user = factory.user(organization=organization)
     with factory.database.begin() as session:
         everyone = session.get_one(Group, organization.id)
-        with pytest.raises(ConflictError, match="has every member"):
+        with pytest.raises(ConflictError, match="is in its Everyone group already"):
             add_group_member(session, group=everyone, user=user)
 
 

@@ -66,7 +66,7 @@ def test_a_changed_enum_makes_every_reference_of_the_contract_stale(copy: Path) 
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "Error: not what the code says: docs/reference/openapi.json, docs/reference/README.md,"
+        "Error: these files are stale: docs/reference/openapi.json, docs/reference/README.md,"
         " docs/reference/types.ts; run `make generate`\n"
     )
 

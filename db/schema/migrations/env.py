@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: one transaction each, on the connection of ``db.schema.migrate``."""
+"""Runs the migrations, each in a transaction, on the connection of ``db.schema.migrate``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from db.schema.tables import Base
 
 
 def run_migrations(connection: Connection) -> None:
-    """Run the migrations that the caller asked for on its connection."""
+    """Run the requested migrations on the connection of the caller."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -1,4 +1,4 @@
-"""Who changed what."""
+"""The audit log."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ EMPTY = text("'{}'::jsonb")
 
 
 class AuditLog(Base):
-    """One change that a person made. It has no foreign keys, since it outlives what it names."""
+    """A change that a person made. It has no foreign keys, since it outlives the rows it names."""
 
     __tablename__ = "audit_logs"
 
     id: Mapped[UuidPk]
     time: Mapped[CreatedAt]
-    user_id: Mapped[uuid.UUID | None]  #: NULL: a user of the operating system, not a row of users
+    user_id: Mapped[uuid.UUID | None]  #: NULL: a user of the operating system, not of the platform
     username: Mapped[str]
     organization_id: Mapped[uuid.UUID]
     resource_type: Mapped[str]
     resource_id: Mapped[uuid.UUID]
-    resource_target: Mapped[str]  #: what people call it, such as alice/box
+    resource_target: Mapped[str]  #: its name for people, such as alice/box
     action: Mapped[str]
     diff: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY)  #: field: {old, new}
     additional_fields: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY)

@@ -1,4 +1,4 @@
-"""What every table shares: the naming of constraints and the column shorthands."""
+"""The base of all tables: names of constraints, types, and common columns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMING = {
 
 
 def enum_type(enum: type[StrEnum], name: str) -> Enum:
-    """Return the PostgreSQL enum type ``name`` that stores the members' values."""
+    """Return the PostgreSQL enum type ``name``, which stores the values of the members."""
     return Enum(enum, name=name, values_callable=lambda members: [m.value for m in members])
 
 
@@ -62,19 +62,19 @@ class Base(DeclarativeBase):
     }
 
 
-# Ids are made by the program (a caller may choose them) and by the database for plain SQL.
+# The program generates ids, or a caller chooses them; the default is for rows from plain SQL.
 UuidPk = Annotated[
     uuid.UUID,
     mapped_column(primary_key=True, default=uuid.uuid4, server_default=func.gen_random_uuid()),
 ]
 BigIntPk = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
-# Rows that are deleted with the organization, the user or the job that they belong to.
+# Foreign keys of rows that are deleted with their organization, user or job.
 OrganizationFk = Annotated[
     uuid.UUID, mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
 ]
 UserFk = Annotated[uuid.UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
 JobFk = Annotated[uuid.UUID, mapped_column(ForeignKey("provisioner_jobs.id", ondelete="CASCADE"))]
-# Database time, so that hosts with a wrong clock agree on order and age.
+# Database time, so that a wrong clock on a host does not change order and age.
 CreatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
 UpdatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
 

@@ -1,4 +1,4 @@
-"""Chats: which workspace belongs to which conversation of an agent."""
+"""Chats: conversations of agents, and the workspace of each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from db.schema.tables.base import Base, CreatedAt, OrganizationFk, UpdatedAt, Us
 
 
 class Chat(Base):
-    """A conversation, by its owner and the id that the agent's platform gave it.
+    """A conversation, identified by its owner and the id from the agent's platform.
 
-    Its row is what two tool calls for one chat take turns on, in whatever processes they run.
+    Tool calls for the same chat take turns by a lock on this row, even in different processes.
     """
 
     __tablename__ = "chats"
@@ -27,7 +27,7 @@ class Chat(Base):
     build_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("workspace_builds.id", ondelete="SET NULL"), index=True
     )
-    """The build that the chat's tools waited for last."""
+    """The build that the chat's tools last waited for."""
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 

@@ -42,9 +42,9 @@ from db.schema.tables.base import (
 )
 
 LOG_LIMIT_BYTES = 1_048_576
-"""How much output a job keeps. Source: the system that we follow, provisionerdserver."""
+"""Maximum size of the log of a job. Source: Coder (provisionerdserver)."""
 
-# The order of decision is that of the system that we follow: an error beats a cancel.
+# The order of the conditions is that of Coder: an error takes precedence over a cancel.
 JOB_STATUS_SQL = """
 CASE
     WHEN completed_at IS NOT NULL THEN CASE
@@ -63,7 +63,7 @@ DEFAULT_TAGS = text("""'{"scope": "organization", "owner": ""}'::jsonb""")
 
 
 class ProvisionerJob(Base):
-    """A job: the truth of the queue. Only ``db.jobs.moves`` writes its state columns."""
+    """A job row, the truth about the job. Only ``db.jobs.moves`` writes its status columns."""
 
     __tablename__ = "provisioner_jobs"
 
@@ -91,23 +91,23 @@ class ProvisionerJob(Base):
         enum_type(JobStatus, "provisioner_job_status"), Computed(JOB_STATUS_SQL, persisted=True)
     )
 
-    # Whose build this is. workspace_id carries the constraint of one active build per workspace.
+    # Set for builds. A unique index on workspace_id allows one active build per workspace.
     workspace_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("workspaces.id"))
     owner_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"))
 
-    # What a claim decides by.
+    # The order of claims.
     queue: Mapped[str]
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text(str(JobPriority.HUMAN)))
     fair_rank: Mapped[int] = mapped_column(server_default=text("0"))
 
-    # Who runs it, for which time, and how far it is.
+    # The current or last attempt.
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
-    # How often a worker that shut down put it back; the claims that ended so are no attempts.
+    # How often a draining worker requeued the job; these claims do not count as attempts.
     drains: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    # Stays after the end, naming the attempt that wrote it; NULL when a sweeper or cancel did.
+    # Kept after the end: the attempt that finished the job; NULL if a sweeper or a cancel did.
     lease_token: Mapped[uuid.UUID | None]
     stage: Mapped[str | None]
-    failure_reason: Mapped[str | None]  #: the operator's reason, a member of FailureReason
+    failure_reason: Mapped[str | None]  #: a FailureReason, for operators
 
     __table_args__ = (
         Index(
@@ -130,7 +130,7 @@ class ProvisionerJob(Base):
             "owner_id",
             postgresql_where="completed_at IS NULL",
         ),
-        # For db.reads.pages: no filter; by status and type; by tags, and by those two.
+        # For db.reads.pages: without a filter; by status and type; by tags, status and type.
         Index("ix_provisioner_jobs_newest", "organization_id", "created_at", "id"),
         Index(
             "ix_provisioner_jobs_by_status",
@@ -176,13 +176,13 @@ class ProvisionerJob(Base):
             "type <> 'workspace_build' OR (workspace_id IS NOT NULL AND owner_id IS NOT NULL)",
             name="build_names_workspace",
         ),
-        # A job is updated a handful of times in its life: room on the page keeps those updates HOT.
+        # A job is updated a few times. Free space on the page keeps these updates HOT.
         {"postgresql_with": {"fillfactor": "70"}},
     )
 
 
 class JobLease(Base):
-    """Until when a worker may write on a job. Narrow and apart: it is renewed every few seconds."""
+    """The lease of a job. A narrow, separate table, since leases are renewed every few seconds."""
 
     __tablename__ = "leases"
 
@@ -195,7 +195,7 @@ class JobLease(Base):
 
 
 class ProvisionerDaemon(Base):
-    """A worker. ``queues`` are those that it serves, so that SQL can match jobs to workers."""
+    """A worker. ``queues`` are the queues that it serves, so that SQL can match jobs to it."""
 
     __tablename__ = "provisioner_daemons"
 
@@ -246,7 +246,7 @@ class ProvisionerJobTiming(Base):
 
     __tablename__ = "provisioner_job_timings"
 
-    # The system that we follow has no key here; SQLAlchemy and logical replication want one.
+    # Coder has no key here, but SQLAlchemy and logical replication need one.
     id: Mapped[BigIntPk]
     job_id: Mapped[JobFk] = mapped_column(index=True)
     started_at: Mapped[datetime]

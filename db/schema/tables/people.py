@@ -1,4 +1,4 @@
-"""Organizations, users and groups: who may build, and from which allowance."""
+"""Organizations, users, groups, and the accounts of quota commits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class User(Base):
 
 
 class OrganizationMember(Base):
-    """Membership, which includes that of the organization's Everyone group."""
+    """A member of an organization, and so of its Everyone group."""
 
     __tablename__ = "organization_members"
 
@@ -70,7 +70,7 @@ class OrganizationMember(Base):
 
 
 class Group(Base):
-    """A set of users that each get ``quota_allowance`` credits per day from it."""
+    """A set of users. Each of them gets ``quota_allowance`` credits per day from it."""
 
     __tablename__ = "groups"
 
@@ -92,7 +92,7 @@ class Group(Base):
 
 
 class GroupMember(Base):
-    """Explicit membership. The Everyone group has no such rows."""
+    """An explicit member of a group. The Everyone group has no such rows."""
 
     __tablename__ = "group_members"
 

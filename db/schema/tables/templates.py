@@ -1,4 +1,4 @@
-"""Source archives, templates and their versions."""
+"""Templates, their versions, and the archives of these."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from db.schema.tables.base import (
 
 
 class File(Base):
-    """An archive, stored once per content and creator."""
+    """An archive. The same content of one creator is stored once."""
 
     __tablename__ = "files"
 
@@ -45,7 +45,7 @@ class Template(Base):
     description: Mapped[str] = mapped_column(server_default="")
     icon: Mapped[str] = mapped_column(server_default="")
     provisioner: Mapped[ProvisionerType]
-    # use_alter: templates and template_versions point at each other.
+    # use_alter: templates and template_versions refer to each other.
     active_version_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("template_versions.id", use_alter=True)
     )
@@ -63,7 +63,7 @@ class Template(Base):
 
 
 class TemplateVersion(Base):
-    """One uploaded content of a template. The file of its import job is the source."""
+    """One pushed content of a template. Its archive is the file of its import job."""
 
     __tablename__ = "template_versions"
 
@@ -85,7 +85,7 @@ class TemplateVersion(Base):
 
 
 class TemplateVersionVariable(Base):
-    """A ``variable`` block of a template version, and the value that its admin gave."""
+    """A ``variable`` block of a template version, and the value that the template's admin set."""
 
     __tablename__ = "template_version_variables"
 
@@ -95,7 +95,7 @@ class TemplateVersionVariable(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     description: Mapped[str] = mapped_column(server_default="")
     type: Mapped[str] = mapped_column(server_default="string")
-    # An empty value is a value: NULL means that none was given.
+    # NULL means that no value was set. An empty string is a value.
     value: Mapped[str | None]
     default_value: Mapped[str] = mapped_column(server_default="")
     required: Mapped[bool] = mapped_column(server_default=text("true"))

@@ -1,4 +1,4 @@
-"""Workspaces, their builds, and what the builds made."""
+"""Workspaces, their builds, and the states, parameters and resources of the builds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STATE_IS_IDENTIFIED = (
 
 
 class Workspace(Base):
-    """A user's development machine. Its state is that of its builds."""
+    """A development machine of a user. Its state is stored on its builds."""
 
     __tablename__ = "workspaces"
 
@@ -60,7 +60,7 @@ class Workspace(Base):
 
     __table_args__ = (
         unique_until_deleted("uq_workspaces_owner_id_name", "owner_id", text("lower(name)")),
-        # Serves quota: the workspaces that count for one owner in one organization.
+        # For quota: the workspaces of one owner in one organization.
         Index(
             "ix_workspaces_owner_id_organization_id",
             "owner_id",
@@ -73,9 +73,9 @@ class Workspace(Base):
 class WorkspaceBuild(Base):
     """One transition of a workspace, run by one provisioner job.
 
-    ``provisioner_state`` starts as a copy of the previous build's state, and every checkpoint
-    during apply replaces it: so it is at any time the newest state known. A person may replace the
-    latest build's too; what it was before is then a row of ``replaced_states``.
+    ``provisioner_state`` starts as a copy of the previous build's state. Every checkpoint during
+    apply replaces it, so it is always the newest known state. A person may push another state to
+    the latest build; the replaced one is then kept in ``replaced_states``.
     """
 
     __tablename__ = "workspace_builds"
@@ -97,7 +97,7 @@ class WorkspaceBuild(Base):
     state_serial: Mapped[int | None] = mapped_column(BigInteger)
     checkpoint_at: Mapped[datetime | None]  #: when this build last stored a state
 
-    # The figures of the quota decision itself, so that a later explanation cannot contradict it.
+    # The figures of the quota decision, so that a later explanation agrees with it.
     quota_budget: Mapped[int | None] = mapped_column(BigInteger)
     quota_credits_consumed: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -105,7 +105,7 @@ class WorkspaceBuild(Base):
     updated_at: Mapped[UpdatedAt]
 
     __table_args__ = (
-        # INCLUDE lets the quota sum and the state copy of the latest build read the index alone.
+        # With INCLUDE, the sum of the quota reads only the index.
         Index(
             "uq_workspace_builds_workspace_id_build_number",
             "workspace_id",
@@ -120,10 +120,10 @@ class WorkspaceBuild(Base):
 
 
 class ReplacedState(Base):
-    """A state that a person replaced by another one, without a build.
+    """A state that a person replaced by a push.
 
-    The build's own row has the newest. Position 0 is the state that the build left, position k the
-    kth one that was pushed after it.
+    The row of the build has its newest state. Position 0 is the state that the build left, position
+    k the kth state that was pushed after it.
     """
 
     __tablename__ = "replaced_states"
@@ -147,7 +147,7 @@ class ReplacedState(Base):
 
 
 class WorkspaceBuildParameter(Base):
-    """The value that a build was given for a template parameter."""
+    """The value of a template parameter in a build."""
 
     __tablename__ = "workspace_build_parameters"
 
@@ -177,7 +177,7 @@ class WorkspaceResource(Base):
 
 
 class WorkspaceResourceMetadata(Base):
-    """One item shown with a resource."""
+    """An item shown with a resource."""
 
     __tablename__ = "workspace_resource_metadata"
 

@@ -79,9 +79,9 @@ ENUMS = (
 )
 
 
-# Members of a group: the explicit ones, and for the Everyone group (whose id is its
-# organization's) all members of the organization. UNION drops doubles. Suspended users stay
-# members; deleted ones do not. Source: the view of the same name in the system that we follow.
+# Members of a group: the explicit members; for the Everyone group (its id is that of the
+# organization), all members of the organization. UNION removes duplicates. Suspended users are still
+# members; deleted users are not. Source: the view of the same name in Coder.
 GROUP_MEMBERS_EXPANDED = """
 CREATE VIEW group_members_expanded AS
 WITH all_members AS (
@@ -117,8 +117,8 @@ AFTER DELETE ON organization_members
 FOR EACH ROW EXECUTE FUNCTION forget_groups_of_former_member()
 """
 
-# "A finished job never changes again" as a rule of the database: the guards of db.transitions
-# make the update match no row, and this stops whoever goes around them.
+# "A finished job never changes again", as a rule of the database. The guards of db.jobs.moves make
+# an update match no row; this trigger stops statements that bypass them.
 FINISHED_JOB_IS_FINAL = """
 CREATE FUNCTION finished_job_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,12 +1,12 @@
 """Indexes for pages of jobs by status, type and tags (``db.reads.pages``).
 
 How it is deployed: at any time, with old and new workers running. The indexes are built
-concurrently, so that builds go on meanwhile; that takes a few seconds per million jobs and waits
-for transactions that are open when it begins. Nothing but the pages reads them, and the code
-before this migration does not know them.
+concurrently, so builds go on meanwhile. This takes a few seconds per million jobs and waits for
+transactions that are open when it begins. Only the pages use the indexes; the code before this
+migration does not know them.
 
-When it is interrupted, PostgreSQL leaves an index that is marked invalid: running the migration
-again drops and builds it anew.
+If the migration is interrupted, PostgreSQL leaves an index that is marked invalid. Running the
+migration again drops this index and builds it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ INDEXES = {
 def upgrade() -> None:
     # A concurrent build cannot run within a transaction.
     with op.get_context().autocommit_block():
-        # It waits for open transactions without making anybody wait, so it may take its time.
+        # It waits for open transactions without blocking others, so it needs no lock timeout.
         op.execute("SET lock_timeout = 0")
         for name, columns in INDEXES.items():
             _drop(name)

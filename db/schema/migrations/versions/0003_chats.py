@@ -1,6 +1,6 @@
 """Chats, for the tools of agents (``db.catalog.chats``).
 
-How it is deployed: at any time, with old and new workers running. It makes a new table that the
+How it is deployed: at any time, with old and new workers running. It creates a table that the
 code before it does not know.
 """
 

@@ -1,11 +1,11 @@
 """Views for readers: live workers, and the latest build of each workspace.
 
-How it is deployed: at any time, with old and new workers running. It makes two views that the
+How it is deployed: at any time, with old and new workers running. It creates two views that the
 code before it does not know, and takes no lock on a table.
 
-The view of latest builds begins with ``workspaces`` so that a condition on the workspace, or a
-join, becomes one index entry of ``workspace_builds`` per workspace. DISTINCT ON would read all
-builds, since PostgreSQL does not push the condition of a join into it.
+The view of latest builds starts from ``workspaces``, so that a query with a condition on the
+workspace, or with a join, reads one index entry of ``workspace_builds`` per workspace. DISTINCT ON
+would read all builds, because PostgreSQL does not push the condition of a join into it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A view of the builds that entered apply.
 
-How it is deployed: at any time, with old and new workers running. It makes a view that the code
+How it is deployed: at any time, with old and new workers running. It creates a view that the code
 before it does not know, and takes no lock on a table.
 
-What exists of a workspace was made by the last of them: its template version and its values stand
-for the builds that follow.
+The last of these builds of a workspace made its existing resources, so later builds use its template
+version and its values.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """States that a person replaced, and a log of who changed what.
 
-How it is deployed: at any time, with old and new workers running. It makes two tables that the
-code before it does not know. A state that is pushed is written where that code looks for it, on
-the latest build, so an older service that enqueues starts from it too.
+How it is deployed: at any time, with old and new workers running. It creates two tables that the
+code before it does not know. A pushed state is written to the latest build, where that code reads
+it, so builds that an older service enqueues start from it, too.
 
-An older worker does not know that a state was pushed: when it finds a newer state of that build on
-its disk, it stores that. Until all workers are new, push nothing for builds whose worker was lost.
+An older worker does not know that a state was pushed. If it finds a newer state of the same build on
+its disk, it replaces the pushed one. So until all workers are new, do not push a state for a build
+whose worker was lost.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A count of its own for the claims that ended because a worker shut down.
+"""A separate count of the claims that ended because a worker drained.
 
 How it is deployed: at any time, with old and new workers running. The column has a constant
-default, so that PostgreSQL changes its catalog and no row. An older worker that shuts down does
-not know the count: its drain is an attempt, as before.
+default, so PostgreSQL only changes its catalog, not the rows. An older worker does not know the
+column: its drains still count as attempts.
 """
 
 from __future__ import annotations
