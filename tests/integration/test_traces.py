@@ -231,7 +231,7 @@ class DrainingEngine(EchoEngine):
         return super().plan(context)
 
 
-def test_a_second_attempt_is_a_second_span_in_the_same_trace(traced: Traced) -> None:
+def test_a_run_after_a_drain_is_a_second_span_in_the_same_trace(traced: Traced) -> None:
     interrupt = Interrupt()
     traced.enqueue(traced.factory.any_workspace())
     traced.engine = DrainingEngine(interrupt)
@@ -240,7 +240,7 @@ def test_a_second_attempt_is_a_second_span_in_the_same_trace(traced: Traced) -> 
     traced.run()
 
     attempts = traced.named("run build")
-    assert [(span.attributes or {})["provisionerd.job.attempt"] for span in attempts] == [1, 2]
+    assert [(span.attributes or {})["provisionerd.job.attempt"] for span in attempts] == [1, 1]
     assert {parent_of(span) for span in attempts} == {id_of(traced.span("enqueue build"))}
     assert len(trace_ids(traced.spans)) == 1
 
@@ -312,7 +312,9 @@ def test_spans_are_exported_when_asked_for(environment: Mapping[str, str]) -> No
 
 
 def test_a_wish_that_is_none_is_refused() -> None:
-    with pytest.raises(SettingsError, match="PROVISIONERD_TRACES: 'perhaps' is neither"):
+    with pytest.raises(
+        SettingsError, match="PROVISIONERD_TRACES must be true or false, not 'perhaps'"
+    ):
         tracer_maker({"PROVISIONERD_TRACES": "perhaps"})
 
 
