@@ -17,7 +17,7 @@ from db.outage import is_outage
 from db.reads.contract import WorkspaceBuild, WorkspaceResource
 from db.schema.enums import job_is_insufficient_quota_error_code
 from provisioner.engines.port import EngineError
-from provisioner.host.archive import ArchiveError
+from provisioner.host.members import ArchiveError
 
 log = structlog.get_logger("chattool")
 

@@ -10,29 +10,20 @@ from __future__ import annotations
 
 import functools
 import os
-import stat
-import tarfile
 import unicodedata
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from provisioner.host.members import ArchiveError, Member, read_members
+
 TemplateFiles = Mapping[str, memoryview]
 """The content of each file of a template, by its path in the archive."""
 
-_BLOCK_BYTES = 512
 _PLANTED = (".terraform", ".terraform.d", ".terraformrc", "*.tfstate", "*.tfstate.*")
 """Names that Terraform would use although no configuration refers to them: plugins, settings,
 state."""
-_EXTENSIONS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME}
-"""Header types that describe the next member or all members."""
-
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
-
-
-class ArchiveError(Exception):
-    """The template cannot be packed or unpacked; the message is one sentence for its author."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +81,11 @@ def unpack_template(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Member:
-    name: str
-    data: memoryview
-    is_directory: bool
-    is_executable: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Content:
     """The folders and files of an archive; a folder comes before its content."""
 
     folders: dict[str, None] = field(default_factory=dict)  #: used as an ordered set
-    files: dict[str, _Member] = field(default_factory=dict)
+    files: dict[str, Member] = field(default_factory=dict)
 
 
 # All builds of a template version use the same archive: the cache saves each but the first 0.1 ms.
@@ -112,7 +95,7 @@ def _checked(archive: bytes, limits: ArchiveLimits) -> _Content:
     listed: set[str] = set()
     spelling: dict[str, str] = {}
     total_bytes = 0
-    for member in _members(archive):
+    for member in read_members(archive):
         total_bytes += len(member.data)
         _check_size(member, total_bytes, limits)
         path = _safe_path(member, limits)
@@ -127,7 +110,7 @@ def _checked(archive: bytes, limits: ArchiveLimits) -> _Content:
     return content
 
 
-def _check_size(member: _Member, total_bytes: int, limits: ArchiveLimits) -> None:
+def _check_size(member: Member, total_bytes: int, limits: ArchiveLimits) -> None:
     if len(member.data) > limits.max_file_bytes:
         raise ArchiveError(
             f"{member.name!r} in the template archive is larger than {limits.max_file_bytes} bytes"
@@ -138,7 +121,7 @@ def _check_size(member: _Member, total_bytes: int, limits: ArchiveLimits) -> Non
         )
 
 
-def _safe_path(member: _Member, limits: ArchiveLimits) -> str:
+def _safe_path(member: Member, limits: ArchiveLimits) -> str:
     """Return the member's path relative to the template's root, ``""`` for the root itself."""
     name = member.name.removesuffix("/") if member.is_directory else member.name
     if name == "." and member.is_directory:
@@ -172,7 +155,7 @@ def _is_planted(part: str) -> bool:
     return any(fnmatchcase(_folded(part), planted) for planted in _PLANTED)
 
 
-def _add(path: str, member: _Member, content: _Content, spelling: dict[str, str]) -> None:
+def _add(path: str, member: Member, content: _Content, spelling: dict[str, str]) -> None:
     for folder in _folders_of(path, member):
         _check_spelling(folder, spelling)
         _check_kind(folder, content.files)
@@ -183,7 +166,7 @@ def _add(path: str, member: _Member, content: _Content, spelling: dict[str, str]
         content.files[path] = member
 
 
-def _folders_of(path: str, member: _Member) -> list[str]:
+def _folders_of(path: str, member: Member) -> list[str]:
     """Return the folders that a member needs, parents first; a folder itself is the last."""
     parts = path.split("/")
     folders = ["/".join(parts[:end]) for end in range(1, len(parts))]
@@ -205,109 +188,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _members(archive: bytes) -> Iterator[_Member]:
-    """Read the tar's headers; every length is checked against the bytes that remain.
-
-    ``TarFile`` is not used: it mistakes a damaged header for the end of the archive, and hostile
-    extension headers have made it loop (CVE-2025-8194) and backtrack (CVE-2024-6232).
-    """
-    if archive.startswith(_COMPRESSED):
-        raise ArchiveError("the template archive is compressed; send a plain tar")
-    offset = 0
-    override: str | None = None
-    while any(block := archive[offset : offset + _BLOCK_BYTES]):
-        header = _header(block)
-        data = _data(archive, offset + _BLOCK_BYTES, header)
-        offset += _BLOCK_BYTES + -(-header.size // _BLOCK_BYTES) * _BLOCK_BYTES
-        if header.type in _EXTENSIONS:
-            override = _override(header, bytes(data)) or override
-            continue
-        yield _member(header, override or _text(header.name), data)
-        override = None
-    _check_end(archive, offset, override)
-
-
-def _header(block: bytes) -> tarfile.TarInfo:
-    try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        raise ArchiveError("the template archive is damaged or is not a tar") from None
-
-
-def _data(archive: bytes, start: int, header: tarfile.TarInfo) -> memoryview:
-    if not 0 <= header.size <= len(archive) - start:
-        raise ArchiveError("the template archive is cut off or damaged")
-    return memoryview(archive)[start : start + header.size]
-
-
-def _member(header: tarfile.TarInfo, name: str, data: memoryview) -> _Member:
-    is_directory = header.type == tarfile.DIRTYPE
-    if header.type not in {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE}:
-        raise ArchiveError(
-            f"{name!r} in the template archive is a link or a special file; "
-            "a template may contain only files and folders"
-        )
-    if is_directory and data:
-        raise ArchiveError(f"the folder {name!r} in the template archive has content")
-    is_executable = bool(header.mode & stat.S_IXUSR)
-    return _Member(name=name, data=data, is_directory=is_directory, is_executable=is_executable)
-
-
-def _override(header: tarfile.TarInfo, data: bytes) -> str | None:
-    """Return the name that an extension header gives to the next member, if any."""
-    if header.type == tarfile.GNUTYPE_LONGNAME:
-        return _decoded(data.removesuffix(b"\0"))
-    records = dict(_records(data))
-    is_global = header.type == tarfile.XGLTYPE
-    if any(_is_forbidden(key, is_global=is_global) for key in records):
-        raise ArchiveError("the template archive uses tar extensions that are not allowed")
-    return records.get("path")
-
-
-def _is_forbidden(key: str, *, is_global: bool) -> bool:
-    # A sparse file, or a size that differs from the header's, would be unpacked differently from
-    # what the template's author sees. A global path would rename every file.
-    return key == "size" or key.startswith("GNU.sparse.") or (is_global and key == "path")
-
-
-def _records(data: bytes) -> Iterator[tuple[str, str]]:
-    while data:
-        length, _, rest = data.partition(b" ")
-        size = _record_size(length)
-        key, equals, value = rest[:size].partition(b"=")
-        if not 0 < size <= len(rest) or not equals or not value.endswith(b"\n"):
-            raise ArchiveError("the template archive has a damaged extension header")
-        yield _decoded(key), _decoded(value[:-1])
-        data = rest[size:]
-
-
-def _record_size(length: bytes) -> int:
-    """Return the bytes of a record after its length field, 0 if that is not a number."""
-    is_number = length.isdigit() and len(length) < 8
-    return int(length) - len(length) - 1 if is_number else 0
-
-
-def _decoded(value: bytes) -> str:
-    return _text(value.decode("utf-8", "surrogateescape"))
-
-
-def _text(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ArchiveError(f"the template archive has the name {name!r}, not UTF-8") from None
-    return name
-
-
-def _check_end(archive: bytes, offset: int, override: str | None) -> None:
-    # A tar ends with two empty blocks; a shorter one may have been cut off in the middle.
-    if override is not None or len(archive) < offset + 2 * _BLOCK_BYTES:
-        raise ArchiveError("the template archive is cut off")
-    if archive[offset:].strip(b"\0"):
-        raise ArchiveError("the template archive has other data after its end")
-
-
-def _make_file(name: str, path: Path, member: _Member) -> None:
+def _make_file(name: str, path: Path, member: Member) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o700 if member.is_executable else 0o600)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from provisioner.host.archive import (
     DEFAULT_LIMITS,
-    ArchiveError,
     ArchiveLimits,
     check_upload_size,
     read_archive,
 )
+from provisioner.host.members import ArchiveError
 
 _LOCK_FILE = ".terraform.lock.hcl"
 _ROOT_FILE_SUFFIXES = (".tf", ".tf.json")

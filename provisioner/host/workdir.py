@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.jobs.leases import Lease
-from provisioner.host.archive import ArchiveError, unpack_template
+from provisioner.host.archive import unpack_template
+from provisioner.host.members import ArchiveError
 
 LEASE_FILE = "lease.json"
 STATE_FILE = "terraform.tfstate"

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from provisioner.host.archive import (
     DEFAULT_LIMITS,
-    ArchiveError,
     ArchiveLimits,
     check_upload_size,
     unpack_template,
 )
+from provisioner.host.members import ArchiveError
 from provisioner.host.packing import pack_template
 
 BLOCK = 512

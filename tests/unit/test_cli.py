@@ -40,7 +40,7 @@ from db.reads.workers import WorkerListing
 from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.engines.terraform.hcl import TemplateError
-from provisioner.host.archive import ArchiveError
+from provisioner.host.members import ArchiveError
 from worker.embedded import EmbeddedError
 from worker.process.explanation import explain
 from worker.settings import SettingsError

@@ -30,8 +30,8 @@ from provisioner.engines.port import (
     ResourceMetadata,
 )
 from provisioner.engines.terraform.hcl import TemplateError
-from provisioner.host.archive import ArchiveError
 from provisioner.host.interrupt import InterruptReason
+from provisioner.host.members import ArchiveError
 from provisioner.template.parameters import (
     MissingParameterError,
     RequiredVariablesError,

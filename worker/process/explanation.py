@@ -10,7 +10,7 @@ from db.outage import is_outage
 from db.texts import first_line
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.binary import TerraformNotFoundError
-from provisioner.host.archive import ArchiveError
+from provisioner.host.members import ArchiveError
 from worker.broker.errors import BROKER_ERRORS
 from worker.embedded import EmbeddedError
 from worker.settings import SettingsError
