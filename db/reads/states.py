@@ -163,9 +163,13 @@ def get_state(
     if row is None:
         raise NotFoundError(f"the workspace has no build {label}, or it was pruned")
     if row.data is None:
-        why = "has no state" if row.lineage is None else "had a state, which was pruned"
-        raise NotFoundError(f"build {label} of the workspace {why}")
+        raise _missing_state(label, was_pruned=row.lineage is not None)
     return StoredState(**row._asdict())
+
+
+def _missing_state(label: str, *, was_pruned: bool) -> NotFoundError:
+    why = "had a state, which was pruned" if was_pruned else "has no state"
+    return NotFoundError(f"build {label} of the workspace {why}")
 
 
 def _newest_state(session: Session, workspace_id: uuid.UUID) -> StoredState:
