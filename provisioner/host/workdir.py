@@ -25,6 +25,7 @@ from pathlib import Path
 
 from db.jobs.leases import Lease
 from provisioner.host.archive import unpack_template
+from provisioner.host.locks import try_lock
 from provisioner.host.members import ArchiveError
 
 LEASE_FILE = "lease.json"
@@ -84,9 +85,7 @@ class WorkDirectory:
             raise
 
     def _lock_by(self, descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor):
             os.close(descriptor)
             return False
         self._lock = descriptor

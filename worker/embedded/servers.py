@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.host.locks import try_lock
 from worker.broker.address import EMBEDDED_SERVERS
 from worker.embedded.directory import (
     EmbeddedError,
@@ -78,7 +79,8 @@ def start_embedded(
             )
         finally:
             with _start_lock(home):
-                if directory and _is_last_user(users):
+                # The last user is the one that can have the users' lock for itself.
+                if directory and try_lock(users):
                     _stop(directory)
 
 
@@ -104,14 +106,6 @@ def _start_lock(home: Path) -> Iterator[None]:
     with _lock_file(home, "start.lock") as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-
-
-def _is_last_user(users: int) -> bool:
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _stop(directory: ServerDirectory) -> None:

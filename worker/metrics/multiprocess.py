@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from provisioner.host.locks import remove_unlocked
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -31,7 +32,7 @@ def make_metrics_directory(data_dir: Path) -> Path:
         # One process at a time: a directory that is not locked yet looks abandoned.
         fcntl.flock(starting, fcntl.LOCK_EX)
         for abandoned in root.glob("worker-*"):
-            _remove_unless_locked(abandoned)
+            remove_unlocked(abandoned)
         made = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
         # Stays open on purpose: the kernel releases the lock when the process ends. A process ID
         # would not identify the worker: it is 1 in every container.
@@ -41,18 +42,6 @@ def make_metrics_directory(data_dir: Path) -> Path:
     finally:
         os.close(starting)
     return made
-
-
-def _remove_unless_locked(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    else:
-        shutil.rmtree(directory, ignore_errors=True)
-    finally:
-        os.close(descriptor)
 
 
 def is_multiprocess() -> bool:

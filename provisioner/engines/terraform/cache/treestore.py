@@ -34,6 +34,7 @@ from provisioner.engines.terraform.cache.trees import (
     sizes_of,
 )
 from provisioner.host.interrupt import Interrupt
+from provisioner.host.locks import remove_unlocked, try_lock
 
 Facts = Mapping[str, str]
 
@@ -78,7 +79,7 @@ class TreeStore:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         deadline = time.monotonic() + patience.total_seconds()
         with (self._root / "lock").open("w") as file:
-            while not _try_lock(file.fileno()) and time.monotonic() < deadline:
+            while not try_lock(file.fileno()) and time.monotonic() < deadline:
                 if interrupt.wait(_TICK_S):
                     break
             yield
@@ -194,7 +195,7 @@ class TreeStore:
         for path in drafts.iterdir():
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _SWEEP_AFTER_S:
-                    _remove_unlocked(path)
+                    remove_unlocked(path)
 
 
 class _DiskUsage:
@@ -213,23 +214,6 @@ class _DiskUsage:
         sizes = self._sizes[entry]
         self._users.subtract(sizes.keys())
         self.total_bytes -= sum(size for inode, size in sizes.items() if not self._users[inode])
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _remove_unlocked(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _try_lock(descriptor):
-            shutil.rmtree(path, ignore_errors=True)
-    finally:
-        os.close(descriptor)
 
 
 def _read_manifest(entry: Path) -> _Manifest | None:
