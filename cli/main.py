@@ -22,102 +22,36 @@ ENTRY_POINTS = "provisionerd.commands"
 TRANSLATOR = "worker.process.explanation", "explain"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Lazy:
     """The module of a command, and its summary for ``--help`` before it is imported."""
 
     module: str
-    name: str
     summary: str
 
 
 COMMANDS: Mapping[str, Lazy] = {
-    command.name: command
-    for command in (
-        Lazy(
-            module="cli.demo",
-            name="demo",
-            summary="Run real builds: within quota, refused, untagged, canceled.",
-        ),
-        Lazy(
-            module="cli.up",
-            name="up",
-            summary="Run PostgreSQL, Redis and a worker together.",
-        ),
-        Lazy(module="cli.worker", name="worker", summary="Run builds until SIGTERM."),
-        Lazy(
-            module="cli.exporter",
-            name="exporter",
-            summary="Serve metrics of the whole deployment.",
-        ),
-        Lazy(
-            module="cli.migrate",
-            name="migrate",
-            summary="Migrate the database to the current schema.",
-        ),
-        Lazy(
-            module="cli.doctor.command",
-            name="doctor",
-            summary="Check settings, services and workers, and show how to fix problems.",
-        ),
-        Lazy(
-            module="cli.completion",
-            name="completion",
-            summary="Print a shell's completion script.",
-        ),
-        Lazy(
-            module="cli.prune",
-            name="prune",
-            summary="Delete old logs, states and jobs.",
-        ),
-        Lazy(
-            module="cli.template",
-            name="template",
-            summary="Push and list templates.",
-        ),
-        Lazy(
-            module="cli.workspace",
-            name="workspace",
-            summary="Create, start, stop, delete and list workspaces.",
-        ),
-        Lazy(
-            module="cli.state.command",
-            name="state",
-            summary="List, fetch and replace Terraform states of workspaces.",
-        ),
-        Lazy(
-            module="cli.jobs",
-            name="jobs",
-            summary="List, show, follow and cancel jobs.",
-        ),
-        Lazy(
-            module="cli.queue",
-            name="queue",
-            summary="Show the queues, and explain why a job waits.",
-        ),
-        Lazy(
-            module="cli.workers",
-            name="workers",
-            summary="List the workers and their load.",
-        ),
-        Lazy(
-            module="cli.quota",
-            name="quota",
-            summary="Show users' budgets and what consumes them.",
-        ),
-        Lazy(module="cli.tools", name="tools", summary="List and call the tools for agents."),
-        Lazy(module="cli.user", name="user", summary="Manage users."),
-        Lazy(
-            module="cli.group",
-            name="group",
-            summary="Manage groups, their members and their allowances.",
-        ),
-        Lazy(
-            module="cli.organization",
-            name="organization",
-            summary="Create and list organizations.",
-        ),
-    )
+    "demo": Lazy("cli.demo", "Run real builds: within quota, refused, untagged, canceled."),
+    "up": Lazy("cli.up", "Run PostgreSQL, Redis and a worker together."),
+    "worker": Lazy("cli.worker", "Run builds until SIGTERM."),
+    "exporter": Lazy("cli.exporter", "Serve metrics of the whole deployment."),
+    "migrate": Lazy("cli.migrate", "Migrate the database to the current schema."),
+    "doctor": Lazy(
+        "cli.doctor.command", "Check settings, services and workers, and show how to fix problems."
+    ),
+    "completion": Lazy("cli.completion", "Print a shell's completion script."),
+    "prune": Lazy("cli.prune", "Delete old logs, states and jobs."),
+    "template": Lazy("cli.template", "Push and list templates."),
+    "workspace": Lazy("cli.workspace", "Create, start, stop, delete and list workspaces."),
+    "state": Lazy("cli.state.command", "List, fetch and replace Terraform states of workspaces."),
+    "jobs": Lazy("cli.jobs", "List, show, follow and cancel jobs."),
+    "queue": Lazy("cli.queue", "Show the queues, and explain why a job waits."),
+    "workers": Lazy("cli.workers", "List the workers and their load."),
+    "quota": Lazy("cli.quota", "Show users' budgets and what consumes them."),
+    "tools": Lazy("cli.tools", "List and call the tools for agents."),
+    "user": Lazy("cli.user", "Manage users."),
+    "group": Lazy("cli.group", "Manage groups, their members and their allowances."),
+    "organization": Lazy("cli.organization", "Create and list organizations."),
 }
 
 
