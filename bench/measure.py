@@ -36,7 +36,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What ours and theirs measured over some rounds."""
+    """The medians of both sides and of the ratios."""
 
     ours: float
     theirs: float
@@ -70,7 +70,7 @@ def pair(ours: Callable[[], float], theirs: Callable[[], float], *, rounds: int)
 
 
 def pair_quantiles(ours_s: Sequence[float], theirs_s: Sequence[float], share: float) -> Pair:
-    """Return the values below which ``share`` of the times in seconds lie, in milliseconds."""
+    """Return the quantiles ``share`` (0 to 1) of times in seconds, in milliseconds."""
     mine, other = quantile(ours_s, share), quantile(theirs_s, share)
     return Pair(ours=mine * 1000, theirs=other * 1000, ratio=mine / other, rounds=len(ours_s))
 

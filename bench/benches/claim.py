@@ -58,6 +58,12 @@ def run(services: Services, rounds: int = 1) -> list[Result]:
         times = _claim_concurrently(services)
         quantiles[size] = quantile(times, 0.5), quantile(times, 0.99)
         reference[size] = _reference(services, organization.id)
+    return _results(quantiles, reference)
+
+
+def _results(
+    quantiles: dict[int, tuple[float, float]], reference: dict[int, float]
+) -> list[Result]:
     p50, p99 = quantiles[SIZES[-1]]
     return [
         *(

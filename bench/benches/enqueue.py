@@ -43,12 +43,11 @@ def run(services: Services, rounds: int = 5) -> list[Result]:
 
     def workspaces() -> list[uuid.UUID]:
         with services.database.begin() as session:
-            return [
-                create_workspace(
-                    session, owner=owner, template=template, name=f"w{next(number)}"
-                ).id
-                for _ in range(CALLS)
+            names = [f"w{next(number)}" for _ in range(CALLS)]
+            made = [
+                create_workspace(session, owner=owner, template=template, name=n) for n in names
             ]
+            return [workspace.id for workspace in made]
 
     def ours() -> float:
         made = workspaces()

@@ -23,6 +23,54 @@ MB = 1e6
 
 def run(services: Services, rounds: int = 1) -> list[Result]:
     ring = ring_at(services.redis_url)
+    workspaces, blocked = _workspaces(services)
+
+    def enqueue(ids: Sequence[uuid.UUID], transition: Transition) -> None:
+        with services.database.begin() as session:
+            queued = [insert_build(session, workspace_id=i, transition=transition) for i in ids]
+        for build in queued:
+            ring(build.queue)
+
+    empty = _empty_worker(services)
+    with services.worker(concurrency=8) as process:
+        wait_until(lambda: _is_steady(process.pid), "its memory to be steady")
+        idle = _rss(process.pid)
+        for index in range(4):  # fill every cache and start every thread
+            enqueue(workspaces, list(Transition)[index % 2])
+            _wait_for_builds(services)
+        warm = _rss(process.pid)
+        for index in range(BUILDS // AT_ONCE):
+            enqueue(workspaces, list(Transition)[index % 2])
+            _wait_for_builds(services)
+        after = _rss(process.pid)
+        enqueue(blocked, Transition.START)
+        running = (
+            "SELECT count(*) FROM provisioner_jobs WHERE stage = 'apply' AND completed_at IS NULL"
+        )
+        wait_until(lambda: _count(services, running) == 8, "eight builds to be applied")
+        busy = _rss(process.pid)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+    return [
+        _against_celery(idle, empty),
+        Result(
+            bench="memory",
+            what=f"growth by {BUILDS} echo builds",
+            unit="MB",
+            ours=(after - warm) / MB,
+            reach="<= 8",
+        ),
+        Result(
+            bench="memory",
+            what="each build that runs (without its Terraform)",
+            unit="MB",
+            ours=(busy - after) / 8 / MB,
+        ),
+    ]
+
+
+def _workspaces(services: Services) -> tuple[list[uuid.UUID], list[uuid.UUID]]:
+    """Make workspaces whose builds end at once, and eight whose apply waits."""
     factory = services.factory
     organization = factory.organization(everyone_allowance=10_000)
     owner = factory.user(organization=organization)
@@ -39,68 +87,35 @@ def run(services: Services, rounds: int = 1) -> list[Result]:
             create_workspace(session, owner=owner, template=waiting, name=f"b{index}").id
             for index in range(8)
         ]
+    return workspaces, blocked
 
-    def enqueue(ids: Sequence[uuid.UUID], transition: Transition) -> None:
-        with services.database.begin() as session:
-            queued = [insert_build(session, workspace_id=i, transition=transition) for i in ids]
-        for build in queued:
-            ring(build.queue)
 
+def _against_celery(idle: int, empty: int) -> Result:
+    return Result(
+        bench="memory",
+        what="idle worker, against a Celery worker with an empty app",
+        unit="MB",
+        ours=idle / MB,
+        theirs=empty / MB,
+        ratio=idle / empty,
+        reach="<= 2",
+        aim="<= 1.5",
+    )
+
+
+def _empty_worker(services: Services) -> int:
+    """Return the memory of a Celery worker with an empty app, in bytes."""
     with services.celery("bench.noop", concurrency=8) as bare:
         wait_until(
             lambda: _rss(bare.pid) > 0 and bool(psutil.Process(bare.pid).threads()),
             "the start of the bare worker",
         )
         wait_until(lambda: _is_steady(bare.pid), "its memory to be steady")
-        empty = _rss(bare.pid)
-    with services.worker(concurrency=8) as process:
-        wait_until(lambda: _is_steady(process.pid), "its memory to be steady")
-        idle = _rss(process.pid)
-        for index in range(4):  # fill every cache and start every thread
-            enqueue(workspaces, list(Transition)[index % 2])
-            wait_until(
-                lambda: not is_busy(services), "the ends of all builds", within_s=BENCH_DEADLINE_S
-            )
-        warm = _rss(process.pid)
-        for index in range(BUILDS // AT_ONCE):
-            enqueue(workspaces, list(Transition)[index % 2])
-            wait_until(
-                lambda: not is_busy(services), "the ends of all builds", within_s=BENCH_DEADLINE_S
-            )
-        after = _rss(process.pid)
-        enqueue(blocked, Transition.START)
-        running = (
-            "SELECT count(*) FROM provisioner_jobs WHERE stage = 'apply' AND completed_at IS NULL"
-        )
-        wait_until(lambda: _count(services, running) == 8, "eight builds to be applied")
-        busy = _rss(process.pid)
-        for _ in range(2):
-            process.send_signal(signal.SIGTERM)
-    return [
-        Result(
-            bench="memory",
-            what="idle worker, against a Celery worker with an empty app",
-            unit="MB",
-            ours=idle / MB,
-            theirs=empty / MB,
-            ratio=idle / empty,
-            reach="<= 2",
-            aim="<= 1.5",
-        ),
-        Result(
-            bench="memory",
-            what=f"growth by {BUILDS} echo builds",
-            unit="MB",
-            ours=(after - warm) / MB,
-            reach="<= 8",
-        ),
-        Result(
-            bench="memory",
-            what="each build that runs (without its Terraform)",
-            unit="MB",
-            ours=(busy - after) / 8 / MB,
-        ),
-    ]
+        return _rss(bare.pid)
+
+
+def _wait_for_builds(services: Services) -> None:
+    wait_until(lambda: not is_busy(services), "the ends of all builds", within_s=BENCH_DEADLINE_S)
 
 
 def _rss(pid: int) -> int:

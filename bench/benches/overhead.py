@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.measure import Result, pair, timed
+from bench.measure import Pair, Result, pair, timed
 from bench.services import Services
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
@@ -73,11 +73,11 @@ def run(services: Services, rounds: int = 9) -> list[Result]:
             new = workspace(template())
             return timed(lambda: build(new, Transition.START))
 
-        cold = pair(
-            first_build,
-            lambda: timed(lambda: bare.run("start")),
-            rounds=rounds,
-        )
+        cold = pair(first_build, lambda: timed(lambda: bare.run("start")), rounds=rounds)
+    return _results(again, cold)
+
+
+def _results(again: Pair, cold: Pair) -> list[Result]:
     return [
         again.result(
             "overhead",

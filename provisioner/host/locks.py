@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file for this process alone, and return whether nobody else has locked it."""
+    """Lock an open file only for this process, and return whether nobody else has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
