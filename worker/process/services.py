@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -173,8 +172,7 @@ def _configured(url: object) -> str | None:
 def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:
     try:
         if is_embedded:
-            # A worker with a configured database does not import Alembic, which takes 5 MB.
-            import_module("db.schema.migrate").migrate(database.engine)
+            _migrate(database)
         elif check:
             check_migrated(database.engine)
     except OperationalError as error:
@@ -182,3 +180,10 @@ def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:
             f"the database cannot be reached ({first_line(error)});"
             " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
         ) from error
+
+
+def _migrate(database: Database) -> None:
+    # Here: a worker with a configured database does not import Alembic, which takes 5 MB.
+    from db.schema.migrate import migrate  # noqa: PLC0415
+
+    migrate(database.engine)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from importlib import import_module
 from typing import Protocol
 
 import structlog
@@ -22,8 +21,6 @@ log = structlog.get_logger("worker")
 
 SETTING = f"{PREFIX}TRACES"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-# By name: without the extra its imports are missing, and with the extra they are slow.
-SPANS = "worker.tracing.spans"
 
 
 class BuildTracer(Tracer, EnqueueTracer, Protocol):
@@ -77,7 +74,8 @@ def tracer_maker(environment: Mapping[str, str]) -> Callable[[], BuildTracer]:
 
 def _span_maker(*, is_required: bool) -> Callable[[], BuildTracer]:
     try:
-        make: Callable[[], BuildTracer] = import_module(SPANS).export_spans
+        # Here: without the extra its imports are missing, and with the extra they are slow.
+        from worker.tracing.spans import export_spans  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("opentelemetry"):
             raise
@@ -89,7 +87,7 @@ def _span_maker(*, is_required: bool) -> Callable[[], BuildTracer]:
         # The OTLP endpoint may be meant for other programs on this host.
         log.info("traces.off", reason="OpenTelemetry is not installed (the extra otel)")
         return NoTraces
-    return make
+    return export_spans
 
 
 @lru_cache(maxsize=1)
