@@ -343,14 +343,11 @@ def running_cluster(
     allowance: int = 100_000,
 ) -> Iterator[Cluster]:
     """A cluster without workers yet; all of its processes end with the block."""
-    port = int(free_address().rpartition(":")[2])
-    redis = RedisServer(directory=directory, port=port)
-    redis.start()
     cluster = Cluster(
         directory=directory,
         database=database,
         database_url=database_url,
-        redis=redis,
+        redis=_started_redis(directory),
         cli_config=cli_config,
         allowance=allowance,
     )
@@ -358,3 +355,9 @@ def running_cluster(
         yield cluster
     finally:
         cluster.close()
+
+
+def _started_redis(directory: Path) -> RedisServer:
+    redis = RedisServer(directory=directory, port=int(free_address().rpartition(":")[2]))
+    redis.start()
+    return redis

@@ -143,6 +143,18 @@ class Factory:
         made = self.template(organization=organization, created_by=owner, **template)
         return self.workspace(owner=owner, template=made)
 
+    def namesake(self, workspace: Workspace, *, name: str | None = None) -> Workspace:
+        """Another workspace of the same owner and template, of the same name unless given."""
+        with self.database.begin() as session:
+            made = Workspace(
+                owner_id=workspace.owner_id,
+                organization_id=workspace.organization_id,
+                template_id=workspace.template_id,
+                name=name or workspace.name,
+            )
+            session.add(made)
+            return made
+
     def build(
         self,
         workspace: Workspace,

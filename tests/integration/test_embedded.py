@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -150,18 +150,17 @@ def test_a_failing_user_still_stops_the_servers(data_dir: Path) -> None:
         wait_until_gone(pid)
 
 
-def test_data_outlives_a_restart(data_dir: Path) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda _embedded: None, id="stopped"),
+        pytest.param(lambda embedded: kill(server_pids(embedded)), id="killed"),
+    ],
+)
+def test_data_outlives_a_restart(data_dir: Path, end: Callable[[Embedded], None]) -> None:
     with start_embedded(data_dir) as embedded:
         write_mark(embedded)
-
-    with start_embedded(data_dir) as embedded:
-        assert read_mark(embedded) == ("kept", "kept")
-
-
-def test_killed_servers_start_again_with_their_data(data_dir: Path) -> None:
-    with start_embedded(data_dir) as embedded:
-        write_mark(embedded)
-        kill(server_pids(embedded))
+        end(embedded)
 
     with start_embedded(data_dir) as embedded:
         assert read_mark(embedded) == ("kept", "kept")

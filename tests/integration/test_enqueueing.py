@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,6 +52,14 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=True,
     )
+
+
+def run_enqueue(
+    workspaces: Sequence[Workspace], **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Enqueue a build of each workspace in a fresh interpreter."""
+    ids = " ".join(str(workspace.id) for workspace in workspaces)
+    return run(ENQUEUE, WORKSPACES=ids, **environment)
 
 
 def enqueue(session: Session, workspace: Workspace, **arguments: object) -> EnqueuedBuild:
@@ -172,10 +180,9 @@ def test_the_doorbell_of_a_short_script_is_not_lost(
     factory: Factory, database_url: str, redis_url: str, queue_tags: dict[str, str]
 ) -> None:
     workspaces = [factory.any_workspace(tags=queue_tags) for _ in range(2)]
-    said = run(
-        ENQUEUE,
+    said = run_enqueue(
+        workspaces,
         URL=database_url,
-        WORKSPACES=" ".join(str(workspace.id) for workspace in workspaces),
         PROVISIONERD_REDIS_URL=redis_url,
     )
     assert BrokerClient(redis_url).count(said.stdout.split()[-1]) == 2
@@ -185,10 +192,9 @@ def test_without_a_redis_builds_are_accepted_with_one_warning(
     factory: Factory, database_url: str, tmp_path: Path
 ) -> None:
     workspaces = [factory.any_workspace() for _ in range(2)]
-    said = run(
-        ENQUEUE,
+    said = run_enqueue(
+        workspaces,
         URL=database_url,
-        WORKSPACES=" ".join(str(workspace.id) for workspace in workspaces),
         PROVISIONERD_DATA_DIR=str(tmp_path / "data"),
     )
     statuses = [factory.status(uuid.UUID(each.split()[0])) for each in said.stdout.splitlines()]
@@ -201,10 +207,9 @@ def test_settings_of_workers_and_foreign_variables_do_not_matter(
     factory: Factory, database_url: str, redis_url: str
 ) -> None:
     workspace = factory.any_workspace()
-    said = run(
-        ENQUEUE,
+    said = run_enqueue(
+        [workspace],
         URL=database_url,
-        WORKSPACES=str(workspace.id),
         PROVISIONERD_REDIS_URL=redis_url,
         PROVISIONERD_URL="https://provisioner.example.com",
         PROVISIONERD_CONCURRENCY="many",
@@ -218,16 +223,14 @@ def test_variables_of_the_caller_s_celery_do_not_matter(
     factory: Factory, database_url: str, redis_url: str, queue_tags: dict[str, str]
 ) -> None:
     workspace = factory.any_workspace(tags=queue_tags)
-    said = run(
-        ENQUEUE,
-        URL=database_url,
-        WORKSPACES=str(workspace.id),
-        PROVISIONERD_REDIS_URL=redis_url,
-        CELERY_BROKER_URL="redis://127.0.0.1:1/0",
-        CELERY_BROKER_WRITE_URL="redis://127.0.0.1:1/0",
-        CELERY_LOADER="no.such:Loader",
-        CELERY_CONFIG_MODULE="no_such_module",
-    )
+    elsewhere = "redis://127.0.0.1:1/0"
+    theirs = {
+        "CELERY_BROKER_URL": elsewhere,
+        "CELERY_BROKER_WRITE_URL": elsewhere,
+        "CELERY_LOADER": "no.such:Loader",
+        "CELERY_CONFIG_MODULE": "no_such_module",
+    }
+    said = run_enqueue([workspace], URL=database_url, PROVISIONERD_REDIS_URL=redis_url, **theirs)
     assert BrokerClient(redis_url).count(said.stdout.split()[-1]) == 1
 
 

@@ -111,15 +111,7 @@ def test_the_quota_is_free_again(factory: Factory, workspace: Workspace) -> None
 
 def test_the_name_is_free_again(factory: Factory, workspace: Workspace) -> None:
     orphan(factory, workspace)
-    with factory.database.begin() as session:
-        session.add(
-            Workspace(
-                owner_id=workspace.owner_id,
-                organization_id=workspace.organization_id,
-                template_id=workspace.template_id,
-                name=workspace.name,
-            )
-        )
+    factory.namesake(workspace)
 
 
 @pytest.mark.parametrize("build", [None, 1, 2])

@@ -172,26 +172,34 @@ def test_the_latest_build_of_a_workspace_stays_at_any_age(
     assert serial_of(database, latest) == 1
 
 
-def test_a_failed_latest_build_stays_too(database: Database, factory: Factory) -> None:
-    workspace = factory.any_workspace()
-    finished(factory, workspace, serial=1, days_ago=200)
-    finished(factory, workspace, serial=2, days_ago=199, status=JobStatus.FAILED)
+@pytest.fixture
+def workspace(factory: Factory) -> Workspace:
+    return factory.any_workspace()
 
+
+@pytest.fixture
+def succeeded_then_failed(factory: Factory, workspace: Workspace) -> ClaimedJob:
+    """The first of the two builds that the workspace had long ago."""
+    first = finished(factory, workspace, serial=1, days_ago=200)
+    finished(factory, workspace, serial=2, days_ago=199, status=JobStatus.FAILED)
+    return first
+
+
+@pytest.mark.usefixtures("succeeded_then_failed")
+def test_a_failed_latest_build_stays_too(
+    database: Database, factory: Factory, workspace: Workspace
+) -> None:
     prune(database, KEPT)
 
     assert start_from(factory, workspace) == 2
 
 
 def test_the_last_build_that_entered_apply_stays_behind_later_failures(
-    database: Database, factory: Factory
+    database: Database, succeeded_then_failed: ClaimedJob
 ) -> None:
-    workspace = factory.any_workspace()
-    applied = finished(factory, workspace, serial=1, days_ago=200)
-    finished(factory, workspace, serial=2, days_ago=199, status=JobStatus.FAILED)
-
     prune(database, KEPT)
 
-    assert rows_of(database, applied)["workspace_builds"] == 1
+    assert rows_of(database, succeeded_then_failed)["workspace_builds"] == 1
 
 
 def test_a_newer_build_without_a_state_supersedes_none_that_has_one(

@@ -592,35 +592,29 @@ def test_a_value_for_one_template_is_no_value_for_another(bench: Bench) -> None:
     assert bench.row(job).error_code == JobErrorCode.REQUIRED_TEMPLATE_VARIABLES
 
 
-def test_an_unknown_parameter_fails_the_build(bench: Bench) -> None:
-    workspace = bench.factory.any_workspace()
-    bench.factory.build(workspace, parameters={"siez": "2"})
-    job = bench.factory.claim()
-    assert job is not None
+def build_with(bench: Bench, workspace: Workspace, **parameters: str) -> ClaimedJob:
+    """Run a build that is given parameters, whatever comes of it."""
+    job = bench.factory.running_build(workspace, parameters=parameters)
     bench.run(job)
+    return job
+
+
+def test_an_unknown_parameter_fails_the_build(bench: Bench) -> None:
+    job = build_with(bench, bench.factory.any_workspace(), siez="2")
     assert bench.row(job).error == 'the template has no parameter "siez"; it has none'
 
 
 def test_an_unknown_parameter_of_an_earlier_build_fails_no_later_one(bench: Bench) -> None:
     workspace = bench.factory.any_workspace()
-    bench.factory.build(workspace, parameters={"siez": "2"})
-    first = bench.factory.claim()
-    assert first is not None
-    bench.run(first)
+    build_with(bench, workspace, siez="2")
     ending = bench.run(bench.factory.running_build(workspace))
     assert isinstance(ending, Succeeded)
 
 
 def test_an_unknown_parameter_is_not_excused_by_another_of_an_earlier_build(bench: Bench) -> None:
     workspace = bench.factory.any_workspace()
-    bench.factory.build(workspace, parameters={"siez": "2"})
-    first = bench.factory.claim()
-    assert first is not None
-    bench.run(first)
-    bench.factory.build(workspace, parameters={"szie": "2"})
-    second = bench.factory.claim()
-    assert second is not None
-    bench.run(second)
+    build_with(bench, workspace, siez="2")
+    second = build_with(bench, workspace, szie="2")
     assert bench.row(second).error == 'the template has no parameter "szie"; it has none'
 
 

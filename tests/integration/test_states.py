@@ -43,6 +43,13 @@ def recover(factory: Factory, job: ClaimedJob, new: State) -> RecoveredState:
         return store_recovered_state(session, job_id=job.id, state=new)
 
 
+def stateful_build(factory: Factory) -> ClaimedJob:
+    """A running build that has stored a state of serial 5."""
+    job = factory.running_build()
+    store(factory, job, state(5))
+    return job
+
+
 def lost_build(factory: Factory) -> ClaimedJob:
     """A build that failed after it had stored a state of serial 5."""
     return factory.finished_build(status=JobStatus.FAILED, result=BuildResult(state=state(5)))
@@ -70,8 +77,7 @@ def test_the_first_state_is_stored(factory: Factory) -> None:
 def test_a_checkpoint_replaces_only_an_older_state_of_its_lineage(
     factory: Factory, new: State, replaces: bool
 ) -> None:
-    job = factory.running_build()
-    store(factory, job, state(5))
+    job = stateful_build(factory)
     assert store(factory, job, new) is replaces
     assert stored(factory, job.id) == (new.data if replaces else b"one 5")
 
@@ -80,16 +86,14 @@ def test_a_checkpoint_replaces_only_an_older_state_of_its_lineage(
 def test_a_result_replaces_only_an_older_state_of_its_lineage(
     factory: Factory, new: State, replaces: bool
 ) -> None:
-    job = factory.running_build()
-    store(factory, job, state(5))
+    job = stateful_build(factory)
     with factory.database.begin() as session:
         complete_job(session, job.lease, result=BuildResult(state=new))
     assert stored(factory, job.id) == (new.data if replaces else b"one 5")
 
 
 def test_a_result_without_a_state_keeps_the_stored_one(factory: Factory) -> None:
-    job = factory.running_build()
-    store(factory, job, state(5))
+    job = stateful_build(factory)
     with factory.database.begin() as session:
         complete_job(session, job.lease, result=BuildResult())
     assert stored(factory, job.id) == b"one 5"

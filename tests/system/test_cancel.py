@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -59,27 +60,27 @@ def test_a_build_is_canceled_while_terraform_works_before_apply(
         assert shared.finish(job_id) == [JobStatus.CANCELED]
 
 
-def test_a_build_is_canceled_while_it_waits_for_the_quota_account(
-    shared: Cluster, locked_account: None
-) -> None:
+@pytest.fixture
+def canceled_in_quota(shared: Cluster, locked_account: None) -> uuid.UUID:
+    """The job of a build that was canceled while it waited for the quota account."""
     job_id = shared.enqueue(shared.workspace("plain"))
     shared.wait_for_stage(job_id, Stage.COMMIT_QUOTA)
-
     shared.cancel(job_id)
+    return job_id
 
-    assert shared.finish(job_id) == [JobStatus.CANCELED]
+
+def test_a_build_is_canceled_while_it_waits_for_the_quota_account(
+    shared: Cluster, canceled_in_quota: uuid.UUID
+) -> None:
+    assert shared.finish(canceled_in_quota) == [JobStatus.CANCELED]
 
 
 def test_a_build_that_waited_for_the_quota_account_is_not_charged(
-    shared: Cluster, locked_account: None
+    shared: Cluster, canceled_in_quota: uuid.UUID
 ) -> None:
-    job_id = shared.enqueue(shared.workspace("plain"))
-    shared.wait_for_stage(job_id, Stage.COMMIT_QUOTA)
-    shared.cancel(job_id)
+    shared.finish(canceled_in_quota)
 
-    shared.finish(job_id)
-
-    assert shared.row(job_id)["daily_cost"] == 0
+    assert shared.row(canceled_in_quota)["daily_cost"] == 0
 
 
 def test_an_apply_that_stops_cleanly_is_canceled_with_its_state(

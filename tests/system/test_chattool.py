@@ -30,6 +30,7 @@ from db.catalog.people import set_quota_allowance
 from db.engine import Database
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Group, Organization, Template, User, Workspace
+from tests.harness.answers import QUOTA_REFUSED
 from tests.harness.authorization import CountingAuthorization
 from tests.harness.databases import copied_database, database_url_of, opened_database
 from tests.harness.factory import Factory, tar_archive
@@ -244,21 +245,7 @@ def test_a_start_that_quota_refuses_is_told(person: Person) -> None:
 def test_the_shell_prints_what_an_agent_hears_when_the_quota_is_full(person: Person) -> None:
     person.allow(9)
     answer = answer_of(person.shell("create_workspace", {"template_id": "machine"}))
-    assert answer == {
-        "error_code": "INSUFFICIENT_QUOTA",
-        "error": "workspace build failed: insufficient quota: this build costs 10 credits per"
-        " day, 0 of the budget of 9 are in use",
-        "title": "Workspace quota reached",
-        "message": "The workspace could not be created because your workspace quota is full."
-        " Delete a workspace you no longer need to free quota."
-        " Ask an administrator to raise your group quota allowance.",
-        "next_steps": [
-            "Delete a workspace you no longer need to free quota.",
-            "Ask an administrator to raise your group quota allowance.",
-        ],
-        "build_id": answer["build_id"],
-        "quota": {"credits_consumed": 0, "budget": 9},
-    }
+    assert answer == {**QUOTA_REFUSED, "build_id": answer["build_id"]}
 
 
 def test_two_processes_that_create_for_one_chat_at_once_make_one_workspace(

@@ -28,14 +28,11 @@ pytestmark = pytest.mark.timeout(300)
 NOT_CLAIMED = ("claim.begin",)
 BEFORE_APPLY = (
     "claim.committed",
-    "set_up.begin",
-    "set_up.end",
-    "init.begin",
-    "init.end",
-    "plan.begin",
-    "plan.end",
-    "commit_quota.begin",
-    "commit_quota.end",
+    *(
+        f"{stage}.{edge}"
+        for stage in ("set_up", "init", "plan", "commit_quota")
+        for edge in ("begin", "end")
+    ),
 )
 CHECKPOINTS = ("checkpoint.begin", "checkpoint.committed")
 IN_APPLY = ("apply.begin", *CHECKPOINTS, "apply.end", "finish.begin")

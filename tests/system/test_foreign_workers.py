@@ -108,13 +108,11 @@ def guest(
             "THEIR_QUEUE": queue,
         }
         process = _start(directory, environment, pool)
-        app = celery.Celery("client", broker=broker, set_as_current=False)
-        app.conf.task_default_queue = queue
         made = Guest(
             process=process,
             database=database,
             metrics_address=address,
-            app=app,
+            app=_client(broker, queue),
             directory=directory,
         )
         try:
@@ -127,6 +125,12 @@ def guest(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _client(broker: str, queue: str) -> celery.Celery:
+    app = celery.Celery("client", broker=broker, set_as_current=False)
+    app.conf.task_default_queue = queue
+    return app
 
 
 def _start(directory: Path, environment: dict[str, str], pool: str) -> subprocess.Popen[bytes]:

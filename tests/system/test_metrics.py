@@ -88,12 +88,13 @@ def story(shared: Cluster, request: pytest.FixtureRequest) -> Story:
 def start(cluster: Cluster, *, pool: str) -> Worker:
     """Start a worker as operators do."""
     name, address = f"metrics-{pool}", free_address()
+    work_dir = cluster.directory / "host"
     settings = {
         **TIMES,
         "DATABASE_URL": cluster.database_url,
         "REDIS_URL": cluster.redis.url,
         "DATA_DIR": cluster.directory / "data",
-        "WORK_DIR": cluster.directory / "host",
+        "WORK_DIR": work_dir,
         "METRICS_ADDRESS": address,
         "ENGINES": "echo",
     }
@@ -109,13 +110,7 @@ def start(cluster: Cluster, *, pool: str) -> Worker:
             start_new_session=True,
             cwd=REPOSITORY,
         )
-    worker = Worker(
-        name=name,
-        process=process,
-        address=address,
-        log=log,
-        work_dir=cluster.directory / "host",
-    )
+    worker = Worker(name=name, process=process, address=address, log=log, work_dir=work_dir)
     cluster.workers.append(worker)
     wait_until(worker.is_ready, f"worker {name} to become ready")
     return worker

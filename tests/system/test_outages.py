@@ -97,6 +97,13 @@ def test_builds_go_on_and_new_ones_start_when_redis_is_back(
 # PostgreSQL.
 
 
+def applying(shared: Cluster) -> uuid.UUID:
+    """Return the job of a build that has begun an apply of some seconds."""
+    job_id = shared.enqueue(shared.workspace("plain", seconds=3))
+    shared.wait_for_stage(job_id, Stage.APPLY)
+    return job_id
+
+
 @pytest.mark.parametrize(
     "harm",
     [
@@ -107,8 +114,7 @@ def test_builds_go_on_and_new_ones_start_when_redis_is_back(
 def test_a_build_goes_on_when_postgresql_stumbles(
     shared: Cluster, proxy: Proxy, worker: Worker, harm: Callable[[Proxy], None]
 ) -> None:
-    job_id = shared.enqueue(shared.workspace("plain", seconds=3))
-    shared.wait_for_stage(job_id, Stage.APPLY)
+    job_id = applying(shared)
 
     harm(proxy)
 
@@ -123,8 +129,7 @@ def test_a_build_goes_on_when_postgresql_stumbles(
 def test_a_short_outage_within_the_fence_harms_no_build(
     shared: Cluster, proxy: Proxy, worker: Worker, harm: Callable[[Proxy], None]
 ) -> None:
-    job_id = shared.enqueue(shared.workspace("plain", seconds=3))
-    shared.wait_for_stage(job_id, Stage.APPLY)
+    job_id = applying(shared)
 
     harm(proxy)
     # As long as two renewals take: the second of them fails.

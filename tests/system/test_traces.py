@@ -37,14 +37,18 @@ def start_traced_worker(cluster: Cluster, collector: Collector, pool: str) -> Wo
         return cluster.start_worker("traced", pool=pool, concurrency=2)
 
 
+def end(worker: Worker) -> None:
+    worker.send(signal.SIGTERM)
+    wait_until(worker.has_ended, "the worker's end")
+
+
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_worker_sends_its_spans_before_it_ends(cluster: Cluster, pool: str) -> None:
     with running_collector() as collector:
         worker = start_traced_worker(cluster, collector, pool)
         assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
 
-        worker.send(signal.SIGTERM)
-        wait_until(worker.has_ended, "the worker's end")
+        end(worker)
 
     assert list(traces(collector).values()) == [STEPS | {"run build"}]
 
@@ -55,7 +59,6 @@ def test_a_collector_that_is_away_keeps_no_worker_from_ending(cluster: Cluster, 
         worker = start_traced_worker(cluster, collector, pool)
         assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
 
-    worker.send(signal.SIGTERM)
+    end(worker)
 
-    wait_until(worker.has_ended, "the worker's end")
     assert worker.process.returncode == 0

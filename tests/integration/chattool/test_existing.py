@@ -143,27 +143,25 @@ def test_a_build_being_canceled_makes_no_second_workspace(chat: Chat) -> None:
     assert len(chat.workspaces()) == 1
 
 
-def test_calls_of_one_chat_at_once_create_one_workspace(chat: Chat) -> None:
-    start = threading.Barrier(8)
+def create_at_once(chat: Chat, calls: int) -> list[dict[str, Any]]:
+    """Return the answers to so many calls that begin together."""
+    start = threading.Barrier(calls)
 
     def create() -> dict[str, Any]:
         start.wait(DEADLINE_S)
         return create_workspace(chat.context(), template_id="dev")
 
-    with ThreadPoolExecutor(8) as pool, chat.building():
-        answers = [future.result(DEADLINE_S) for future in [pool.submit(create) for _ in range(8)]]
+    with ThreadPoolExecutor(calls) as pool, chat.building():
+        futures = [pool.submit(create) for _ in range(calls)]
+        return [future.result(DEADLINE_S) for future in futures]
+
+
+def test_calls_of_one_chat_at_once_create_one_workspace(chat: Chat) -> None:
+    answers = create_at_once(chat, 8)
     assert len(chat.workspaces()) == 1
     assert sorted(answer["created"] for answer in answers) == [False] * 7 + [True]
 
 
 def test_who_comes_second_is_not_authorized(chat: Chat) -> None:
-    start = threading.Barrier(4)
-
-    def create() -> dict[str, Any]:
-        start.wait(DEADLINE_S)
-        return create_workspace(chat.context(), template_id="dev")
-
-    with ThreadPoolExecutor(4) as pool, chat.building():
-        for future in [pool.submit(create) for _ in range(4)]:
-            future.result(DEADLINE_S)
+    create_at_once(chat, 4)
     assert chat.authorization.calls == 1

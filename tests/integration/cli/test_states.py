@@ -81,14 +81,7 @@ def test_a_workspace_that_is_there_comes_before_a_deleted_one_of_its_name(
     run: CommandLine, factory: Factory, box: Workspace
 ) -> None:
     factory.finished_build(box, Transition.DELETE)
-    with factory.database.begin() as session:
-        second = Workspace(
-            owner_id=box.owner_id,
-            organization_id=box.organization_id,
-            template_id=box.template_id,
-            name="box",
-        )
-        session.add(second)
+    second = factory.namesake(box)
     factory.finished_build(second, result=BuildResult(state=state_of(1, lineage="second")))
     assert run("state", "pull", "alice/box").stdout_bytes == state_file(1, lineage="second")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -291,31 +291,32 @@ def test_an_update_takes_the_newest_version(
     assert run.json("workspace", "list")[0]["daily_cost"] == 2
 
 
-def test_a_second_build_while_one_is_active_is_refused(
-    run: CommandLine, template: TemplateVersion, nothing_changes: Unchanged
+@pytest.mark.parametrize(
+    ("before", "command", "sentence"),
+    [
+        pytest.param(
+            (*CREATE, "--detach"), STOP, "A workspace build is already active.", id="second build"
+        ),
+        pytest.param(
+            (*CREATE, "--detach"), CREATE, "already has a workspace 'box'", id="second workspace"
+        ),
+        pytest.param(
+            ("user", "suspend", "alice"), CREATE, "user 'alice' is suspended", id="suspended user"
+        ),
+    ],
+)
+def test_what_cannot_be_built_now_is_refused(
+    run: CommandLine,
+    template: TemplateVersion,
+    nothing_changes: Unchanged,
+    before: Sequence[str],
+    command: Sequence[str],
+    sentence: str,
 ) -> None:
-    run(*CREATE, "--detach")
+    run(*before)
 
     with nothing_changes():
-        refused(run(*STOP), "A workspace build is already active.")
-
-
-def test_a_second_workspace_of_the_name_is_refused(
-    run: CommandLine, template: TemplateVersion, nothing_changes: Unchanged
-) -> None:
-    run(*CREATE, "--detach")
-
-    with nothing_changes():
-        refused(run(*CREATE), "already has a workspace 'box'")
-
-
-def test_a_suspended_user_can_not_create(
-    run: CommandLine, template: TemplateVersion, nothing_changes: Unchanged
-) -> None:
-    run("user", "suspend", "alice")
-
-    with nothing_changes():
-        refused(run(*CREATE), "user 'alice' is suspended")
+        refused(run(*command), sentence)
 
 
 @pytest.mark.parametrize(

@@ -61,14 +61,7 @@ def test_a_workspace_without_a_build_is_not_listed(factory: Factory) -> None:
 
 def test_the_dearest_workspace_comes_first(factory: Factory) -> None:
     first = factory.any_workspace()
-    with factory.database.begin() as session:
-        second = Workspace(
-            owner_id=first.owner_id,
-            organization_id=first.organization_id,
-            template_id=first.template_id,
-            name="a",
-        )
-        session.add(second)
+    second = factory.namesake(first, name="a")
     factory.finished_build(first)
     set_costs(factory, 2)
     factory.finished_build(second)

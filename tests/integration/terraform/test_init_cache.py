@@ -288,22 +288,27 @@ def test_a_provider_that_only_the_state_needs_is_installed_beside_a_lock_file(
     assert commands().count("init") == 2
 
 
-def test_a_provider_that_the_lock_file_lacks_is_installed_with_a_warning(
-    cached: MakeCached, mirror: Mirror, tmp_path: Path
-) -> None:
+@pytest.fixture
+def build_that_lacks_a_lock(cached: MakeCached, mirror: Mirror, tmp_path: Path) -> Build:
+    """After init: its template has a lock file without the provider."""
     template = {"main.tf": mirror.template(tmp_path / "one"), ".terraform.lock.hcl": "# ours\n"}
     build = cached(template)
     build.engine.init(build.context)
+    return build
+
+
+def test_a_provider_that_the_lock_file_lacks_is_installed_with_a_warning(
+    build_that_lacks_a_lock: Build,
+) -> None:
+    build = build_that_lacks_a_lock
     warnings = [text for level, text in build.lines if level is LogLevel.WARN]
     assert any(f"lacks {SOURCE}" in text for text in warnings)
 
 
 def test_a_completed_lock_file_is_the_authors_again_before_another_init(
-    cached: MakeCached, mirror: Mirror, tmp_path: Path
+    build_that_lacks_a_lock: Build,
 ) -> None:
-    template = {"main.tf": mirror.template(tmp_path / "one"), ".terraform.lock.hcl": "# ours\n"}
-    build = cached(template)
-    build.engine.init(build.context)
+    build = build_that_lacks_a_lock
     files.undo_init(build.context.directory, build.context.files)
     assert (build.context.directory / files.LOCK_FILE).read_text() == "# ours\n"
 
