@@ -6,7 +6,7 @@ Each test lists all offenders at once.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +56,16 @@ def imports(tree: ast.AST) -> Iterator[str]:
             assert node.module is not None
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importing(is_wrong: Callable[[str, str], bool]) -> list[str]:
+    """Return the imports that are wrong, by the path of the module and the imported name."""
+    return [
+        f"{path} imports {name}"
+        for path, tree in TREES.items()
+        for name in imports(tree)
+        if is_wrong(path, name)
+    ]
 
 
 def package_of(name: str) -> str:
@@ -153,46 +163,35 @@ def test_every_room_says_what_belongs_there() -> None:
 
 
 def test_public_names_are_for_callers_outside() -> None:
-    offenders = [
-        f"{path} imports {name}"
-        for path, tree in TREES.items()
-        for name in imports(tree)
-        if name in FACADES
-    ]
-    assert offenders == []
+    assert importing(lambda _path, name: name in FACADES) == []
 
 
 def test_only_the_worker_knows_celery() -> None:
-    offenders = [
-        f"{path} imports {name}"
-        for path, tree in TREES.items()
-        if not path.startswith("worker/")
-        for name in imports(tree)
-        if package_of(name) in {"celery", "kombu", "billiard", "redis"}
-    ]
+    celery = {"celery", "kombu", "billiard", "redis"}
+    offenders = importing(
+        lambda path, name: package_of(name) in celery and not path.startswith("worker/")
+    )
     assert offenders == []
 
 
 def test_enqueueing_and_the_broker_import_db_alone_of_ours() -> None:
-    allowed = ("db", "worker.broker")
-    offenders = [
-        f"{path} imports {name}"
-        for path, tree in TREES.items()
-        if path == "worker/enqueue.py" or path.startswith("worker/broker/")
-        for name in imports(tree)
-        if package_of(name) in LAYERS and not f"{name}.".startswith(tuple(f"{a}." for a in allowed))
-    ]
+    allowed = ("db.", "worker.broker.")
+    offenders = importing(
+        lambda path, name: (
+            (path == "worker/enqueue.py" or path.startswith("worker/broker/"))
+            and package_of(name) in LAYERS
+            and not f"{name}.".startswith(allowed)
+        )
+    )
     assert offenders == []
 
 
 def test_only_the_broker_s_room_knows_kombu_and_redis() -> None:
-    offenders = [
-        f"{path} imports {name}"
-        for path, tree in TREES.items()
-        if not path.startswith("worker/broker/")
-        for name in imports(tree)
-        if package_of(name) in {"kombu", "redis"} and not path.startswith("worker/embedded/")
-    ]
+    rooms = ("worker/broker/", "worker/embedded/")
+    inner = {"kombu", "redis"}
+    offenders = importing(
+        lambda path, name: package_of(name) in inner and not path.startswith(rooms)
+    )
     assert offenders == []
 
 
@@ -222,14 +221,13 @@ def process_starts(tree: ast.AST) -> set[str]:
 
 
 def test_provisioner_and_chattool_write_no_sql() -> None:
-    offenders = [
-        f"{path} imports {name}"
-        for path, tree in TREES.items()
-        if path.startswith(("provisioner/", "chattool/"))
-        for name in imports(tree)
-        if name in {"sqlalchemy.text", "sqlalchemy.insert", "sqlalchemy.update"}
-        or name.startswith(("psycopg", "db.schema.tables.jobs"))
-    ]
+    sql = {"sqlalchemy.text", "sqlalchemy.insert", "sqlalchemy.update"}
+    offenders = importing(
+        lambda path, name: (
+            path.startswith(("provisioner/", "chattool/"))
+            and (name in sql or name.startswith(("psycopg", "db.schema.tables.jobs")))
+        )
+    )
     assert offenders == []
 
 
