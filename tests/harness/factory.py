@@ -278,6 +278,15 @@ class Factory:
         with self.database.begin() as session:
             return session.scalars(select(ProvisionerJob).where(ProvisionerJob.id == job_id)).one()
 
+    def is_anybody_waiting(self) -> bool:
+        """Whether a session of the database waits for a lock."""
+        waiting = text("""
+            SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'
+        """)
+        with self.database.begin() as session:
+            return bool(session.execute(waiting).scalar_one())
+
     def status(self, job_id: uuid.UUID) -> JobStatus:
         return self.job(job_id).job_status
 

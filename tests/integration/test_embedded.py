@@ -67,16 +67,16 @@ def test_postgres_is_set_up_for_the_daemon(shared: Embedded, name: str, value: s
     assert query(shared, f"SHOW {name}") == value
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        pytest.param("appendonly", "yes", id="durable"),
-        pytest.param("appendfsync", "everysec", id="fast"),
-        pytest.param("save", "", id="no-snapshots"),
-        pytest.param("maxmemory-policy", "noeviction", id="forgets-nothing"),
-        pytest.param("port", "0", id="no-tcp"),
-    ],
-)
+REDIS_SETTINGS = {
+    "durable": ("appendonly", "yes"),
+    "fast": ("appendfsync", "everysec"),
+    "no-snapshots": ("save", ""),
+    "forgets-nothing": ("maxmemory-policy", "noeviction"),
+    "no-tcp": ("port", "0"),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), REDIS_SETTINGS.values(), ids=REDIS_SETTINGS)
 def test_redis_is_set_up_for_a_broker(shared: Embedded, name: str, value: str) -> None:
     with connect_redis(shared) as client:
         assert client.config_get(name)[name] == value

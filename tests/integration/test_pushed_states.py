@@ -217,7 +217,7 @@ def test_a_build_that_is_enqueued_meanwhile_starts_from_the_pushed_state(
         with factory.database.begin() as session:
             push_state(session, workspace_id=workspace.id, data=state_file(6), actor=ROOT)
             enqueued = pool.submit(factory.build, workspace)
-            wait_until(lambda: is_anybody_waiting(factory), "the build to wait for the push")
+            wait_until(factory.is_anybody_waiting, "the build to wait for the push")
         number = enqueued.result(DEADLINE_S).build_number
     assert pulled(factory, workspace, number) == state_file(6)
 
@@ -229,18 +229,9 @@ def test_a_push_that_waited_for_an_enqueued_build_is_refused(
         with factory.database.begin() as session:
             insert_build(session, workspace_id=workspace.id, transition=Transition.STOP)
             pushed = pool.submit(push, factory, workspace, state_file(6))
-            wait_until(lambda: is_anybody_waiting(factory), "the push to wait for the build")
+            wait_until(factory.is_anybody_waiting, "the push to wait for the build")
         with pytest.raises(BuildActiveError):
             pushed.result(DEADLINE_S)
-
-
-def is_anybody_waiting(factory: Factory) -> bool:
-    waiting = text("""
-        SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'
-    """)
-    with factory.database.begin() as session:
-        return bool(session.execute(waiting).scalar_one())
 
 
 def test_a_workspace_without_a_build_takes_no_state(factory: Factory) -> None:

@@ -74,21 +74,18 @@ def test_numbers_begin_anew(spare: SpareDatabase) -> None:
     assert number_of_a_line() == first
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        pytest.param("CREATE TABLE noted (line text)", id="a table more"),
-        pytest.param("ALTER TABLE users ADD COLUMN noted text", id="a column more"),
-        pytest.param("ALTER TABLE users ADD CHECK (username <> 'x')", id="a constraint more"),
-        pytest.param("DROP SCHEMA public CASCADE", id="no schema"),
-        pytest.param("INSERT INTO users (username) VALUES ('x'); ANALYZE users", id="statistics"),
-        pytest.param(
-            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64',"
-            " current_database()); END $$",
-            id="a setting",
-        ),
-    ],
-)
+CHANGES = {
+    "a table more": "CREATE TABLE noted (line text)",
+    "a column more": "ALTER TABLE users ADD COLUMN noted text",
+    "a constraint more": "ALTER TABLE users ADD CHECK (username <> 'x')",
+    "no schema": "DROP SCHEMA public CASCADE",
+    "statistics": "INSERT INTO users (username) VALUES ('x'); ANALYZE users",
+    "a setting": "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64',"
+    " current_database()); END $$",
+}
+
+
+@pytest.mark.parametrize("statement", CHANGES.values(), ids=CHANGES)
 def test_what_a_delete_does_not_undo_costs_a_fresh_copy(
     spare: SpareDatabase, statement: str
 ) -> None:

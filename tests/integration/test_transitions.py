@@ -283,17 +283,8 @@ def test_a_commit_that_is_under_way_is_waited_for(factory: Factory) -> None:
             complete(session, subject)
             [moved] = moves_made(session)
             answer = pool.submit(stands, factory, moved)
-            wait_until(lambda: is_anybody_waiting(factory), "a wait for the row")
+            wait_until(factory.is_anybody_waiting, "a wait for the row")
         assert answer.result(DEADLINE_S)
-
-
-def is_anybody_waiting(factory: Factory) -> bool:
-    waiting = text("""
-        SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'
-    """)
-    with factory.database.begin() as session:
-        return bool(session.execute(waiting).scalar_one())
 
 
 def test_a_move_tells_what_it_is_counted_by(factory: Factory) -> None:

@@ -96,22 +96,22 @@ def test_an_empty_variable_is_a_required_string() -> None:
     assert read(main='variable "x" {}')["x"] == TemplateVariable(name="x", required=True)
 
 
-@pytest.mark.parametrize(
-    ("body", "required"),
-    [
-        pytest.param("", True, id="no default"),
-        pytest.param("default = null", True, id="null"),
-        pytest.param('default = ""', False, id="empty string"),
-        pytest.param('default = "null"', False, id="the word null"),
-        pytest.param("default = false", False, id="false"),
-        pytest.param("default = 0", False, id="zero"),
-        pytest.param("default = []", False, id="empty list"),
-        pytest.param("default = {}", False, id="empty object"),
-        pytest.param("default = <<EOT\nlines\nEOT", False, id="heredoc"),
-        pytest.param("default = <<-EOT\n    lines\n  EOT", False, id="indented heredoc"),
-        pytest.param("nullable = true", True, id="nullable"),
-    ],
-)
+REQUIRED = {
+    "no default": ("", True),
+    "null": ("default = null", True),
+    "empty string": ('default = ""', False),
+    "the word null": ('default = "null"', False),
+    "false": ("default = false", False),
+    "zero": ("default = 0", False),
+    "empty list": ("default = []", False),
+    "empty object": ("default = {}", False),
+    "heredoc": ("default = <<EOT\nlines\nEOT", False),
+    "indented heredoc": ("default = <<-EOT\n    lines\n  EOT", False),
+    "nullable": ("nullable = true", True),
+}
+
+
+@pytest.mark.parametrize(("body", "required"), REQUIRED.values(), ids=REQUIRED)
 def test_a_variable_is_required_without_a_default_or_with_null(body: str, required: bool) -> None:
     variables = read(main=f'variable "x" {{\n  {body}\n}}\n')
     assert variables["x"].required is required

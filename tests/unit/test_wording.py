@@ -111,14 +111,14 @@ def test_what_is_clean_is_taken_off_the_list() -> None:
     assert clean == []
 
 
-@pytest.mark.parametrize(
-    ("text", "is_plain"),
-    [
-        pytest.param("    # It is no\n    # setting.", False, id="over two lines of a comment"),
-        pytest.param("There is no setting.", True, id="there is no"),
-        pytest.param("It is no longer running.", True, id="no longer"),
-        pytest.param("Whoever stops it", False, id="in capitals"),
-    ],
-)
+TEXTS = {
+    "over two lines of a comment": ("    # It is no\n    # setting.", False),
+    "there is no": ("There is no setting.", True),
+    "no longer": ("It is no longer running.", True),
+    "in capitals": ("Whoever stops it", False),
+}
+
+
+@pytest.mark.parametrize(("text", "is_plain"), TEXTS.values(), ids=TEXTS)
 def test_a_wording_is_found_where_it_stands(text: str, is_plain: bool) -> None:
     assert (not list(wordings(text))) == is_plain

@@ -86,36 +86,31 @@ def test_a_quota_refusal_of_a_new_build_has_all_its_keys(factory: Factory, tmp_p
     assert answer == {**QUOTA_REFUSED, "build_id": str(chat.look().build_id)}
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        pytest.param(
-            {"template_id": "nope"},
-            "there is no template 'nope'; the templates of this chat's organization are: dev",
-            id="unknown template",
-        ),
-        pytest.param(
-            {"template_id": " "},
-            "template_id is required; the templates of this chat's organization are: dev",
-            id="no template",
-        ),
-        pytest.param(
-            {"template_id": "a\x00b"},
-            "the id of a template contains a null byte or is not valid Unicode text",
-            id="null byte in the template",
-        ),
-        pytest.param(
-            {"template_id": "dev", "parameters": {"colour": "red"}},
-            'the template has no parameter "colour"; it has "size"',
-            id="unknown parameter",
-        ),
-        pytest.param(
-            {"template_id": "dev", "parameters": {"size": "\x00"}},
-            "the value of parameter 'size' contains a null byte or is not valid Unicode text",
-            id="null byte in a parameter",
-        ),
-    ],
-)
+REFUSED = {
+    "unknown template": (
+        {"template_id": "nope"},
+        "there is no template 'nope'; the templates of this chat's organization are: dev",
+    ),
+    "no template": (
+        {"template_id": " "},
+        "template_id is required; the templates of this chat's organization are: dev",
+    ),
+    "null byte in the template": (
+        {"template_id": "a\x00b"},
+        "the id of a template contains a null byte or is not valid Unicode text",
+    ),
+    "unknown parameter": (
+        {"template_id": "dev", "parameters": {"colour": "red"}},
+        'the template has no parameter "colour"; it has "size"',
+    ),
+    "null byte in a parameter": (
+        {"template_id": "dev", "parameters": {"size": "\x00"}},
+        "the value of parameter 'size' contains a null byte or is not valid Unicode text",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_created_is_answered_in_one_sentence(
     chat: Chat, given: dict[str, Any], message: str
 ) -> None:

@@ -32,38 +32,30 @@ def results(run: CommandLine, **settings: str) -> dict[str, dict[str, str]]:
     return {row["check"]: row for row in json.loads(result.stdout)}
 
 
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        pytest.param(
-            {"concurency": "4"},
-            "no setting PROVISIONERD_CONCURENCY; did you mean PROVISIONERD_CONCURRENCY?",
-            id="unknown",
-        ),
-        pytest.param({"concurrency": "many"}, "PROVISIONERD_CONCURRENCY", id="not a number"),
-        pytest.param(
-            {"lease_seconds": "5"},
-            "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS",
-            id="contradictory",
-        ),
-        pytest.param(
-            {"database_url": "mysql://127.0.0.1/app"},
-            "the database must be PostgreSQL",
-            id="other database",
-        ),
-        pytest.param(
-            {"database_url": "not a url"}, "the database URL cannot be read", id="no database URL"
-        ),
-        pytest.param(
-            {"redis_url": "http://127.0.0.1"}, "PROVISIONERD_REDIS_URL: ", id="no Redis URL"
-        ),
-        pytest.param(
-            {"database_url": f"postgresql://user@{NOBODY_LISTENS}/app"},
-            "the database cannot be reached",
-            id="database away",
-        ),
-    ],
-)
+MISTAKES = {
+    "unknown": (
+        {"concurency": "4"},
+        "no setting PROVISIONERD_CONCURENCY; did you mean PROVISIONERD_CONCURRENCY?",
+    ),
+    "not a number": ({"concurrency": "many"}, "PROVISIONERD_CONCURRENCY"),
+    "contradictory": (
+        {"lease_seconds": "5"},
+        "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS",
+    ),
+    "other database": (
+        {"database_url": "mysql://127.0.0.1/app"},
+        "the database must be PostgreSQL",
+    ),
+    "no database URL": ({"database_url": "not a url"}, "the database URL cannot be read"),
+    "no Redis URL": ({"redis_url": "http://127.0.0.1"}, "PROVISIONERD_REDIS_URL: "),
+    "database away": (
+        {"database_url": f"postgresql://user@{NOBODY_LISTENS}/app"},
+        "the database cannot be reached",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "sentence"), MISTAKES.values(), ids=MISTAKES)
 def test_what_is_wrong_is_said_in_one_sentence(
     run: CommandLine, nothing_changes: Unchanged, settings: dict[str, str], sentence: str
 ) -> None:

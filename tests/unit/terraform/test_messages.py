@@ -68,17 +68,17 @@ def test_levels_are_taken_one_to_one(level: str) -> None:
     assert message.level == level
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("Successfully configured the backend", id="plain text"),
-        pytest.param('{"@message": "cut o', id="half a JSON line"),
-        pytest.param('{"a": 1}', id="JSON that is no message"),
-        pytest.param('["@message"]', id="a JSON list"),
-        pytest.param("[" * 100_000, id="a deep JSON list"),
-        pytest.param('{"a":' * 100_000, id="a deep JSON object"),
-    ],
-)
+NO_MESSAGES = {
+    "plain text": "Successfully configured the backend",
+    "half a JSON line": '{"@message": "cut o',
+    "JSON that is no message": '{"a": 1}',
+    "a JSON list": '["@message"]',
+    "a deep JSON list": "[" * 100_000,
+    "a deep JSON object": '{"a":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", NO_MESSAGES.values(), ids=NO_MESSAGES)
 def test_what_is_no_message_is_info_text(text: str) -> None:
     assert parse_message(text) == Message(level=LogLevel.INFO, text=text)
 
@@ -112,24 +112,20 @@ def test_an_explanation_tells_summary_detail_resource_file_and_line() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        pytest.param(
-            {"address": "", "range": None},
-            "Error creating machine: insufficient quota in us-east1",
-            id="no place",
-        ),
-        pytest.param(
-            {"address": ""},
-            "Error creating machine: insufficient quota in us-east1 (main.tf line 12)",
-            id="no resource",
-        ),
-        pytest.param(
-            {"detail": "", "range": {}, "address": ""}, "Error creating machine", id="bare"
-        ),
-    ],
-)
+EXPLANATIONS = {
+    "no place": (
+        {"address": "", "range": None},
+        "Error creating machine: insufficient quota in us-east1",
+    ),
+    "no resource": (
+        {"address": ""},
+        "Error creating machine: insufficient quota in us-east1 (main.tf line 12)",
+    ),
+    "bare": ({"detail": "", "range": {}, "address": ""}, "Error creating machine"),
+}
+
+
+@pytest.mark.parametrize(("fields", "expected"), EXPLANATIONS.values(), ids=EXPLANATIONS)
 def test_an_explanation_leaves_out_what_is_not_known(
     fields: dict[str, object], expected: str
 ) -> None:
@@ -162,19 +158,19 @@ def test_a_severity_is_a_level(severity: str, level: LogLevel) -> None:
     assert diagnostic(severity=severity).severity is level
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("\x1b[31mred\x1b[0m", "red", id="colour"),
-        pytest.param("\x1b]8;;http://evil\x07link\x1b]8;;\x07", "link", id="terminal link"),
-        pytest.param("\x1b]0;title\x1b\\x", "x", id="title"),
-        pytest.param("a\x00b", "a\ufffdb", id="NUL"),
-        pytest.param("10%\r20%", "10%\ufffd20%", id="carriage return"),
-        pytest.param("a\x9b31mb", "a\ufffd31mb", id="C1 control"),
-        pytest.param("\ud800", "\ufffd", id="half a surrogate pair"),
-        pytest.param("\u202egnp.exe", "\ufffdgnp.exe", id="direction override"),
-        pytest.param("tab\tand\nline é 漢 🙂", "tab\tand\nline é 漢 🙂", id="text stays"),
-    ],
-)
+HARMLESS = {
+    "colour": ("\x1b[31mred\x1b[0m", "red"),
+    "terminal link": ("\x1b]8;;http://evil\x07link\x1b]8;;\x07", "link"),
+    "title": ("\x1b]0;title\x1b\\x", "x"),
+    "NUL": ("a\x00b", "a\ufffdb"),
+    "carriage return": ("10%\r20%", "10%\ufffd20%"),
+    "C1 control": ("a\x9b31mb", "a\ufffd31mb"),
+    "half a surrogate pair": ("\ud800", "\ufffd"),
+    "direction override": ("\u202egnp.exe", "\ufffdgnp.exe"),
+    "text stays": ("tab\tand\nline é 漢 🙂", "tab\tand\nline é 漢 🙂"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), HARMLESS.values(), ids=HARMLESS)
 def test_control_characters_are_made_harmless(text: str, expected: str) -> None:
     assert plain_text(text) == expected
