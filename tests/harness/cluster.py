@@ -81,8 +81,6 @@ class Cluster:
     ) -> Worker:
         """Start a worker process. Workers of one ``host`` share their work directories."""
         work_dir = self.directory / host
-        address = free_address()
-        inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
         given = {
             **TIMES,
             "DATABASE_URL": self.database_url,
@@ -90,25 +88,37 @@ class Cluster:
             "DATA_DIR": str(self.directory / "data"),
             "WORK_DIR": str(work_dir),
             "WORKER_NAME": name,
-            "METRICS_ADDRESS": address,
+            "METRICS_ADDRESS": free_address(),
             "TERRAFORM_CLI_CONFIG_FILE": str(self.cli_config),
             "CONCURRENCY": "4",
             **{key.upper(): str(value) for key, value in settings.items()},
         }
+        worker = self.launch(name, worker_command(name), given)
+        if wait:
+            wait_until(worker.is_ready, f"worker {name} to become ready")
+        return worker
+
+    def launch(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Worker:
+        """Start a command as a worker of the cluster, with these settings and no others."""
+        inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
         log = self.directory / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                worker_command(name),
-                env={**inherited, **{f"PROVISIONERD_{key}": value for key, value in given.items()}},
+                command,
+                env={**inherited, **{f"PROVISIONERD_{key}": settings[key] for key in settings}},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=REPOSITORY,
             )
-        worker = Worker(name=name, process=process, address=address, log=log, work_dir=work_dir)
+        worker = Worker(
+            name=name,
+            process=process,
+            address=settings["METRICS_ADDRESS"],
+            log=log,
+            work_dir=Path(settings["WORK_DIR"]),
+        )
         self.workers.append(worker)
-        if wait:
-            wait_until(worker.is_ready, f"worker {name} to become ready")
         return worker
 
     def moody_terraform(self, name: str = "terraform") -> MoodyTerraform:

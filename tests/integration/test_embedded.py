@@ -54,15 +54,15 @@ def test_a_server_that_nobody_asked_for_has_no_url(data_dir: Path) -> None:
         assert embedded.database_url is None
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        pytest.param("max_connections", "200", id="enough-connections"),
-        pytest.param("fsync", "on", id="durable"),
-        pytest.param("listen_addresses", "", id="no-tcp"),
-        pytest.param("server_encoding", "UTF8", id="utf8"),
-    ],
-)
+POSTGRES_SETTINGS = {
+    "enough-connections": ("max_connections", "200"),
+    "durable": ("fsync", "on"),
+    "no-tcp": ("listen_addresses", ""),
+    "utf8": ("server_encoding", "UTF8"),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), POSTGRES_SETTINGS.values(), ids=POSTGRES_SETTINGS)
 def test_postgres_is_set_up_for_the_daemon(shared: Embedded, name: str, value: str) -> None:
     assert query(shared, f"SHOW {name}") == value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from db.schema.enums import Stage
-from tests.harness.cluster import REPOSITORY, TIMES, Cluster
+from tests.harness.cluster import TIMES, Cluster
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from worker.process.children import free_address
@@ -87,31 +86,20 @@ def story(shared: Cluster, request: pytest.FixtureRequest) -> Story:
 
 def start(cluster: Cluster, *, pool: str) -> Worker:
     """Start a worker as operators do."""
-    name, address = f"metrics-{pool}", free_address()
-    work_dir = cluster.directory / "host"
+    name = f"metrics-{pool}"
     settings = {
         **TIMES,
         "DATABASE_URL": cluster.database_url,
         "REDIS_URL": cluster.redis.url,
-        "DATA_DIR": cluster.directory / "data",
-        "WORK_DIR": work_dir,
-        "METRICS_ADDRESS": address,
+        "DATA_DIR": str(cluster.directory / "data"),
+        "WORK_DIR": str(cluster.directory / "host"),
+        "METRICS_ADDRESS": free_address(),
         "ENGINES": "echo",
     }
-    inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
-    log = cluster.directory / f"{name}.log"
     command = (sys.executable, "-m", "cli.main", "worker")
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*command, "--pool", pool, "--concurrency", "4", "--name", name],
-            env={**inherited, **{f"PROVISIONERD_{key}": str(settings[key]) for key in settings}},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=REPOSITORY,
-        )
-    worker = Worker(name=name, process=process, address=address, log=log, work_dir=work_dir)
-    cluster.workers.append(worker)
+    worker = cluster.launch(
+        name, [*command, "--pool", pool, "--concurrency", "4", "--name", name], settings
+    )
     wait_until(worker.is_ready, f"worker {name} to become ready")
     return worker
 
