@@ -67,7 +67,8 @@ def test_a_build_before_apply_goes_back_when_the_drain_time_is_over(shared: Clus
         worker.send(signal.SIGTERM)
 
         wait_until(worker.has_ended, "the worker's end")
-    assert shared.status(job_id) == JobStatus.PENDING
+    row = shared.row(job_id)
+    assert (row["status"], row["attempt"], row["drains"]) == (JobStatus.PENDING, 0, 1)
 
 
 def test_a_second_signal_does_not_wait(shared: Cluster) -> None:
