@@ -21,6 +21,7 @@ from tests.harness.pgbouncer import PgBouncer
 from tests.harness.postgres_server import ROLE, PostgresServer, new_postgres
 from tests.harness.proxy import Proxy
 from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 from worker.embedded.directory import free_port
 
 POINTS: Mapping[str, str] = {
@@ -37,8 +38,8 @@ POINTS: Mapping[str, str] = {
 APPLIED = ("apply", "finish")
 """Stages in which the build that is held has made its machine."""
 
-FENCE_S = 8
-TIMES: Mapping[str, Any] = {"lease_seconds": 12, "fence_seconds": FENCE_S, "fence_grace_seconds": 1}
+FENCE_S = 12  # as by default: seven workers start their Terraforms at one moment
+TIMES: Mapping[str, Any] = {"lease_seconds": 18, "fence_seconds": FENCE_S, "fence_grace_seconds": 1}
 DISK = "320m"
 MODES = ("transaction", "session", "direct")
 """The pool mode; ``direct`` is a URL that names the primary and its standby."""
@@ -81,7 +82,8 @@ class Held:
         self.cluster.finish(*self.jobs.values(), within_s=120)
         rows = {stage: self.cluster.row(job_id) for stage, job_id in self.jobs.items()}
         found = [
-            f"{stage}: {row['status']} in attempt {row['attempt']}: {row['error']}"
+            f"{stage}: {row['status']} in attempt {row['attempt']}: {row['error']};"
+            f" its worker says {self._worker(stage).said()[-3000:]}"
             for stage, row in rows.items()
             if row["status"] != JobStatus.SUCCEEDED or row["attempt"] > attempts
         ]
@@ -136,6 +138,9 @@ class Held:
             )
         for worker in self.cluster.workers:
             wait_until(worker.is_ready, f"worker {worker.name} to become ready")
+
+    def _worker(self, stage: str) -> Worker:
+        return next(worker for worker in self.cluster.workers if worker.name == stage)
 
     def _workspace(self, stage: str) -> uuid.UUID:
         # A machine's provider takes seconds to start: only where there is something to lose.
