@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "worker": Lazy("cli.worker", "Run builds until SIGTERM."),
     "exporter": Lazy("cli.exporter", "Serve metrics of the whole deployment."),
     "migrate": Lazy("cli.migrate", "Migrate the database to the current schema."),
+    "grants": Lazy("cli.grants", "Print the rights in PostgreSQL and Redis that a role needs."),
     "doctor": Lazy(
         "cli.doctor.command", "Check settings, services and workers, and show how to fix problems."
     ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,14 +16,17 @@ from cli.doctor.result import CheckResult, ok, problem, warning
 from db.engine import MINIMUM_SERVER_VERSION, Database, DatabaseError, open_database
 from db.reads.server import server_facts
 from db.schema.enums import ProvisionerType
+from db.schema.grants import AccessRole, missing_rights
 from db.schema.revision import check_migrated, head_revision
 from db.texts import first_line
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.engines.terraform.version import check_version, read_version
-from worker.broker.errors import BROKER_AWAY
+from worker.broker.errors import BROKER_AWAY, NoPermissionError
+from worker.broker.rights import missing_commands
 from worker.broker.server import read_server
 from worker.process.explanation import explain
+from worker.process.rights import broker_sentence, database_sentence
 from worker.process.services import locate_terraform, probe_directory
 from worker.settings import Settings
 
@@ -84,9 +88,18 @@ def check_redis(url: str, *, is_embedded: bool) -> Iterator[CheckResult]:
         is_embedded: whether Redis runs only while workers run, and so needs no persistence.
     """
     try:
-        facts = read_server(url)
+        refused = missing_commands(url)
+        facts = _redis_facts(url)
     except (*BROKER_AWAY, ValueError) as error:
         yield problem("Redis", _said(error), "Correct PROVISIONERD_REDIS_URL, or start Redis.")
+        return
+    yield _rights_result("Redis rights", broker_sentence(refused) if refused else None)
+    if facts is None:
+        yield warning(
+            "Redis",
+            "it answers, but the user may not run INFO: eviction and persistence were not checked",
+            "Run doctor with a user that has +info, or check both by hand.",
+        )
         return
     yield ok("Redis", f"version {facts.get('redis_version', 'unknown')} answers")
     yield _eviction_result(facts.get("maxmemory_policy", "unknown"))
@@ -94,6 +107,20 @@ def check_redis(url: str, *, is_embedded: bool) -> Iterator[CheckResult]:
         yield ok("Redis persistence", "not needed here")
     else:
         yield _persistence_result(is_on=bool(facts.get("aof_enabled")))
+
+
+def _rights_result(name: str, lacking: str | None) -> CheckResult:
+    if lacking:
+        return problem(name, lacking, "Run what `provisionerd grants --role worker` prints.")
+    return ok(name, "the user has all that a worker needs")
+
+
+def _redis_facts(url: str) -> Mapping[str, Any] | None:
+    """Return Redis's answer to INFO; None when the user may not ask."""
+    try:
+        return read_server(url)
+    except NoPermissionError:
+        return None
 
 
 def check_terraform(settings: Settings) -> Iterator[CheckResult]:
@@ -179,7 +206,11 @@ def _check_schema(database: Database, *, is_embedded: bool) -> Iterator[CheckRes
         yield problem("migrations", str(error), "Run `provisionerd migrate`.")
         return
     yield ok("migrations", f"the schema is at {head_revision()} or newer")
-    yield from check_deployment(database)
+    with database.begin() as session:
+        lacking = missing_rights(session, AccessRole.WORKER)
+    yield _rights_result("PostgreSQL rights", database_sentence(lacking) if lacking else None)
+    if not lacking:
+        yield from check_deployment(database)
 
 
 def _has_terraform(settings: Settings) -> bool:

@@ -6,11 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.waiting import DEADLINE_S, wait_until
 from worker.embedded.directory import wheel_folder
+from worker.process.children import free_address
 
 
 @dataclass(kw_only=True)
@@ -55,3 +58,15 @@ class RedisServer:
                 return connection.recv(4096)
         except OSError:
             return b""
+
+
+@contextmanager
+def running_redis(directory: Path) -> Iterator[RedisServer]:
+    """A Redis with its files in ``directory``; it ends with the block."""
+    port = int(free_address().rpartition(":")[2])
+    server = RedisServer(directory=directory, port=port)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

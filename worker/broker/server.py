@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
 from redis.connection import parse_url
+from redis.retry import Retry
 
 TIMEOUT_S = 3
 
@@ -17,11 +19,23 @@ def read_server(url: str) -> dict[str, Any]:
         ValueError: the URL cannot be read.
         redis.RedisError: the server cannot be reached, or refuses.
     """
-    with redis.Redis.from_url(
-        url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S
-    ) as client:
+    with open_client(url) as client:
         facts: dict[str, Any] = client.info()
         return facts
+
+
+def open_client(url: str) -> redis.Redis:
+    """Return a client that waits at most 3 seconds for each answer, not connected yet.
+
+    Raises:
+        ValueError: the URL cannot be read.
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=TIMEOUT_S,
+        socket_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def check_url(url: str) -> None:

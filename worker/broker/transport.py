@@ -8,6 +8,7 @@ from typing import Any
 from kombu.entity import Queue
 
 SOCKET_TIMEOUT_S = 2
+KEY_PREFIX = "provisionerd:"
 # Longer than any build. A message that is delivered again finds nothing to claim; this saves it.
 VISIBILITY_TIMEOUT_S = 12 * 3600
 TRANSPORT_OPTIONS: Mapping[str, Any] = {
@@ -17,7 +18,7 @@ TRANSPORT_OPTIONS: Mapping[str, Any] = {
     # Publishing must not hang when Redis accepts connections but does not answer.
     "socket_timeout": SOCKET_TIMEOUT_S,
     "socket_connect_timeout": SOCKET_TIMEOUT_S,
-    "global_keyprefix": "provisionerd:",
+    "global_keyprefix": KEY_PREFIX,
     # A caller does not wait for a Redis that is away; kombu would retry for 6 s. Celery retries
     # a worker's own connection without limit (see ``worker.app``).
     "max_retries": 0,

@@ -30,6 +30,7 @@ def worker_command(name: str) -> list[str]:
         "worker",
         f"--hostname={name}@%h",
         "--without-gossip",
+        "--without-heartbeat",
         "--without-mingle",
         "--loglevel=WARNING",
     ]

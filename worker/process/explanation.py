@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import sqlalchemy.exc
 
 from db.engine import DatabaseError
@@ -11,16 +12,19 @@ from db.texts import first_line
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.host.members import ArchiveError
-from worker.broker.errors import BROKER_ERRORS
+from worker.broker.errors import BROKER_ERRORS, NoPermissionError
 from worker.embedded import EmbeddedError
+from worker.process.rights import RightsError
 from worker.settings import SettingsError
 
+GRANTS_HINT = "`provisionerd grants --role ROLE` prints the rights that a process needs"
 PLAIN = (
     ArchiveError,
     DatabaseError,
     EmbeddedError,
     EngineError,
     RequestError,
+    RightsError,
     SettingsError,
     TerraformNotFoundError,
 )
@@ -34,17 +38,26 @@ def explain(error: Exception) -> str | None:
     """
     if isinstance(error, PLAIN):
         return str(error)
+    if isinstance(error, NoPermissionError):
+        return f"the Redis user lacks a right ({first_line(error)}); {GRANTS_HINT}"
     if isinstance(error, BROKER_ERRORS):
         return (
             f"Redis cannot be reached ({first_line(error)});"
             " check PROVISIONERD_REDIS_URL and that Redis runs"
         )
+    if _is_permission_denied(error):
+        return f"the PostgreSQL user lacks a right ({first_line(error)}); {GRANTS_HINT}"
     if isinstance(error, sqlalchemy.exc.SQLAlchemyError) and _is_database_away(error):
         return (
             f"the database cannot be used ({first_line(error)});"
             " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
         )
     return None
+
+
+def _is_permission_denied(error: Exception) -> bool:
+    refusal = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    return isinstance(refusal, psycopg.errors.InsufficientPrivilege)
 
 
 def _is_database_away(error: sqlalchemy.exc.SQLAlchemyError) -> bool:

@@ -44,6 +44,7 @@ from worker.process.drain import DrainFlag
 from worker.process.explanation import explain
 from worker.process.hardening import make_undumpable
 from worker.process.listeners import move_listeners
+from worker.process.rights import check_rights
 from worker.process.runtime import make_runtime
 from worker.process.services import Services, make_directories, make_engines, open_services
 from worker.process.shutdown import Shutdown
@@ -239,7 +240,8 @@ def begin_parent(app: App, worker: Any) -> Parent:
         worker: Celery's own object; the command line may have set its concurrency and pool.
 
     Raises:
-        SettingsError, EmbeddedError, DatabaseError, TerraformNotFoundError: it cannot work.
+        SettingsError, EmbeddedError, DatabaseError, RightsError, TerraformNotFoundError: it
+            cannot work.
     """
     make_undumpable()
     settings = load_settings(
@@ -252,6 +254,7 @@ def begin_parent(app: App, worker: Any) -> Parent:
     stack = ExitStack()
     services = stack.enter_context(open_services(settings))
     app.redis_url = services.redis_url
+    check_rights(services.database, services.redis_url)
     with services.database.begin() as session:
         worker_id = register_worker(
             session,

@@ -15,6 +15,8 @@ from sqlalchemy import text
 from db.engine import Database
 from db.schema.revision import head_revision
 from tests.harness.factory import Factory
+from tests.harness.redis_server import RedisServer, running_redis
+from tests.harness.rights import database_user, redis_user
 from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
 from worker.embedded import Embedded
 
@@ -234,3 +236,32 @@ def test_a_doctor_has_nothing_against_a_deployment_in_order(
     factory.running_build()
 
     assert results(run)[check]["verdict"] == "ok"
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    with running_redis(tmp_path) as server:
+        yield server
+
+
+def test_a_doctor_names_the_redis_rights_that_are_missing_and_not_a_redis_that_is_away(
+    run: CommandLine, redis_server: RedisServer
+) -> None:
+    found = results(run, redis_url=redis_user(redis_server.url, "worker", without="+brpop"))
+
+    assert "may not run BRPOP" in found["Redis rights"]["found"]
+    assert (found["Redis"]["verdict"], "INFO" in found["Redis"]["found"]) == ("warning", True)
+
+
+def test_a_doctor_names_the_database_rights_that_are_missing(
+    run: CommandLine, database: Database, database_url: str
+) -> None:
+    url = database_user(database, database_url, "enqueue")
+    with database.begin() as session:
+        session.execute(text("GRANT SELECT ON alembic_version TO provisionerd_enqueue"))
+
+    found = results(run, database_url=url)["PostgreSQL rights"]
+
+    assert found["verdict"] == "problem"
+    assert "INSERT on leases" in found["found"]
+    assert "provisionerd grants --role worker" in found["fix"]

@@ -1,0 +1,185 @@
+"""The rights in PostgreSQL that each kind of process needs, and which of them a user lacks.
+
+They do not include the rights to migrate: tables and views belong to another PostgreSQL role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from db.engine import sql
+
+SELECT, INSERT, UPDATE, DELETE, USAGE = "SELECT", "INSERT", "UPDATE", "DELETE", "USAGE"
+# A row lock needs the right to update some column.
+LOCK = "UPDATE (updated_at)"
+
+Rights = Mapping[str, Sequence[str]]
+"""Privileges by table, view or sequence."""
+
+
+class AccessRole(StrEnum):
+    """What a process does with the database and the broker."""
+
+    WORKER = "worker"  #: run builds, recover, sweep and prune
+    ENQUEUE = "enqueue"  #: enqueue builds by ``worker.enqueue``
+    READ = "read"  #: read by ``db.reads``, and serve the exporter
+
+
+WORKER_RIGHTS: Rights = {
+    "alembic_version": (SELECT,),
+    "applied_workspace_builds": (SELECT,),
+    "files": (SELECT,),
+    "group_members": (SELECT,),
+    "group_members_expanded": (SELECT,),
+    "groups": (SELECT,),
+    "latest_workspace_builds": (SELECT,),
+    "leases": (SELECT, INSERT, UPDATE, DELETE),
+    "live_workers": (SELECT,),
+    "organization_members": (SELECT,),
+    "provisioner_daemons": (SELECT, INSERT, UPDATE),
+    "provisioner_job_logs": (SELECT, INSERT, DELETE),
+    "provisioner_job_timings": (SELECT, INSERT),
+    "provisioner_jobs": (SELECT, UPDATE, DELETE),
+    "quota_accounts": (SELECT, INSERT, UPDATE),
+    "replaced_states": (SELECT, "UPDATE (provisioner_state)"),
+    "template_version_variables": (SELECT,),
+    "template_versions": (SELECT,),
+    "templates": (SELECT,),
+    "users": (SELECT,),
+    "workspace_build_parameters": (SELECT,),
+    "workspace_builds": (SELECT, UPDATE, DELETE),
+    "workspace_resource_metadata": (INSERT,),
+    "workspace_resources": (INSERT,),
+    "workspaces": (SELECT, "UPDATE (deleted, updated_at)"),
+    "SEQUENCE provisioner_job_logs_id_seq": (USAGE,),
+    "SEQUENCE provisioner_job_timings_id_seq": (USAGE,),
+    "SEQUENCE workspace_resource_metadata_id_seq": (USAGE,),
+}
+ENQUEUE_RIGHTS: Rights = {
+    "applied_workspace_builds": (SELECT,),
+    "latest_workspace_builds": (SELECT,),
+    "provisioner_jobs": (SELECT, INSERT),
+    "template_versions": (SELECT,),
+    "templates": (SELECT,),
+    "workspace_build_parameters": (SELECT, INSERT),
+    "workspace_builds": (SELECT, INSERT),
+    "workspaces": (SELECT, LOCK),
+}
+READ_RIGHTS: Rights = dict.fromkeys(
+    (
+        "alembic_version",
+        "applied_workspace_builds",
+        "audit_logs",
+        "chats",
+        "files",
+        "group_members",
+        "group_members_expanded",
+        "groups",
+        "latest_workspace_builds",
+        "leases",
+        "live_workers",
+        "organization_members",
+        "organizations",
+        "provisioner_daemons",
+        "provisioner_job_logs",
+        "provisioner_job_timings",
+        "provisioner_jobs",
+        "quota_accounts",
+        "replaced_states",
+        "template_version_variables",
+        "template_versions",
+        "templates",
+        "users",
+        "workspace_build_parameters",
+        "workspace_builds",
+        "workspace_resource_metadata",
+        "workspace_resources",
+        "workspaces",
+    ),
+    (SELECT,),
+)
+RIGHTS: Mapping[AccessRole, Rights] = {
+    AccessRole.WORKER: WORKER_RIGHTS,
+    AccessRole.ENQUEUE: ENQUEUE_RIGHTS,
+    AccessRole.READ: READ_RIGHTS,
+}
+
+# PostgreSQL has no IF NOT EXISTS for either.
+CREATE_ROLE = (
+    "DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+)
+GRANT_CONNECT = (
+    "DO $$ BEGIN EXECUTE 'GRANT CONNECT ON DATABASE ' || quote_ident(current_database())"
+    " || ' TO {name}'; END $$;"
+)
+
+
+def grant_statements(role: AccessRole, user: str) -> list[str]:
+    """Return the statements that give ``user`` exactly the rights of the role.
+
+    They may be run again, and revoke what an earlier version needed. The owner of the tables
+    must run them, in the database of provisionerd.
+
+    Args:
+        user: the name of the PostgreSQL role; it is created without a password if it is missing.
+    """
+    name = _identifier(user)
+    granted = [
+        f"GRANT {', '.join(privileges)} ON {table} TO {name};"
+        for table, privileges in RIGHTS[role].items()
+    ]
+    return [
+        CREATE_ROLE.format(name=name),
+        GRANT_CONNECT.format(name=name),
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name};",
+        f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {name};",
+        f"GRANT USAGE ON SCHEMA public TO {name};",
+        *granted,
+    ]
+
+
+def missing_rights(session: Session, role: AccessRole) -> list[str]:
+    """Return the rights of the role that the session's user lacks, such as ``SELECT on leases``."""
+    wanted = list(_single_rights(RIGHTS[role]))
+    rows = session.execute(
+        sql("""
+            SELECT wanted.privilege, wanted.name
+            FROM unnest(CAST(:privileges AS text[]), CAST(:names AS text[]))
+                 WITH ORDINALITY AS wanted (privilege, name, position)
+            CROSS JOIN LATERAL (SELECT to_regclass(wanted.name)::oid AS id) AS relation
+            WHERE NOT coalesce(
+                CASE wanted.privilege
+                    WHEN 'USAGE' THEN has_sequence_privilege(relation.id, 'USAGE')
+                    WHEN 'DELETE' THEN has_table_privilege(relation.id, 'DELETE')
+                    ELSE has_any_column_privilege(relation.id, wanted.privilege)
+                END,
+                false
+            )
+            ORDER BY wanted.position
+        """),
+        {
+            "privileges": [privilege for privilege, _ in wanted],
+            "names": [name for _, name in wanted],
+        },
+    )
+    return [f"{row.privilege} on {row.name}" for row in rows]
+
+
+def _single_rights(rights: Rights) -> Iterator[tuple[str, str]]:
+    for table, privileges in rights.items():
+        for privilege in privileges:
+            yield privilege.partition(" ")[0], table.removeprefix("SEQUENCE ")
+
+
+def _identifier(user: str) -> str:
+    """Return the name quoted for SQL; it has been checked to need nothing else.
+
+    Raises:
+        ValueError: it has other characters than letters, digits, ``_`` and ``-``.
+    """
+    if not user.replace("_", "").replace("-", "").isalnum() or not user.isascii():
+        raise ValueError(f"{user!r} has other characters than letters, digits, _ and -")
+    return f'"{user}"'

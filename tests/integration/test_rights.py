@@ -1,0 +1,156 @@
+"""An enqueuer and a reader work with the rights that are printed for them, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+from redis.exceptions import NoPermissionError
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from db.engine import Database
+from db.schema.enums import Transition
+from db.schema.grants import AccessRole, missing_rights
+from tests.harness.databases import opened_database, tcp_url_of
+from tests.harness.factory import Factory
+from tests.harness.redis_server import RedisServer, running_redis
+from tests.harness.rights import database_user, printed, redis_user
+from tests.harness.waiting import wait_until
+from worker.broker.doorbell import ring_at
+from worker.broker.rights import WORKER_COMMANDS, missing_commands
+from worker.embedded import Embedded
+from worker.enqueue import enqueue_build
+from worker.metrics.queues import FleetCollector, QueueCollector
+
+REFUSED = r"permission denied|must be owner|does not exist"
+ROLES = [role.value for role in AccessRole]
+ENQUEUE_GRANTS = [line for line in printed("enqueue")["postgresql"] if line.startswith("GRANT")]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def url(embedded: Embedded, database: Database) -> str:
+    name = database.engine.url.database
+    assert name is not None
+    return tcp_url_of(embedded, name)
+
+
+def enqueue(url: str, factory: Factory, redis_url: str | None = None) -> None:
+    workspace = factory.any_workspace()
+    with opened_database(url) as database, database.begin() as session:
+        enqueue_build(
+            session,
+            workspace_id=workspace.id,
+            transition=Transition.START,
+            parameters={"size": "1"},
+            redis_url=redis_url,
+            ring=None if redis_url else (lambda _queue: True),
+        )
+
+
+def test_an_enqueuer_enqueues_and_rings(factory: Factory, url: str, server: RedisServer) -> None:
+    enqueue(
+        database_user(factory.database, url, "enqueue"), factory, redis_user(server.url, "enqueue")
+    )
+    wait_until(lambda: b":1" in server.ask("LLEN", "provisionerd:builds"), "the doorbell")
+
+
+def test_an_enqueuer_rings_for_the_tools_that_wait(server: RedisServer) -> None:
+    assert ring_at(redis_user(server.url, "enqueue"))("other") is True
+
+
+@pytest.mark.parametrize("without", ENQUEUE_GRANTS, ids=lambda line: line.partition(" TO ")[0])
+def test_an_enqueuer_needs_each_of_its_rights(factory: Factory, url: str, without: str) -> None:
+    named = database_user(factory.database, url, "enqueue", without=without)
+    with factory.database.begin() as session:  # otherwise PUBLIC has it
+        session.execute(text("REVOKE USAGE ON SCHEMA public FROM PUBLIC"))
+    with pytest.raises(ProgrammingError, match=REFUSED):
+        enqueue(named, factory)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_may_change_the_schema_or_delete_workspaces(
+    factory: Factory, url: str, role: str
+) -> None:
+    named = database_user(factory.database, url, role)
+    with opened_database(named) as database:
+        for refused in (
+            "CREATE TABLE mine (id int)",
+            "DELETE FROM workspaces",
+            "DROP TABLE leases",
+        ):
+            with pytest.raises(ProgrammingError, match=REFUSED):
+                run(database, refused)
+
+
+def test_a_reader_may_write_nothing(factory: Factory, url: str) -> None:
+    with (
+        opened_database(database_user(factory.database, url, "read")) as database,
+        pytest.raises(ProgrammingError, match=REFUSED),
+    ):
+        run(database, "UPDATE workspaces SET deleted = true")
+
+
+def test_a_reader_serves_the_exporter(factory: Factory, url: str) -> None:
+    factory.build(factory.any_workspace())
+    with opened_database(database_user(factory.database, url, "read")) as database:
+        registry = CollectorRegistry()
+        registry.register(QueueCollector(database))
+        registry.register(FleetCollector(database, lease_s=20))
+        assert registry.get_sample_value("provisionerd_queue_depth", {"queue": "builds"}) == 1
+        assert registry.get_sample_value("provisionerd_jobs", {"status": "pending"}) == 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_is_printed_lacks_nothing(factory: Factory, url: str, role: str) -> None:
+    with (
+        opened_database(database_user(factory.database, url, role)) as database,
+        database.begin() as session,
+    ):
+        assert missing_rights(session, AccessRole(role)) == []
+
+
+def test_a_right_that_is_missing_is_named(factory: Factory, url: str) -> None:
+    named = database_user(factory.database, url, "worker")
+    with factory.database.begin() as session:
+        session.execute(text("REVOKE UPDATE ON leases FROM provisionerd_worker"))
+        session.execute(text("REVOKE ALL ON files FROM provisionerd_worker"))
+    with opened_database(named) as database, database.begin() as session:
+        assert missing_rights(session, AccessRole.WORKER) == ["SELECT on files", "UPDATE on leases"]
+
+
+def test_a_worker_s_redis_user_may_run_all_that_a_worker_needs(server: RedisServer) -> None:
+    assert missing_commands(redis_user(server.url, "worker")) == []
+
+
+@pytest.mark.parametrize("command", [*WORKER_COMMANDS, "MULTI", "DISCARD"])
+def test_a_redis_command_that_is_missing_is_named(server: RedisServer, command: str) -> None:
+    url = redis_user(server.url, "worker", without=f"+{command.lower()}")
+    assert missing_commands(url) == [command]
+
+
+def test_looking_for_missing_commands_writes_nothing(server: RedisServer) -> None:
+    server.ask("FLUSHALL")
+    missing_commands(redis_user(server.url, "worker"))
+    assert b":0" in server.ask("DBSIZE")
+
+
+def test_no_redis_user_may_touch_the_keys_of_others(server: RedisServer) -> None:
+    with (
+        redis.Redis.from_url(redis_user(server.url, "worker")) as client,
+        pytest.raises(NoPermissionError),
+    ):
+        client.get("somebody:else")
+
+
+def run(database: Database, statement: str) -> None:
+    with database.begin() as session:
+        session.execute(text(statement))
