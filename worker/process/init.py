@@ -39,7 +39,8 @@ _FORWARDED = {
     signal.SIGUSR2,
 }
 _TAKEN = {*_FORWARDED, signal.SIGCHLD}
-_TO_DEFAULT = {signal.SIGPIPE, signal.SIGXFSZ}  # Python ignores them, and children inherit this
+# Python ignores the first two, and a parent such as nohup ignores others: children inherit that.
+_TO_DEFAULT = {signal.SIGPIPE, signal.SIGXFSZ, *_FORWARDED}
 _IMMEDIATE_S = 1.0  # a launcher without a running child ends within milliseconds
 _PR_SET_CHILD_SUBREAPER = 36
 
