@@ -84,7 +84,7 @@ faults: setup ## Kill, cut, pause and drain real workers (about five minutes)
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system
 
 pooler: setup ## Restart, fill up and fail over PostgreSQL and PgBouncer while builds run
-	@echo "Running the tests with PgBouncer (some twenty minutes)"
+	@echo "Running the tests with PgBouncer (about twenty minutes)"
 	@$(PY) -m pytest --quiet tests/pooler
 
 deploy-test: setup ## Run the shipped unit and image, and kill their workers (root, Debian)
