@@ -35,7 +35,7 @@ SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain poo
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test faults pooler deploy-test format check docs bench chaos mutants generate lock clean
+.PHONY: help setup demo test faults pooler deploy-test alerts-test format check docs bench chaos mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -90,6 +90,9 @@ pooler: setup ## Restart, fill up and fail over PostgreSQL and PgBouncer while b
 deploy-test: setup ## Run the shipped unit and image, and kill their workers (root, Debian)
 	@echo "Running the deployment files (about ten minutes the first time, five later)"
 	@$(PY) -m pytest --quiet tests/deployment
+
+alerts-test: setup ## Provoke every alert against a live Prometheus (root, about eight minutes)
+	@$(PY) -m tests.alerts $(ALERTS)
 
 format: setup ## Format the code, and fix what the linter can fix
 	@$(PY) -m ruff check --quiet --fix-only .
