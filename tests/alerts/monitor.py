@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import yaml
@@ -37,6 +38,13 @@ class Monitor:
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps([{"targets": list(addresses)}]))
         partial.rename(path)
+
+    def knows(self, address: str) -> bool:
+        """Return whether it was scraped twice: an increase needs a value from before."""
+        query = quote(f'count_over_time(up{{instance="{address}"}}[30s])')
+        with urlopen(f"http://{self.address}/api/v1/query?query={query}", timeout=5) as answer:
+            found = json.load(answer)["data"]["result"]
+        return any(float(sample["value"][1]) >= 2 for sample in found)
 
     def fires(self, alert: str) -> bool:
         """Return whether the alert fires now."""

@@ -55,6 +55,7 @@ class Scene:
             **given,
         )
         self.scrape_workers()
+        wait_until(lambda: self.monitor.knows(worker.address), "two scrapes", tick_s=0.2)
         return worker
 
     def retire(self, worker: Worker) -> None:
