@@ -30,6 +30,9 @@ COVERED := $(if $(filter yes,$(COVERAGE)),--cov --cov-report= --cov-fail-under=0
 # How long `make mutants` tries; it goes on where the last run ended.
 MINUTES ?= 30
 
+# More options of `make chaos`, such as CHAOS="--minutes 8 --output json".
+CHAOS ?=
+
 # What make test runs of the system tests: mostly waiting, so that two of them fit at the same time.
 SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain pooler)
 
@@ -72,7 +75,7 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 	@echo "Running the unit and integration tests"
 	@COVERAGE_CORE=$(COVERAGE_CORE) $(PY) -m pytest --quiet -n $(TEST_PROCESSES) \
 		$(COVERED) tests/unit tests/integration
-	@echo "Canceling, pausing and draining real workers, and playing twenty rounds of chaos"
+	@echo "Canceling, pausing and draining real workers, and playing some rounds of chaos"
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile $(SYSTEM_TESTS)
 	@if [ "$(COVERAGE)" = yes ]; then \
 		printf 'Lines that ran in the processes of the tests themselves, in percent: '; \
@@ -128,8 +131,8 @@ docs: setup ## Build the documentation into build/site; with npm, charts are dra
 bench: setup ## Measure claims, quota commits and whole builds
 	@$(PY) -m bench.run $(BENCH)
 
-chaos: setup ## Kill workers and servers while builds run, and check that nothing is lost
-	@$(PY) -m bench.chaos
+chaos: setup ## Kill workers and servers while builds run, and check each round (ROUNDS, SEED)
+	@$(PY) -m bench.chaos play $(CHAOS)
 
 mutants: setup ## Break a copy of the code in many places, and count what no test notices (MINUTES=30)
 	@$(PY) -m tests.mutants --minutes $(MINUTES)

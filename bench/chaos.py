@@ -1,86 +1,95 @@
-"""Run builds under random faults, and print the results.
+"""Play chaos in slices, merge them, and print what came of it.
 
     make chaos ROUNDS=200 SEED=1
+    python -m bench.chaos play --seed 2 --minutes 8 --after one.json --output json > two.json
+    python -m bench.chaos merge one.json two.json
 
-Exits with 1 and prints the seed if an invariant does not hold (see ``tests.harness.chaos``).
+Exits with 1 and names the rounds if an invariant does not hold (see ``tests.harness.chaos``).
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from db.engine import open_database
-from db.schema.migrate import migrate
-from tests.harness.chaos import Chaos, Strike, Verdict, prepared
-from tests.harness.databases import tcp_url_of
-from worker.embedded import start_embedded
+from tests.harness.chaos.gates import STAGES
+from tests.harness.chaos.play import Chaos, prepared
+from tests.harness.chaos.report import Report, Round, describe, merge, read_report
+from tests.harness.chaos.schedule import Cell
+from tests.harness.ledger import install_ledger
+
+FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def matrix(strikes: list[Strike]) -> str:
-    """Return the table of faults and stages, as Markdown."""
-    cells: dict[tuple[str, str], list[Strike]] = defaultdict(list)
-    for strike in strikes:
-        cells[strike.fault, strike.stage].append(strike)
-    lines = [
-        "| fault | stage | tries | builds hit | lost | longest until it ran again or ended |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
-    for (fault, stage), found in sorted(cells.items()):
-        hit = sum(len(strike.hit) for strike in found)
-        times = [seconds for strike in found for seconds in strike.recovered.values()]
-        longest = f"{max(times):.1f} s" if times else "-"
-        lost = hit - len(times)
-        lines.append(f"| {fault} | {stage} | {len(found)} | {hit} | {lost} | {longest} |")
-    return "\n".join(lines)
+@click.group()
+def main() -> None:
+    """Kill workers and servers while builds run, and check that nothing is lost."""
 
 
-def report(chaos: Chaos, verdict: Verdict, *, seconds: float) -> str:
-    """Return the report of a run, as Markdown."""
-    counts = "\n".join(f"| {status} | {count} |" for status, count in verdict.builds.items())
-    return (
-        f"{matrix(chaos.strikes)}\n\n| builds that ended as | |\n| --- | ---: |\n{counts}\n\n"
-        f"{len(chaos.strikes)} faults in {seconds:.0f} seconds. Violations:"
-        f" {len(verdict.problems)}. Machines whose create was in flight when their Terraform"
-        f" was killed, so that no state could record them: {verdict.in_flight}."
-    )
-
-
-@click.command()
+@main.command()
 @click.option("--rounds", default=200, envvar="ROUNDS", show_default=True)
 @click.option("--seed", default=1, envvar="SEED", show_default=True)
-def main(rounds: int, seed: int) -> None:
-    """Run ROUNDS rounds with SEED and print the matrix."""
+@click.option("--minutes", default=0.0, help="Play no round after so many minutes; 0: no limit.")
+@click.option("--after", multiple=True, type=FILES, help="JSON of an earlier slice; repeatable.")
+@click.option("--only", multiple=True, help="A cell to play, as 'FAULT:STAGE'; repeatable.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def play(  # noqa: PLR0917 - click passes each option by its name
+    rounds: int, seed: int, minutes: float, after: Sequence[Path], only: Sequence[str], output: str
+) -> None:
+    """Play ROUNDS rounds with SEED, the cells with the fewest hits first."""
+    earlier = merge(read_report(path.read_text()) for path in after)
+    end = time.monotonic() + minutes * 60 if minutes else float("inf")
+    with (
+        tempfile.TemporaryDirectory(prefix="pd-mirror-") as mirror,
+        prepared(
+            seed, install_ledger(Path(mirror)), hits=earlier.hits(), only=[_cell(o) for o in only]
+        ) as chaos,
+    ):
+        _play(chaos, rounds, end)
+        chaos.finish()
+    _print(chaos.report, output)
+
+
+@main.command(name="merge")
+@click.argument("slices", nargs=-1, required=True, type=FILES)
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def merge_slices(slices: Sequence[Path], output: str) -> None:
+    """Print one report of all SLICES, files of `play --output json`."""
+    _print(merge(read_report(path.read_text()) for path in slices), output)
+
+
+def _play(chaos: Chaos, rounds: int, end: float) -> None:
     begun = time.monotonic()
+    for number in range(1, rounds + 1):
+        if time.monotonic() > end:
+            break
+        played = chaos.play()
+        seconds = time.monotonic() - begun
+        sys.stderr.write(f"round {number} of {rounds}, {seconds:.0f} s: {_line(played)}\n")
+        sys.stderr.flush()
 
-    def show_progress(number: int) -> None:
-        end = "\r" if sys.stderr.isatty() and number < rounds else "\n"
-        if end == "\r" or number % 10 == 0 or number == rounds:
-            seconds = time.monotonic() - begun
-            sys.stderr.write(f"round {number} of {rounds}, {seconds:.0f} s{end}")
-            sys.stderr.flush()
 
-    data_dir = Path(tempfile.mkdtemp(prefix="pd-pg-"))
-    data_dir.chmod(0o711)
-    try:
-        with start_embedded(data_dir, redis=False, tcp=True) as embedded:
-            database = open_database(tcp_url_of(embedded, "postgres"))
-            migrate(database.engine)
-            database.dispose()
-            with prepared(seed, embedded, "postgres") as chaos:
-                chaos.play(rounds, show_progress)
-                verdict = chaos.judge()
-    finally:
-        shutil.rmtree(data_dir, ignore_errors=True)
-    print(report(chaos, verdict, seconds=time.monotonic() - begun))
-    if verdict.problems:
-        print(f"\nSEED={seed} ROUNDS={rounds} broke invariants:", *verdict.problems, sep="\n- ")
+def _line(played: Round) -> str:
+    found = "".join(f"; {problem}" for problem in played.problems)
+    return f"{played.fault} in {played.stage} hit {played.hits}{found}"
+
+
+def _cell(name: str) -> Cell:
+    fault, _, stage = name.rpartition(":")
+    if stage not in STAGES:
+        raise click.BadParameter(f"{name!r} is not FAULT:STAGE; the stages are {', '.join(STAGES)}")
+    return fault, stage
+
+
+def _print(report: Report, output: str) -> None:
+    print(report.to_json() if output == "json" else describe(report))
+    if report.problems:
+        print("\nThis did not hold:", *report.problems, sep="\n- ", file=sys.stderr)
         sys.exit(1)
 
 

@@ -4,8 +4,13 @@ They do nothing unless ``PROVISIONERD_FAULTS`` is set, to ``POINT=ACTION`` separ
 
     apply.begin=kill              SIGKILL to this process
     plan.end=stop                 SIGSTOP to this process
+<<<<<<< HEAD
     finish.committed=delay:2.5    sleep for 2.5 seconds
     init.begin=hold:/path         create the file /path.reached, continue when /path exists
+=======
+    finish.committed=delay:2.5    sleep for so many seconds
+    init.begin=hold:/path         add a line to /path.reached, go on when /path exists
+>>>>>>> d2d1796 (Aim chaos: hold builds in a stage, strike them there, judge each round)
     quota.committed=raise         raise FaultError
 
 The action is taken each time that the point is passed. With ``@N`` after the point
@@ -124,6 +129,7 @@ def _act(fault: Fault, point: str) -> None:
 
 
 def _hold(gate: Path) -> None:
-    gate.with_name(gate.name + ".reached").touch()
+    with gate.with_name(gate.name + ".reached").open("ab") as reached:
+        reached.write(b"\n")
     while not gate.exists():
         time.sleep(HOLD_POLL_S)

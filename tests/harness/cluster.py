@@ -77,9 +77,19 @@ class Cluster:
         self.ring = ring_at(self.redis.url)
 
     def start_worker(
-        self, name: str = "worker", *, wait: bool = True, host: str = "host", **settings: object
+        self,
+        name: str = "worker",
+        *,
+        wait: bool = True,
+        host: str = "host",
+        environment: Mapping[str, str] | None = None,
+        **settings: object,
     ) -> Worker:
-        """Start a worker process. Workers of one ``host`` share their work directories."""
+        """Start a worker process. Workers of one ``host`` share their work directories.
+
+        Args:
+            environment: variables that are no settings.
+        """
         work_dir = self.directory / host
         given = {
             **TIMES,
@@ -93,19 +103,29 @@ class Cluster:
             "CONCURRENCY": "4",
             **{key.upper(): str(value) for key, value in settings.items()},
         }
-        worker = self.launch(name, worker_command(name), given)
+        worker = self.launch(name, worker_command(name), given, environment)
         if wait:
             wait_until(worker.is_ready, f"worker {name} to become ready")
         return worker
 
-    def launch(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Worker:
+    def launch(
+        self,
+        name: str,
+        command: Sequence[str],
+        settings: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
+    ) -> Worker:
         """Start a command as a worker of the cluster, with these settings and no others."""
         inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
         log = self.directory / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
-                env={**inherited, **{f"PROVISIONERD_{key}": settings[key] for key in settings}},
+                env={
+                    **inherited,
+                    **(environment or {}),
+                    **{f"PROVISIONERD_{key}": settings[key] for key in settings},
+                },
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -308,6 +328,16 @@ class Cluster:
             )
             if value
         }
+
+    def kill_all(self, workers: Sequence[Worker]) -> None:
+        """End workers and everything below them at one moment, as the loss of a host does."""
+        for worker in workers:
+            worker.send(signal.SIGSTOP)
+        for worker in workers:
+            worker.kill(with_terraform=True)
+        for pid in [pid for worker in workers for pid in processes_in(worker.work_dir)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
         for worker in self.workers:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from deploy.ledger.install import install
 
+WITHOUT_PROVIDER = ("first", "last")
+"""The machines of the template ``gated``, which makes them by commands, not by the provider."""
+
 
 def install_ledger(mirror: Path) -> Path:
     """Install the ledger provider for this interpreter; return the CLI configuration for it."""
@@ -21,6 +24,6 @@ def machines_of(state: bytes | None) -> set[str]:
     return {
         instance["attributes"]["id"]
         for resource in json.loads(state)["resources"]
-        if resource["type"] == "ledger_machine"
+        if resource["type"] == "ledger_machine" or resource["name"] in WITHOUT_PROVIDER
         for instance in resource["instances"]
     }
