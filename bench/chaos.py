@@ -34,7 +34,7 @@ def main() -> None:
 @main.command()
 @click.option("--rounds", default=200, envvar="ROUNDS", show_default=True)
 @click.option("--seed", default=1, envvar="SEED", show_default=True)
-@click.option("--minutes", default=0.0, help="Play no round after so many minutes; 0: no limit.")
+@click.option("--minutes", default=0.0, help="Start no round after that many minutes; 0: no limit.")
 @click.option("--after", multiple=True, type=FILES, help="JSON of an earlier slice; repeatable.")
 @click.option("--only", multiple=True, help="A cell to play, as 'FAULT:STAGE'; repeatable.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)

@@ -8,7 +8,7 @@ They do nothing unless ``PROVISIONERD_FAULTS`` is set, to ``POINT=ACTION`` separ
     finish.committed=delay:2.5    sleep for 2.5 seconds
     init.begin=hold:/path         create the file /path.reached, continue when /path exists
 =======
-    finish.committed=delay:2.5    sleep for so many seconds
+    finish.committed=delay:2.5    sleep for that many seconds
     init.begin=hold:/path         add a line to /path.reached, go on when /path exists
 >>>>>>> d2d1796 (Aim chaos: hold builds in a stage, strike them there, judge each round)
     quota.committed=raise         raise FaultError
