@@ -82,7 +82,7 @@ def test_the_state_of_a_sleeper_is_put_aside_when_a_later_build_has_begun(
     sleeper.send(signal.SIGCONT)
 
     shared.settle()
-    (aside,) = sleeper.work_dir.glob("orphaned-states/*")
+    (aside,) = sleeper.work_dir.glob(f"orphaned-states/{job_id}*")
     assert aside.name == f"{job_id}.tfstate"
     assert shared.row(later["id"])["provisioner_state"] == later["provisioner_state"]
 
@@ -95,7 +95,7 @@ def test_a_state_that_was_put_aside_can_be_adopted_and_its_machines_destroyed(
     shared.build(workspace_id, Transition.STOP)
     sleeper.send(signal.SIGCONT)
     shared.settle()
-    (aside,) = sleeper.work_dir.glob("orphaned-states/*")
+    (aside,) = sleeper.work_dir.glob(f"orphaned-states/{job_id}*")
     assert shared.machines(workspace_id) - shared.known_machines(workspace_id)
 
     with shared.database.begin() as session:
