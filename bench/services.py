@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psycopg
 from redis import Redis
 from sqlalchemy import make_url, text
 
@@ -72,11 +73,17 @@ class Services:
 
         It polls with a cheap statement: processor time of the watcher would affect the measurement.
         """
-        query = text("SELECT job_status::text FROM provisioner_jobs WHERE id = :id")
-        with autocommit(self.database) as connection:
+        query = "SELECT job_status::text FROM provisioner_jobs WHERE id = %s"
+        # Straight through the driver: this takes a third of the processor time.
+        url = make_url(self.database_url).set(drivername="postgresql")
+        with psycopg.connect(
+            url.render_as_string(hide_password=False), autocommit=True
+        ) as connection:
 
             def status() -> JobStatus:
-                return JobStatus(connection.execute(query, {"id": job_id}).scalar_one())
+                row = connection.execute(query, (job_id,)).fetchone()
+                assert row is not None
+                return JobStatus(row[0])
 
             wait_until(
                 lambda: not status().is_active,
