@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import celery
 import pytest
+from sqlalchemy import text
 
 from db.schema.enums import FailureReason, JobStatus
 from tests.harness.cluster import Cluster
@@ -49,15 +49,17 @@ def test_a_build_that_nobody_may_claim_fails_after_the_pending_limit(
     assert "queue explain" in row["error"]
 
 
-def test_a_worker_whose_consumer_has_stalled_ends_for_its_supervisor(shared: Cluster) -> None:
+def test_a_worker_that_hears_no_doorbell_ends_for_its_supervisor(shared: Cluster) -> None:
     worker = shared.start_worker("stalled", tags="kind=stalled", watchdog_seconds=3)
-    workspace_id = shared.workspace("plain", tags={"kind": "stalled"})
-    queue = shared.queue_of({"kind": "stalled"})
-    client = celery.Celery("tests", broker=shared.redis.url)
-    client.conf.broker_transport_options = {"global_keyprefix": "provisionerd:"}
-    client.control.cancel_consumer(queue, reply=True, timeout=5)
+    unheard = {"kind": "unheard"}
+    with shared.database.begin() as session:
+        # Its row says that it serves a queue whose doorbells its consumer does not take.
+        session.execute(
+            text("UPDATE provisioner_daemons SET queues = queues || :queue WHERE name = :name"),
+            {"queue": [shared.queue_of(unheard)], "name": "stalled"},
+        )
 
-    job_id = shared.enqueue(workspace_id)
+    job_id = shared.enqueue(shared.workspace("plain", tags=unheard))
 
     wait_until(worker.has_ended, "the worker's end")
     assert (worker.process.returncode, shared.status(job_id)) == (EXIT_STATUS, JobStatus.PENDING)
