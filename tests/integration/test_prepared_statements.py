@@ -1,4 +1,4 @@
-"""Behind a pooler that cannot follow prepared statements, none is made."""
+"""Prepared statements: where none may be made, and what those that are made outlive."""
 
 from __future__ import annotations
 
@@ -48,6 +48,32 @@ def test_builds_prepare_statements_only_if_they_may(
         found = connection.execute(text("SELECT name FROM pg_prepared_statements")).all()
     database.dispose()
     assert bool(found) == prepares
+
+
+def test_prepared_statements_outlive_a_new_column(database_url: str, tmp_path: Path) -> None:
+    database = open_database(database_url, pool_size=1)
+    factory = Factory(database=database)
+    workspace = factory.any_workspace(allowance=10, script=SCRIPT)
+    mover = Mover(database=database)
+    slot = make_slots(mover, runner=echo_runner(mover, tmp_path))
+    for number in range(2 * BUILDS):
+        if number == BUILDS:
+            _add_a_column_to_each_table(database)
+        factory.build(workspace, Transition.STOP if number % 2 else Transition.START)
+        assert isinstance(slot.run_next_build("builds"), Succeeded)
+    database.dispose()
+
+
+def _add_a_column_to_each_table(database: Database) -> None:
+    with database.begin() as connection:
+        tables = connection.scalars(
+            text(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                " AND relkind = 'r'"
+            )
+        )
+        for table in tables.all():
+            connection.execute(text(f"ALTER TABLE {table} ADD COLUMN of_a_later_release text"))
 
 
 Opened = Callable[[Settings, str], AbstractContextManager[Database]]
