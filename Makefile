@@ -83,8 +83,12 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 	fi
 
 faults: setup ## Kill, cut, pause and drain real workers (about five minutes)
-	@echo "Running the system tests"
-	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system
+	@echo "Running the system tests, and the last release's statements on this schema"
+	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system tests/upgrade/test_statements.py
+
+upgrade-test: setup ## Run the last release's workers and services with this version's
+	@echo "Upgrading the last release and rolling back (about five minutes the first time, two later)"
+	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/upgrade
 
 pooler: setup ## Restart, fill up and fail over PostgreSQL and PgBouncer while builds run
 	@echo "Running the tests with PgBouncer (about twenty minutes)"

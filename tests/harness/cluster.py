@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from provisioner.template.source import read_source
 from tests.harness.factory import Factory
 from tests.harness.ledger import machines_of
 from tests.harness.redis_server import RedisServer
+from tests.harness.releases import Version
 from tests.harness.terraform import MoodyTerraform
 from tests.harness.waiting import DEADLINE_S, wait_until
 from tests.harness.worker import Worker
@@ -70,11 +72,16 @@ class Cluster:
         self.factory = Factory(database=self.database)
         self.ledger = self.directory / "ledger"
         self.ledger.mkdir(exist_ok=True)
-        self.organization: Organization = self.factory.organization(
-            everyone_allowance=self.allowance
-        )
-        self.owner: User = self.factory.user(organization=self.organization)
         self.ring = ring_at(self.redis.url)
+
+    @cached_property
+    def organization(self) -> Organization:
+        """Made when it is first asked for, since a schema may be older than this code."""
+        return self.factory.organization(everyone_allowance=self.allowance)
+
+    @cached_property
+    def owner(self) -> User:
+        return self.factory.user(organization=self.organization)
 
     def start_worker(
         self,
@@ -82,20 +89,20 @@ class Cluster:
         *,
         wait: bool = True,
         host: str = "host",
+        version: Version | None = None,
         environment: Mapping[str, str] | None = None,
         **settings: object,
     ) -> Worker:
         """Start a worker process. Workers of one ``host`` share their work directories.
 
         Args:
+            version: of provisionerd; this one when None.
             environment: variables that are no settings.
         """
         work_dir = self.directory / host
         given = {
             **TIMES,
-            "DATABASE_URL": self.database_url,
-            "REDIS_URL": self.redis.url,
-            "DATA_DIR": str(self.directory / "data"),
+            **self.services(),
             "WORK_DIR": str(work_dir),
             "WORKER_NAME": name,
             "METRICS_ADDRESS": free_address(),
@@ -103,10 +110,19 @@ class Cluster:
             "CONCURRENCY": "4",
             **{key.upper(): str(value) for key, value in settings.items()},
         }
-        worker = self.launch(name, worker_command(name), given, environment)
+        command = version.command("worker") if version else worker_command(name)
+        worker = self.launch(name, command, given, environment)
         if wait:
             wait_until(worker.is_ready, f"worker {name} to become ready")
         return worker
+
+    def services(self) -> Mapping[str, str]:
+        """The settings that every process of this installation has."""
+        return {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis.url,
+            "DATA_DIR": str(self.directory / "data"),
+        }
 
     def launch(
         self,
@@ -116,20 +132,16 @@ class Cluster:
         environment: Mapping[str, str] | None = None,
     ) -> Worker:
         """Start a command as a worker of the cluster, with these settings and no others."""
-        inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
         log = self.directory / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
-                env={
-                    **inherited,
-                    **(environment or {}),
-                    **{f"PROVISIONERD_{key}": settings[key] for key in settings},
-                },
+                env={**environment_of(settings), **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                cwd=REPOSITORY,
+                # Not the sources: another version would import them.
+                cwd=self.directory,
             )
         worker = Worker(
             name=name,
@@ -204,6 +216,7 @@ class Cluster:
             found = session.execute(
                 text("""
                     SELECT job.*, job.job_status::text AS status, build.workspace_id AS workspace,
+                           build.transition::text AS transition,
                            build.daily_cost, build.provisioner_state, build.state_serial,
                            worker.name AS worker
                     FROM provisioner_jobs AS job
@@ -371,6 +384,12 @@ class Cluster:
             variables=declared,
             tags=tags,
         )
+
+
+def environment_of(settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process with these settings and no others."""
+    inherited = {key: value for key, value in os.environ.items() if "PROVISIONERD" not in key}
+    return inherited | {f"PROVISIONERD_{key}": settings[key] for key in settings}
 
 
 @contextmanager
