@@ -93,7 +93,7 @@ def _started(
     order = launcher.pack_order(command, str(cwd), environment)
     with ExitStack() as kept:
         with ExitStack() as handed:
-            channel, theirs = socket.socketpair()
+            channel, theirs = _socket_pair()
             kept.enter_context(channel)
             handed.enter_context(theirs)
             stdout, stdout_end = _pipe(kept, handed)
@@ -104,6 +104,15 @@ def _started(
         program = _Program(pid, channel, (stdout, stderr), kept)
         kept.callback(program.release)
         yield program
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    pair = socket.socketpair()
+    for end in pair:
+        # While Celery drains, new sockets have a timeout. The launcher would then refuse an order
+        # that has not arrived yet.
+        end.setblocking(True)
+    return pair
 
 
 def _pipe(kept: ExitStack, handed: ExitStack) -> tuple[int, int]:
@@ -285,7 +294,7 @@ class _Launcher:
             socket.send_fds(self._socket, [head], descriptors)
 
     def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket_pair()
         with theirs:
             # No environment: programs of templates could read the worker's secrets there.
             self._pid = os.posix_spawn(

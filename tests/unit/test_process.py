@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -195,6 +196,15 @@ def test_programs_of_many_threads_run_at_the_same_time(child: Child) -> None:
     with ThreadPoolExecutor(12) as pool:
         ended = list(pool.map(lambda index: child.run("sh", "-c", script, str(index)), range(12)))
     assert {exit_.returncode for exit_ in ended} == {0}
+
+
+def test_a_default_timeout_of_sockets_does_not_matter(child: Child) -> None:
+    socket.setdefaulttimeout(1e-6)  # Celery sets one for as long as it drains
+    try:
+        exits = [child.sh("sleep 0.01") for _ in range(10)]
+    finally:
+        socket.setdefaulttimeout(None)
+    assert [found.returncode for found in exits] == [0] * 10
 
 
 def test_an_interrupt_sends_sigint_once_and_lets_the_child_finish(child: Child) -> None:
