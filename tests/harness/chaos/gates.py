@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from db.schema.enums import Stage
 
@@ -63,7 +64,7 @@ class Gates:
         self.of_template.parent.mkdir(parents=True)
         self.of_template.touch()
 
-    def settings_for(self, worker: str) -> Mapping[str, str]:
+    def settings_for(self, worker: str) -> Mapping[str, Any]:
         """Make the gates of a worker if it has none; return the settings that lead it to them."""
         folder = self.root / worker
         program = folder / "terraform"
