@@ -7,6 +7,9 @@ import sys
 
 import structlog
 
+from db.outage import is_outage
+from db.texts import first_line
+from worker.broker.errors import BROKER_AWAY
 from worker.settings import LogFormat, Settings
 
 
@@ -39,11 +42,30 @@ def configure_logging(settings: Settings) -> None:
             ],
         )
     )
+    handler.addFilter(shorten_outage)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     for name in ("worker", "provisioner", "db", "quota", "chattool"):
         logging.getLogger(name).setLevel(level)
+
+
+def shorten_outage(record: logging.LogRecord) -> bool:
+    """Let a library's record about a server that is away be one line, without a traceback.
+
+    SQLAlchemy's pool and kombu log a traceback for each connection that an outage breaks.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    is_event = isinstance(record.msg, dict)  # of our own, with fields
+    if isinstance(error, Exception) and not is_event and _is_away(error):
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        record.msg, record.args = f"{record.getMessage()} ({reason})", ()
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def _is_away(error: Exception) -> bool:
+    return isinstance(error, BROKER_AWAY) or is_outage(error)
 
 
 def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
