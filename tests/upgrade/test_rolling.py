@@ -100,6 +100,8 @@ def rolled(installation: Installation) -> Rolling:
     current = installation.service(CURRENT)
     rolling.take("services replaced", current, ["released-1", "current-1"])
 
+    # A draining 0.1.0 fails builds that start a program just then, so they end first.
+    installation.cluster.finish(*rolling.workspaces.values())
     _drain(first)
     rolling.take("workers replaced", current, ["current-1"])
 
@@ -125,8 +127,13 @@ def test_the_migration_meets_a_build_in_apply(rolled: Rolling) -> None:
 
 
 def test_every_build_succeeds_at_its_first_attempt(rolled: Rolling) -> None:
-    ended = {(row["status"], row["attempt"], row["error"]) for row in rolled.rows()}
-    assert ended == {(JobStatus.SUCCEEDED, 1, None)}
+    facts = ("worker", "transition", "stage", "status", "attempt", "error", "started_at")
+    others = [
+        {fact: row[fact] for fact in facts}
+        for row in rolled.rows()
+        if (row["status"], row["attempt"]) != (JobStatus.SUCCEEDED, 1)
+    ]
+    assert others == []
 
 
 def test_no_build_is_left(rolled: Rolling) -> None:
