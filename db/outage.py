@@ -75,7 +75,6 @@ def retry_outage(
     action: Callable[[], Answer],
     *,
     may_go_on: Callable[[], bool],
-    passes: Callable[[BaseException], bool] = is_outage,
     on_outage: Callable[[BaseException], None] = lambda _error: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
@@ -86,7 +85,6 @@ def retry_outage(
 
     Args:
         may_go_on: asked after each outage; if it returns False, the error is raised.
-        passes: whether an error is an outage.
         on_outage: called with each error before the next attempt.
     """
     pause_s = FIRST_PAUSE_S
@@ -94,7 +92,7 @@ def retry_outage(
         try:
             return action()
         except Exception as error:
-            if not passes(error) or not may_go_on():
+            if not is_outage(error) or not may_go_on():
                 raise
             on_outage(error)
         sleep(pause_s)
