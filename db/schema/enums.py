@@ -19,6 +19,7 @@ __all__ = [
     "JobType",
     "LogLevel",
     "LogSource",
+    "PrebuildStatus",
     "ProvisionerType",
     "Stage",
     "StorageMethod",
@@ -156,6 +157,14 @@ class AutomaticUpdates(StrEnum):
 
     ALWAYS = "always"
     NEVER = "never"
+
+
+class PrebuildStatus(StrEnum):
+    """Whether prebuilt workspaces of a preset can be built."""
+
+    HEALTHY = "healthy"
+    HARD_LIMITED = "hard_limited"
+    VALIDATION_FAILED = "validation_failed"
 
 
 class JobPriority:

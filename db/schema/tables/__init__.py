@@ -21,7 +21,17 @@ from db.schema.tables.people import (
     QuotaAccount,
     User,
 )
-from db.schema.tables.templates import File, Template, TemplateVersion, TemplateVersionVariable
+from db.schema.tables.templates import File, Template, TemplateVersion
+from db.schema.tables.versions import (
+    TemplateVersionParameter,
+    TemplateVersionPreset,
+    TemplateVersionPresetParameter,
+    TemplateVersionPresetPrebuildSchedule,
+    TemplateVersionTerraformValues,
+    TemplateVersionVariable,
+    TemplateVersionWorkspaceTag,
+    WorkspaceModule,
+)
 from db.schema.tables.workspaces import (
     ReplacedState,
     Workspace,
@@ -50,11 +60,18 @@ __all__ = [
     "ReplacedState",
     "Template",
     "TemplateVersion",
+    "TemplateVersionParameter",
+    "TemplateVersionPreset",
+    "TemplateVersionPresetParameter",
+    "TemplateVersionPresetPrebuildSchedule",
+    "TemplateVersionTerraformValues",
     "TemplateVersionVariable",
+    "TemplateVersionWorkspaceTag",
     "User",
     "Workspace",
     "WorkspaceBuild",
     "WorkspaceBuildParameter",
+    "WorkspaceModule",
     "WorkspaceResource",
     "WorkspaceResourceMetadata",
 ]

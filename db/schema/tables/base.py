@@ -58,6 +58,7 @@ class Base(DeclarativeBase):
         enums.BuildReason: enum_type(enums.BuildReason, "build_reason"),
         enums.UserStatus: enum_type(enums.UserStatus, "user_status"),
         enums.GroupSource: enum_type(enums.GroupSource, "group_source"),
+        enums.PrebuildStatus: enum_type(enums.PrebuildStatus, "prebuild_status"),
         enums.AutomaticUpdates: enum_type(enums.AutomaticUpdates, "automatic_updates"),
     }
 

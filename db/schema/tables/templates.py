@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.enums import ProvisionerType
@@ -52,6 +54,11 @@ class Template(Base):
     created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
     allow_user_cancel_workspace_jobs: Mapped[bool] = mapped_column(server_default=text("true"))
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: whether users other than the template's admins may only start the active version
+    require_active_version: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: whether builds download modules again, instead of taking those of the import
+    disable_module_cache: Mapped[bool] = mapped_column(server_default=text("false"))
+    deprecated: Mapped[str] = mapped_column(server_default="")  #: why; empty unless deprecated
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
@@ -78,25 +85,13 @@ class TemplateVersion(Base):
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("provisioner_jobs.id"), unique=True)
     created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
     archived: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: objects with id and optional
+    external_auth_providers: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, server_default=text("'[]'::jsonb")
+    )
+    has_ai_task: Mapped[bool] = mapped_column(server_default=text("false"))
+    has_external_agent: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
     __table_args__ = (UniqueConstraint("template_id", "name"),)
-
-
-class TemplateVersionVariable(Base):
-    """A ``variable`` block of a template version, and the value that the template's admin set."""
-
-    __tablename__ = "template_version_variables"
-
-    template_version_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("template_versions.id", ondelete="CASCADE"), primary_key=True
-    )
-    name: Mapped[str] = mapped_column(primary_key=True)
-    description: Mapped[str] = mapped_column(server_default="")
-    type: Mapped[str] = mapped_column(server_default="string")
-    # NULL means that no value was set. An empty string is a value.
-    value: Mapped[str | None]
-    default_value: Mapped[str] = mapped_column(server_default="")
-    required: Mapped[bool] = mapped_column(server_default=text("true"))
-    sensitive: Mapped[bool] = mapped_column(server_default=text("false"))
