@@ -15,7 +15,8 @@ from bench.services import Services
 from db.jobs.finish import complete_job
 from db.jobs.leases import renew_leases
 from db.jobs.logs import LogRow, append_logs
-from db.jobs.results import BuildResult, ResourceRow
+from db.jobs.resources import Resource
+from db.jobs.results import BuildResult
 from db.jobs.retention import Retention, prune
 from db.jobs.states import read_state, store_state
 from db.jobs.transitions import ClaimedJob
@@ -202,7 +203,7 @@ def _result(count: int) -> BuildResult:
     )
     return BuildResult(
         resources=[
-            ResourceRow(type="kubernetes_persistent_volume_claim", name=f"home_{index}")
+            Resource(type="kubernetes_persistent_volume_claim", name=f"home_{index}")
             for index in range(count)
         ],
         timings=[took] * (count * TIMINGS),

@@ -19,7 +19,8 @@ from db.errors import ConflictError, LeaseLostError
 from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE, LogRow, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
-from db.jobs.results import FAILURE, BuildResult, Failure, ResourceRow, Timing, failure_columns
+from db.jobs.resources import Resource
+from db.jobs.results import FAILURE, BuildResult, Failure, Timing, failure_columns
 from db.jobs.states import replace_state
 from db.schema.enums import Transition
 from db.schema.tables import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
@@ -140,7 +141,7 @@ def _finish(
     return moved
 
 
-def _insert_resources(session: Session, moved: Moved, resources: Sequence[ResourceRow]) -> None:
+def _insert_resources(session: Session, moved: Moved, resources: Sequence[Resource]) -> None:
     by_id = {uuid.uuid4(): resource for resource in resources}
     if not by_id:
         return
@@ -152,7 +153,7 @@ def _insert_resources(session: Session, moved: Moved, resources: Sequence[Resour
     _insert_metadata(session, by_id)
 
 
-def _insert_metadata(session: Session, resources: Mapping[uuid.UUID, ResourceRow]) -> None:
+def _insert_metadata(session: Session, resources: Mapping[uuid.UUID, Resource]) -> None:
     items = [
         {"workspace_resource_id": row_id, **item}
         for row_id, resource in resources.items()
@@ -182,7 +183,7 @@ def _mark_workspace_deleted(session: Session, job_id: uuid.UUID) -> None:
     )
 
 
-def _resource(resource: ResourceRow) -> dict[str, Any]:
+def _resource(resource: Resource) -> dict[str, Any]:
     return {
         "type": storable(resource.type)[:192],
         "name": storable(resource.name)[:64],
@@ -194,11 +195,9 @@ def _resource(resource: ResourceRow) -> dict[str, Any]:
     }
 
 
-def _metadata_items(resource: ResourceRow) -> Iterator[dict[str, Any]]:
+def _metadata_items(resource: Resource) -> Iterator[dict[str, Any]]:
     """Yield the items in a form that can be stored; the last item with a key wins."""
-    by_key = {
-        storable(key)[:1024]: (value, sensitive) for key, value, sensitive in resource.metadata
-    }
+    by_key = {storable(item.key)[:1024]: (item.value, item.sensitive) for item in resource.metadata}
     for key, (value, sensitive) in by_key.items():
         text = None if value is None else storable(value)[:65536]
         yield {"key": key, "value": text, "sensitive": sensitive}

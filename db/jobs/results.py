@@ -7,23 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.jobs.logs import LogRow
+from db.jobs.resources import Resource
 from db.jobs.states import State
 from db.schema.enums import FailureReason, JobErrorCode, Stage, TimingStage
 from db.texts import storable
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResourceRow:
-    """A managed resource to store."""
-
-    type: str
-    name: str
-    daily_cost: int = 0
-    module_path: str = ""
-    instance_type: str | None = None
-    hide: bool = False
-    icon: str = ""
-    metadata: Sequence[tuple[str, str | None, bool]] = ()  #: key, value, sensitive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +30,7 @@ class BuildResult:
     """What a build leaves behind. If ``state`` is None, the stored one is kept."""
 
     state: State | None = None
-    resources: Sequence[ResourceRow] = ()
+    resources: Sequence[Resource] = ()
     timings: Sequence[Timing] = ()
     last_lines: Sequence[LogRow] = ()  #: of its log, not stored yet
     log_overflowed: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from db.errors import LeaseLostError
-from db.jobs.results import BuildResult, ResourceRow
+from db.jobs.results import BuildResult
 from db.jobs.states import read_state
 from db.schema.enums import FailureReason, JobErrorCode, Stage
 from provisioner.build.environment import BuildEnvironmentError
@@ -18,7 +18,6 @@ from provisioner.engines.port import (
     EngineError,
     EngineInterruptedError,
     PriceError,
-    Resource,
 )
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
@@ -117,26 +116,9 @@ def result_of(error: EngineError, result: BuildResult) -> BuildResult:
     """Return what a failed operation left behind, together with the result so far."""
     return BuildResult(
         state=read_state(error.state) or result.state,
-        resources=resource_rows(error.resources) or result.resources,
+        resources=error.resources or result.resources,
         timings=[*result.timings, *error.timings],
     )
-
-
-def resource_rows(resources: tuple[Resource, ...]) -> list[ResourceRow]:
-    """Return the engine's resources as they are stored."""
-    return [
-        ResourceRow(
-            type=resource.type,
-            name=resource.name,
-            daily_cost=resource.daily_cost,
-            module_path=resource.module_path,
-            instance_type=resource.instance_type,
-            hide=resource.hide,
-            icon=resource.icon,
-            metadata=[(item.key, item.value, item.sensitive) for item in resource.metadata],
-        )
-        for resource in resources
-    ]
 
 
 def _failed(error: Exception, stage: Stage, result: BuildResult) -> FailedJob:

@@ -25,11 +25,7 @@ from db.jobs.transitions import ClaimedJob
 from db.outage import retry_outage
 from db.schema.enums import LogLevel, LogSource, Stage, Transition
 from db.streak import Streak
-from provisioner.build.endings import (
-    BuildInterruptedError,
-    QuotaRefusedError,
-    resource_rows,
-)
+from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
 from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.events import BuildEvents
 from provisioner.build.logbuffer import LogBuffer
@@ -232,7 +228,7 @@ def apply(build: Build) -> None:
     build.result = replace(
         build.result,
         state=read_state(applied.state),
-        resources=resource_rows(applied.resources),
+        resources=applied.resources,
         timings=[*build.result.timings, *applied.timings],
     )
 

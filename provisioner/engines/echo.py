@@ -34,6 +34,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import (
@@ -43,7 +44,6 @@ from provisioner.engines.port import (
     EngineError,
     EngineInterruptedError,
     Plan,
-    Resource,
     Template,
     TemplateParameter,
     TemplateVariable,

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, Transition
 from provisioner.host.archive import TemplateFiles
@@ -52,29 +53,6 @@ class Template:
 
     variables: tuple[TemplateVariable, ...] = ()
     parameters: tuple[TemplateParameter, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResourceMetadata:
-    """One item of a ``coder_metadata`` resource."""
-
-    key: str
-    value: str | None
-    sensitive: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resource:
-    """A managed resource of a workspace."""
-
-    type: str
-    name: str
-    daily_cost: int = 0  #: credits per day, >= 0
-    module_path: str = ""  #: ``""`` is the root module
-    instance_type: str | None = None
-    hide: bool = False
-    icon: str = ""
-    metadata: tuple[ResourceMetadata, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from db.catalog.workspaces import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import InvalidError, NotFoundError
-from db.jobs.results import BuildResult, ResourceRow
+from db.jobs.resources import Resource, ResourceMetadata
+from db.jobs.results import BuildResult
 from db.jobs.tags import queue_name
 from db.jobs.workers import register_worker, sign_off_worker
 from db.reads import jobs as job_reads
@@ -458,13 +459,16 @@ def test_timings_are_those_of_the_job_by_their_start(database: Database, factory
 
 def test_a_build_shows_the_resources_that_it_left(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace()
-    resource = ResourceRow(
+    resource = Resource(
         type="aws_instance",
         name="dev",
         daily_cost=7,
-        metadata=[("region", "eu", False), ("password", None, True)],
+        metadata=(
+            ResourceMetadata(key="region", value="eu"),
+            ResourceMetadata(key="password", value=None, sensitive=True),
+        ),
     )
-    plain = ResourceRow(type="aws_volume", name="home")
+    plain = Resource(type="aws_volume", name="home")
     factory.finished_build(workspace, result=BuildResult(resources=[resource, plain]))
 
     [instance, volume] = get_build_of(database, workspace).model_dump(mode="json")["resources"]

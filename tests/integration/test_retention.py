@@ -19,7 +19,8 @@ from db.engine import Database
 from db.errors import InvalidError
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import load_build
-from db.jobs.results import BuildResult, ResourceRow
+from db.jobs.resources import Resource, ResourceMetadata
+from db.jobs.results import BuildResult
 from db.jobs.retention import ADVISORY_LOCK, JOBS_PER_TURN, LINES_PER_TURN, Pruned, Retention, prune
 from db.jobs.states import State
 from db.jobs.transitions import ClaimedJob
@@ -43,7 +44,11 @@ def state(serial: int) -> State:
 def result(serial: int) -> BuildResult:
     return BuildResult(
         state=state(serial),
-        resources=[ResourceRow(type="disk", name="home", metadata=[("key", "value", False)])],
+        resources=[
+            Resource(
+                type="disk", name="home", metadata=(ResourceMetadata(key="key", value="value"),)
+            )
+        ],
         timings=[timing(TimingStage.PLAN, started_at=datetime.now(UTC))],
     )
 

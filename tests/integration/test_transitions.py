@@ -24,7 +24,8 @@ from db.jobs.finish import complete_job, fail_job, finish_cancel_job, orphan_job
 from db.jobs.leases import Lease
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.moves import MOVES, Move, Moved, Verb, moves_made, was_committed
-from db.jobs.results import BuildResult, Failure, ResourceRow
+from db.jobs.resources import Resource, ResourceMetadata
+from db.jobs.results import BuildResult, Failure
 from db.jobs.states import State, store_state
 from db.jobs.transitions import (
     MOST_DRAINS,
@@ -525,13 +526,16 @@ NOW_SQL = text("SELECT now()")
 
 
 def test_a_result_with_names_that_do_not_fit_is_stored_cut(factory: Factory) -> None:
-    resource = ResourceRow(
+    resource = Resource(
         type="t" * 500,
         name="n\x00" * 100,
         icon="i" * 500,
         instance_type="m" * 500,
         module_path="\x00",
-        metadata=[("k" * 2000, "v" * 70_000, False), ("a", None, True)],
+        metadata=(
+            ResourceMetadata(key="k" * 2000, value="v" * 70_000),
+            ResourceMetadata(key="a", value=None, sensitive=True),
+        ),
     )
     job = factory.finished_build(result=BuildResult(resources=[resource]))
     with factory.database.begin() as session:
@@ -546,7 +550,11 @@ def test_a_result_with_names_that_do_not_fit_is_stored_cut(factory: Factory) -> 
 
 
 def test_of_metadata_items_with_one_key_the_last_is_stored(factory: Factory) -> None:
-    resource = ResourceRow(type="t", name="n", metadata=[("k", "1", False), ("k", "2", False)])
+    resource = Resource(
+        type="t",
+        name="n",
+        metadata=(ResourceMetadata(key="k", value="1"), ResourceMetadata(key="k", value="2")),
+    )
     factory.finished_build(result=BuildResult(resources=[resource]))
     with factory.database.begin() as session:
         stored = session.execute(text("SELECT value FROM workspace_resource_metadata"))
@@ -559,9 +567,7 @@ def test_the_result_of_a_failed_build_is_stored_too(factory: Factory) -> None:
     took = timing(TimingStage.PLAN, started_at=now, seconds=1)
     job = factory.finished_build(
         status=JobStatus.FAILED,
-        result=BuildResult(
-            state=STATE, resources=[ResourceRow(type="t", name="n")], timings=[took]
-        ),
+        result=BuildResult(state=STATE, resources=[Resource(type="t", name="n")], timings=[took]),
     )
     _job, build, _workspace, _leases, _logs, resources = snapshot(factory.database, job.id)
     with factory.database.begin() as session:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from db.jobs.resources import Resource
 from db.schema.enums import LogLevel, Transition
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import (
@@ -16,7 +17,6 @@ from provisioner.engines.port import (
     Engine,
     EngineError,
     EngineInterruptedError,
-    Resource,
     TemplateParameter,
     TemplateVariable,
 )

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from db.errors import LeaseLostError
-from db.jobs.results import BuildResult, ResourceRow
+from db.jobs.resources import Resource
+from db.jobs.results import BuildResult
 from db.jobs.states import State, read_state
 from db.schema.enums import FailureReason, JobErrorCode, Stage, TimingStage
 from provisioner.build.endings import (
@@ -26,8 +27,6 @@ from provisioner.engines.port import (
     EngineError,
     EngineInterruptedError,
     PriceError,
-    Resource,
-    ResourceMetadata,
 )
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
@@ -195,18 +194,11 @@ def test_a_failure_without_a_whole_state_keeps_the_earlier_one(state: bytes | No
 def test_a_failure_keeps_resources_and_the_timings_of_all_stages() -> None:
     init = timing(TimingStage.INIT, started_at=NOW)
     plan = timing(TimingStage.PLAN, started_at=NOW)
-    disk = Resource(
-        type="disk",
-        name="home",
-        daily_cost=2,
-        metadata=(ResourceMetadata(key="k", value="v", sensitive=True),),
-    )
+    disk = Resource(type="disk", name="home", daily_cost=2)
     found = failed(
         EngineError("x", timings=(plan,), resources=(disk,)), result=BuildResult(timings=[init])
     )
     assert found.workspace_build == BuildResult(
-        resources=[
-            ResourceRow(type="disk", name="home", daily_cost=2, metadata=[("k", "v", True)])
-        ],
+        resources=(disk,),
         timings=[init, plan],
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from provisioner.engines.port import Resource, ResourceMetadata
+from db.jobs.resources import Resource, ResourceMetadata
 from provisioner.engines.terraform.price import MAX_DAILY_COST, parse_cost
 
 _VERSION = 4

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from db.jobs.resources import Resource
 from db.schema.enums import LogLevel, TimingStage, Transition
-from provisioner.engines.port import EngineError, Resource
+from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.version import MINIMUM, Version, read_version
 from tests.integration.terraform.builds import MakeBuild, MakeFake, names_in, state_of
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from provisioner.engines.port import Resource, ResourceMetadata
+from db.jobs.resources import Resource, ResourceMetadata
 from provisioner.engines.terraform.state import instances_of, providers_of, resources_of
 
 
