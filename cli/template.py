@@ -17,11 +17,11 @@ from cli.printing import JSON, Columns, print_json
 from db.catalog.people import get_user
 from db.catalog.templates import VariableValue, push_template
 from db.errors import InvalidError, NotFoundError
+from db.jobs.declarations import Template
 from db.reads.people import first_member
 from db.reads.templates import TemplateListing, list_templates
 from db.schema.enums import ProvisionerType
 from db.schema.tables import Organization, User
-from provisioner.engines.port import Template
 from provisioner.host.packing import pack_template
 from provisioner.template.source import read_source
 

@@ -18,6 +18,7 @@ from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import BuildInput, load_build
+from db.jobs.declarations import Template
 from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state, store_state
@@ -30,7 +31,7 @@ from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.events import BuildEvents
 from provisioner.build.logbuffer import LogBuffer
 from provisioner.build.tracing import AttemptTrace
-from provisioner.engines.port import BuildContext, Engine, Template
+from provisioner.engines.port import BuildContext, Engine
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import WorkDirectory

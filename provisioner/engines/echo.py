@@ -34,6 +34,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
 from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
@@ -44,9 +45,6 @@ from provisioner.engines.port import (
     EngineError,
     EngineInterruptedError,
     Plan,
-    Template,
-    TemplateParameter,
-    TemplateVariable,
 )
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.interrupt import InterruptReason

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from db.jobs.declarations import PlannedDeclarations, Template
 from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, Transition
@@ -25,42 +26,13 @@ TERRAFORM_VERSION = "1.11.4"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemplateVariable:
-    """A ``variable`` block of the template's root module."""
-
-    name: str
-    required: bool  #: it has no default
-    sensitive: bool = False
-    description: str = ""
-    type: str = "string"
-    default: object | None = None
-    ephemeral: bool = False  #: its value is in no plan and no state: the apply needs it again
-
-
-@dataclass(frozen=True, kw_only=True)
-class TemplateParameter:
-    """A value that the workspace's user chooses (``data "coder_parameter"``)."""
-
-    name: str
-    required: bool  #: it has no default
-    description: str = ""
-    default: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """The declarations of a template, read from its files without running anything."""
-
-    variables: tuple[TemplateVariable, ...] = ()
-    parameters: tuple[TemplateParameter, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The result of a plan."""
 
     daily_cost: int  #: credits per day of all planned resources, 0 <= cost < 2**31
     timings: tuple[Timing, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    declares: PlannedDeclarations = field(default_factory=PlannedDeclarations)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
+from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
 
 
 class MissingParameterError(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from db.jobs.declarations import Template
 from db.schema.enums import ProvisionerType
 from provisioner.engines.echo import EchoEngine
-from provisioner.engines.port import Template
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.host.archive import TemplateFiles, read_archive
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from db.jobs.declarations import TemplateParameter, TemplateVariable
 from db.jobs.resources import Resource
 from db.schema.enums import LogLevel, Transition
 from provisioner.engines.echo import EchoEngine
@@ -17,8 +18,6 @@ from provisioner.engines.port import (
     Engine,
     EngineError,
     EngineInterruptedError,
-    TemplateParameter,
-    TemplateVariable,
 )
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import Interrupt, InterruptReason

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
+from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
 from provisioner.template.parameters import (
     MissingParameterError,
     RequiredVariablesError,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
+from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
 from provisioner.engines.terraform import hcl, hclreader
 from provisioner.engines.terraform.declarations import (
     WORKSPACE_VARIABLES,

@@ -50,7 +50,10 @@ class TemplateVersionVariable(Base):
 
 
 class TemplateVersionParameter(Base):
-    """A ``data "coder_parameter"`` of a template version: a value that the user chooses."""
+    """A value that the user of a workspace chooses.
+
+    A ``data "coder_parameter"`` declares it, or a variable named ``parameter_<name>``.
+    """
 
     __tablename__ = "template_version_parameters"
 
@@ -73,6 +76,8 @@ class TemplateVersionParameter(Base):
     required: Mapped[bool] = mapped_column(server_default=text("true"))  #: it has no default
     display_order: Mapped[int] = mapped_column(server_default=text("0"))
     ephemeral: Mapped[bool] = mapped_column(server_default=FALSE)
+    #: the Terraform type of the variable that declares it; NULL if none does
+    variable_type: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint("type IN ('string', 'number', 'bool', 'list(string)')", name="type_known"),

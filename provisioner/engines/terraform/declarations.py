@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from provisioner.engines.port import Template, TemplateParameter, TemplateVariable
+from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
 from provisioner.engines.terraform.hcl import TemplateError, read_hcl
 from provisioner.host.archive import TemplateFiles
 

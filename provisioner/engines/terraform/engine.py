@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from db.jobs.declarations import Template
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
-from provisioner.engines.port import Applied, BuildContext, EngineError, Plan, Template
+from provisioner.engines.port import Applied, BuildContext, EngineError, Plan
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from provisioner.engines.port import EngineError, Template, TemplateVariable
+from db.jobs.declarations import Template, TemplateVariable
+from provisioner.engines.port import EngineError
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 

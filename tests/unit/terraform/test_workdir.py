@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.engines.port import EngineError, Template, TemplateVariable
+from db.jobs.declarations import Template, TemplateVariable
+from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.files import VARIABLES_FILE, prepare, write_variables
 
 

@@ -6,7 +6,7 @@ catalog.
 
 A version that was stored before counts as imported, because the row of its job says so, and builds
 of it go on. It has no row in ``template_version_terraform_values``; from that a worker sees that it
-must still be imported.
+must read the declarations from the template's files.
 
 An older worker does not know import jobs. Until the last one is replaced, push no template.
 """
@@ -45,6 +45,7 @@ CREATE TABLE template_version_parameters (
     required BOOLEAN DEFAULT true NOT NULL,
     display_order INTEGER DEFAULT 0 NOT NULL,
     ephemeral BOOLEAN DEFAULT false NOT NULL,
+    variable_type TEXT,
     CONSTRAINT pk_template_version_parameters PRIMARY KEY (template_version_id, name),
     CONSTRAINT ck_template_version_parameters_type_known
         CHECK (type IN ('string', 'number', 'bool', 'list(string)')),
