@@ -25,6 +25,7 @@ from pathlib import Path
 from provisioner.host import launcher
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.lines import PIECE, Lines, TakeText
+from provisioner.host.stop import Stop
 
 _TICK_S = 0.1  # the longest delay until an interrupt is noticed
 _DRAIN_S = 1.0  # the rest in the pipes after the leader has ended is read within milliseconds
@@ -71,7 +72,7 @@ def run(
         OSError: the command cannot be started.
     """
     with _started(command, cwd, environment) as program:
-        stop = _Stop(program, interrupt, timeout, grace)
+        stop = Stop(program, interrupt, timeout=timeout, grace=grace)
         _pump(program, on_stdout, on_stderr, stop)
     return Exit(
         returncode=1 if program.returncode is None else program.returncode,
@@ -197,7 +198,7 @@ class _Program:
         return True
 
 
-def _pump(program: _Program, on_stdout: TakeText, on_stderr: TakeText, stop: _Stop) -> None:
+def _pump(program: _Program, on_stdout: TakeText, on_stderr: TakeText, stop: Stop) -> None:
     """Read both pipes until they end, or until ``_DRAIN_S`` after the leader has ended."""
     with selectors.DefaultSelector() as selector:
         for output, take in zip(program.outputs, (on_stdout, on_stderr), strict=True):
@@ -228,43 +229,6 @@ def _read_ready(selector: selectors.BaseSelector, program: _Program) -> None:
         else:
             selector.unregister(key.fileobj)
             key.data.end()
-
-
-class _Stop:
-    """Stops a running program: SIGINT once, SIGKILL to its group after the grace period."""
-
-    def __init__(
-        self, program: _Program, interrupt: Interrupt, timeout: timedelta, grace: timedelta
-    ) -> None:
-        self._program = program
-        self._interrupt = interrupt
-        self._deadline = time.monotonic() + timeout.total_seconds()
-        self._grace_s = grace.total_seconds()
-        self.signals: list[signal.Signals] = []
-
-    def act(self) -> None:
-        """Send the signal that is due now, if any."""
-        is_due = time.monotonic() >= self._deadline
-        if not self.signals:
-            self._interrupt_program(is_due=is_due)
-        elif signal.SIGKILL not in self.signals and (is_due or self._is_overdue()):
-            self._send(signal.SIGKILL)
-
-    def _interrupt_program(self, *, is_due: bool) -> None:
-        if is_due:
-            self._interrupt.request(InterruptReason.DEADLINE)
-        if self._interrupt.is_set() or self._program.is_lost:
-            self._send(signal.SIGINT)
-            self._deadline = time.monotonic() + self._grace_s
-
-    def _send(self, number: signal.Signals) -> None:
-        self.signals.append(number)
-        self._program.send(number)
-
-    def _is_overdue(self) -> bool:
-        """Return whether the kill time of the interrupt itself has passed."""
-        kill_at = self._interrupt.kill_at
-        return kill_at is not None and time.monotonic() >= kill_at
 
 
 class _Launcher:
