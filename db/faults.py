@@ -4,13 +4,8 @@ They do nothing unless ``PROVISIONERD_FAULTS`` is set, to ``POINT=ACTION`` separ
 
     apply.begin=kill              SIGKILL to this process
     plan.end=stop                 SIGSTOP to this process
-<<<<<<< HEAD
     finish.committed=delay:2.5    sleep for 2.5 seconds
-    init.begin=hold:/path         create the file /path.reached, continue when /path exists
-=======
-    finish.committed=delay:2.5    sleep for that many seconds
-    init.begin=hold:/path         add a line to /path.reached, go on when /path exists
->>>>>>> d2d1796 (Aim chaos: hold builds in a stage, strike them there, judge each round)
+    init.begin=hold:/path         add a line to /path.reached, continue when /path exists
     quota.committed=raise         raise FaultError
 
 The action is taken each time that the point is passed. With ``@N`` after the point
