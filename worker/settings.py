@@ -102,6 +102,13 @@ class Settings(BaseSettings):
     terraform_cli_config_file: Path | None = Field(
         None, description="Terraform CLI configuration file for all builds, for example a mirror"
     )
+    state_reserve_megabytes: int = Field(
+        4,
+        ge=0,
+        le=4096,
+        description="room on disk that a build reserves for its state before it is applied; twice"
+        " the size of the last state, if that is more",
+    )
     plugin_cache_dir: Path | None = Field(
         None,
         description="a provider cache for Terraform, used in place of the init cache's",

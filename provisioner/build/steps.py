@@ -31,9 +31,10 @@ from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.events import BuildEvents
 from provisioner.build.logbuffer import LogBuffer
 from provisioner.build.tracing import AttemptTrace
-from provisioner.engines.port import BuildContext, Engine
+from provisioner.engines.port import BuildContext, Engine, EngineError
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.process import reason_of
 from provisioner.host.workdir import WorkDirectory
 from provisioner.template.parameters import (
     check_known,
@@ -44,6 +45,9 @@ from provisioner.template.parameters import (
 from quota.commit import commit_quota
 
 log = structlog.get_logger("provisioner")
+
+GROWTH = 2
+"""An apply may make the state this many times as large without running out of reserved room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,7 @@ class BuildSettings:
     terraform_cli_config_file: Path | None = None
     plugin_cache_dir: Path | None = None
     limits: BuildLimits = field(default_factory=BuildLimits)
+    state_reserve_bytes: int = 0  #: least room on disk that is reserved for a build's state
     max_attempts: int = 3  #: how often a job is tried whose worker is lost before apply
 
 
@@ -141,6 +146,7 @@ def set_up(build: Build) -> None:
         state=loaded.state,
         unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
+        make_room=build.directory.make_room,
     )
 
 
@@ -171,10 +177,28 @@ def init(build: Build) -> None:
 
 
 def plan(build: Build) -> None:
-    """Plan the transition and determine its daily cost."""
+    """Plan the transition, determine its daily cost, and reserve room on disk for its state.
+
+    Raises:
+        EngineError: the plan failed, or the disk has too little room for the state.
+    """
     planned = build.engine.plan(build.context_for(build.settings.limits.plan))
     build.daily_cost = planned.daily_cost
     build.result = replace(build.result, timings=[*build.result.timings, *planned.timings])
+    _reserve_room(build)
+
+
+def _reserve_room(build: Build) -> None:
+    """Reserve the room while nothing is made or charged, so that a full disk costs nothing."""
+    known = len(build.loaded.state or b"")
+    try:
+        build.directory.reserve(max(build.settings.state_reserve_bytes, GROWTH * known))
+    except OSError as error:
+        raise EngineError(
+            "the disk of the worker has too little room to apply the plan safely"
+            f" ({reason_of(error)}); nothing was changed, so start the build again when there is"
+            " room, or on another worker"
+        ) from error
 
 
 def commit(build: Build) -> None:

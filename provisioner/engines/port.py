@@ -68,6 +68,9 @@ class BuildContext:
     on_state: Callable[[bytes], None] = field(default=lambda _state: None)
     """Called during apply with each new, complete and parsable state file (a checkpoint). If it
     raises, the state is not stored; the apply goes on and may pass the state again."""
+    make_room: Callable[[], None] = lambda: None
+    """Frees the room that is reserved on the disk for the state. Called when the engine has ended
+    and could not write the state because there is no room."""
 
 
 class EngineError(Exception):

@@ -39,6 +39,7 @@ ENDED = 2  #: with the exit status; negative: the signal that ended it
 RELEASE = 0  #: not the number of any signal
 
 _PIECE = 64 * 1024
+_RESERVE = b"../reserve"  # as in provisioner.host.workdir
 _HANDED = 5  # descriptors with each order
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # A daemon that a script starts with "&" ignores SIGINT, and Python ignores SIGPIPE: children would
@@ -76,8 +77,9 @@ def _close_inherited() -> None:
 class Program:
     """One program that was started."""
 
-    def __init__(self, pid: int, channel: int, outputs: Sequence[int]) -> None:
+    def __init__(self, pid: int, directory: bytes, channel: int, outputs: Sequence[int]) -> None:
         self.pid = pid  # leads the process group
+        self.directory = directory  # where it was started
         self.channel = channel
         self.outputs = set(outputs)  # reading ends
         self.is_interrupted = False
@@ -140,12 +142,14 @@ class Launcher:
         self, length: int, channel: int, ends: tuple[int, int], outputs: Sequence[int]
     ) -> None:
         try:
-            pid = _spawn(_read(channel, length), ends)
+            order = _read(channel, length)
+            command, directory, environment = marshal.loads(order)  # noqa: S302 -- the worker's
+            pid = _spawn(command, directory, environment, ends)
         except OSError as error:
             _reply(channel, REFUSED, error.errno or errno.EIO)
             _close(channel, *outputs)
         else:
-            program = Program(pid, channel, outputs)
+            program = Program(pid, directory, channel, outputs)
             self._programs.add(program)
             self._watch(channel, functools.partial(self._take_signals, program))
             _reply(channel, STARTED, pid)
@@ -174,6 +178,7 @@ class Launcher:
             return
         program.is_orphan = True
         self._selector.unregister(program.channel)
+        _free_reserve(program.directory)
         if not program.is_interrupted and not program.has_ended:
             _signal(program, signal.SIGINT)
         for output in program.outputs:
@@ -236,8 +241,12 @@ def _read(descriptor: int, length: int) -> bytes:
     return bytes(order)
 
 
-def _spawn(order: bytes, ends: tuple[int, int]) -> int:
-    command, cwd, environment = marshal.loads(order)  # noqa: S302 -- the worker wrote it
+def _spawn(
+    command: list[bytes],
+    cwd: bytes,
+    environment: Mapping[bytes, bytes],
+    ends: tuple[int, int],
+) -> int:
     try:
         # posix_spawnp searches the PATH of this process.
         os.environb[b"PATH"] = environment.get(b"PATH", os.fsencode(os.defpath))
@@ -260,6 +269,12 @@ def _spawn(order: bytes, ends: tuple[int, int]) -> int:
         raise OSError(errno.EINVAL, "") from error
     finally:
         os.chdir("/")  # recovery must not count this process among those of a work directory
+
+
+def _free_reserve(directory: bytes) -> None:
+    """Free the room on disk that is reserved for the state of a program whose worker has died."""
+    with suppress(OSError):  # most programs have none
+        os.unlink(os.path.join(directory, _RESERVE))  # noqa: PTH108, PTH118 -- see _close_inherited
 
 
 def _status(pid: int) -> int | None:

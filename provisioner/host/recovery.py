@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -110,10 +111,10 @@ class Recoverer:
             directory.release()
 
     def _settle(self, directory: WorkDirectory) -> Recovery:
-        state = newest_state(directory.template)
+        path, state = newest_state(directory.template)
         outcome = self.mover.run(lambda session: self._close(session, directory.lease, state))
         if outcome is Recovered.KEPT:
-            self._put_aside(directory)
+            self._put_aside(directory.lease.job_id, path)
         return Recovery(directory=directory.path, outcome=outcome)
 
     def _close(self, session: Session, lease: Lease, state: State | None) -> Recovered:
@@ -124,9 +125,8 @@ class Recoverer:
             return Recovered.SETTLED
         return Recovered(store_recovered_state(session, job_id=lease.job_id, state=state).value)
 
-    def _put_aside(self, directory: WorkDirectory) -> None:
-        job_id = directory.lease.job_id
-        kept_at = put_aside(self.work_root, job_id, _newest_file(directory.template))
+    def _put_aside(self, job_id: uuid.UUID, path: Path) -> None:
+        kept_at = put_aside(self.work_root, job_id, path)
         log.error(
             "state.orphaned",
             job_id=str(job_id),
@@ -156,14 +156,21 @@ def _kill(processes: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def newest_state(directory: Path) -> State | None:
-    """Return the newest complete state in an engine's directory."""
-    found = [
-        state
-        for name in (STATE_FILE, ERRORED_STATE_FILE)
-        if (state := read_state(_read(directory / name)))
-    ]
-    return max(found, key=lambda state: state.serial, default=None)
+def newest_state(directory: Path) -> tuple[Path, State | None]:
+    """Return the newest complete state in an engine's directory, and its file.
+
+    Terraform writes ``errored.tfstate`` only if it could not write the state file, so it wins
+    unless the state file is of another lineage or has a higher serial.
+    """
+    path, errored_path = directory / STATE_FILE, directory / ERRORED_STATE_FILE
+    state, errored = read_state(_read(path)), read_state(_read(errored_path))
+    if errored is not None and (state is None or _is_as_new(errored, state)):
+        return errored_path, errored
+    return path, state
+
+
+def _is_as_new(errored: State, state: State) -> bool:
+    return errored.lineage == state.lineage and errored.serial >= state.serial
 
 
 def processes_in(path: Path) -> list[int]:
@@ -187,11 +194,6 @@ def _is_leader(pid: int) -> bool:
         return os.getsid(pid) == pid
     except ProcessLookupError:
         return False
-
-
-def _newest_file(directory: Path) -> Path:
-    errored = directory / ERRORED_STATE_FILE
-    return errored if read_state(_read(errored)) else directory / STATE_FILE
 
 
 def _read(path: Path) -> bytes | None:

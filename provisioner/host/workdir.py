@@ -3,6 +3,7 @@
     WORK_DIR/<job>-<claim>/lease.json    the lease of the claim; locked while its worker lives
                              template/    the unpacked template; the engine's directory
                              home/        HOME and TMPDIR of the engine's processes
+                             reserve      room on the disk for the state, until the disk is full
 
 A work directory is made when an engine that works with files begins, and removed when the build
 has ended. A directory that remains was left by a lost worker, and may contain the newest state of
@@ -32,6 +33,7 @@ LEASE_FILE = "lease.json"
 STATE_FILE = "terraform.tfstate"
 ERRORED_STATE_FILE = "errored.tfstate"
 """Where Terraform stores the newest state if it could not write the state file."""
+RESERVE_FILE = "reserve"
 NAME = re.compile(r"[0-9a-f]{12}-\d+")
 REMNANT_AGE_S = 60
 """An older directory without a lease was left by a worker that died while it made it."""
@@ -90,6 +92,30 @@ class WorkDirectory:
             return False
         self._lock = descriptor
         return True
+
+    def reserve(self, size: int) -> None:
+        """Take ``size`` bytes of the disk, so that the state can be written when it is full.
+
+        Does nothing if the engine made no directory.
+
+        Raises:
+            OSError: the disk has less room than that.
+        """
+        if self._lock is None or size == 0:
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self.path / RESERVE_FILE, flags, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            self.make_room()
+            raise
+        finally:
+            os.close(descriptor)
+
+    def make_room(self) -> None:
+        """Free what was reserved."""
+        (self.path / RESERVE_FILE).unlink(missing_ok=True)
 
     def release(self) -> None:
         """Unlock the directory as it is, so that a worker can recover the build."""

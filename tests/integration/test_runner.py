@@ -42,7 +42,7 @@ from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext
 from provisioner.host.interrupt import Interrupt, InterruptReason
-from provisioner.host.workdir import find_work_directories
+from provisioner.host.workdir import RESERVE_FILE, find_work_directories
 from quota.commit import QuotaDecision, commit_quota
 from tests.harness.factory import Factory, tar_archive
 
@@ -106,6 +106,7 @@ class Bench:
         self.events = Events()
         self.engine: EchoEngine = EchoEngine()
         self.limits = BuildLimits()
+        self.state_reserve_bytes = 0
         self.interrupt = Interrupt()
 
     def run(self, job: ClaimedJob) -> Ending:
@@ -113,7 +114,10 @@ class Bench:
             mover=Mover(database=self.database),
             engines={ProvisionerType.ECHO: self.engine},
             settings=BuildSettings(
-                work_root=self.work_root, host_environment=dict(os.environ), limits=self.limits
+                work_root=self.work_root,
+                host_environment=dict(os.environ),
+                limits=self.limits,
+                state_reserve_bytes=self.state_reserve_bytes,
             ),
             events=self.events,
         )
@@ -343,6 +347,33 @@ def test_an_engine_that_asks_for_its_directory_finds_the_template_there(bench: B
         "template/echo.json",
         "template/main.tf",
     ]
+
+
+def test_a_disk_without_room_for_the_state_fails_the_build_before_it_is_charged(
+    bench: Bench,
+) -> None:
+    bench.engine, bench.state_reserve_bytes = FileEngine(), 2**50
+    job, _ending = bench.play({"apply": {"resources": [DISK]}})
+    row = bench.row(job)
+    assert row.error is not None
+    assert row.error.startswith("the disk of the worker has too little room to apply the plan")
+    assert (row.failure_reason, row.stage) == (FailureReason.TERRAFORM, Stage.PLAN)
+    assert (bench.events.decisions, bench.build(job).daily_cost) == ([], 0)
+    assert list(bench.work_root.iterdir()) == []
+
+
+def test_the_room_that_a_build_reserves_is_on_the_disk_during_its_apply(bench: Bench) -> None:
+    class Looking(FileEngine):
+        size = 0
+
+        def apply(self, context: BuildContext) -> Applied:
+            self.size = (context.directory.parent / RESERVE_FILE).stat().st_size
+            return super().apply(context)
+
+    bench.engine = engine = Looking()
+    bench.state_reserve_bytes = 12345
+    bench.play()
+    assert engine.size == 12345
 
 
 def test_an_engine_that_does_not_ask_writes_nothing(bench: Bench) -> None:

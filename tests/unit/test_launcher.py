@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from db.jobs.leases import Lease
 from provisioner.host import launcher, process
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.workdir import RESERVE_FILE, WorkDirectory
+from tests.harness.factory import echo_archive
 from tests.harness.processes import is_gone, wait_until_gone
 from tests.harness.programs import DIE, PROGRAM, STUBBORN, WORKER
 from tests.harness.waiting import wait_until
@@ -95,6 +99,20 @@ def test_nobody_who_reads_a_killed_workers_errors_waits_for_its_programs(tmp_pat
     is_running = not is_gone(sleep)
     (tmp_path / "go").touch()
     assert is_running
+
+
+def test_room_that_is_reserved_for_a_state_is_free_when_the_worker_is_killed(
+    tmp_path: Path,
+) -> None:
+    """The program ends by itself then, and its last state is to fit on a full disk."""
+    directory = WorkDirectory(path=tmp_path / "work", lease=Lease(uuid.uuid4(), uuid.uuid4()))
+    directory.make(echo_archive())
+    directory.reserve(1)
+    is_reserved = (directory.path / RESERVE_FILE).exists()
+    run_until_death(directory.template, DIE, sys.executable, "-I", "-c", PROGRAM)
+    report(directory.template)
+    assert (is_reserved, (directory.path / RESERVE_FILE).exists()) == (True, False)
+    directory.remove()
 
 
 @pytest.mark.parametrize("which", [pytest.param(0, id="its group"), pytest.param(1, id="launcher")])

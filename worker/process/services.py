@@ -147,6 +147,7 @@ def build_settings(settings: Settings) -> BuildSettings:
         passed_names=settings.passed_environment,
         terraform_cli_config_file=settings.terraform_cli_config_file,
         plugin_cache_dir=settings.plugin_cache_dir,
+        state_reserve_bytes=settings.state_reserve_megabytes * 1024**2,
         max_attempts=settings.max_attempts,
         limits=BuildLimits(
             init=timedelta(seconds=settings.init_timeout_seconds),

@@ -2,19 +2,22 @@
 
 Terraform truncates the file and writes it in place: a reader can see an empty or partial file,
 and a kill can leave one. A file is used only if it is complete, has the same lineage as the
-state before it, and has no lower serial.
+state before it, and has no lower serial. The same holds for the state that Terraform prints when
+it can write neither the state file nor ``errored.tfstate``, as on a full disk.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from db.jobs.states import State, read_state
+from provisioner.engines.terraform.files import replace_file
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 
@@ -25,6 +28,7 @@ class Checkpoints:
     raises, ``warn`` gets one sentence for consecutive failures, the state is passed again at the
     next interval, and the apply goes on. The last state is ``newest`` and is not delivered: the
     caller stores it together with the result, and until then it is on disk for recovery.
+    ``make_room`` is called before a state is written that Terraform had no room for.
     """
 
     def __init__(
@@ -34,15 +38,18 @@ class Checkpoints:
         base: bytes | None,
         deliver: Callable[[bytes], None],
         warn: Callable[[str], None],
+        make_room: Callable[[], None] = lambda: None,
         interval: timedelta = timedelta(seconds=1),
     ) -> None:
         self._directory = directory
         self._deliver = deliver
         self._warn = warn
+        self._make_room = make_room
         self._interval_s = interval.total_seconds()
         self._newest = base or None
         self._newest_parsed = read_state(base)
         self._delivered = self._newest
+        self._printed: bytes | None = None
         self._fails = False  # the last delivery failed, and a warning was logged
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
@@ -64,29 +71,48 @@ class Checkpoints:
     ) -> None:
         self._ended.set()
         self._watcher.join()
-        self._take(STATE_FILE)
-        self._take(ERRORED_STATE_FILE)  # last, so that it replaces a state file of the same serial
+        self._take_file(STATE_FILE)
+        # Later, so that it replaces a state file of the same serial.
+        self._take_file(ERRORED_STATE_FILE)
+        if self._printed is not None and self._take(self._printed):
+            self._keep(self._printed)
 
     def poll(self) -> None:
         """Read the state file once; deliver it if it is new, complete and of this history."""
-        self._take(STATE_FILE)
+        self._take_file(STATE_FILE)
         if self._newest is not None and self._newest != self._delivered:
             self._offer(self._newest)
+
+    def take_printed(self, data: bytes) -> None:
+        """Take the state that Terraform printed because it could not write it.
+
+        It becomes ``newest`` when the block ends, and is written to disk if there is room by now,
+        so that recovery finds it if this process ends before it is stored.
+        """
+        self._printed = data
 
     def _watch(self) -> None:
         while not self._ended.wait(self._interval_s):
             self.poll()
 
-    def _take(self, name: str) -> None:
-        try:
-            data = (self._directory / name).read_bytes()
-        except OSError:
-            return
+    def _keep(self, data: bytes) -> None:
+        self._make_room()
+        with suppress(OSError):
+            replace_file(self._directory / ERRORED_STATE_FILE, data)
+
+    def _take_file(self, name: str) -> None:
+        with suppress(OSError):
+            self._take((self._directory / name).read_bytes())
+
+    def _take(self, data: bytes) -> bool:
+        """Make it the newest state if it is one of this history; return whether it is."""
         if data == self._newest:
-            return
+            return True
         state = read_state(data)
-        if state is not None and self._follows(state):
-            self._newest, self._newest_parsed = data, state
+        if state is None or not self._follows(state):
+            return False
+        self._newest, self._newest_parsed = data, state
+        return True
 
     def _follows(self, state: State) -> bool:
         before = self._newest_parsed

@@ -109,8 +109,11 @@ class TerraformEngine:
             base=context.state,
             deliver=context.on_state,
             warn=lambda text: context.log(LogLevel.WARN, text),
+            make_room=context.make_room,
         ) as checkpoints:
             outcome = self._run(context, TimingStage.APPLY, *_apply_arguments(context))
+            if outcome.printed_state is not None:
+                checkpoints.take_printed(outcome.printed_state)
         resources = resources_of(checkpoints.newest or b"")
         try:
             outcome.check(state=checkpoints.newest)

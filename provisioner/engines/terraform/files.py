@@ -72,6 +72,22 @@ def has_own_lock_file(directory: Path, files: TemplateFiles) -> bool:
     return LOCK_FILE in files and (directory / LOCK_FILE).read_bytes() == bytes(files[LOCK_FILE])
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that only this user may read; on disk it is complete, or as it was before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.draft")
+    _remove(draft)
+    try:
+        _write_new(draft, data)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
 def write_variables(
     directory: Path, template: Template, values: Mapping[str, str], *, is_delete: bool
 ) -> None:

@@ -14,6 +14,10 @@ from db.schema.enums import LogLevel
 MAX_EXPLANATION = 4_000
 """The explanation of a diagnostic is cut to this many characters."""
 
+STATE_DUMP = "Emergency state dump"
+"""The message with which Terraform prints a state that it could not write to any file."""
+
+_STATE_KEY = '"state":'
 _LEVELS = {
     "trace": LogLevel.TRACE,
     "debug": LogLevel.DEBUG,
@@ -85,6 +89,7 @@ class Message:
     provider: str = ""
     action: str = ""  #: e.g. ``create``
     diagnostic: Diagnostic | None = None
+    state: bytes | None = None  #: printed because it could not be written
 
 
 def parse_message(line: str) -> Message | None:
@@ -105,7 +110,18 @@ def parse_message(line: str) -> Message | None:
         provider=_text(resource, "implied_provider"),
         action=_text(hook, "action"),
         diagnostic=_diagnostic(_mapping(fields, "diagnostic")),
+        state=_printed_state(line) if fields["@message"] == STATE_DUMP else None,
     )
+
+
+def _printed_state(line: str) -> bytes | None:
+    """Return the state in a line, unchanged: numbers would not survive reading and writing it."""
+    _head, _key, rest = line.partition(_STATE_KEY)
+    try:
+        _state, end = json.JSONDecoder().raw_decode(rest)
+    except (ValueError, RecursionError):
+        return None
+    return rest[:end].encode()
 
 
 def plain_text(text: str) -> str:

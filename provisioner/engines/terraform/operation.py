@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from db.jobs.results import Timing
+from db.jobs.statefiles import MAX_STATE_BYTES
 from db.schema.enums import LogLevel, TimingStage
 from provisioner.engines.port import BuildContext, EngineError, EngineInterruptedError
 from provisioner.engines.terraform.files import VARIABLES_FILE
 from provisioner.engines.terraform.messages import (
     MAX_EXPLANATION,
+    STATE_DUMP,
     Diagnostic,
     parse_message,
     plain_text,
@@ -25,11 +27,13 @@ from provisioner.host import process
 from provisioner.host.interrupt import InterruptReason
 
 MAX_LINE = 1024 * 1024
-"""Only this many characters of a longer line of output are read; a longer JSON message is lost."""
+"""Only this many characters of a longer line of output are read; a longer JSON message is lost,
+unless it is the state."""
 MAX_LOGGED = 16 * 1024
 """A longer line is cut to this many characters in the log."""
 
 _TAIL_LINES = 20
+_HEAD = 256  # the message of a line stands within this many characters
 _FRAME = " \t│╷╵"  # Terraform draws these characters around an error on a terminal
 _LOST = (
     "the process that watches over it was killed, so it was stopped; see whether the worker's host"
@@ -52,6 +56,7 @@ class Outcome:
     explanation: str  #: why it failed, if it did
     timeout: timedelta
     timings: tuple[Timing, ...]
+    printed_state: bytes | None = None  #: the state, if the command could write it to no file
 
     def check(self, *, state: bytes | None = None) -> None:
         """Return if the command succeeded, even after an interrupt.
@@ -115,6 +120,7 @@ def run_command(
         explanation=_LOST if ended.is_lost else output.explanation(ended.returncode),
         timeout=context.timeout,
         timings=output.timings.finished(started_at, datetime.now(UTC)),
+        printed_state=output.printed_state,
     )
 
 
@@ -133,6 +139,7 @@ class _Output:
 
     def __init__(self, context: BuildContext, stage: TimingStage) -> None:
         self.timings = TimingLog(stage=stage)
+        self.printed_state: bytes | None = None
         self._log = context.log
         self._redaction = Redaction(context.sensitive)
         self._first_error: Diagnostic | None = None
@@ -165,6 +172,7 @@ class _Output:
             return
         if message.type == "apply_errored":
             self._failed.append(message.resource)
+        self.printed_state = message.state or self.printed_state
         self._write(message.level, message.text)
 
     def _take_diagnostic(self, diagnostic: Diagnostic) -> None:
@@ -204,7 +212,7 @@ def _end_of(tail: Iterable[str]) -> str:
 
 
 class _WholeLines:
-    """Joins the pieces of long lines, up to ``MAX_LINE`` characters."""
+    """Joins the pieces of long lines, up to ``MAX_LINE`` characters; a state may be longer."""
 
     def __init__(self, take: Callable[[str], None]) -> None:
         self._take = take
@@ -212,10 +220,13 @@ class _WholeLines:
         self._length = 0
 
     def take(self, piece: str) -> None:
-        if self._length < MAX_LINE:
+        if self._length < MAX_LINE or self._may_be_state():
             self._pieces.append(piece)
             self._length += len(piece)
         if piece.endswith("\n"):
             line = "".join(self._pieces).removesuffix("\n")
             self._pieces, self._length = [], 0
             self._take(line)
+
+    def _may_be_state(self) -> bool:
+        return self._length < MAX_STATE_BYTES and STATE_DUMP in self._pieces[0][:_HEAD]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from db.schema.enums import Transition
 from provisioner.engines.port import BuildContext
 from provisioner.host.interrupt import Interrupt
+from tests.harness.chaos.disks import mounted_disk
 from tests.integration.terraform.builds import Build, MakeBuild, MakeFake, Template
 
 
@@ -25,6 +27,16 @@ def terraform() -> Path:
             pytest.fail("neither terraform nor tofu is on the PATH")
         pytest.skip("neither terraform nor tofu is on the PATH")
     return Path(found)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder that is a file system of its own."""
+    disk = mounted_disk(tmp_path / "disk", "24m")
+    if disk is None:
+        pytest.skip("a file system cannot be mounted here")
+    yield disk.folder
+    disk.close()
 
 
 @pytest.fixture
@@ -51,7 +63,7 @@ def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
 
     def make(template: Template, binary: Path = terraform, **facts: Any) -> Build:
         files = {"main.tf": template} if isinstance(template, str) else template
-        directory = tmp_path / f"build{len(list(tmp_path.iterdir()))}"
+        directory = facts.pop("directory", tmp_path / f"build{len(list(tmp_path.iterdir()))}")
         for name, text in files.items():
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -281,6 +281,36 @@ def test_an_error_without_a_resource_names_the_one_that_failed(
         build.plan_and_apply()
 
 
+FILLS = """
+locals {
+  kib = join("", [for _ in range(64) : "0123456789abcdef"])
+}
+resource "terraform_data" "first" {
+  input = "x"
+}
+resource "terraform_data" "second" {
+  depends_on = [terraform_data.first]
+  input      = join("", [for _ in range(%d) : local.kib])
+  provisioner "local-exec" {
+    command = "cat /dev/zero >filling 2>/dev/null; true"
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "kib", [pytest.param(64, id="state"), pytest.param(1024, id="state that is a longer line")]
+)
+def test_what_was_made_while_the_disk_was_full_stands_in_the_state(
+    make_build: MakeBuild, small_disk: Path, kib: int
+) -> None:
+    """Terraform can write its state to no file then, and prints it."""
+    build = make_build(FILLS % kib, directory=small_disk)
+    with pytest.raises(EngineError, match="no space left on device") as failed:
+        build.plan_and_apply()
+    assert names_in(failed.value.state) == {"first", "second"}
+
+
 def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build: MakeBuild) -> None:
     with pytest.raises(EngineError) as failed:
         make_build(FAILING).plan_and_apply()

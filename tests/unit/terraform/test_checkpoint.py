@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.engines.terraform.checkpoint import Checkpoints
+from provisioner.host.recovery import newest_state
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 NEVER = timedelta(days=1)
@@ -119,6 +120,45 @@ def test_an_errored_state_goes_before_the_state_file(store: Store, serial: int) 
         store.write(state(2))
         store.write(errored, ERRORED_STATE_FILE)
     assert checkpoints.newest == errored
+
+
+def test_a_printed_state_goes_before_what_is_on_disk(store: Store) -> None:
+    """Terraform prints it when it could write it to no file."""
+    printed = state(2, resources=[])
+    with store.watch(state(1)) as checkpoints:
+        store.write(state(2))
+        checkpoints.take_printed(printed)
+    assert checkpoints.newest == printed
+
+
+def test_a_printed_state_is_written_where_recovery_finds_it(store: Store) -> None:
+    with store.watch(state(1)) as checkpoints:
+        store.write(b"")
+        store.write(b"half", ERRORED_STATE_FILE)
+        checkpoints.take_printed(state(2))
+    path, found = newest_state(store.directory)
+    assert (path.name, found and found.data) == (ERRORED_STATE_FILE, state(2))
+
+
+@pytest.mark.parametrize("printed", [state(4), state(6, lineage="theirs"), b"no state"])
+def test_a_printed_state_of_another_history_is_not_taken(store: Store, printed: bytes) -> None:
+    with store.watch(state(5)) as checkpoints:
+        checkpoints.take_printed(printed)
+    assert (checkpoints.newest, list(store.directory.iterdir())) == (state(5), [])
+
+
+def test_room_is_made_before_a_printed_state_is_written(store: Store) -> None:
+    before: list[Path] = []
+    checkpoints = Checkpoints(
+        store.directory,
+        base=None,
+        deliver=store.take,
+        warn=store.warnings.append,
+        make_room=lambda: before.extend(store.directory.iterdir()),
+    )
+    with checkpoints:
+        checkpoints.take_printed(state(1))
+    assert (before, (store.directory / ERRORED_STATE_FILE).read_bytes()) == ([], state(1))
 
 
 def test_a_delivery_that_fails_is_told_and_tried_again(store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 from db.schema.enums import LogLevel
 from provisioner.engines.terraform.messages import (
     MAX_EXPLANATION,
+    STATE_DUMP,
     Diagnostic,
     Message,
     parse_message,
@@ -103,6 +104,29 @@ def test_a_blank_line_says_nothing(blank: str) -> None:
 def test_a_field_of_the_wrong_kind_is_as_if_absent(fields: dict[str, object]) -> None:
     expected = Message(level=LogLevel.INFO, text="Error: x", type="diagnostic")
     assert parse_message(line(**{"@level": "info", **fields})) == expected
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        pytest.param('{"serial":3,"costs":1.10,"most":1e400}', id="numbers"),
+        pytest.param('{"serial":3,"name":"\\u003ca\\u003e"}', id="escapes"),
+    ],
+)
+def test_a_state_that_terraform_prints_is_taken_as_it_is(printed: str) -> None:
+    message = parse_message(
+        f'{{"@level":"info","@message":"{STATE_DUMP}","@module":"terraform.ui",'
+        f'"@timestamp":"2026-11-23T08:40:24.489723Z","state":{printed},"type":"log"}}'
+    )
+    assert message is not None
+    assert message.state == printed.encode()
+
+
+@pytest.mark.parametrize("text", ["Error: x", STATE_DUMP])
+def test_other_messages_hold_no_state(text: str) -> None:
+    message = parse_message(line(**{"@message": text}))
+    assert message is not None
+    assert message.state is None
 
 
 def test_an_explanation_tells_summary_detail_resource_file_and_line() -> None:
