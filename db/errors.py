@@ -3,6 +3,7 @@
 RequestError              a request that cannot be fulfilled
 ├── NotFoundError         something does not exist
 ├── InvalidError          a value is not allowed
+│   └── ParameterValidationError  values of a build's parameters are not allowed
 └── ConflictError         the data in the database does not allow it now
     ├── BuildActiveError  the workspace has an unfinished build
     └── StateRefusedError a state must not replace the stored one
@@ -12,6 +13,12 @@ LeaseLostError            the writer no longer holds the lease of the job
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from db.schema.enums import JobErrorCode
+
+_SEVERAL_INVALID = "Unable to validate parameters"
 
 
 class RequestError(Exception):
@@ -24,6 +31,38 @@ class NotFoundError(RequestError):
 
 class InvalidError(RequestError):
     """A value is not allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterViolation:
+    """Why one parameter is refused."""
+
+    field: str  #: the parameter's name; empty when it is about all of them
+    detail: str
+    is_missing: bool = False  #: it needs a value and has none
+
+
+class ParameterValidationError(InvalidError):
+    """Values of a build's parameters are not allowed; nothing was enqueued.
+
+    Attributes:
+        message: names the parameter if it is one; ``detail`` of the violations says why.
+        validations: what is wrong, by the parameter's name.
+        error_code: ``MISSING_TEMPLATE_PARAMETER`` if a needed value is missing, else None.
+    """
+
+    def __init__(self, violations: Sequence[ParameterViolation]) -> None:
+        self.validations = tuple(sorted(violations, key=lambda found: found.field))
+        only = self.validations[0].field if len(self.validations) == 1 else ""
+        self.message = f'Unable to validate parameter "{only}"' if only else _SEVERAL_INVALID
+        details = "; ".join(found.detail for found in self.validations)
+        super().__init__(f"{self.message}: {details}")
+
+    @property
+    def error_code(self) -> JobErrorCode | None:
+        """The code that a job gets that fails for the same reason."""
+        is_missing = any(found.is_missing for found in self.validations)
+        return JobErrorCode.MISSING_TEMPLATE_PARAMETER if is_missing else None
 
 
 class ConflictError(RequestError):

@@ -1,0 +1,1 @@
+"""Which values the parameters of a build may have: pure rules, without SQL."""

@@ -1,0 +1,52 @@
+"""Whether a parameter may have a value, by itself and after the value of the build before."""
+
+from __future__ import annotations
+
+from db.jobs.declarations import TemplateParameter
+from db.parameters.rules import (
+    BOOL,
+    LIST,
+    NUMBER,
+    MissingValueError,
+    RuleError,
+    check_number,
+    check_rules,
+    has_rules,
+    list_of,
+    shortened,
+)
+
+MULTI_SELECT = "multi-select"
+"""The form type of a parameter whose value is a list of its options."""
+
+
+def check_value(parameter: TemplateParameter, value: str, previous: str | None = None) -> None:
+    """Check the value that a build would get; an empty one stands for the default.
+
+    Args:
+        previous: the value of the build before, if there is one.
+
+    Raises:
+        RuleError: the value is not allowed.
+    """
+    if parameter.required and not value:
+        raise MissingValueError("parameter value is required")
+    judged = value or (parameter.default or "")
+    if parameter.options and not _is_option(parameter, judged):
+        choice = shortened(" ".join(_values(parameter)))
+        raise RuleError(f"parameter value must match one of options: [{choice}]")
+    if has_rules(parameter) or parameter.type in {BOOL, LIST}:
+        check_rules(parameter, judged, previous)
+    elif judged and parameter.type == NUMBER:
+        check_number(judged)
+
+
+def _is_option(parameter: TemplateParameter, value: str) -> bool:
+    if parameter.form_type != MULTI_SELECT:
+        return value in _values(parameter)
+    chosen = list_of(value)
+    return chosen is not None and set(chosen) <= set(_values(parameter))
+
+
+def _values(parameter: TemplateParameter) -> list[str]:
+    return [option.value for option in parameter.options]

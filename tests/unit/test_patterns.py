@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from db.parameters.pattern import MAX_PATTERN, PatternError, matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "expected"),
+    [
+        ("b", "abc", True),
+        ("^b", "abc", False),
+        ("^a.c$", "abc", True),
+        ("^abc$", "abc\n", False),
+        ("(?m)^b$", "a\nb", True),
+        (".", "\n", False),
+        ("(?s).", "\n", True),
+        ("(?i)ABC", "abc", True),
+        (r"^\d+$", "12", True),
+        (r"^\d+$", "\u0663", False),
+        (r"^\w+$", "a_1", True),
+        (r"^\w$", "\u00e4", False),
+        (r"^\s$", "\u00a0", False),
+        (r"^[\d.]+$", "1.2", True),
+        (r"^[^\s]+$", "ab", True),
+        (r"\bb", "a b", True),
+        (r"\bb", "\u00e4b", True),
+        (r"^\Qa.b[\E", "a.b[c", True),
+        (r"^\Qa.b\E", "axb", False),
+        ("^[[]$", "[", True),
+        ("^[a&&b]+$", "a&b", True),
+        ("^[a~~b]$", "~", True),
+        ("^[]a]+$", "]a", True),
+        ("^[^]a]+$", "b", True),
+        ("^[[:alpha:]]+$", "ab", True),
+        ("^[[:alpha:]]+$", "a1", False),
+        (r"^\pL$", "\u00e4", True),
+        ("(?P<name>a)", "a", True),
+        (r"a\z", "a", True),
+        ("", "", True),
+    ],
+)
+def test_a_pattern_means_what_it_means_in_go(pattern: str, value: str, expected: bool) -> None:
+    assert matches(pattern, value) is expected
+
+
+@pytest.mark.parametrize("pattern", ["(", "[a", "(?=a)", r"(a)\1", "a{1000}{1000}{1000}", "*"])
+def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        matches(pattern, "a")
+
+
+def test_a_pattern_that_is_too_long_is_refused() -> None:
+    with pytest.raises(PatternError, match=r"^the pattern is longer than 4096 characters$"):
+        matches("a" * (MAX_PATTERN + 1), "a")
+
+
+def test_no_value_keeps_a_pattern_busy() -> None:
+    started = time.monotonic()
+    assert not matches(r"^(a+)+(a|aa)+$", "a" * 100_000 + "b")
+    assert time.monotonic() - started < 5
