@@ -58,7 +58,7 @@ def install(mirror_dir: Path, python: Path) -> Path:
     """
     _require_framework(python)
     mirror = mirror_dir.absolute()
-    target = mirror / "providers" / SOURCE / VERSION / _platform()
+    target = mirror / "providers" / SOURCE / VERSION / platform_name()
     target.mkdir(parents=True, exist_ok=True)
     provider = target / "provider.py"
     shutil.copyfile(Path(__file__).with_name("provider.py"), provider)
@@ -88,7 +88,8 @@ def _require_framework(python: Path) -> None:
         )
 
 
-def _platform() -> str:
+def platform_name() -> str:
+    """Return the name of this platform in a mirror, such as ``linux_amd64``."""
     machine = platform.machine()
     return f"{platform.system().lower()}_{_ARCHITECTURES.get(machine, machine)}"
 
