@@ -15,9 +15,10 @@ from cli.opening import find_organization, transaction
 from cli.options import organization_option, output_option, to_mapping
 from cli.printing import JSON, Columns, print_json
 from db.catalog.people import get_user
-from db.catalog.templates import VariableValue, push_template
+from db.catalog.templates import push_template
 from db.errors import InvalidError, NotFoundError
 from db.jobs.declarations import Template
+from db.jobs.imports import VariableValue
 from db.reads.people import first_member
 from db.reads.templates import TemplateListing, list_templates
 from db.schema.enums import ProvisionerType

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, func, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name
 from db.engine import sql
 from db.errors import ConflictError, NotFoundError
+from db.jobs.archives import store_file
+from db.jobs.imports import VariableValue
 from db.jobs.tags import normalize_tags, queue_name
 from db.schema.enums import JobStatus, JobType, ProvisionerType
 from db.schema.tables import (
-    File,
     Organization,
     ProvisionerJob,
     Template,
@@ -26,35 +25,6 @@ from db.schema.tables import (
     TemplateVersionVariable,
     User,
 )
-
-TAR = "application/x-tar"
-
-
-@dataclass(frozen=True, kw_only=True)
-class VariableValue:
-    """A variable that a template version declares, and its value, if it has one."""
-
-    name: str
-    value: str | None
-    type: str = "string"
-    description: str = ""
-    default_value: str = ""
-    required: bool = True
-    sensitive: bool = False
-
-
-def store_file(session: Session, *, data: bytes, created_by: uuid.UUID) -> uuid.UUID:
-    """Store an archive and return its id. The same content of one creator is stored once."""
-    digest = hashlib.sha256(data).hexdigest()
-    return session.execute(
-        insert(File)
-        .values(id=uuid.uuid4(), hash=digest, created_by=created_by, mimetype=TAR, data=data)
-        # A no-op update, so that RETURNING returns an existing row, too.
-        .on_conflict_do_update(
-            index_elements=[File.hash, File.created_by], set_={"mimetype": File.mimetype}
-        )
-        .returning(File.id)
-    ).scalar_one()
 
 
 def push_template(

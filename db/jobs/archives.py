@@ -1,16 +1,36 @@
-"""A cache of template archives, which the builds of a worker read repeatedly."""
+"""Stored archives: each content once, and a cache of those that a worker reads repeatedly."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 from collections import OrderedDict
 
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.schema.tables import File
 
+TAR = "application/x-tar"
 LIMIT_BYTES = 32 * 1024 * 1024
+
+
+def store_file(
+    session: Session, *, data: bytes, created_by: uuid.UUID, mimetype: str = TAR
+) -> uuid.UUID:
+    """Store an archive and return its id. The same content of one creator is stored once."""
+    digest = hashlib.sha256(data).hexdigest()
+    return session.execute(
+        insert(File)
+        .values(id=uuid.uuid4(), hash=digest, created_by=created_by, mimetype=mimetype, data=data)
+        # A no-op update, so that RETURNING returns an existing row, too.
+        .on_conflict_do_update(
+            index_elements=[File.hash, File.created_by], set_={"mimetype": File.mimetype}
+        )
+        .returning(File.id)
+    ).scalar_one()
 
 
 class ArchiveCache:

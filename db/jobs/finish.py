@@ -16,13 +16,14 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError
+from db.jobs.imports import ImportResult, store_import
 from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE, LogRow, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
 from db.jobs.resources import Resource
 from db.jobs.results import FAILURE, BuildResult, Failure, Timing, failure_columns
 from db.jobs.states import replace_state
-from db.schema.enums import Transition
+from db.schema.enums import JobStatus, Transition
 from db.schema.tables import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
 from db.texts import storable
 
@@ -136,16 +137,28 @@ def _finish(
     if result.state is not None:
         replace_state(session, job_id=lease.job_id, state=result.state)
     if moved.transition is not None:
-        _insert_resources(session, moved, result.resources)
+        _insert_resources(session, moved.job_id, moved.transition, result.resources)
+    if result.imported is not None:
+        _store_import(session, moved, result.imported)
     _insert_timings(session, lease.job_id, result.timings)
     return moved
 
 
-def _insert_resources(session: Session, moved: Moved, resources: Sequence[Resource]) -> None:
+def _store_import(session: Session, moved: Moved, imported: ImportResult) -> None:
+    is_ok = moved.move.after is JobStatus.SUCCEEDED
+    store_import(session, moved.job_id, imported, is_ok=is_ok)
+    if is_ok:
+        for transition, resources in imported.resources.items():
+            _insert_resources(session, moved.job_id, transition, resources)
+
+
+def _insert_resources(
+    session: Session, job_id: uuid.UUID, transition: Transition, resources: Sequence[Resource]
+) -> None:
     by_id = {uuid.uuid4(): resource for resource in resources}
     if not by_id:
         return
-    build = {"job_id": moved.job_id, "transition": moved.transition}
+    build = {"job_id": job_id, "transition": transition}
     session.execute(
         insert(WorkspaceResource),
         [{"id": row_id, **build, **_resource(resource)} for row_id, resource in by_id.items()],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from db.jobs.imports import ImportResult
 from db.jobs.logs import LogRow
 from db.jobs.resources import Resource
 from db.jobs.states import State
@@ -27,10 +28,11 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """What a build leaves behind. If ``state`` is None, the stored one is kept."""
+    """What a job leaves behind. If ``state`` is None, the stored one is kept."""
 
     state: State | None = None
     resources: Sequence[Resource] = ()
+    imported: ImportResult | None = None  #: of the import of a template version
     timings: Sequence[Timing] = ()
     last_lines: Sequence[LogRow] = ()  #: of its log, not stored yet
     log_overflowed: bool = False

@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from db.catalog.templates import VariableValue
 from db.engine import Database
 from db.errors import ConflictError
+from db.jobs.imports import VariableValue
 from db.jobs.tags import normalize_tags, queue_name
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobStatus, ProvisionerType, Stage, Transition

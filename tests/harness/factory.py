@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import select, text
 
 from db.catalog.people import add_group_member, create_group, create_organization, create_user
-from db.catalog.templates import VariableValue, push_template
+from db.catalog.templates import push_template
 from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
 from db.engine import Database
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job
+from db.jobs.imports import VariableValue
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, Failure, Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage

@@ -122,9 +122,10 @@ def test_a_right_that_is_missing_is_named(factory: Factory, url: str) -> None:
     named = database_user(factory.database, url, "worker")
     with factory.database.begin() as session:
         session.execute(text("REVOKE UPDATE ON leases FROM provisionerd_worker"))
-        session.execute(text("REVOKE ALL ON files FROM provisionerd_worker"))
+        session.execute(text("REVOKE ALL ON live_workers FROM provisionerd_worker"))
     with opened_database(named) as database, database.begin() as session:
-        assert missing_rights(session, AccessRole.WORKER) == ["SELECT on files", "UPDATE on leases"]
+        missing = missing_rights(session, AccessRole.WORKER)
+    assert missing == ["UPDATE on leases", "SELECT on live_workers"]
 
 
 def test_a_worker_s_redis_user_may_run_all_that_a_worker_needs(server: RedisServer) -> None:

@@ -18,8 +18,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.catalog.templates import VariableValue
 from db.engine import Database
+from db.jobs.imports import VariableValue
 from db.jobs.mover import Mover
 from db.jobs.results import Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job

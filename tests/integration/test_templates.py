@@ -8,14 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from db.catalog.templates import (
-    VariableValue,
-    get_template,
-    get_usable_version,
-    push_template,
-    store_file,
-)
+from db.catalog.templates import get_template, get_usable_version, push_template
 from db.errors import ConflictError, InvalidError, NotFoundError
+from db.jobs.archives import store_file
+from db.jobs.imports import VariableValue
 from db.jobs.tags import queue_name
 from db.schema.enums import JobStatus, ProvisionerType
 from db.schema.tables import File, Organization, ProvisionerJob, Template, TemplateVersion, User

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.catalog.people import add_group_member, create_group, create_organization, create_user
-from db.catalog.templates import VariableValue, push_template
+from db.catalog.templates import push_template
 from db.catalog.workspaces import create_workspace, get_workspace
 from db.engine import Database
+from db.jobs.imports import VariableValue
 from db.jobs.transitions import cancel_job
 from db.reads.follow import await_end
 from db.reads.jobs import Job, get_job

@@ -1,0 +1,317 @@
+"""The import of a template version: what a worker needs for it, and what it leaves behind.
+
+The result is stored in the transaction that finishes the job, so nothing of it is ever stored in
+part. A failed import leaves only the variables and the README: a person needs them to push again.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from db.engine import sql
+from db.errors import LeaseLostError
+from db.jobs.archives import TAR, ArchiveCache, store_file
+from db.jobs.declarations import (
+    PlannedDeclarations,
+    TemplateModule,
+    TemplateParameter,
+    TemplatePreset,
+)
+from db.jobs.leases import Lease
+from db.jobs.resources import Resource
+from db.schema.enums import Transition
+from db.schema.tables import (
+    TemplateVersionParameter,
+    TemplateVersionPreset,
+    TemplateVersionPresetParameter,
+    TemplateVersionPresetPrebuildSchedule,
+    TemplateVersionVariable,
+    TemplateVersionWorkspaceTag,
+    WorkspaceModule,
+)
+from db.texts import storable
+
+README_LIMIT = 1_048_576
+"""Maximum characters of a README: the width of the column."""
+
+NOBODY = uuid.UUID(int=0)
+"""The creator of files that imports make. Source: Coder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportInput:
+    """A template version to import, read in one transaction."""
+
+    version_id: uuid.UUID
+    version_name: str
+    template_id: uuid.UUID | None
+    template_name: str
+    archive: bytes
+    given: Mapping[str, str]  #: values of variables that were given with the push
+    inherited: Mapping[str, str]  #: values of the active version, for variables without a given one
+    sensitive_values: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariableValue:
+    """A variable that a template version declares, and its value, if it has one."""
+
+    name: str
+    value: str | None
+    type: str = "string"
+    description: str = ""
+    default_value: str = ""  #: as text; JSON unless it is a string
+    required: bool = True
+    sensitive: bool = False
+    ephemeral: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """What an import has found so far."""
+
+    variables: Sequence[VariableValue] | None = None  #: None: the files were not read
+    readme: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)  #: HCL expressions by key
+    declares: PlannedDeclarations = field(default_factory=PlannedDeclarations)
+    modules: Sequence[TemplateModule] = ()
+    resources: Mapping[Transition, Sequence[Resource]] = field(default_factory=dict)
+    module_files: bytes | None = None  #: a tar of the modules and of the completed lock file
+    provisionerd_version: str = ""
+
+
+LOAD_IMPORT = sql("""
+    SELECT version.id AS version_id,
+           version.name AS version_name,
+           template.id AS template_id,
+           coalesce(template.name, '') AS template_name,
+           job.file_id,
+           (SELECT coalesce(json_object_agg(given.name, given.value), '{}')
+            FROM template_version_variables AS given
+            WHERE given.template_version_id = version.id
+              AND given.value IS NOT NULL) AS given,
+           (SELECT coalesce(json_agg(json_build_array(
+                       earlier.name, earlier.value, earlier.sensitive)), '[]')
+            FROM template_version_variables AS earlier
+            WHERE earlier.template_version_id = template.active_version_id
+              AND earlier.value IS NOT NULL) AS inherited
+    FROM provisioner_jobs AS job
+    JOIN template_versions AS version
+      ON version.id = CAST(job.input ->> 'template_version_id' AS uuid)
+    LEFT JOIN templates AS template ON template.id = version.template_id
+    WHERE job.id = :job_id
+      AND job.lease_token = :lease_token
+      AND job.completed_at IS NULL
+""")
+COMPLETE_VERSION = sql("""
+    UPDATE template_versions
+    SET external_auth_providers = CAST(:external_auth AS jsonb),
+        has_ai_task = :has_ai_task,
+        has_external_agent = :has_external_agent,
+        updated_at = now()
+    WHERE id = :version_id
+""")
+# Of two pushes, the later one stays active, whichever import ends first.
+ACTIVATE = sql("""
+    UPDATE templates AS template
+    SET active_version_id = version.id, updated_at = now()
+    FROM template_versions AS version
+    JOIN provisioner_jobs AS job ON job.id = version.job_id
+    WHERE version.id = :version_id
+      AND template.id = version.template_id
+      AND NOT version.archived
+      AND coalesce(CAST(job.input ->> 'activate' AS boolean), false)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM template_versions AS active
+          WHERE active.id = template.active_version_id AND active.created_at > version.created_at
+      )
+""")
+
+
+def load_import(session: Session, lease: Lease, *, archives: ArchiveCache) -> ImportInput:
+    """Read the template version of a claimed import.
+
+    Raises:
+        LeaseLostError: the token is no longer the job's.
+    """
+    row = session.execute(LOAD_IMPORT, lease.parameters).one_or_none()
+    if row is None:
+        raise LeaseLostError(lease.job_id)
+    return ImportInput(
+        version_id=row.version_id,
+        version_name=row.version_name,
+        template_id=row.template_id,
+        template_name=row.template_name,
+        archive=archives.get(session, row.file_id),
+        given=row.given,
+        inherited={name: value for name, value, _ in row.inherited},
+        sensitive_values=frozenset(value for _, value, sensitive in row.inherited if sensitive),
+    )
+
+
+def store_import(session: Session, job_id: uuid.UUID, result: ImportResult, *, is_ok: bool) -> None:
+    """Store what the import of a version found.
+
+    Args:
+        is_ok: whether it succeeded. Then everything is stored and the version becomes active, if
+            its push asked for that and no later version is active.
+    """
+    version_id = _version_of(session, job_id)
+    if result.variables is not None:
+        _replace_variables(session, version_id, result.variables)
+        _store_readme(session, version_id, result.readme)
+    if is_ok:
+        _store_declarations(session, version_id, result)
+        _insert(session, WorkspaceModule, _module_rows(job_id, result.modules))
+        _store_values(session, version_id, result)
+        session.execute(ACTIVATE, {"version_id": version_id})
+
+
+def _version_of(session: Session, job_id: uuid.UUID) -> uuid.UUID:
+    version_id: uuid.UUID = session.execute(
+        sql("""
+            SELECT CAST(input ->> 'template_version_id' AS uuid)
+            FROM provisioner_jobs
+            WHERE id = :job_id
+        """),
+        {"job_id": job_id},
+    ).scalar_one()
+    return version_id
+
+
+def _replace_variables(
+    session: Session, version_id: uuid.UUID, variables: Sequence[VariableValue]
+) -> None:
+    session.execute(
+        sql("DELETE FROM template_version_variables WHERE template_version_id = :id"),
+        {"id": version_id},
+    )
+    _insert(
+        session,
+        TemplateVersionVariable,
+        [
+            {"template_version_id": version_id, "position": position, **_texts(asdict(variable))}
+            for position, variable in enumerate(variables)
+        ],
+    )
+
+
+def _store_readme(session: Session, version_id: uuid.UUID, readme: str) -> None:
+    session.execute(
+        sql("UPDATE template_versions SET readme = :readme, updated_at = now() WHERE id = :id"),
+        {"id": version_id, "readme": storable(readme)[:README_LIMIT]},
+    )
+
+
+def _store_declarations(session: Session, version_id: uuid.UUID, result: ImportResult) -> None:
+    declares = result.declares
+    of_version = {"template_version_id": version_id}
+    _insert(
+        session,
+        TemplateVersionParameter,
+        [of_version | _parameter_row(found) for found in declares.parameters],
+    )
+    _insert(
+        session,
+        TemplateVersionWorkspaceTag,
+        [of_version | _texts({"key": key, "value": value}) for key, value in result.tags.items()],
+    )
+    for preset in declares.presets:
+        _insert_preset(session, version_id, preset)
+    session.execute(
+        COMPLETE_VERSION,
+        {
+            "version_id": version_id,
+            "external_auth": json.dumps([asdict(found) for found in declares.external_auth]),
+            "has_ai_task": declares.has_ai_task,
+            "has_external_agent": declares.has_external_agent,
+        },
+    )
+
+
+def _insert_preset(session: Session, version_id: uuid.UUID, preset: TemplatePreset) -> None:
+    preset_id = uuid.uuid4()
+    row = {
+        "id": preset_id,
+        "template_version_id": version_id,
+        "name": storable(preset.name),
+        "is_default": preset.is_default,
+        "description": storable(preset.description)[:128],
+        "icon": storable(preset.icon)[:256],
+        "desired_instances": preset.desired_instances,
+        "invalidate_after_secs": preset.invalidate_after_s,
+        "scheduling_timezone": storable(preset.timezone),
+    }
+    _insert(session, TemplateVersionPreset, [row])
+    _insert(
+        session,
+        TemplateVersionPresetParameter,
+        [
+            {"template_version_preset_id": preset_id, **_texts({"name": name, "value": value})}
+            for name, value in preset.parameters.items()
+        ],
+    )
+    _insert(
+        session,
+        TemplateVersionPresetPrebuildSchedule,
+        [
+            {
+                "preset_id": preset_id,
+                "cron_expression": storable(found.cron),
+                "desired_instances": found.instances,
+            }
+            for found in preset.schedules
+        ],
+    )
+
+
+def _store_values(session: Session, version_id: uuid.UUID, result: ImportResult) -> None:
+    file_id = (
+        store_file(session, data=result.module_files, created_by=NOBODY, mimetype=TAR)
+        if result.module_files
+        else None
+    )
+    session.execute(
+        sql("""
+            INSERT INTO template_version_terraform_values
+                (template_version_id, cached_module_files, provisionerd_version)
+            VALUES (:version_id, :file_id, :version)
+        """),
+        {"version_id": version_id, "file_id": file_id, "version": result.provisionerd_version},
+    )
+
+
+def _parameter_row(found: TemplateParameter) -> dict[str, Any]:
+    row = _texts(asdict(found))
+    row["default_value"] = row.pop("default") or ""
+    row["display_order"] = row.pop("order")
+    row["icon"] = row["icon"][:256]
+    row["options"] = [_texts(option) for option in row["options"]]
+    return row
+
+
+def _module_rows(job_id: uuid.UUID, modules: Iterable[TemplateModule]) -> list[dict[str, Any]]:
+    return [
+        {"job_id": job_id, "transition": Transition.START, **_texts(asdict(module))}
+        for module in modules
+    ]
+
+
+def _texts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row with texts that can be stored."""
+    return {
+        name: storable(value) if isinstance(value, str) else value for name, value in row.items()
+    }
+
+
+def _insert(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        session.execute(insert(table), rows)
