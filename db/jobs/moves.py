@@ -81,6 +81,7 @@ _FACTS = """
            moved.status_before::text, moved.job_status::text AS status_after,
            coalesce(moved.stage, moved.stage_before) AS stage,
            moved.error, moved.error_code, moved.failure_reason,
+           moved.logs_length, moved.trace_metadata,
            build.transition::text, coalesce(template.name, '') AS template_name,
            extract(epoch FROM now() - moved.created_at)::float AS age_s,
            extract(epoch FROM now() - moved.started_before)::float AS seconds
@@ -124,6 +125,8 @@ class Moved:
     error_code: JobErrorCode | None = None
     failure_reason: FailureReason | None = None
     worker_was_lost: bool = False  #: the job was taken from a lost worker
+    logs_length: int = 0  #: bytes of its log that are stored
+    trace_metadata: Mapping[str, str] | None = None  #: the W3C trace context of its enqueueing
 
 
 def move_job(
@@ -250,4 +253,6 @@ def _moved(verb: Verb, row: Row[Any], *, worker_was_lost: bool) -> Moved:
         error_code=JobErrorCode(row.error_code) if row.error_code else None,
         failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
         worker_was_lost=worker_was_lost,
+        logs_length=row.logs_length,
+        trace_metadata=row.trace_metadata,
     )

@@ -7,10 +7,9 @@ another transaction was faster. The verbs that finish a job are in ``db.jobs.fin
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -37,10 +36,14 @@ MOST_DRAINS = 32_767
 
 BACK_TO_PENDING = "started_at = NULL, worker_id = NULL, lease_token = NULL, stage = NULL"
 NO_ATTEMPT = f"attempt = attempt - 1, drains = least(drains + 1, {MOST_DRAINS})"
+# The workspace is locked to wait for a transaction that stores a recovered state (db.jobs.states).
+# None does so after this job has started, so the build reads the newest state.
 TAKE_LEASE = """
-    , leased AS (
+    , settled AS (
+        SELECT 1 FROM workspaces WHERE id = (SELECT workspace_id FROM moved) FOR SHARE
+    ), leased AS (
         INSERT INTO leases (job_id, token, worker_id, expires_at)
-        SELECT id, lease_token, worker_id, now() + :lease FROM moved
+        SELECT id, lease_token, worker_id, now() + :lease FROM moved LEFT JOIN settled ON true
     )
 """
 
@@ -57,7 +60,7 @@ class ClaimedJob:
     queue: str
     queue_wait_s: float  #: from enqueue to this claim
     logs_length: int  #: bytes that earlier attempts stored
-    trace_metadata: dict[str, Any] | None
+    trace_metadata: Mapping[str, str] | None
 
     @property
     def id(self) -> uuid.UUID:
@@ -107,7 +110,7 @@ def claim_job(
             "lease": lease,
         },
     )
-    return _claimed(session, moved, Lease(moved.job_id, token)) if moved else None
+    return _claimed(moved, token) if moved else None
 
 
 def find_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> ClaimedJob | None:
@@ -116,35 +119,20 @@ def find_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> Claim
     Return None if the claim was not committed, or the job was taken from this worker since.
     """
     moved = recall_claim(session, token=token, lease=lease)
-    return _claimed(session, moved, Lease(moved.job_id, token)) if moved else None
+    return _claimed(moved, token) if moved else None
 
 
-def _claimed(session: Session, moved: Moved, lease: Lease) -> ClaimedJob:
-    row = session.execute(
-        sql("""
-            WITH job AS (
-                SELECT workspace_id, logs_length, trace_metadata
-                FROM provisioner_jobs
-                WHERE id = :job_id
-            ), settled AS (
-                -- Waits for a transaction that stores a recovered state (db.jobs.states). None does
-                -- so after this job has started, so the build reads the newest state.
-                SELECT 1 FROM workspaces WHERE id = (SELECT workspace_id FROM job) FOR SHARE
-            )
-            SELECT logs_length, trace_metadata FROM job LEFT JOIN settled ON true
-        """),
-        {"job_id": lease.job_id},
-    ).one()
+def _claimed(moved: Moved, token: uuid.UUID) -> ClaimedJob:
     return ClaimedJob(
-        lease=lease,
+        lease=Lease(moved.job_id, token),
         attempt=moved.attempt,
         drains=moved.drains,
         provisioner=moved.provisioner,
         type=moved.type,
         queue=moved.queue,
         queue_wait_s=moved.age_s,
-        logs_length=row.logs_length,
-        trace_metadata=row.trace_metadata,
+        logs_length=moved.logs_length,
+        trace_metadata=moved.trace_metadata,
     )
 
 
