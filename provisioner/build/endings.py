@@ -19,6 +19,7 @@ from provisioner.engines.port import (
     EngineInterruptedError,
     PriceError,
 )
+from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.members import ArchiveError
@@ -81,6 +82,7 @@ REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
     (MissingParameterError, FailureReason.PARAMETERS),
     (RequiredVariablesError, FailureReason.PARAMETERS),
     (TemplateError, FailureReason.TEMPLATE),
+    (ConversionError, FailureReason.TEMPLATE),
     (UnknownParameterError, FailureReason.PARAMETERS),
     (EngineError, FailureReason.TERRAFORM),
 )

@@ -105,11 +105,17 @@ class Build:
         assert self.input is not None
         return self.input
 
+    @property
+    def loaded_context(self) -> BuildContext:
+        """What the operations of the engine share, as ``set_up`` made it."""
+        assert self.context is not None
+        return self.context
+
     def context_for(self, timeout: timedelta) -> BuildContext:
         """Return the context of one operation of the engine, with its time limit."""
-        assert self.context is not None
-        environment = {**self.context.environment, **self.trace.environment()}
-        return replace(self.context, timeout=timeout, environment=environment)
+        context = self.loaded_context
+        environment = {**context.environment, **self.trace.environment()}
+        return replace(context, timeout=timeout, environment=environment)
 
     def log_line(self, level: LogLevel, output: str) -> None:
         """Write a line of the daemon itself into the log of the build."""
@@ -184,6 +190,7 @@ def plan(build: Build) -> None:
     """
     planned = build.engine.plan(build.context_for(build.settings.limits.plan))
     build.daily_cost = planned.daily_cost
+    build.context = replace(build.loaded_context, graph=planned.graph)
     build.result = replace(build.result, timings=[*build.result.timings, *planned.timings])
     _reserve_room(build)
 

@@ -18,6 +18,7 @@ from db.jobs.declarations import PlannedDeclarations, Template
 from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, Transition
+from provisioner.engines.graph import Graph
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.interrupt import Interrupt
 
@@ -33,6 +34,7 @@ class Plan:
     timings: tuple[Timing, ...] = ()
     resources: tuple[Resource, ...] = ()
     declares: PlannedDeclarations = field(default_factory=PlannedDeclarations)
+    graph: Graph = field(default_factory=Graph)  #: empty if nothing is attached to resources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ class BuildContext:
     interrupt: Interrupt
     timeout: timedelta  #: time limit of this operation
     state: bytes | None = None  #: the workspace's state before this build
+    graph: Graph = field(default_factory=Graph)  #: that the plan returned, for the apply
     unpack: Callable[[], None] = lambda: None
     """Makes the directory with the files in it, and the home of the engine's processes. An engine
     that needs no files does not call it, because it would be most of its work."""

@@ -28,6 +28,7 @@ from provisioner.engines.port import (
     EngineInterruptedError,
     PriceError,
 )
+from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.members import ArchiveError
@@ -83,6 +84,7 @@ ERRORS: list[tuple[Exception, FailureReason, JobErrorCode | None]] = [
         JobErrorCode.REQUIRED_TEMPLATE_VARIABLES,
     ),
     (TemplateError("x"), FailureReason.TEMPLATE, None),
+    (ConversionError("x"), FailureReason.TEMPLATE, None),
     (UnknownParameterError(["a"], ["b"]), FailureReason.PARAMETERS, None),
     (EngineError("x"), FailureReason.TERRAFORM, None),
     (EngineError("insufficient quota in us-east1"), FailureReason.TERRAFORM, None),

@@ -4,36 +4,46 @@ A template's ``backend`` and ``cloud`` blocks are not used: an override file wit
 whose name sorts after every file of the template, replaces them, and the state file is returned to
 the caller. Files that a template archive may have planted (``.terraform``, state files, a plan)
 are removed before ``init``. Starting a command costs as much as its work, so there is one for
-``init``, two for ``plan`` and one for ``apply``.
+``init``, two for ``plan`` and one for ``apply``. Only a template with something to attach to its
+resources needs a third for ``plan``, which prints the graph: the JSON of a plan does not say what
+locals and dynamic blocks refer to.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from db.jobs.declarations import Template
+from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
+from provisioner.engines.graph import Graph
 from provisioner.engines.port import Applied, BuildContext, EngineError, Plan
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file
 from provisioner.engines.terraform.checkpoint import Checkpoints
+from provisioner.engines.terraform.conversion.dot import read_graph
+from provisioner.engines.terraform.conversion.errors import ConversionError
+from provisioner.engines.terraform.conversion.instances import Instance, instances_of_plan
+from provisioner.engines.terraform.conversion.resources import plain_resources_of, resources_of
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.engines.terraform.operation import Outcome, run_command
-from provisioner.engines.terraform.price import price_plan
-from provisioner.engines.terraform.state import instances_of, resources_of
+from provisioner.engines.terraform.price import price_plan, read_plan
+from provisioner.engines.terraform.state import instances_of
 from provisioner.engines.terraform.version import JSON_INIT, Version, check_version, read_version
 from provisioner.host import process
 from provisioner.host.archive import TemplateFiles
 
-MAX_PLAN_JSON = 256 * 1024 * 1024
-"""A plan with more characters of JSON is refused before it fills the memory."""
+MAX_OUTPUT = 256 * 1024 * 1024
+"""A plan with more characters of JSON is refused before it fills the memory; so is a graph."""
 
+_ATTACHED = frozenset({"coder_metadata"})
 _QUIET = ("-no-color", "-input=false")
 _NOTHING_TO_DO = "The Terraform state does not exist, there is nothing to do"
 
@@ -90,7 +100,13 @@ class TerraformEngine:
         if self._may_plan_again(context, outcome):
             outcome = self._run(context, TimingStage.PLAN, *arguments)
         outcome.check()
-        return Plan(daily_cost=self._price(context, outcome.timings), timings=outcome.timings)
+        if context.transition is Transition.DELETE:
+            return Plan(daily_cost=0, timings=outcome.timings)
+        try:
+            return self._read_plan(context, outcome.timings)
+        except EngineError as error:
+            error.timings = outcome.timings
+            raise
 
     def apply(self, context: BuildContext) -> Applied:
         """Apply exactly the plan that ``plan`` made in the same directory.
@@ -114,11 +130,13 @@ class TerraformEngine:
             outcome = self._run(context, TimingStage.APPLY, *_apply_arguments(context))
             if outcome.printed_state is not None:
                 checkpoints.take_printed(outcome.printed_state)
-        resources = resources_of(checkpoints.newest or b"")
+        instances = instances_of(checkpoints.newest or b"") or ()
         try:
             outcome.check(state=checkpoints.newest)
+            resources = _convert(instances, context)
         except EngineError as error:
-            error.resources = resources
+            error.state, error.timings = checkpoints.newest, outcome.timings
+            error.resources = plain_resources_of(instances)
             raise
         return Applied(state=checkpoints.newest, resources=resources, timings=outcome.timings)
 
@@ -160,41 +178,80 @@ class TerraformEngine:
     def _run(self, context: BuildContext, stage: TimingStage, *arguments: str) -> Outcome:
         return run_command(self._binary, arguments, context=context, stage=stage, grace=self._grace)
 
-    def _price(self, context: BuildContext, timings: tuple[Timing, ...]) -> int:
-        if context.transition is Transition.DELETE:
-            return 0
-        pieces = _PlanJson()
-        try:
-            run_command(
-                self._binary,
-                ("show", "-no-color", "-json", workdir.PLAN_FILE),
-                context=context,
-                stage=TimingStage.PLAN,
-                grace=self._grace,
-                on_stdout=pieces.take,
-            ).check()
-            return price_plan(pieces.text())
-        except EngineError as error:
-            error.timings = timings
-            raise
+    def _read_plan(self, context: BuildContext, timings: tuple[Timing, ...]) -> Plan:
+        show = ("show", "-no-color", "-json", workdir.PLAN_FILE)
+        plan = read_plan(self._capture(context, TimingStage.PLAN, *show)[0])
+        daily_cost = price_plan(plan)
+        instances = tuple(instances_of_plan(plan))
+        graph = Graph()
+        if _needs_graph(instances):
+            graph, more = self._read_graph(context)
+            timings += more
+        resources = _convert(instances, replace(context, graph=graph))
+        return Plan(daily_cost=daily_cost, timings=timings, resources=resources, graph=graph)
+
+    def _read_graph(self, context: BuildContext) -> tuple[Graph, tuple[Timing, ...]]:
+        graph = ("graph", "-no-color", "-type=plan")
+        dot, timings = self._capture(context, TimingStage.GRAPH, *graph)
+        return read_graph(dot), timings
+
+    def _capture(
+        self, context: BuildContext, stage: TimingStage, *arguments: str
+    ) -> tuple[str, tuple[Timing, ...]]:
+        """Return the standard output and the timings of a command that changes nothing."""
+        output = _Captured(arguments[0])
+        outcome = run_command(
+            self._binary,
+            arguments,
+            context=context,
+            stage=stage,
+            grace=self._grace,
+            on_stdout=output.take,
+        )
+        outcome.check()
+        return output.text(), outcome.timings
 
 
-class _PlanJson:
-    """Collects the JSON of a plan, up to ``MAX_PLAN_JSON`` characters."""
+class _Captured:
+    """Collects what a command prints, up to ``MAX_OUTPUT`` characters."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self._command = command
         self._pieces: list[str] = []
         self._length = 0
 
     def take(self, piece: str) -> None:
         self._length += len(piece)
-        if self._length <= MAX_PLAN_JSON:
+        if self._length <= MAX_OUTPUT:
             self._pieces.append(piece)
 
     def text(self) -> str:
-        if self._length > MAX_PLAN_JSON:
-            raise EngineError(f"the plan is longer than {MAX_PLAN_JSON} characters of JSON")
+        if self._length > MAX_OUTPUT:
+            raise EngineError(
+                f"terraform {self._command}: the output is longer than {MAX_OUTPUT} characters"
+            )
         return "".join(self._pieces)
+
+
+def _needs_graph(instances: Iterable[Instance]) -> bool:
+    """Return whether something is attached to resources by the graph, which costs a process."""
+    return any(found.mode == "managed" and found.type in _ATTACHED for found in instances)
+
+
+def _convert(instances: Sequence[Instance], context: BuildContext) -> tuple[Resource, ...]:
+    """Return the resources with what is attached to them.
+
+    Raises:
+        ConversionError: the template breaks a rule. A workspace that exists can still be
+            stopped: its resources are listed without what is attached to them.
+    """
+    try:
+        return resources_of(instances, context.graph)
+    except ConversionError as error:
+        if context.transition is Transition.START:
+            raise
+        context.log(LogLevel.WARN, str(error))
+        return plain_resources_of(instances)
 
 
 def _plan_arguments(context: BuildContext) -> list[str]:

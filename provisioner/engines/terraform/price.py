@@ -8,21 +8,26 @@ from decimal import Decimal
 from typing import Any
 
 from provisioner.engines.port import EngineError, PriceError
-
-MAX_DAILY_COST = 2**31 - 1
-"""The largest cost that the quota columns can store, of one resource and of a whole plan."""
-
-_KINDS = {
-    bool: "true or false",
-    dict: "an object",
-    float: "NaN or infinity",
-    list: "a list",
-    str: "a string",
-}
+from provisioner.engines.terraform.conversion.cost import MAX_DAILY_COST, parse_cost
 
 
-def price_plan(plan_json: str) -> int:
-    """Return the daily cost in credits of the plan that ``terraform show -json`` printed.
+def read_plan(plan_json: str) -> dict[str, Any]:
+    """Return the content of a plan that ``terraform show -json`` printed.
+
+    Raises:
+        EngineError: it is not readable, or is not a plan.
+    """
+    try:
+        plan = json.loads(plan_json, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise EngineError(f"terraform show: the plan is not readable as JSON: {error}") from error
+    if not isinstance(plan, dict) or "planned_values" not in plan:
+        raise EngineError("terraform show: the plan has no planned values")
+    return plan
+
+
+def price_plan(plan: Mapping[str, Any]) -> int:
+    """Return the daily cost in credits of a plan.
 
     A ``coder_metadata`` instance costs its ``daily_cost``; a ``terraform_data`` instance costs
     ``input.daily_cost`` if its input is an object with that attribute. Unset or null is 0. A
@@ -30,10 +35,9 @@ def price_plan(plan_json: str) -> int:
     unknown (for example another resource's id) is not an object with a cost, and costs nothing.
 
     Raises:
-        EngineError: the plan is not readable, or a cost or the sum is not a whole number from 0
-            to ``MAX_DAILY_COST``, or a cost is not known at plan time.
+        PriceError: a cost or the sum is not a whole number from 0 to ``MAX_DAILY_COST``, or a cost
+            is not known at plan time.
     """
-    plan = _read_plan(plan_json)
     unknown = {
         change.get("address"): change.get("change", {}).get("after_unknown")
         for change in plan.get("resource_changes", [])
@@ -46,34 +50,6 @@ def price_plan(plan_json: str) -> int:
             "accounted for, lower the daily_cost of its resources"
         )
     return total
-
-
-def parse_cost(value: object) -> int:
-    """Return ``value``, a number from JSON or None, as credits per day.
-
-    Raises:
-        ValueError: it is not a whole number from 0 to ``MAX_DAILY_COST``; the message is the
-            predicate of a sentence whose subject is the cost.
-    """
-    if value is None:
-        return 0
-    # A float can only be NaN or Infinity: fractions are read as Decimal. The value is not shown,
-    # because a text could be a secret.
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError(f"must be a number, not {_KINDS[type(value)]}")  # noqa: TRY004
-    if not 0 <= value <= MAX_DAILY_COST or value != int(value):
-        raise ValueError(f"is {value}, but must be a whole number from 0 to {MAX_DAILY_COST}")
-    return int(value)
-
-
-def _read_plan(plan_json: str) -> dict[str, Any]:
-    try:
-        plan = json.loads(plan_json, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise EngineError(f"terraform show: the plan is not readable as JSON: {error}") from error
-    if not isinstance(plan, dict) or "planned_values" not in plan:
-        raise EngineError("terraform show: the plan has no planned values")
-    return plan
 
 
 def _planned(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

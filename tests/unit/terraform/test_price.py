@@ -8,7 +8,12 @@ import re
 import pytest
 
 from provisioner.engines.port import EngineError
-from provisioner.engines.terraform.price import MAX_DAILY_COST, price_plan
+from provisioner.engines.terraform.conversion.cost import MAX_DAILY_COST
+from provisioner.engines.terraform.price import price_plan, read_plan
+
+
+def price(plan_json: str) -> int:
+    return price_plan(read_plan(plan_json))
 
 
 def data(cost: str, name: str = "dev", **resource: object) -> dict[str, object]:
@@ -65,7 +70,7 @@ def plan(
 )
 @pytest.mark.parametrize("resource", [data, metadata])
 def test_whole_numbers_are_prices(resource: type, cost: str, expected: int) -> None:
-    assert price_plan(plan(resource(cost))) == expected
+    assert price(plan(resource(cost))) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,24 +99,24 @@ def test_anything_else_is_refused_with_its_address(
     resource: type, address: str, cost: str, reason: str
 ) -> None:
     with pytest.raises(EngineError, match=f"^{address}: daily_cost .*{reason}"):
-        price_plan(plan(resource(cost)))
+        price(plan(resource(cost)))
 
 
 def test_a_text_that_stands_where_a_price_should_is_not_shown() -> None:
     with pytest.raises(EngineError) as refused:
-        price_plan(plan(data('"hunter2"')))
+        price(plan(data('"hunter2"')))
     assert "hunter2" not in str(refused.value)
 
 
 def test_the_price_is_the_sum_over_all_modules_and_instances() -> None:
     deep = {"address": "module.a.module.b", "resources": [data("4"), data("8")]}
     child = {"address": "module.a", "resources": [metadata("2")], "child_modules": [deep]}
-    assert price_plan(plan(data("1"), children=[child])) == 15
+    assert price(plan(data("1"), children=[child])) == 15
 
 
 def test_a_sum_out_of_range_is_refused() -> None:
     with pytest.raises(EngineError, match=r"2147483648 credits per day in total"):
-        price_plan(plan(data(str(MAX_DAILY_COST)), data("1", "other")))
+        price(plan(data(str(MAX_DAILY_COST)), data("1", "other")))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_a_price_that_only_the_apply_would_know_is_refused(
 ) -> None:
     planned = [data("1"), metadata("1")]
     with pytest.raises(EngineError, match=f"^{resource}: daily_cost is not known at plan time; "):
-        price_plan(plan(*planned, unknown={resource: after}))
+        price(plan(*planned, unknown={resource: after}))
 
 
 @pytest.mark.parametrize(
@@ -142,21 +147,21 @@ def test_a_price_that_only_the_apply_would_know_is_refused(
     ],
 )
 def test_what_declares_no_price_is_free(resource: object) -> None:
-    assert price_plan(plan(resource)) == 0
+    assert price(plan(resource)) == 0
 
 
 def test_an_input_unknown_as_a_whole_is_free() -> None:
     chained = data("1", values={"triggers_replace": None})
-    assert price_plan(plan(chained, unknown={"terraform_data.dev": {"input": True}})) == 0
+    assert price(plan(chained, unknown={"terraform_data.dev": {"input": True}})) == 0
 
 
 def test_what_the_plan_destroys_is_free() -> None:
     gone = {"address": "terraform_data.old", "change": {"actions": ["delete"], "before": {}}}
     empty = {"planned_values": {"root_module": {}}, "resource_changes": [gone]}
-    assert price_plan(json.dumps(empty)) == 0
+    assert price(json.dumps(empty)) == 0
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "9" * 5000])
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(EngineError, match=r"^terraform show: "):
-        price_plan(text)
+        price(text)
