@@ -39,11 +39,14 @@ class RenewedLease:
 def renew_leases(
     session: Session, *, tokens: Sequence[uuid.UUID], lease: timedelta
 ) -> list[RenewedLease]:
-    """Extend the leases with these tokens. A lease that is not returned is lost."""
+    """Extend the leases with these tokens. A lease that is not returned is lost.
+
+    A lease is never shortened, also if a renewal that began earlier is committed later.
+    """
     rows = session.execute(
         sql("""
             UPDATE leases
-            SET expires_at = now() + :lease
+            SET expires_at = greatest(leases.expires_at, now() + :lease)
             FROM provisioner_jobs AS job
             WHERE leases.token = ANY(:tokens) AND job.id = leases.job_id
             RETURNING leases.token, job.canceled_at IS NOT NULL AS cancel_requested

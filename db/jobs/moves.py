@@ -92,7 +92,9 @@ _FACTS = """
 """
 _RECALL = f"""
     WITH held AS (
-        UPDATE leases SET expires_at = now() + :lease WHERE token = :token RETURNING job_id
+        UPDATE leases SET expires_at = greatest(expires_at, now() + :lease)
+        WHERE token = :token
+        RETURNING job_id
     ), moved AS (
         SELECT job.*, 'pending' AS status_before, NULL AS stage_before,
                CAST(NULL AS timestamptz) AS started_before

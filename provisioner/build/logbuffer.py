@@ -113,6 +113,10 @@ class LogBuffer:
         self._store_in_batches(rest[:last])
         return rest[last:]
 
+    def go_on(self) -> None:
+        """Store lines again after the lease was lost only by appearance."""
+        self._lost = False
+
     def _take(self, line: _Line) -> None:
         size = line[0]
         with self._lock:
@@ -131,10 +135,16 @@ class LogBuffer:
 
     def _flush_until_closed(self) -> None:
         while not self._closing.wait(FLUSH_INTERVAL_S):
-            rows = self._take_head()
+            rows = [*self._take_unstored(), *self._take_head()]
             if not rows and self._job_stage is not self._stored_stage:
                 self._store_batch([])
             self._store_in_batches(rows)
+
+    def _take_unstored(self) -> list[LogRow]:
+        if self._lost:
+            return []
+        rows, self._unstored = self._unstored, []
+        return rows
 
     def _take_head(self) -> list[LogRow]:
         with self._lock:

@@ -15,7 +15,7 @@ from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.jobs.archives import ArchiveCache
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job
-from db.jobs.leases import Lease
+from db.jobs.leases import Lease, renew_leases
 from db.jobs.logs import LogRow
 from db.jobs.mover import Mover
 from db.jobs.results import BuildResult
@@ -143,8 +143,8 @@ class Runner:
         build.logs.enter_stage(_log_stage(build, stage), stage)
         # The row must say that side effects may follow before they do. The other stages are
         # stored with the log and by the quota commit.
-        if stage.has_side_effects and self._enter(build, stage):
-            build.interrupt.request(InterruptReason.CANCEL)
+        if stage.has_side_effects and build.interrupt.reason in {None, InterruptReason.LEASE_LOST}:
+            self._enter(build, stage)
         if build.interrupt.is_set():
             raise BuildInterruptedError
         build.stage = stage
@@ -157,12 +157,33 @@ class Runner:
         finally:
             self._events.stage_finished(stage, time.monotonic() - started)
 
-    def _enter(self, build: Build, stage: Stage) -> bool:
-        def enter() -> bool:
-            with self._database.begin() as session:
-                return enter_stage(session, build.lease, stage=stage)
+    def _enter(self, build: Build, stage: Stage) -> None:
+        """Enter a stage with side effects under a lease that has just been renewed.
 
-        return retry_outage(enter, may_go_on=build.interrupt.may_write)
+        Nothing runs meanwhile, so this outlasts an outage that is longer than the fence. The
+        database decides whether the lease is lost.
+
+        Raises:
+            LeaseLostError: another attempt holds the job.
+        """
+        interrupt, settings = build.interrupt, self._settings
+
+        def enter() -> bool:
+            fence_at = time.monotonic() + settings.fence.total_seconds()
+            with self._database.begin() as session:
+                if not renew_leases(session, tokens=[build.lease.token], lease=settings.lease):
+                    raise LeaseLostError(build.job.id)
+                is_canceled = enter_stage(session, build.lease, stage=stage)
+            if interrupt.confirm(fence_at):
+                build.logs.go_on()
+            return is_canceled
+
+        is_canceled = retry_outage(enter, may_go_on=interrupt.may_record)
+        while not interrupt.may_write() and interrupt.may_record():
+            # The answer took longer than the fence, so it says nothing about the lease any more.
+            is_canceled = retry_outage(enter, may_go_on=interrupt.may_record)
+        if is_canceled:
+            interrupt.request(InterruptReason.CANCEL)
 
     def _finish(self, build: Build, ending: Ending) -> Ending:
         """Store the ending with the rest of the log; return the ending that was stored."""

@@ -69,6 +69,8 @@ class BuildSettings:
     terraform_cli_config_file: Path | None = None
     plugin_cache_dir: Path | None = None
     limits: BuildLimits = field(default_factory=BuildLimits)
+    lease: timedelta = timedelta(seconds=20)  #: how long a renewed lease lasts
+    fence: timedelta = timedelta(seconds=12)  #: how long a build may go on after a renewal
     state_reserve_bytes: int = 0  #: least room on disk that is reserved for a build's state
     max_attempts: int = 3  #: how often a job is tried whose worker is lost before apply
 

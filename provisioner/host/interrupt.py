@@ -85,7 +85,31 @@ class Interrupt:
             grace: how long the engine's process may take after the lease is lost.
         """
         with self._lock:
-            self._fence_at, self._fence_grace = fence_at, grace
+            # Never earlier: the answer to a renewal may come after that to a later one.
+            self._fence_at = max(fence_at, self._fence_at or fence_at)
+            self._fence_grace = grace
+
+    def confirm(self, fence_at: float) -> bool:
+        """Treat a lease as held that the database has just renewed, even if it counted as lost.
+
+        Only between two operations of the engine, since it takes back the order to kill it.
+
+        Args:
+            fence_at: until when, by ``time.monotonic``.
+
+        Returns:
+            Whether the lease is held; False if ``fence_at`` has passed.
+        """
+        with self._lock:
+            self._fence_at = max(fence_at, self._fence_at or fence_at)
+            if time.monotonic() >= self._fence_at:
+                return False
+            if self._reason is InterruptReason.LEASE_LOST:
+                self._reason = InterruptReason.DRAIN if self._drain_is_over else None
+                self._kill_at = None
+            if self._reason is None:
+                self._event.clear()
+            return True
 
     def is_set(self) -> bool:
         """Return whether the build must end."""

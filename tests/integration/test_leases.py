@@ -253,3 +253,12 @@ def test_the_log_says_that_nobody_claimed_a_job(factory: Factory) -> None:
         query = text("SELECT stage, output FROM provisioner_job_logs WHERE job_id = :id")
         (line,) = session.execute(query, {"id": build.job_id})
     assert tuple(line) == ("Waiting for a worker", "no worker came")
+
+
+def test_a_renewal_never_shortens_a_lease(factory: Factory) -> None:
+    """One that began earlier may be committed later."""
+    job = factory.running_build(lease=timedelta(hours=1))
+    with factory.database.begin() as session:
+        renew_leases(session, tokens=[job.lease.token], lease=LEASE)
+        left = session.scalar(text("SELECT expires_at - now() FROM leases"))
+    assert left > timedelta(minutes=30)

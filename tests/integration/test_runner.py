@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -923,7 +922,7 @@ class FencedEngine(FileEngine):
         applied = super().apply(context)
         for reason in self.reasons:
             self.interrupt.request(reason)
-        self.interrupt.extend(time.monotonic() - 1, grace=timedelta(0))
+        self.interrupt.request(InterruptReason.LEASE_LOST, grace=timedelta(0))
         return applied
 
 
@@ -956,3 +955,79 @@ def test_a_worker_that_must_end_leaves_an_ended_apply_to_recovery(bench: Bench) 
     (directory,) = find_work_directories(bench.work_root)
     assert directory.take()
     directory.release()
+
+
+class LosingEvents(Events):
+    """Lets the lease count as lost between the quota commit and apply."""
+
+    def __init__(self, bench: Bench, also: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.interrupt = bench.interrupt
+        self.also = also
+
+    def stage_finished(self, stage: Stage, seconds: float) -> None:
+        super().stage_finished(stage, seconds)
+        if stage is Stage.COMMIT_QUOTA:
+            self.interrupt.request(InterruptReason.LEASE_LOST, grace=timedelta(0))
+            self.also()
+
+
+def test_a_build_whose_lease_the_database_still_holds_for_it_enters_apply(bench: Bench) -> None:
+    bench.events = LosingEvents(bench)
+    job, ending = bench.play({"apply": {"resources": [DISK]}})
+    assert isinstance(ending, Succeeded)
+    assert bench.row(job).job_status is JobStatus.SUCCEEDED
+
+
+def test_an_outage_before_apply_that_is_longer_than_the_fence_loses_no_build(
+    bench: Bench,
+) -> None:
+    bench.events = LosingEvents(bench)
+    refuse(bench, "provisioner_jobs", sqlstate="08P01", times=3, condition="NEW.stage = 'apply'")
+    _job, ending = bench.play({"apply": {"resources": [DISK]}})
+    assert isinstance(ending, Succeeded)
+
+
+def test_a_build_that_another_worker_has_taken_does_not_enter_apply(bench: Bench) -> None:
+    job = bench.factory.running_build(bench.factory.any_workspace(allowance=100))
+    bench.events = LosingEvents(bench, also=lambda: take_over(bench, job))
+    assert isinstance(bench.run(job), Lost)
+    assert bench.row(job).stage is not Stage.APPLY
+
+
+def test_a_build_without_a_lease_does_not_enter_apply(bench: Bench) -> None:
+    def delete_the_lease() -> None:
+        with bench.database.begin() as session:
+            session.execute(text("DELETE FROM leases"))
+
+    job = bench.factory.running_build(bench.factory.any_workspace(allowance=100))
+    bench.events = LosingEvents(bench, also=delete_the_lease)
+    assert isinstance(bench.run(job), Lost)
+    assert bench.row(job).stage is not Stage.APPLY
+
+
+def test_entering_apply_renews_the_lease(bench: Bench) -> None:
+    expires_at = []
+
+    class Looking(EchoEngine):
+        def apply(self, context: BuildContext) -> Applied:
+            with bench.database.begin() as session:
+                expires_at.append(session.scalar(text("SELECT expires_at - now() FROM leases")))
+            return super().apply(context)
+
+    bench.engine = Looking()
+    job = bench.factory.running_build(lease=timedelta(seconds=1))
+    bench.run(job)
+    assert expires_at[0] > timedelta(seconds=5)
+
+
+def test_a_build_that_is_to_drain_does_not_enter_apply(bench: Bench) -> None:
+    class Draining(LosingEvents):
+        def stage_finished(self, stage: Stage, seconds: float) -> None:  # noqa: ARG002
+            if stage is Stage.COMMIT_QUOTA:
+                self.interrupt.request(InterruptReason.DRAIN)
+
+    bench.events = Draining(bench)
+    refuse(bench, "provisioner_jobs", sqlstate="23514", condition="NEW.stage = 'apply'")
+    _job, ending = bench.play()
+    assert isinstance(ending, Requeued)

@@ -20,6 +20,7 @@ from provisioner.build.logbuffer import (
     LogBuffer,
 )
 from tests.harness.threads import run_together
+from tests.harness.waiting import wait_until
 
 DEADLINE_S = 20
 
@@ -232,3 +233,27 @@ def test_lines_may_come_from_many_threads() -> None:
         run_together([write_many] * 4)
 
     assert len(stored_by(write).rows) == 2000
+
+
+def test_lines_of_a_lease_that_was_lost_by_appearance_are_stored_in_order() -> None:
+    stored = Stored()
+    is_lost = threading.Event()
+
+    def store(rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
+        if not is_lost.is_set():
+            is_lost.set()
+            raise LeaseLostError(uuid.uuid4())
+        stored(rows, overflowed, stage)
+
+    buffer = LogBuffer(store)
+    buffer.write(LogLevel.INFO, "first")
+    assert is_lost.wait(DEADLINE_S)
+    buffer.write(LogLevel.INFO, "second")
+
+    def are_stored() -> bool:
+        buffer.go_on()
+        return stored.arrived.is_set()
+
+    wait_until(are_stored, "the lines", within_s=DEADLINE_S)
+    buffer.close()
+    assert stored.lines == ["first", "second"]

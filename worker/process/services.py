@@ -149,6 +149,8 @@ def build_settings(settings: Settings) -> BuildSettings:
         plugin_cache_dir=settings.plugin_cache_dir,
         state_reserve_bytes=settings.state_reserve_megabytes * 1024**2,
         max_attempts=settings.max_attempts,
+        lease=settings.lease,
+        fence=timedelta(seconds=settings.fence_seconds),
         limits=BuildLimits(
             init=timedelta(seconds=settings.init_timeout_seconds),
             plan=timedelta(seconds=settings.plan_timeout_seconds),
