@@ -46,6 +46,7 @@ def enqueue_build(
     initiator_id: uuid.UUID | None = None,
     template_version_id: uuid.UUID | None = None,
     parameters: Mapping[str, str] | None = None,
+    preset: uuid.UUID | str | None = None,
     reason: BuildReason = BuildReason.INITIATOR,
     trace_metadata: dict[str, Any] | None = None,
     redis_url: str | None = None,
@@ -64,7 +65,8 @@ def enqueue_build(
         template_version_id: the version to build from; when None, the version of the last build
             that entered apply, or else the template's active one.
         parameters: values for this build; the others keep their values from the last build that
-            entered apply.
+            entered apply, or are the template's defaults.
+        preset: a preset of the template version, by its id or its name; its values take precedence.
         trace_metadata: the W3C trace context of the build; when None, that of the caller's
             current OpenTelemetry span.
         redis_url: the broker; when None, ``PROVISIONERD_REDIS_URL``, else a Redis that runs in
@@ -77,6 +79,9 @@ def enqueue_build(
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the template version cannot be built from.
+        ParameterValidationError: the values are not allowed; ``validations`` says why for each
+            parameter. Never for a delete: what may not be chosen is left out.
+        InvalidError: the version has no such preset.
     """
     wanted = Transition(transition)
     with tracer.enqueue(wanted) if tracer else _caller_span(wanted) as carrier:
@@ -87,6 +92,7 @@ def enqueue_build(
             initiator_id=initiator_id,
             template_version_id=template_version_id,
             parameters=parameters,
+            preset=preset,
             reason=reason,
             trace_metadata=trace_metadata or dict(carrier) or None,
         )

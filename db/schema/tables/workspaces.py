@@ -91,6 +91,8 @@ class WorkspaceBuild(Base):
     deadline: Mapped[datetime] = mapped_column(server_default=ZERO_TIME)
     max_deadline: Mapped[datetime] = mapped_column(server_default=ZERO_TIME)
     daily_cost: Mapped[int] = mapped_column(server_default=text("0"))
+    # No foreign key: a preset lives as long as its version, and a version as long as its builds.
+    template_version_preset_id: Mapped[uuid.UUID | None]
 
     provisioner_state: Mapped[bytes | None] = mapped_column(LargeBinary)
     state_lineage: Mapped[str | None]

@@ -1,0 +1,121 @@
+"""What a new build is made from: the build before, the template version and what it declares."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from db.catalog.templates import check_usable_version
+from db.engine import sql
+from db.errors import BuildActiveError
+from db.jobs.declarations import TemplateParameter
+from db.jobs.parameters import PARAMETERS, PRESETS, StoredPreset, parameters_of, presets_of
+from db.schema.enums import JobStatus
+
+FAIR_RANK_LIMIT = 1000
+"""The unfinished builds of an owner are counted up to this number. Beyond it, their order does not
+matter, and counting would take time."""
+
+
+# A build takes its version and values from the last build that entered apply, because the existing
+# resources were made from them. A later build that failed before apply made nothing, so it does not
+# count. If no build has entered apply, the values of the latest build are used.
+#
+# The fair rank is the number of the owner's unfinished builds: a user's nth build waits behind the
+# (n-1)th builds of all users.
+READ_SOURCE = f"""
+    SELECT previous.id AS previous_id,
+           previous.build_number AS previous_number,
+           coalesce(applied.id, previous.id) AS values_from,
+           previous_job.job_status::text AS previous_status,
+           template.id AS template_id,
+           template.name AS template_name,
+           version.id AS version_id,
+           version.name AS version_name,
+           version.template_id AS version_template_id,
+           import.job_status::text AS import_status,
+           import.error AS import_error,
+           import.file_id,
+           import.provisioner::text,
+           import.tags,
+           {PARAMETERS} AS declared,
+           {PRESETS} AS presets,
+           (SELECT coalesce(json_object_agg(earlier.name, earlier.value), '{{}}')
+            FROM workspace_build_parameters AS earlier
+            WHERE earlier.workspace_build_id = coalesce(applied.id, previous.id)
+           ) AS previous_values,
+           (SELECT count(*) FROM (
+                SELECT 1 FROM provisioner_jobs
+                WHERE owner_id = :owner_id AND completed_at IS NULL
+                LIMIT :limit
+            ) AS unfinished) AS fair_rank
+    FROM templates AS template
+    LEFT JOIN latest_workspace_builds AS previous ON previous.workspace_id = :workspace_id
+    LEFT JOIN provisioner_jobs AS previous_job ON previous_job.id = previous.job_id
+    LEFT JOIN LATERAL (
+        SELECT id, template_version_id
+        FROM applied_workspace_builds
+        WHERE workspace_id = :workspace_id
+        ORDER BY build_number DESC
+        LIMIT 1
+    ) AS applied ON true
+    LEFT JOIN template_versions AS version
+        ON version.id = coalesce(
+            CAST(:wanted AS uuid), applied.template_version_id, template.active_version_id)
+    LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
+    WHERE template.id = :template_id
+"""  # noqa: S608 - made of constants
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a new build is made from."""
+
+    previous_id: uuid.UUID | None
+    values_from: uuid.UUID | None  #: the build whose values the new one keeps
+    previous_values: Mapping[str, str]
+    declared: Sequence[TemplateParameter] | None  #: None: the version has no import
+    presets: Sequence[StoredPreset]
+    build_number: int
+    version_id: uuid.UUID
+    file_id: uuid.UUID
+    provisioner: str
+    tags: dict[str, str]
+    fair_rank: int
+
+
+def read_source(
+    session: Session, workspace: Row[Any], template_version_id: uuid.UUID | None
+) -> Source:
+    """Read the previous build and the version to build from, and check that both allow it."""
+    row = session.execute(
+        sql(READ_SOURCE),
+        {
+            "workspace_id": workspace.id,
+            "template_id": workspace.template_id,
+            "owner_id": workspace.owner_id,
+            "wanted": template_version_id,
+            "limit": FAIR_RANK_LIMIT,
+        },
+    ).one()
+    if row.previous_status is not None and JobStatus(row.previous_status).is_active:
+        raise BuildActiveError
+    check_usable_version(row)
+    return Source(
+        previous_id=row.previous_id,
+        values_from=row.values_from,
+        previous_values=row.previous_values,
+        declared=parameters_of(row.declared),
+        presets=presets_of(row.presets),
+        build_number=(row.previous_number or 0) + 1,
+        version_id=row.version_id,
+        file_id=row.file_id,
+        provisioner=row.provisioner,
+        tags=row.tags,
+        fair_rank=row.fair_rank,
+    )

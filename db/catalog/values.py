@@ -1,0 +1,72 @@
+"""The values that a new build gets, and the preset that they match."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from db.catalog.sources import Source
+from db.errors import InvalidError, ParameterValidationError
+from db.jobs.parameters import StoredPreset
+from db.parameters.choice import Choice, best_match, resolve
+from db.parameters.limits import check_given
+from db.schema.enums import Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenValues:
+    """The values of a new build."""
+
+    values: Mapping[str, str]
+    preset_id: uuid.UUID | None = None  #: the preset that was named, or that they match
+    others_from: uuid.UUID | None = None  #: the build from which all other values are copied
+
+
+def choose_values(
+    source: Source,
+    transition: Transition,
+    parameters: Mapping[str, str],
+    preset: uuid.UUID | str | None,
+) -> ChosenValues:
+    """Return the value of every parameter of the version, defaults included.
+
+    The declarations of a version without an import are known to no one before a worker reads its
+    files. Then the given values are taken as they are, and all others from the build before.
+
+    Raises:
+        ParameterValidationError: the values are not allowed.
+        InvalidError: the version has no such preset.
+    """
+    named = _find(source, preset) if preset else None
+    if source.declared is None:
+        values = _passable(parameters, transition)
+        return ChosenValues(values=values, others_from=source.values_from)
+    choice = Choice(
+        given=parameters, preset=named.values if named else {}, previous=source.previous_values
+    )
+    values = resolve(source.declared, choice, transition)
+    presets = {found.id: found.values for found in source.presets}
+    return ChosenValues(values=values, preset_id=named.id if named else best_match(presets, values))
+
+
+def _find(source: Source, preset: uuid.UUID | str) -> StoredPreset:
+    for found in source.presets:
+        if str(preset) in {str(found.id), found.name}:
+            return found
+    names = ", ".join(repr(found.name) for found in source.presets) or "none"
+    raise InvalidError(f"the template version has no preset {str(preset)!r}; it has {names}")
+
+
+def _passable(parameters: Mapping[str, str], transition: Transition) -> dict[str, str]:
+    violations = list(check_given(parameters))
+    if not violations:
+        return dict(parameters)
+    if transition is not Transition.DELETE:
+        raise ParameterValidationError(violations)
+    refused = {violation.field for violation in violations}
+    return (
+        {}
+        if "" in refused
+        else {name: value for name, value in parameters.items() if name not in refused}
+    )
