@@ -17,8 +17,9 @@ from db.catalog.people import add_group_member, create_group, create_organizatio
 from db.catalog.templates import push_template
 from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
 from db.engine import Database
+from db.jobs.declarations import PlannedDeclarations
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job
-from db.jobs.imports import VariableValue
+from db.jobs.imports import ImportResult, VariableValue, store_import
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, Failure, Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage
@@ -33,7 +34,15 @@ from db.schema.enums import (
     TimingStage,
     Transition,
 )
-from db.schema.tables import Group, Organization, ProvisionerJob, Template, User, Workspace
+from db.schema.tables import (
+    Group,
+    Organization,
+    ProvisionerJob,
+    Template,
+    TemplateVersion,
+    User,
+    Workspace,
+)
 
 WORKER_ID = uuid.UUID("00000000-0000-0000-0000-00000000aaaa")
 LEASE = timedelta(minutes=5)
@@ -131,6 +140,13 @@ class Factory:
             )
             return session.get_one(Template, version.template_id)
 
+    def declare(self, template: Template, **declared: Any) -> None:
+        """Store declarations of the active version, as its import does: parameters and presets."""
+        with self.database.begin() as session:
+            version = session.get_one(TemplateVersion, template.active_version_id)
+            declares = PlannedDeclarations(**declared)
+            store_import(session, version.job_id, ImportResult(declares=declares), is_ok=True)
+
     def workspace(self, *, owner: User, template: Template, name: str | None = None) -> Workspace:
         with self.database.begin() as session:
             return create_workspace(
@@ -164,6 +180,7 @@ class Factory:
         initiator_id: uuid.UUID | None = None,
         template_version_id: uuid.UUID | None = None,
         parameters: Mapping[str, str] | None = None,
+        preset: uuid.UUID | str | None = None,
     ) -> EnqueuedBuild:
         """A pending build."""
         with self.database.begin() as session:
@@ -174,6 +191,7 @@ class Factory:
                 initiator_id=initiator_id,
                 template_version_id=template_version_id,
                 parameters=parameters,
+                preset=preset,
             )
 
     def claim(
