@@ -12,12 +12,13 @@ locals and dynamic blocks refer to.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
-from db.jobs.declarations import Template
+from db.jobs.declarations import PlannedDeclarations, Template
 from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
@@ -26,7 +27,9 @@ from provisioner.engines.port import Applied, BuildContext, EngineError, Plan
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file
+from provisioner.engines.terraform.capture import capture
 from provisioner.engines.terraform.checkpoint import Checkpoints
+from provisioner.engines.terraform.conversion.declarations import declarations_of
 from provisioner.engines.terraform.conversion.dot import read_graph
 from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.conversion.instances import Instance, instances_of_plan
@@ -40,9 +43,7 @@ from provisioner.engines.terraform.version import JSON_INIT, Version, check_vers
 from provisioner.host import process
 from provisioner.host.archive import TemplateFiles
 
-MAX_OUTPUT = 256 * 1024 * 1024
-"""A plan with more characters of JSON is refused before it fills the memory; so is a graph."""
-
+T = TypeVar("T")
 _ATTACHED = frozenset({"coder_metadata"})
 _QUIET = ("-no-color", "-input=false")
 _NOTHING_TO_DO = "The Terraform state does not exist, there is nothing to do"
@@ -188,7 +189,15 @@ class TerraformEngine:
             graph, more = self._read_graph(context)
             timings += more
         resources = _convert(instances, replace(context, graph=graph))
-        return Plan(daily_cost=daily_cost, timings=timings, resources=resources, graph=graph)
+        return Plan(
+            daily_cost=daily_cost,
+            timings=timings,
+            resources=resources,
+            declares=_judged(
+                context, lambda: declarations_of(instances), otherwise=PlannedDeclarations()
+            ),
+            graph=graph,
+        )
 
     def _read_graph(self, context: BuildContext) -> tuple[Graph, tuple[Timing, ...]]:
         graph = ("graph", "-no-color", "-type=plan")
@@ -198,39 +207,7 @@ class TerraformEngine:
     def _capture(
         self, context: BuildContext, stage: TimingStage, *arguments: str
     ) -> tuple[str, tuple[Timing, ...]]:
-        """Return the standard output and the timings of a command that changes nothing."""
-        output = _Captured(arguments[0])
-        outcome = run_command(
-            self._binary,
-            arguments,
-            context=context,
-            stage=stage,
-            grace=self._grace,
-            on_stdout=output.take,
-        )
-        outcome.check()
-        return output.text(), outcome.timings
-
-
-class _Captured:
-    """Collects what a command prints, up to ``MAX_OUTPUT`` characters."""
-
-    def __init__(self, command: str) -> None:
-        self._command = command
-        self._pieces: list[str] = []
-        self._length = 0
-
-    def take(self, piece: str) -> None:
-        self._length += len(piece)
-        if self._length <= MAX_OUTPUT:
-            self._pieces.append(piece)
-
-    def text(self) -> str:
-        if self._length > MAX_OUTPUT:
-            raise EngineError(
-                f"terraform {self._command}: the output is longer than {MAX_OUTPUT} characters"
-            )
-        return "".join(self._pieces)
+        return capture(self._binary, arguments, context=context, stage=stage, grace=self._grace)
 
 
 def _needs_graph(instances: Iterable[Instance]) -> bool:
@@ -239,19 +216,27 @@ def _needs_graph(instances: Iterable[Instance]) -> bool:
 
 
 def _convert(instances: Sequence[Instance], context: BuildContext) -> tuple[Resource, ...]:
-    """Return the resources with what is attached to them.
+    return _judged(
+        context,
+        lambda: resources_of(instances, context.graph),
+        otherwise=plain_resources_of(instances),
+    )
+
+
+def _judged(context: BuildContext, convert: Callable[[], T], *, otherwise: T) -> T:
+    """Return what was converted.
 
     Raises:
-        ConversionError: the template breaks a rule. A workspace that exists can still be
-            stopped: its resources are listed without what is attached to them.
+        ConversionError: the template breaks a rule, and a start would make its resources. What
+            exists can still be stopped: a stop only warns, and goes on with ``otherwise``.
     """
     try:
-        return resources_of(instances, context.graph)
+        return convert()
     except ConversionError as error:
         if context.transition is Transition.START:
             raise
         context.log(LogLevel.WARN, str(error))
-        return plain_resources_of(instances)
+        return otherwise
 
 
 def _plan_arguments(context: BuildContext) -> list[str]:
