@@ -63,6 +63,13 @@ class BuildInterruptedError(Exception):
     """The build was interrupted between two operations of the engine."""
 
 
+class UnknownJobTypeError(Exception):
+    """No recipe runs this type of job."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f'unknown job type "{kind}"; ensure your provisioner daemon is up-to-date')
+
+
 class QuotaRefusedError(Exception):
     """The quota commit refused the build. Only the commit quota step raises this."""
 

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import assert_never
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.jobs.archives import ArchiveCache
-from db.jobs.finish import complete_job, fail_job, finish_cancel_job
-from db.jobs.leases import Lease, renew_leases
+from db.jobs.leases import renew_leases
 from db.jobs.logs import LogRow
 from db.jobs.mover import Mover
-from db.jobs.results import BuildResult
-from db.jobs.transitions import ClaimedJob, enter_stage, requeue_job
+from db.jobs.transitions import ClaimedJob, enter_stage
 from db.outage import is_outage, retry_outage
-from db.schema.enums import FailureReason, LogLevel, ProvisionerType, Stage, Transition
+from db.schema.enums import FailureReason, LogLevel, ProvisionerType, Stage
 from db.streak import Streak
+from provisioner.build.attempt import Attempt, BuildSettings, Step
 from provisioner.build.endings import (
     BuildInterruptedError,
-    Canceled,
     Ending,
     Lost,
     Requeued,
@@ -36,7 +31,8 @@ from provisioner.build.events import BuildEvents, NoEvents
 from provisioner.build.failures import FailedJob
 from provisioner.build.logbuffer import LogBuffer
 from provisioner.build.logstore import LogStore
-from provisioner.build.steps import STEPS, Build, BuildSettings, Step
+from provisioner.build.recipes import recipe_of
+from provisioner.build.record import last_line, with_only_state, write_ending
 from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
 from provisioner.engines.port import Engine
 from provisioner.host.interrupt import Interrupt, InterruptReason
@@ -44,18 +40,8 @@ from provisioner.host.workdir import name_work_directory
 
 log = structlog.get_logger("provisioner")
 
-LOG_STAGES: Mapping[Stage, str] = {
-    Stage.SET_UP: "Setting up",
-    Stage.INIT: "Initializing Terraform Directory",
-    Stage.PLAN: "Planning Infrastructure",
-    Stage.COMMIT_QUOTA: "Commit quota",
-    Stage.COMPLETE: "Cleaning Up",
-}
-APPLY_LOG_STAGES: Mapping[Transition, str] = {
-    Transition.START: "Starting workspace",
-    Transition.STOP: "Stopping workspace",
-    Transition.DELETE: "Destroying workspace",
-}
+CLEANING_UP = "Cleaning Up"
+"""The log stage of the end of every job."""
 
 
 class Runner:
@@ -109,8 +95,8 @@ class Runner:
 
     def _build(
         self, job: ClaimedJob, interrupt: Interrupt, logs: LogBuffer, trace: AttemptTrace
-    ) -> Build:
-        return Build(
+    ) -> Attempt:
+        return Attempt(
             job=job,
             database=self._database,
             engine=self._engines[job.provisioner],
@@ -123,10 +109,10 @@ class Runner:
             directory=name_work_directory(self._settings.work_root, job.lease, claim=job.claim),
         )
 
-    def _walk(self, build: Build) -> Ending:
+    def _walk(self, build: Attempt) -> Ending:
         try:
-            for stage, step in STEPS:
-                self._take_step(build, stage, step)
+            for step in recipe_of(build).steps:
+                self._take_step(build, step)
         except Exception as error:
             # Every error is an ending: see ending_of for which.
             if is_outage(error) and not build.interrupt.may_write():
@@ -139,8 +125,9 @@ class Runner:
             return ending
         return Succeeded(result=build.result)
 
-    def _take_step(self, build: Build, stage: Stage, step: Step) -> None:
-        build.logs.enter_stage(_log_stage(build, stage), stage)
+    def _take_step(self, build: Attempt, step: Step) -> None:
+        stage = step.stage
+        build.logs.enter_stage(step.heading_of(build), stage)
         # The row must say that side effects may follow before they do. The other stages are
         # stored with the log and by the quota commit.
         if stage.has_side_effects and build.interrupt.reason in {None, InterruptReason.LEASE_LOST}:
@@ -152,12 +139,12 @@ class Runner:
         try:
             with build.trace.step(stage):
                 fault_point(f"{stage}.begin")
-                step(build)
+                step.run(build)
                 fault_point(f"{stage}.end")
         finally:
             self._events.stage_finished(stage, time.monotonic() - started)
 
-    def _enter(self, build: Build, stage: Stage) -> None:
+    def _enter(self, build: Attempt, stage: Stage) -> None:
         """Enter a stage with side effects under a lease that has just been renewed.
 
         Nothing runs meanwhile, so this outlasts an outage that is longer than the fence. The
@@ -185,12 +172,12 @@ class Runner:
         if is_canceled:
             interrupt.request(InterruptReason.CANCEL)
 
-    def _finish(self, build: Build, ending: Ending) -> Ending:
+    def _finish(self, build: Attempt, ending: Ending) -> Ending:
         """Store the ending with the rest of the log; return the ending that was stored."""
         logs = build.logs
-        logs.enter_stage(LOG_STAGES[Stage.COMPLETE])
+        logs.enter_stage(CLEANING_UP)
         fault_point("finish.begin")
-        level, line = _last_line(ending)
+        level, line = last_line(ending, recipe_of(build).noun)
         logs.write(level, line)
         rest = _rest_of(logs, ending)
         stored = logs.stored_lines
@@ -207,7 +194,7 @@ class Runner:
             self._events.logs_finished(stored=stored, dropped=logs.dropped_lines)
         return ending
 
-    def _record_while_held(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
+    def _record_while_held(self, build: Attempt, ending: Ending, lines: Sequence[LogRow]) -> Ending:
         """Store the ending; repeat it after an outage.
 
         The result of an apply that has ended is repeated until it is stored or another worker has
@@ -237,10 +224,10 @@ class Runner:
             if is_outage(error) or not build.stage.has_side_effects:
                 raise
             log.exception("build.result_refused", job_id=str(build.job.id))
-            return record(_with_only_state(ending), ())
+            return record(with_only_state(ending), ())
 
-    def _record(self, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
-        recorded = self._mover.run(lambda session: _write(session, build, ending, lines))
+    def _record(self, build: Attempt, ending: Ending, lines: Sequence[LogRow]) -> Ending:
+        recorded = self._mover.run(lambda session: write_ending(session, build, ending, lines))
         fault_point("finish.committed")
         return recorded
 
@@ -257,7 +244,7 @@ def _rest_of(logs: LogBuffer, ending: Ending) -> Sequence[LogRow]:
     return logs.take_rest()
 
 
-def _leave(build: Build, ending: Ending) -> None:
+def _leave(build: Attempt, ending: Ending) -> None:
     """Remove the work directory, or release it as it is if it may hold the newest state."""
     if isinstance(ending, Lost) and build.stage.has_side_effects:
         build.directory.release()  # provisioner.host.recovery finds it
@@ -265,80 +252,8 @@ def _leave(build: Build, ending: Ending) -> None:
         build.directory.remove()
 
 
-def _with_only_state(ending: Ending) -> Ending:
-    """Return the ending without anything but the state that the build left."""
-    match ending:
-        case Succeeded(result=result) | Canceled(result=result):
-            return replace(ending, result=BuildResult(state=result.state))
-        case FailedJob(workspace_build=result):
-            assert result is not None
-            return replace(ending, workspace_build=BuildResult(state=result.state))
-        case _:
-            return ending
-
-
-def _log_stage(build: Build, stage: Stage) -> str:
-    if stage is Stage.APPLY:
-        return APPLY_LOG_STAGES[build.loaded.transition]
-    return LOG_STAGES[stage]
-
-
-def _write(session: Session, build: Build, ending: Ending, lines: Sequence[LogRow]) -> Ending:
-    """Move the job as the ending says; return the ending that was stored."""
-
-    def whole(result: BuildResult) -> BuildResult:
-        return replace(
-            result,
-            last_lines=lines,
-            log_overflowed=build.logs.dropped_lines > 0,
-            stage=build.stage,
-        )
-
-    match ending:
-        case Succeeded(result=result):
-            complete_job(session, build.lease, result=whole(result))
-        case Canceled(result=result):
-            finish_cancel_job(session, build.lease, result=whole(result))
-        case Requeued():
-            return _requeue_or_cancel(session, build.lease)
-        case FailedJob(failure=failure, workspace_build=result):
-            assert result is not None
-            fail_job(session, build.lease, failure=failure, result=whole(result))
-        case Lost():
-            pass
-        case _:
-            assert_never(ending)
-    return ending
-
-
-def _requeue_or_cancel(session: Session, lease: Lease) -> Ending:
-    try:
-        requeue_job(session, lease)
-    except LeaseLostError:
-        # Either another attempt holds the job, and this raises again, or it was just canceled.
-        finish_cancel_job(session, lease, result=BuildResult())
-        return Canceled(result=BuildResult())
-    return Requeued()
-
-
 def _claim_line(job: ClaimedJob, max_attempts: int) -> str:
     line = f"Attempt {job.attempt} of {max_attempts}."
     if job.drains:
         line += f" Workers that shut down put the build back {job.drains}x; these do not count."
     return line
-
-
-def _last_line(ending: Ending) -> tuple[LogLevel, str]:
-    match ending:
-        case Succeeded():
-            return LogLevel.INFO, "The build succeeded."
-        case Canceled():
-            return LogLevel.INFO, "The build was canceled."
-        case Requeued():
-            return LogLevel.WARN, "The worker shuts down; the build goes back to the queue."
-        case Lost():
-            return LogLevel.WARN, "The worker lost its lease on this build."
-        case FailedJob(error=error):
-            return LogLevel.ERROR, error
-        case _:
-            assert_never(ending)

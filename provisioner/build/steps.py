@@ -1,41 +1,26 @@
-"""The named steps of a workspace build, which share one ``Build``.
-
-Each step does one thing with the engine or the database and stores its result on the ``Build``
-for the next step. The runner runs them in order (see ``provisioner.build.runner``).
-"""
+"""The steps of a workspace build."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
-from db.engine import Database
 from db.errors import LeaseLostError
 from db.faults import fault_point
-from db.jobs.archives import ArchiveCache
 from db.jobs.builds import BuildInput, load_build
 from db.jobs.declarations import Template
-from db.jobs.leases import Lease
-from db.jobs.results import BuildResult
 from db.jobs.states import read_state, store_state
-from db.jobs.transitions import ClaimedJob
 from db.outage import retry_outage
-from db.schema.enums import LogLevel, LogSource, Stage, Transition
-from db.streak import Streak
+from db.schema.enums import LogLevel, Stage, Transition
+from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
 from provisioner.build.environment import WorkspaceFacts, build_environment
-from provisioner.build.events import BuildEvents
-from provisioner.build.logbuffer import LogBuffer
-from provisioner.build.tracing import AttemptTrace
-from provisioner.engines.port import BuildContext, Engine, EngineError
+from provisioner.engines.port import BuildContext, EngineError
 from provisioner.host.archive import TemplateFiles, read_archive
-from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.interrupt import InterruptReason
 from provisioner.host.process import reason_of
-from provisioner.host.workdir import WorkDirectory
 from provisioner.template.parameters import (
     check_known,
     check_parameters,
@@ -50,84 +35,7 @@ GROWTH = 2
 """An apply may make the state this many times as large without running out of reserved room."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildLimits:
-    """How long each operation may take before its build fails."""
-
-    init: timedelta = timedelta(minutes=10)
-    plan: timedelta = timedelta(minutes=10)
-    apply: timedelta = timedelta(hours=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildSettings:
-    """The settings that all builds of a worker share."""
-
-    work_root: Path
-    host_environment: Mapping[str, str]
-    passed_names: tuple[str, ...] = ()
-    terraform_cli_config_file: Path | None = None
-    plugin_cache_dir: Path | None = None
-    limits: BuildLimits = field(default_factory=BuildLimits)
-    lease: timedelta = timedelta(seconds=20)  #: how long a renewed lease lasts
-    fence: timedelta = timedelta(seconds=12)  #: how long a build may go on after a renewal
-    state_reserve_bytes: int = 0  #: least room on disk that is reserved for a build's state
-    max_attempts: int = 3  #: how often a job is tried whose worker is lost before apply
-
-
-@dataclass(kw_only=True)
-class Build:
-    """One attempt to run a job, and the results of its steps so far."""
-
-    job: ClaimedJob
-    database: Database
-    engine: Engine
-    settings: BuildSettings
-    events: BuildEvents
-    interrupt: Interrupt
-    logs: LogBuffer
-    trace: AttemptTrace
-    directory: WorkDirectory
-    archives: ArchiveCache
-    stage: Stage = Stage.SET_UP
-    input: BuildInput | None = None
-    context: BuildContext | None = None
-    daily_cost: int = 0
-    result: BuildResult = field(default_factory=BuildResult)
-    failed_checkpoints: Streak = field(default_factory=Streak)
-
-    @property
-    def lease(self) -> Lease:
-        """The lease that every write on the job must name."""
-        return self.job.lease
-
-    @property
-    def loaded(self) -> BuildInput:
-        """The input of the build, as ``set_up`` read it."""
-        assert self.input is not None
-        return self.input
-
-    @property
-    def loaded_context(self) -> BuildContext:
-        """What the operations of the engine share, as ``set_up`` made it."""
-        assert self.context is not None
-        return self.context
-
-    def context_for(self, timeout: timedelta) -> BuildContext:
-        """Return the context of one operation of the engine, with its time limit."""
-        context = self.loaded_context
-        environment = {**context.environment, **self.trace.environment()}
-        return replace(context, timeout=timeout, environment=environment)
-
-    def log_line(self, level: LogLevel, output: str) -> None:
-        """Write a line of the daemon itself into the log of the build."""
-        self.logs.write(level, output, source=LogSource.PROVISIONER_DAEMON)
-
-
-Step = Callable[[Build], None]
-
-
-def set_up(build: Build) -> None:
+def set_up(build: Attempt) -> None:
     """Read the build and its template, check parameters and variables."""
 
     def read() -> BuildInput:
@@ -158,7 +66,7 @@ def set_up(build: Build) -> None:
     )
 
 
-def _declarations(build: Build, files: TemplateFiles) -> Template:
+def _declarations(build: Attempt, files: TemplateFiles) -> Template:
     """Return the declarations of the template; none if there is nothing to destroy."""
     if build.loaded.transition is Transition.DELETE and not build.loaded.state:
         return Template()
@@ -178,13 +86,13 @@ def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str
     check_variables(template, variables)
 
 
-def init(build: Build) -> None:
+def init(build: Attempt) -> None:
     """Install providers and modules."""
     timings = build.engine.init(build.context_for(build.settings.limits.init))
     build.result = replace(build.result, timings=timings)
 
 
-def plan(build: Build) -> None:
+def plan(build: Attempt) -> None:
     """Plan the transition, determine its daily cost, and reserve room on disk for its state.
 
     Raises:
@@ -197,7 +105,7 @@ def plan(build: Build) -> None:
     _reserve_room(build)
 
 
-def _reserve_room(build: Build) -> None:
+def _reserve_room(build: Attempt) -> None:
     """Reserve the room while nothing is made or charged, so that a full disk costs nothing."""
     known = len(build.loaded.state or b"")
     try:
@@ -210,7 +118,7 @@ def _reserve_room(build: Build) -> None:
         ) from error
 
 
-def commit(build: Build) -> None:
+def commit(build: Attempt) -> None:
     """Charge the daily cost to the owner's quota.
 
     Raises:
@@ -245,7 +153,7 @@ def commit(build: Build) -> None:
         raise QuotaRefusedError(decision, build.daily_cost)
 
 
-def _needs_quota(build: Build) -> bool:
+def _needs_quota(build: Attempt) -> bool:
     """Return whether the build must be charged.
 
     A delete is never charged, so that a user who is over budget can delete workspaces. A build
@@ -256,7 +164,7 @@ def _needs_quota(build: Build) -> bool:
     return build.daily_cost != 0 or build.job.claim > 1
 
 
-def apply(build: Build) -> None:
+def apply(build: Attempt) -> None:
     """Apply exactly what was planned; the state is stored while it changes."""
     applied = build.engine.apply(build.context_for(build.settings.limits.apply))
     build.result = replace(
@@ -267,16 +175,27 @@ def apply(build: Build) -> None:
     )
 
 
-STEPS: tuple[tuple[Stage, Step], ...] = (
-    (Stage.SET_UP, set_up),
-    (Stage.INIT, init),
-    (Stage.PLAN, plan),
-    (Stage.COMMIT_QUOTA, commit),
-    (Stage.APPLY, apply),
+RECIPE = Recipe(
+    noun="build",
+    steps=(
+        Step(stage=Stage.SET_UP, heading="Setting up", run=set_up),
+        Step(stage=Stage.INIT, heading="Initializing Terraform Directory", run=init),
+        Step(stage=Stage.PLAN, heading="Planning Infrastructure", run=plan),
+        Step(stage=Stage.COMMIT_QUOTA, heading="Commit quota", run=commit),
+        Step(
+            stage=Stage.APPLY,
+            heading={
+                Transition.START: "Starting workspace",
+                Transition.STOP: "Stopping workspace",
+                Transition.DELETE: "Destroying workspace",
+            },
+            run=apply,
+        ),
+    ),
 )
 
 
-def _environment(build: Build) -> dict[str, str]:
+def _environment(build: Attempt) -> dict[str, str]:
     loaded, settings = build.loaded, build.settings
     return build_environment(
         host=settings.host_environment,
@@ -302,7 +221,7 @@ def _environment(build: Build) -> dict[str, str]:
     )
 
 
-def _store_checkpoint(build: Build, data: bytes) -> None:
+def _store_checkpoint(build: Attempt, data: bytes) -> None:
     """Store the state of a running apply.
 
     Raises:

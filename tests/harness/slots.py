@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from db.jobs.mover import Mover
 from db.schema.enums import ProvisionerType
+from provisioner.build.attempt import BuildSettings
 from provisioner.build.runner import Runner
-from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from tests.harness.factory import LEASE
 from worker.metrics.series import Metrics

@@ -32,12 +32,12 @@ from db.schema.enums import (
     Transition,
 )
 from db.schema.tables import ProvisionerJob, ProvisionerJobLog, Workspace, WorkspaceBuild
+from provisioner.build.attempt import BuildLimits, BuildSettings
 from provisioner.build.endings import Canceled, Ending, Lost, Requeued, Succeeded
 from provisioner.build.failures import FailedJob
 from provisioner.build.logbuffer import LogBuffer
 from provisioner.build.logstore import LogStore
 from provisioner.build.runner import Runner
-from provisioner.build.steps import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext
 from provisioner.host.interrupt import Interrupt, InterruptReason

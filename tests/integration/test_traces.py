@@ -21,8 +21,8 @@ from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, ProvisionerType, Transition
 from db.schema.tables import Workspace
+from provisioner.build.attempt import BuildSettings
 from provisioner.build.runner import Runner
-from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Applied, BuildContext, Engine, Plan
 from provisioner.host.interrupt import Interrupt, InterruptReason

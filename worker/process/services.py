@@ -16,7 +16,7 @@ from db.engine import Database, DatabaseError, open_database
 from db.schema.enums import ProvisionerType
 from db.schema.revision import check_migrated
 from db.texts import first_line
-from provisioner.build.steps import BuildLimits, BuildSettings
+from provisioner.build.attempt import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Engine
 from provisioner.engines.terraform.binary import RELEASE_URL, Progress, find_terraform

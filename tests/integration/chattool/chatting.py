@@ -26,8 +26,8 @@ from db.jobs.mover import Mover
 from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.schema.enums import JobStatus, ProvisionerType, Transition, UserStatus
 from db.schema.tables import Organization, Template, User, Workspace
+from provisioner.build.attempt import BuildSettings
 from provisioner.build.runner import Runner
-from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
 from tests.harness.authorization import CountingAuthorization

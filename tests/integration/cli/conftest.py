@@ -17,8 +17,8 @@ from sqlalchemy import text
 from db.engine import Database
 from db.jobs.mover import Mover
 from db.schema.enums import ProvisionerType
+from provisioner.build.attempt import BuildSettings
 from provisioner.build.runner import Runner
-from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
 from tests.harness.factory import Factory

@@ -27,8 +27,8 @@ from db.schema.tables import (
     User,
     Workspace,
 )
+from provisioner.build.attempt import BuildSettings
 from provisioner.build.runner import Runner
-from provisioner.build.steps import BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.host.interrupt import Interrupt
 from quota.details import workspace_quota_details
