@@ -13,6 +13,7 @@ from provisioner.build.failures import (
     FailedJob,
     failed_workspace_build,
     failed_workspace_build_code,
+    untagged_workspace_build,
 )
 from provisioner.engines.port import (
     EngineError,
@@ -95,6 +96,10 @@ REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
 )
 """The first class that matches gives the reason; any other exception is a bug."""
 
+CLASSIFIED = (MissingParameterError, RequiredVariablesError)
+"""The errors that this daemon words itself. Any other text may quote a template, Terraform, a
+provider or a cloud, so it never gets an error code."""
+
 
 def ending_of(
     error: Exception, *, stage: Stage, result: BuildResult, reason: InterruptReason | None
@@ -136,7 +141,9 @@ def _failed(error: Exception, stage: Stage, result: BuildResult) -> FailedJob:
     message = str(error)
     if reason is FailureReason.INTERNAL:
         message = f"internal error while the build was in {stage}: {error!r}"
-    return failed_workspace_build(message, reason=reason, result=result)
+    if isinstance(error, CLASSIFIED):
+        return failed_workspace_build(message, reason=reason, result=result)
+    return untagged_workspace_build(message, reason=reason, result=result)
 
 
 def _interrupted(
@@ -145,7 +152,7 @@ def _interrupted(
     if reason is InterruptReason.LEASE_LOST:
         return Lost()
     if reason is InterruptReason.DEADLINE:
-        return failed_workspace_build(str(error), reason=FailureReason.DEADLINE, result=result)
+        return untagged_workspace_build(str(error), reason=FailureReason.DEADLINE, result=result)
     if stage.has_side_effects:
         return _interrupted_apply(reason, error, result)
     return Canceled(result=result) if reason is InterruptReason.CANCEL else Requeued()
@@ -160,7 +167,7 @@ def _interrupted_apply(reason: InterruptReason, error: Exception, result: BuildR
             result=result,
         )
     if isinstance(error, EngineInterruptedError) and not error.clean:
-        return failed_workspace_build(
+        return untagged_workspace_build(
             f"canceled, but the apply did not end by itself and was killed: {error}",
             reason=FailureReason.CANCELED,
             result=result,

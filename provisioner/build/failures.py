@@ -1,10 +1,11 @@
 """Why a job failed: the text for people, the error code for programs.
 
 A quota refusal gets its code where it happens, not by its text: only the commit quota step calls
-``failed_workspace_build_code`` with ``INSUFFICIENT_QUOTA``. Every other text goes through
-``classify``, which knows exactly two sentinels, both written by our own
-``provisioner.template.parameters``. It is deliberately not extended: a cloud provider that
-answers "insufficient quota in us-east1" does not mean our quota.
+``failed_workspace_build_code`` with ``INSUFFICIENT_QUOTA``. A text that our own
+``provisioner.template.parameters`` wrote goes through ``classify``, which knows exactly two
+sentinels and is deliberately not extended. A text of Terraform, a provider or a cloud is never
+judged: "insufficient quota in us-east1" does not mean our quota, and "missing parameter subnet_id"
+no parameter of a template.
 """
 
 from __future__ import annotations
@@ -59,6 +60,19 @@ def failed_workspace_build(
     return FailedJob(
         error=message, reason=reason, error_code=classify(message), workspace_build=result
     )
+
+
+def untagged_workspace_build(
+    message: str,
+    *,
+    reason: FailureReason,
+    result: BuildResult = BuildResult(),  # noqa: B008 - frozen
+) -> FailedJob:
+    """Describe the failure of a workspace build in words that may be Terraform's or a cloud's.
+
+    It has no error code: whatever such a text says, it is not about us.
+    """
+    return FailedJob(error=message, reason=reason, workspace_build=result)
 
 
 def failed_workspace_build_code(

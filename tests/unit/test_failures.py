@@ -16,15 +16,22 @@ from db.schema.enums import (
     job_is_missing_required_template_variable_error_code,
 )
 from provisioner.build.endings import ending_of
+from provisioner.build.environment import BuildEnvironmentError
 from provisioner.build.failures import (
+    SENTINELS,
     FailedJob,
     classify,
     failed_job,
     failed_workspace_build,
     failed_workspace_build_code,
 )
-from provisioner.engines.port import EngineError, PriceError
+from provisioner.engines.port import EngineError, EngineInterruptedError, PriceError
+from provisioner.engines.terraform.conversion.errors import ConversionError
+from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
+from provisioner.host.members import ArchiveError
+from provisioner.template.parameters import MissingParameterError, UnknownParameterError
+from quota.errors import CostError
 
 MISSING = JobErrorCode.MISSING_TEMPLATE_PARAMETER
 REQUIRED = JobErrorCode.REQUIRED_TEMPLATE_VARIABLES
@@ -137,6 +144,65 @@ def test_no_error_ends_a_build_as_a_quota_refusal_by_its_text(
     ending = ending_of(kind(text), stage=stage, result=BuildResult(), reason=reason)
     assert isinstance(ending, FailedJob)
     assert ending.error_code is not QUOTA
+
+
+FOREIGN = (
+    EngineError,
+    PriceError,
+    TemplateError,
+    ConversionError,
+    ArchiveError,
+    BuildEnvironmentError,
+    CostError,
+    RuntimeError,
+    OSError,
+)
+coded_texts = st.builds(
+    lambda wrapper, sentinel, before, after: before + wrapper.replace("{}", sentinel) + after,
+    st.sampled_from(WRAPPERS),
+    st.sampled_from((*(sentinel for sentinel, _code in SENTINELS), *QUOTA_PHRASES)),
+    st.text(),
+    st.text(),
+)
+
+
+@given(
+    text=coded_texts,
+    kind=st.sampled_from(FOREIGN),
+    stage=st.sampled_from(Stage),
+    reason=st.sampled_from((None, *InterruptReason)),
+)
+def test_a_text_of_terraform_a_provider_or_a_cloud_never_gets_a_code(
+    text: str, kind: type[Exception], stage: Stage, reason: InterruptReason | None
+) -> None:
+    ending = ending_of(kind(text), stage=stage, result=BuildResult(), reason=reason)
+    assert isinstance(ending, FailedJob)
+    assert ending.error_code is None
+
+
+@given(
+    text=coded_texts,
+    is_clean=st.booleans(),
+    stage=st.sampled_from(Stage),
+    reason=st.sampled_from((InterruptReason.DEADLINE, InterruptReason.CANCEL)),
+)
+def test_an_interrupted_engine_never_gets_a_code_by_its_text(
+    text: str, is_clean: bool, stage: Stage, reason: InterruptReason
+) -> None:
+    error = EngineInterruptedError(text, clean=is_clean)
+    ending = ending_of(error, stage=stage, result=BuildResult(), reason=reason)
+    assert getattr(ending, "error_code", None) is None
+
+
+@given(names=st.lists(st.one_of(st.text(), coded_texts), min_size=1, max_size=3))
+def test_a_name_gives_no_other_code_than_what_is_missing(names: list[str]) -> None:
+    for error, code in (
+        (MissingParameterError(names), MISSING),
+        (UnknownParameterError(names, names), None),
+    ):
+        ending = ending_of(error, stage=Stage.SET_UP, result=BuildResult(), reason=None)
+        assert isinstance(ending, FailedJob)
+        assert ending.error_code is code
 
 
 @given(text=st.text())
