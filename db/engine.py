@@ -83,6 +83,8 @@ def open_database(
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
+        # The connection that was used last: its statements are prepared and planned already.
+        pool_use_lifo=True,
         # A parameter can be a state or a secret, and a user may see the text of an error.
         hide_parameters=True,
         # No ping before use: it would cost a round trip for each transaction. After a restart of
