@@ -52,7 +52,6 @@ def daemon_line(level: LogLevel, output: str, *, stage: str) -> LogRow:
     )
 
 
-# A batch is stored again when the answer to its COMMIT was lost, so the sum is capped.
 LOG_SIZE = """
     logs_length = least(logs_length + :length, :limit),
     logs_overflowed = logs_overflowed OR :overflowed
@@ -66,16 +65,21 @@ def append_logs(
     rows: Sequence[LogRow],
     overflowed: bool = False,
     stage: Stage | None = None,
+    is_repeated: bool = False,
 ) -> None:
     """Store lines of a running job, and record their size and its stage on the job row.
 
     Args:
+        is_repeated: whether an earlier try to store the same lines may have been committed, because
+            its answer was lost; they are stored once.
         stage: the stage that the job has reached; None leaves the stored one.
         overflowed: whether lines were dropped because of the limit; once set, it stays set.
 
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
+    if is_repeated and rows and _are_stored(session, lease, rows):
+        return
     held = session.execute(
         sql(f"""
             UPDATE provisioner_jobs
@@ -90,6 +94,29 @@ def append_logs(
     if held is None:
         raise LeaseLostError(lease.job_id)
     insert_lines(session, lease.job_id, rows)
+
+
+def _are_stored(session: Session, lease: Lease, rows: Sequence[LogRow]) -> bool:
+    """Return whether the transaction that stores these lines was committed.
+
+    The last line stands for all: a worker writes no two lines with the same text and time.
+    """
+    # A statement of its own: the next one must see a COMMIT that this one has waited for.
+    session.execute(
+        sql("SELECT 1 FROM provisioner_jobs WHERE id = :job_id FOR NO KEY UPDATE"),
+        {"job_id": lease.job_id},
+    )
+    found = session.execute(
+        # Uses ix_provisioner_job_logs_job_id_id.
+        sql("""
+            SELECT 1
+            FROM provisioner_job_logs
+            WHERE job_id = :job_id AND created_at = :created_at AND output = :output
+            LIMIT 1
+        """),
+        {"job_id": lease.job_id, "created_at": rows[-1].created_at, "output": rows[-1].output},
+    )
+    return found.first() is not None
 
 
 def insert_lines(session: Session, job_id: uuid.UUID, rows: Sequence[LogRow]) -> None:

@@ -192,7 +192,8 @@ def was_committed(session: Session, moved: Moved) -> bool:
     """
     row = session.execute(
         sql("""
-            SELECT updated_at, lease_token, job_status::text AS status, attempt + drains AS claims
+            SELECT updated_at, lease_token, job_status::text AS status, drains,
+                   attempt + drains AS claims
             FROM provisioner_jobs
             WHERE id = :job_id
             FOR NO KEY UPDATE
@@ -205,7 +206,8 @@ def was_committed(session: Session, moved: Moved) -> bool:
         # No other claim has this token. A cancel may have changed status and time since.
         return bool(row.lease_token == moved.lease_token)
     if moved.move.verb is Verb.REQUEUE and row.claims > moved.attempt + moved.drains:
-        return True  # it has been claimed again since
+        # It has been claimed again since. If it was lost and reaped instead, drains did not grow.
+        return bool(row.drains >= moved.drains)
     mark = (moved.at, moved.lease_token, moved.move.after)
     return mark == (row.updated_at, row.lease_token, row.status)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import structlog
@@ -38,19 +39,31 @@ class LogStore:
             LeaseLostError: the lease is lost, or an outage lasts longer than it.
             Exception: PostgreSQL refuses these lines for good; this was logged.
         """
+        tries = itertools.count()
+
+        def store() -> None:
+            self._try(rows, overflowed, stage, is_repeated=next(tries) > 0)
+
         try:
-            retry_outage(
-                lambda: self._try(rows, overflowed, stage), may_go_on=self._interrupt.may_write
-            )
+            retry_outage(store, may_go_on=self._interrupt.may_write)
         except Exception as error:
             if is_outage(error):
                 raise LeaseLostError(self._lease.job_id) from error
             raise
 
-    def _try(self, rows: Sequence[LogRow], overflowed: bool, stage: Stage) -> None:
+    def _try(
+        self, rows: Sequence[LogRow], overflowed: bool, stage: Stage, *, is_repeated: bool
+    ) -> None:
         try:
             with self._database.begin() as session:
-                append_logs(session, self._lease, rows=rows, overflowed=overflowed, stage=stage)
+                append_logs(
+                    session,
+                    self._lease,
+                    rows=rows,
+                    overflowed=overflowed,
+                    stage=stage,
+                    is_repeated=is_repeated,
+                )
         except LeaseLostError:
             raise
         except Exception as error:

@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
-import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db.engine import Database
 from db.jobs.mover import Mover
 from db.jobs.moves import Moved, Verb
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, find_claim, requeue_job
 from db.schema.enums import JobStatus
 from tests.harness.factory import LEASE, WORKER_ID, Factory
-
-OUTAGE = OperationalError("COMMIT", {}, psycopg.OperationalError("the connection was cut"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossyDatabase(Database):
-    """A database that loses the answer to its first COMMIT, and may be away from then on."""
-
-    comes_back: bool = True
-    after_loss: Callable[[], object] = lambda: None
-    begun: list[None] = field(default_factory=list)
-
-    @contextmanager
-    def begin(self) -> Iterator[Session]:
-        self.begun.append(None)
-        if len(self.begun) > 1 and not self.comes_back:
-            raise OUTAGE
-        with super().begin() as session:
-            yield session
-        if len(self.begun) == 1:
-            self.after_loss()
-            raise OUTAGE
+from tests.harness.lossy import LossyDatabase
 
 
 @pytest.fixture
@@ -56,6 +31,7 @@ def lossy(
     factory: Factory,
     told: list[Moved],
     *,
+    is_committed: bool = True,
     comes_back: bool = True,
     after_loss: Callable[[], object] = lambda: None,
 ) -> Mover:
@@ -64,6 +40,7 @@ def lossy(
         database=LossyDatabase(
             engine=database.engine,
             sessions=database.sessions,
+            is_committed=is_committed,
             comes_back=comes_back,
             after_loss=after_loss,
         ),
@@ -165,6 +142,35 @@ def test_a_requeue_whose_answer_was_lost_is_told(factory: Factory, told: list[Mo
     job = factory.running_build()
     lossy(factory, told).run(put_back(job))
     assert [moved.move.after for moved in told] == [JobStatus.PENDING]
+
+
+def claim_again(factory: Factory) -> None:
+    with factory.database.begin() as session:
+        claim(session)
+
+
+def test_a_requeue_whose_job_was_claimed_again_since_is_told(
+    factory: Factory, told: list[Moved]
+) -> None:
+    job = factory.running_build()
+    lossy(factory, told, after_loss=lambda: claim_again(factory)).run(put_back(job))
+    assert [moved.move.verb for moved in told] == [Verb.REQUEUE]
+
+
+def test_a_requeue_that_was_not_committed_is_not_told_although_the_job_was_claimed_again(
+    factory: Factory, told: list[Moved]
+) -> None:
+    """The reaper has put it back, and has told so."""
+    job = factory.running_build()
+
+    def reap_and_claim() -> None:
+        with factory.database.begin() as session:
+            requeue_job(session, job.lease, worker_was_lost=True)
+        claim_again(factory)
+
+    with pytest.raises(OperationalError):
+        lossy(factory, told, is_committed=False, after_loss=reap_and_claim).run(put_back(job))
+    assert told == []
 
 
 def test_a_move_that_nobody_can_look_up_is_not_told(factory: Factory, told: list[Moved]) -> None:

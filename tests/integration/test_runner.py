@@ -44,6 +44,7 @@ from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import RESERVE_FILE, find_work_directories
 from quota.commit import QuotaDecision, commit_quota
 from tests.harness.factory import Factory, tar_archive
+from tests.harness.lossy import LossyDatabase
 
 DEADLINE_S = 30
 DISK = {"type": "echo_disk", "name": "home", "daily_cost": 2}
@@ -891,6 +892,24 @@ def test_every_try_to_store_lines_that_fails_is_counted(
     logs.write(LogLevel.INFO, "said")
     logs.close()
     assert bench.events.failed_log_writes == times
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_lines_are_stored_once_when_the_answer_to_their_commit_is_lost(
+    bench: Bench, is_committed: bool
+) -> None:
+    database = LossyDatabase(
+        engine=bench.database.engine,
+        sessions=bench.database.sessions,
+        is_committed=is_committed,
+    )
+    job = bench.factory.running_build()
+    logs = LogBuffer(LogStore(database, job.lease, interrupt=bench.interrupt, events=bench.events))
+    for said in ("one", "two"):
+        logs.write(LogLevel.INFO, said)
+    logs.close()
+    assert [line for _stage, line in bench.lines(job)] == ["one", "two"]
+    assert bench.row(job).logs_length == len("onetwo")
 
 
 def test_a_result_that_is_refused_for_good_does_not_lose_the_state(bench: Bench) -> None:
