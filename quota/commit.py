@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.engine import Database, sql
-from db.errors import LeaseLostError
+from db.jobs.leases import Lease, held_row
 from quota.errors import CostError
 from quota.usage import allowance_sql, consumption_sql
 
@@ -119,7 +119,7 @@ def commit_quota(
     while True:
         try:
             with database.begin() as session:
-                return _decide(session, job_id, daily_cost, lease_token)
+                return _decide(session, Lease(job_id, lease_token), daily_cost)
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
@@ -131,13 +131,7 @@ def _check_cost(daily_cost: int) -> None:
         raise CostError(f"a daily cost is a whole number from 0 to {MAX_COST}, not {daily_cost!r}")
 
 
-def _decide(
-    session: Session, job_id: uuid.UUID, daily_cost: int, lease_token: uuid.UUID
-) -> QuotaDecision:
-    session.execute(LOCK_ACCOUNT, {"job_id": job_id})
-    row = session.execute(
-        DECIDE, {"job_id": job_id, "lease_token": lease_token, "daily_cost": daily_cost}
-    ).one_or_none()
-    if row is None:
-        raise LeaseLostError(job_id)
+def _decide(session: Session, lease: Lease, daily_cost: int) -> QuotaDecision:
+    session.execute(LOCK_ACCOUNT, {"job_id": lease.job_id})
+    row = held_row(session, lease, DECIDE, daily_cost=daily_cost)
     return QuotaDecision(**row._asdict())

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import LeaseLostError
 from db.jobs.archives import ArchiveCache
-from db.jobs.leases import Lease
+from db.jobs.leases import Lease, held_row
 from db.schema.enums import Transition
 
 
@@ -102,14 +101,11 @@ def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> Bui
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    row = session.execute(LOAD_BUILD, lease.parameters).one_or_none()
-    if row is None:
-        raise LeaseLostError(lease.job_id)
-    fields = row._asdict()
+    fields = held_row(session, lease, LOAD_BUILD)._asdict()
     file_id = fields.pop("file_id")
     parameters, variables = fields.pop("parameters"), fields.pop("variables")
     return BuildInput(
-        **{**fields, "transition": Transition(row.transition)},
+        **{**fields, "transition": Transition(fields["transition"])},
         archive=archives.get(session, file_id),
         parameters=_values(parameters),
         inherited=frozenset(name for name, _, inherited in parameters if inherited),

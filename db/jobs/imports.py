@@ -16,7 +16,6 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import LeaseLostError
 from db.jobs.archives import TAR, ArchiveCache, store_file
 from db.jobs.declarations import (
     PlannedDeclarations,
@@ -24,7 +23,7 @@ from db.jobs.declarations import (
     TemplateParameter,
     TemplatePreset,
 )
-from db.jobs.leases import Lease
+from db.jobs.leases import Lease, held_row
 from db.jobs.resources import Resource
 from db.schema.enums import Transition
 from db.schema.tables import (
@@ -142,9 +141,7 @@ def load_import(session: Session, lease: Lease, *, archives: ArchiveCache) -> Im
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    row = session.execute(LOAD_IMPORT, lease.parameters).one_or_none()
-    if row is None:
-        raise LeaseLostError(lease.job_id)
+    row = held_row(session, lease, LOAD_IMPORT)
     return ImportInput(
         version_id=row.version_id,
         version_name=row.version_name,

@@ -9,10 +9,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
+from sqlalchemy import Row, TextClause
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.errors import LeaseLostError
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,22 @@ class RenewedLease:
 
     token: uuid.UUID
     cancel_requested: bool
+
+
+def held_row(session: Session, lease: Lease, statement: TextClause, **values: object) -> Row[Any]:
+    """Run a statement on the job of the lease, and return its row.
+
+    Args:
+        statement: finds a row only if ``:job_id`` is held with ``:lease_token``.
+        values: its other parameters.
+
+    Raises:
+        LeaseLostError: there is no row, so the lease is no longer the job's.
+    """
+    row = session.execute(statement, {**lease.parameters, **values}).one_or_none()
+    if row is None:
+        raise LeaseLostError(lease.job_id)
+    return row
 
 
 def renew_leases(

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import LeaseLostError
-from db.jobs.leases import Lease
+from db.jobs.leases import Lease, held_row
 from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES
 from db.texts import storable
@@ -80,7 +79,9 @@ def append_logs(
     """
     if is_repeated and rows and _are_stored(session, lease, rows):
         return
-    held = session.execute(
+    held_row(
+        session,
+        lease,
         sql(f"""
             UPDATE provisioner_jobs
             SET {LOG_SIZE},
@@ -89,10 +90,9 @@ def append_logs(
             WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
             RETURNING 1
         """),  # noqa: S608 - made of constants
-        {**lease.parameters, **log_size(rows, overflowed=overflowed), "stage": stage},
-    ).first()
-    if held is None:
-        raise LeaseLostError(lease.job_id)
+        **log_size(rows, overflowed=overflowed),
+        stage=stage,
+    )
     insert_lines(session, lease.job_id, rows)
 
 

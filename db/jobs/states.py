@@ -18,8 +18,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import LeaseLostError
-from db.jobs.leases import Lease
+from db.jobs.leases import Lease, held_row
 from db.jobs.logs import RECOVERY_HEADING, daemon_line, insert_lines
 from db.schema.enums import LogLevel
 from db.texts import storable
@@ -67,18 +66,17 @@ def store_state(session: Session, lease: Lease, *, state: State) -> bool:
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    held = session.execute(
-        # The lock keeps the job from being taken over before this transaction ends.
+    # The lock keeps the job from being taken over before this transaction ends.
+    held_row(
+        session,
+        lease,
         sql("""
             SELECT 1
             FROM provisioner_jobs
             WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
             FOR SHARE
         """),
-        lease.parameters,
-    ).first()
-    if held is None:
-        raise LeaseLostError(lease.job_id)
+    )
     return replace_state(session, job_id=lease.job_id, state=state)
 
 

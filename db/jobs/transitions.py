@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError, NotFoundError
-from db.jobs.leases import Lease
+from db.jobs.leases import Lease, held_row
 from db.jobs.logs import LOG_SIZE, WAITING_HEADING, daemon_line, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job, recall_claim
 from db.jobs.results import FAILURE, Failure, failure_columns
@@ -142,18 +142,18 @@ def enter_stage(session: Session, lease: Lease, *, stage: Stage) -> bool:
     Raises:
         LeaseLostError: the lease is no longer the job's, or the job is finished.
     """
-    row = session.execute(
+    row = held_row(
+        session,
+        lease,
         sql("""
             UPDATE provisioner_jobs
             SET stage = :stage, updated_at = now()
             WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-            RETURNING canceled_at IS NOT NULL
+            RETURNING canceled_at IS NOT NULL AS cancel_requested
         """),
-        {**lease.parameters, "stage": stage.value},
-    ).one_or_none()
-    if row is None:
-        raise LeaseLostError(lease.job_id)
-    return bool(row[0])
+        stage=stage.value,
+    )
+    return bool(row.cancel_requested)
 
 
 def requeue_job(session: Session, lease: Lease, *, worker_was_lost: bool = False) -> Moved:
