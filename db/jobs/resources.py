@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from db.jobs.agents import Agent
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceMetadata:
@@ -26,3 +28,4 @@ class Resource:
     hide: bool = False
     icon: str = ""
     metadata: tuple[ResourceMetadata, ...] = ()
+    agents: tuple[Agent, ...] = ()

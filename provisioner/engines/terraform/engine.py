@@ -33,7 +33,10 @@ from provisioner.engines.terraform.conversion.declarations import declarations_o
 from provisioner.engines.terraform.conversion.dot import read_graph
 from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.conversion.instances import Instance, instances_of_plan
-from provisioner.engines.terraform.conversion.resources import plain_resources_of, resources_of
+from provisioner.engines.terraform.conversion.resources import (
+    left_resources_of,
+    resources_of,
+)
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.engines.terraform.operation import Outcome, run_command
@@ -44,7 +47,7 @@ from provisioner.host import process
 from provisioner.host.archive import TemplateFiles
 
 T = TypeVar("T")
-_ATTACHED = frozenset({"coder_metadata"})
+_ATTACHED = frozenset({"coder_agent", "coder_metadata"})
 _QUIET = ("-no-color", "-input=false")
 _NOTHING_TO_DO = "The Terraform state does not exist, there is nothing to do"
 
@@ -137,7 +140,7 @@ class TerraformEngine:
             resources = _convert(instances, context)
         except EngineError as error:
             error.state, error.timings = checkpoints.newest, outcome.timings
-            error.resources = plain_resources_of(instances)
+            error.resources = left_resources_of(instances, context.graph)
             raise
         return Applied(state=checkpoints.newest, resources=resources, timings=outcome.timings)
 
@@ -219,7 +222,7 @@ def _convert(instances: Sequence[Instance], context: BuildContext) -> tuple[Reso
     return _judged(
         context,
         lambda: resources_of(instances, context.graph),
-        otherwise=plain_resources_of(instances),
+        otherwise=left_resources_of(instances, context.graph),
     )
 
 

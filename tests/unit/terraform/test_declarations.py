@@ -216,3 +216,9 @@ def test_tasks_and_external_agents_are_noticed(name: str) -> None:
         name == "ai_task",
         name == "external_agent",
     )
+
+
+def test_a_template_has_one_task() -> None:
+    assert refusal(managed("coder_ai_task.a"), managed("coder_ai_task.b")) == (
+        "only one 'coder_ai_task' resource can be provisioned per template, found 2"
+    )

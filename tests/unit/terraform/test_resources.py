@@ -10,7 +10,7 @@ from db.jobs.resources import Resource, ResourceMetadata
 from provisioner.engines.graph import Graph
 from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.conversion.instances import Instance
-from provisioner.engines.terraform.conversion.resources import plain_resources_of, resources_of
+from provisioner.engines.terraform.conversion.resources import left_resources_of, resources_of
 from tests.harness.instances import managed, read
 
 ABOUT = "coder_metadata.about"
@@ -186,7 +186,7 @@ def test_two_metadata_of_one_resource_are_refused() -> None:
     with pytest.raises(ConversionError) as caught:
         resources(*instances, edges=edges)
     assert str(caught.value) == "convert state for graph: duplicate metadata resource: pod.dev"
-    assert plain_resources_of(instances) == (Resource(type="pod", name="dev"),)
+    assert left_resources_of(instances, Graph(edges)) == (Resource(type="pod", name="dev"),)
 
 
 @pytest.mark.parametrize("item", [None, "x", [1], [{}], [{"key": 1, "value": []}]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from db.jobs.declarations import ExternalAuth, PlannedDeclarations
@@ -19,9 +20,13 @@ def declarations_of(instances: Sequence[Instance]) -> PlannedDeclarations:
     """Return what the instances of a plan declare.
 
     Raises:
-        ConversionError: a name is declared twice, or a declaration cannot be read.
+        ConversionError: what may be declared once is declared twice, or cannot be read.
     """
-    managed = {found.type for found in instances if found.mode == "managed"}
+    managed = Counter(found.type for found in instances if found.mode == "managed")
+    if (tasks := managed["coder_ai_task"]) > 1:
+        raise ConversionError(
+            f"only one 'coder_ai_task' resource can be provisioned per template, found {tasks}"
+        )
     return PlannedDeclarations(
         parameters=parameters_of(instances),
         presets=presets_of(instances),

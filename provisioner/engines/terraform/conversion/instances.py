@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,13 @@ class Instance:
         data = "data" if self.mode == "data" else ""
         module = _INSTANCE_KEY.sub("", self.module)
         return ".".join(filter(None, (module, data, self.type, self.name)))
+
+    @property
+    def address(self) -> str:
+        """The address within the template, with the instance key."""
+        data = "data" if self.mode == "data" else ""
+        key = "" if self.key is None else f"[{json.dumps(self.key)}]"
+        return ".".join(filter(None, (self.module, data, self.type, self.name))) + key
 
 
 def instances_of_state(state: Mapping[str, Any]) -> Iterator[Instance]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from db.jobs.agents import Agent
 from db.jobs.resources import Resource
 from provisioner.engines.graph import Graph
+from provisioner.engines.terraform.conversion.agents import agents_of
 from provisioner.engines.terraform.conversion.attributes import Attributes, flag, text
 from provisioner.engines.terraform.conversion.cost import MAX_DAILY_COST, stored_cost
+from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.conversion.hosts import Hosts, listed_of
 from provisioner.engines.terraform.conversion.instances import Instance
 from provisioner.engines.terraform.conversion.metadata import items_of, metadata_of
@@ -22,25 +25,36 @@ _INSTANCE_TYPE = {
 
 
 def resources_of(instances: Sequence[Instance], graph: Graph) -> tuple[Resource, ...]:
-    """Return the resources, one for each instance, with the metadata that describes them.
+    """Return the resources, one for each instance, with their metadata and their agents.
 
     A ``terraform_data`` costs the ``daily_cost`` in its input. A cost that no plan would accept
     counts as 0.
 
     Raises:
-        ConversionError: a resource is described twice.
+        ConversionError: a resource is described twice, or the template breaks a rule for agents.
     """
     listed = listed_of(instances)
-    metadata = metadata_of(instances, Hosts(listed), graph)
-    return tuple(_resource(found, metadata.get(at, {})) for at, found in enumerate(listed))
+    hosts = Hosts(listed)
+    metadata = metadata_of(instances, hosts, graph)
+    agents = agents_of(instances, hosts, graph)
+    return tuple(
+        _resource(found, metadata.get(at, {}), agents.get(at, ()))
+        for at, found in enumerate(listed)
+    )
 
 
-def plain_resources_of(instances: Sequence[Instance]) -> tuple[Resource, ...]:
-    """Return the resources without what is attached to them, which no template can break."""
-    return tuple(_resource(found, {}) for found in listed_of(instances))
+def left_resources_of(instances: Sequence[Instance], graph: Graph) -> tuple[Resource, ...]:
+    """Return the resources that exist, whatever rule the template breaks.
+
+    If it breaks one, nothing is attached to them.
+    """
+    try:
+        return resources_of(instances, graph)
+    except ConversionError:
+        return tuple(_resource(found, {}, ()) for found in listed_of(instances))
 
 
-def _resource(instance: Instance, metadata: Attributes) -> Resource:
+def _resource(instance: Instance, metadata: Attributes, agents: Sequence[Agent]) -> Resource:
     cost = _own_cost(instance) + stored_cost(metadata.get("daily_cost"))
     return Resource(
         type=instance.type,
@@ -51,6 +65,7 @@ def _resource(instance: Instance, metadata: Attributes) -> Resource:
         hide=flag(metadata, "hide"),
         icon=text(metadata, "icon"),
         metadata=tuple(items_of(metadata)),
+        agents=tuple(agents),
     )
 
 
