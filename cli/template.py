@@ -24,6 +24,7 @@ from db.reads.templates import TemplateListing, list_templates
 from db.schema.enums import ProvisionerType
 from db.schema.tables import Organization, User
 from provisioner.host.packing import pack_template
+from provisioner.template.literals import as_stored
 from provisioner.template.source import read_source
 
 COLUMNS: Columns[TemplateListing] = {
@@ -149,10 +150,11 @@ template.add_command(
 
 def _variables(read: Template, values: Mapping[str, str]) -> Iterator[VariableValue]:
     _refuse_unknown(values, [variable.name for variable in read.variables])
+    stored = as_stored(read.variables, values)
     for variable in read.variables:
         yield VariableValue(
             name=variable.name,
-            value=values.get(variable.name),
+            value=stored.get(variable.name),
             type=variable.type,
             description=variable.description,
             default_value=_default_text(variable.default),

@@ -98,7 +98,7 @@ def test_an_empty_variable_is_a_required_string() -> None:
 
 REQUIRED = {
     "no default": ("", True),
-    "null": ("default = null", True),
+    "null": ("default = null", False),
     "empty string": ('default = ""', False),
     "the word null": ('default = "null"', False),
     "false": ("default = false", False),
@@ -112,7 +112,7 @@ REQUIRED = {
 
 
 @pytest.mark.parametrize(("body", "required"), REQUIRED.values(), ids=REQUIRED)
-def test_a_variable_is_required_without_a_default_or_with_null(body: str, required: bool) -> None:
+def test_a_variable_is_required_without_a_default(body: str, required: bool) -> None:
     variables = read(main=f'variable "x" {{\n  {body}\n}}\n')
     assert variables["x"].required is required
 
@@ -278,6 +278,11 @@ def test_a_variable_with_the_prefix_declares_a_parameter() -> None:
     assert parameters(main=main) == {
         "size": TemplateParameter(name="size", required=False, default="2")
     }
+
+
+def test_a_parameter_of_a_variable_may_have_the_default_null() -> None:
+    main = 'variable "parameter_proxy" {\n  type = string\n  default = null\n}\n'
+    assert not parameters(main=main)["proxy"].required
 
 
 def test_a_variable_with_the_prefix_is_not_listed_as_a_variable() -> None:

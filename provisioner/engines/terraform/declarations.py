@@ -39,9 +39,9 @@ def read_template(files: TemplateFiles) -> Template:
     """Return the variables and parameters of a template's root module, in the files' order.
 
     Parameters are ``data "coder_parameter"`` blocks and variables named ``parameter_<name>``.
-    A declaration without a default, or with a null one, is required. A parameter with ``count``
-    or ``for_each``, or with a computed name, is never required: only Terraform knows whether it
-    exists and what its name is.
+    A declaration without a default is required; so is a ``coder_parameter`` with a null one. A
+    parameter with ``count`` or ``for_each``, or with a computed name, is never required: only
+    Terraform knows whether it exists and what its name is.
 
     Raises:
         TemplateError: there are no Terraform files, or one of them cannot be read.
@@ -80,7 +80,8 @@ def _parameters(
         yield _data_parameter(label, block, texts)
     for name, block in declared.items():
         if _is_parameter(name):
-            yield _parameter(name.removeprefix(PARAMETER_PREFIX), block)
+            found = _parameter(name.removeprefix(PARAMETER_PREFIX), block)
+            yield replace(found, required="default" not in block)
 
 
 def _is_parameter(variable: str) -> bool:
@@ -165,7 +166,7 @@ def _parameter_blocks(files: Iterable[_Block]) -> Iterator[tuple[str, _Block]]:
 def _variable(name: str, block: _Block) -> TemplateVariable:
     return TemplateVariable(
         name=name,
-        required=block.get("default") is None,
+        required="default" not in block,  # the default may be null
         sensitive=_is_true(block.get("sensitive")),
         ephemeral=_is_true(block.get("ephemeral")),
         description=str(block.get("description") or ""),

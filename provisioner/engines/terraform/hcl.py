@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,23 +38,38 @@ def read_hcl(texts: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
     Raises:
         TemplateError: a file is not HCL, or takes too much time or memory to read.
     """
+    return _read("files", texts, _sentence)
+
+
+def read_values(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return values of variables that are written in HCL, by the name of the variable.
+
+    Raises:
+        TemplateError: a text is not a literal, or takes too much time or memory to read.
+    """
+    return _read("values", texts, _sentence_of_value)
+
+
+def _read(
+    kind: str, texts: Mapping[str, str], sentence: Callable[[str, str], str]
+) -> dict[str, Any]:
     if not texts:
         return {}
     bodies = {}
-    for answer in _ask(texts):
+    for answer in _ask(kind, texts):
         if "error" in answer:
-            raise TemplateError(_sentence(answer["name"], str(answer["error"])))
+            raise TemplateError(sentence(answer["name"], str(answer["error"])))
         bodies[str(answer["name"])] = answer["body"]
     return bodies
 
 
-def _ask(texts: Mapping[str, str]) -> list[Any]:
+def _ask(kind: str, texts: Mapping[str, str]) -> list[Any]:
     answer, errors = _Text(), _Text()
     with tempfile.TemporaryDirectory(prefix="provisionerd-hcl-") as folder:
         given = Path(folder) / "files.json"
         given.write_text(json.dumps(texts), encoding="utf-8")
         ended = process.run(
-            [sys.executable, "-I", "-B", hclreader.__file__, str(given)],
+            [sys.executable, "-I", "-B", hclreader.__file__, kind, str(given)],
             cwd=Path(folder),
             environment={"PATH": os.defpath, "GOMEMLIMIT": "512MiB", "GOTRACEBACK": "none"},
             on_stdout=answer.take,
@@ -74,6 +89,16 @@ def _sentence(name: str, error: str) -> str:
         words = " ".join(found["words"].split())
         return f"{name} line {found['line']}: {words.rstrip('.')}"
     return f"{name} cannot be read: {' '.join(error.removeprefix('invalid HCL: ').split())}"
+
+
+def _sentence_of_value(name: str, error: str) -> str:
+    # The words of the grammar do not quote the value, which may be a secret.
+    found = _POSITION.match(error)
+    words = " ".join((found["words"] if found else error.removeprefix("invalid HCL: ")).split())
+    return (
+        f"the value of the variable {name!r} is neither JSON nor a literal in HCL:"
+        f" {words.rstrip('.')}"
+    )
 
 
 class _Text:
