@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 from sqlalchemy.orm import Session
 
@@ -26,6 +28,13 @@ COLUMNS: Columns[GroupListing] = {
     "ALLOWANCE": lambda row: row.quota_allowance,
     "MEMBERS": lambda row: ",".join(row.members),
 }
+
+
+def member_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the arguments GROUP and USER, and the option for the organization."""
+    for add_parameter in (organization_option, click.argument("user"), click.argument("group")):
+        command = add_parameter(command)
+    return command
 
 
 @click.group()
@@ -61,9 +70,7 @@ def create(name: str, allowance: int, organization: str | None) -> None:
 
 
 @group.command()
-@click.argument("group")
-@click.argument("user")
-@organization_option
+@member_arguments
 def add(group: str, user: str, organization: str | None) -> None:
     r"""Add USER to GROUP.
 
@@ -71,16 +78,12 @@ def add(group: str, user: str, organization: str | None) -> None:
     Example:
         provisionerd group add developers alice
     """
-    with transaction() as session:
-        found = _find(session, group, organization)
-        add_group_member(session, group=found, user=get_user(session, user))
-    click.echo(f"User {user} is a member of group {found.name}.")
+    name = _change_members(add_group_member, group, user, organization)
+    click.echo(f"User {user} is a member of group {name}.")
 
 
 @group.command()
-@click.argument("group")
-@click.argument("user")
-@organization_option
+@member_arguments
 def remove(group: str, user: str, organization: str | None) -> None:
     r"""Remove USER from GROUP.
 
@@ -88,10 +91,8 @@ def remove(group: str, user: str, organization: str | None) -> None:
     Example:
         provisionerd group remove developers alice
     """
-    with transaction() as session:
-        found = _find(session, group, organization)
-        remove_group_member(session, group=found, user=get_user(session, user))
-    click.echo(f"User {user} is not a member of group {found.name} any more.")
+    name = _change_members(remove_group_member, group, user, organization)
+    click.echo(f"User {user} is not a member of group {name} any more.")
 
 
 @group.command("set-allowance")
@@ -124,6 +125,16 @@ group.add_command(
         """,
     )
 )
+
+
+def _change_members(
+    change: Callable[..., None], group: str, user: str, organization: str | None
+) -> str:
+    """Add or remove the user; return the name of the group."""
+    with transaction() as session:
+        found = _find(session, group, organization)
+        change(session, group=found, user=get_user(session, user))
+        return found.name
 
 
 def _find(session: Session, name: str, organization: str | None) -> Group:

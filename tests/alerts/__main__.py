@@ -28,13 +28,17 @@ Provoke = Callable[[Scene], AbstractContextManager[None]]
 """Harms the scene, and heals it at the end of the block."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Case:
     """One harm, and the alerts that it makes fire."""
 
-    alerts: Sequence[str]
-    how: str
     provoke: Provoke
+    how: str
+    names: Sequence[str]  #: of the alerts, without the prefix that all of them have
+
+    @property
+    def alerts(self) -> Sequence[str]:
+        return [f"Provisionerd{name}" for name in self.names]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,65 +177,29 @@ def no_exporter(scene: Scene) -> Iterator[None]:
 CHATTY = {"plan": {"logs": [{"output": "x" * 1000}], "repeat_logs": 5000}}
 CASES = (
     Case(
-        alerts=(
-            "ProvisionerdQueueOld",
-            "ProvisionerdQueueNearPendingLimit",
-            "ProvisionerdQueueWithoutWorker",
-        ),
-        how="a job with tags of no worker, enqueued 25 minutes ago (its row says so)",
-        provoke=waiting_job,
+        waiting_job,
+        "a job with tags of no worker, enqueued 25 minutes ago (its row says so)",
+        ("QueueOld", "QueueNearPendingLimit", "QueueWithoutWorker"),
+    ),
+    Case(refused_builds, "12 builds above the owners' budgets", ("QuotaFailuresSurge",)),
+    Case(
+        builds({"plan": {"error": "no capacity"}}, count=12),
+        "12 builds whose plan fails",
+        ("UntaggedFailures",),
     ),
     Case(
-        alerts=("ProvisionerdQuotaFailuresSurge",),
-        how="12 builds above the owners' budgets",
-        provoke=refused_builds,
+        builds({}, count=1, tags={"kind": "faulty"}),
+        "a worker with a bug (PROVISIONERD_FAULTS)",
+        ("InternalFailures",),
     ),
-    Case(
-        alerts=("ProvisionerdUntaggedFailures",),
-        how="12 builds whose plan fails",
-        provoke=builds({"plan": {"error": "no capacity"}}, count=12),
-    ),
-    Case(
-        alerts=("ProvisionerdInternalFailures",),
-        how="a worker with a bug (PROVISIONERD_FAULTS)",
-        provoke=builds({}, count=1, tags={"kind": "faulty"}),
-    ),
-    Case(
-        alerts=("ProvisionerdLogLinesDropped",),
-        how="a build that writes 5 MB",
-        provoke=builds(CHATTY, count=1),
-    ),
-    Case(
-        alerts=("ProvisionerdDoorbellsLost",),
-        how="builds whose doorbells are lost",
-        provoke=lost_doorbells,
-    ),
-    Case(
-        alerts=("ProvisionerdDoorbellFailing",),
-        how="Redis stopped (SIGSTOP), a build enqueued",
-        provoke=hung_redis,
-    ),
-    Case(
-        alerts=("ProvisionerdDatabaseUnreachable",),
-        how="PostgreSQL accepts and does not answer",
-        provoke=hung_database,
-    ),
-    Case(
-        alerts=("ProvisionerdCheckpointsFailing",),
-        how="PostgreSQL's disk full in an apply",
-        provoke=full_disk,
-    ),
-    Case(
-        alerts=("ProvisionerdWorkerLost", "ProvisionerdWorkerDown"),
-        how="a worker and its Terraform killed in apply",
-        provoke=lost_worker,
-    ),
-    Case(
-        alerts=("ProvisionerdLeaseOld",),
-        how="all workers killed in apply",
-        provoke=no_worker,
-    ),
-    Case(alerts=("ProvisionerdExporterDown",), how="the exporter stopped", provoke=no_exporter),
+    Case(builds(CHATTY, count=1), "a build that writes 5 MB", ("LogLinesDropped",)),
+    Case(lost_doorbells, "builds whose doorbells are lost", ("DoorbellsLost",)),
+    Case(hung_redis, "Redis stopped (SIGSTOP), a build enqueued", ("DoorbellFailing",)),
+    Case(hung_database, "PostgreSQL accepts and does not answer", ("DatabaseUnreachable",)),
+    Case(full_disk, "PostgreSQL's disk full in an apply", ("CheckpointsFailing",)),
+    Case(lost_worker, "a worker and its Terraform killed in apply", ("WorkerLost", "WorkerDown")),
+    Case(no_worker, "all workers killed in apply", ("LeaseOld",)),
+    Case(no_exporter, "the exporter stopped", ("ExporterDown",)),
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -63,18 +64,18 @@ class Metrics:
         self._show_known_labels()
 
     def _add_jobs(self, registry: CollectorRegistry) -> None:
-        self.failures = Counter(
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.failures = counter(
             "provisionerd_job_failures_total",
             "Failed jobs by error code (none: untagged), transition, stage and failure reason.",
             ("error_code", "transition", "stage", "reason"),
-            registry=registry,
         )
-        self.job_timings = Histogram(
+        self.job_timings = histogram(
             "provisionerd_job_timings_seconds",
             "Duration of provisioner jobs from claim to end.",
             ("provisioner", "status"),
             buckets=BUILD_BUCKETS,
-            registry=registry,
         )
         self.jobs_current = Gauge(
             "provisionerd_jobs_current",
@@ -85,112 +86,88 @@ class Metrics:
         )
 
     def _add_builds(self, registry: CollectorRegistry) -> None:
-        self.builds = Counter(
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.builds = counter(
             "provisionerd_workspace_builds_total",
             "Finished workspace builds.",
             ("transition", "status", "template_name"),
-            registry=registry,
         )
-        self.build_seconds = Histogram(
+        self.build_seconds = histogram(
             "provisionerd_build_seconds",
             "Duration of workspace builds from claim to end.",
             ("transition", "status"),
             buckets=BUILD_BUCKETS,
-            registry=registry,
         )
-        self.stages = Histogram(
+        self.stages = histogram(
             "provisionerd_stage_seconds",
             "Duration of each stage of a build, whether it succeeded or not.",
             ("stage",),
             buckets=STAGE_BUCKETS,
-            registry=registry,
         )
 
     def _add_claims(self, registry: CollectorRegistry) -> None:
-        self.queue_wait = Histogram(
-            "provisionerd_queue_wait_seconds",
-            "Time from enqueue to claim.",
-            buckets=QUEUE_BUCKETS,
-            registry=registry,
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.queue_wait = histogram(
+            "provisionerd_queue_wait_seconds", "Time from enqueue to claim.", buckets=QUEUE_BUCKETS
         )
-        self.claims = Counter(
-            "provisionerd_claims_total", "Jobs claimed by this worker.", registry=registry
+        self.claims = counter("provisionerd_claims_total", "Jobs claimed by this worker.")
+        self.empty_doorbells = counter(
+            "provisionerd_empty_doorbells_total", "Doorbells that found nothing to claim."
         )
-        self.empty_doorbells = Counter(
-            "provisionerd_empty_doorbells_total",
-            "Doorbells that found nothing to claim.",
-            registry=registry,
-        )
-        self.publish_failures = Counter(
+        self.publish_failures = counter(
             "provisionerd_doorbell_publish_failures_total",
             "Failed attempts to ring, or to ask Redis for the number of doorbells.",
-            registry=registry,
         )
-
-        self.renewal_failures = Counter(
+        self.renewal_failures = counter(
             "provisionerd_lease_renewal_failures_total",
             "Failed attempts to renew the leases of this worker's builds.",
-            registry=registry,
         )
 
     def _add_repairs(self, registry: CollectorRegistry) -> None:
-        self.rerung_doorbells = Counter(
-            "provisionerd_rerung_doorbells_total",
-            "Doorbells that the sweeper rang again.",
-            registry=registry,
+        counter = partial(Counter, registry=registry)
+        self.rerung_doorbells = counter(
+            "provisionerd_rerung_doorbells_total", "Doorbells that the sweeper rang again."
         )
-        self.requeues = Counter(
-            "provisionerd_requeues_total",
-            "Jobs put back to pending before apply.",
-            ("reason",),
-            registry=registry,
+        self.requeues = counter(
+            "provisionerd_requeues_total", "Jobs put back to pending before apply.", ("reason",)
         )
-        self.reaped = Counter(
+        self.reaped = counter(
             "provisionerd_reaped_jobs_total",
             "Jobs taken from lost workers, by their status afterwards.",
             ("status",),
-            registry=registry,
         )
-        self.watchdog_restarts = Counter(
+        self.watchdog_restarts = counter(
             "provisionerd_watchdog_restarts_total",
             "Times that this worker ended itself because it got no doorbells.",
-            registry=registry,
         )
-        self.leases_lost = Counter(
+        self.leases_lost = counter(
             "provisionerd_leases_lost_total",
             "Builds that this worker gave up because their lease was lost.",
-            registry=registry,
         )
 
     def _add_results(self, registry: CollectorRegistry) -> None:
-        self.checkpoints = Counter(
+        counter = partial(Counter, registry=registry)
+        self.checkpoints = counter(
             "provisionerd_checkpoints_total",
             "States that were stored, or could not be stored, during apply.",
             ("result",),
-            registry=registry,
         )
-        self.log_write_failures = Counter(
+        self.log_write_failures = counter(
             "provisionerd_log_write_failures_total",
             "Failed attempts to store lines of a build's log; after an outage they are repeated.",
-            registry=registry,
         )
-        self.log_lines = Counter(
-            "provisionerd_log_lines_total",
-            "Log lines of builds, stored or dropped.",
-            ("result",),
-            registry=registry,
+        self.log_lines = counter(
+            "provisionerd_log_lines_total", "Log lines of builds, stored or dropped.", ("result",)
         )
-        self.quota_decisions = Counter(
-            "provisionerd_quota_decisions_total",
-            "Decisions of quota commits.",
-            ("decision",),
-            registry=registry,
+        self.quota_decisions = counter(
+            "provisionerd_quota_decisions_total", "Decisions of quota commits.", ("decision",)
         )
-        self.quota_credits = Counter(
+        self.quota_credits = counter(
             "provisionerd_quota_credits_total",
             "Credits per day of allowed and of refused quota commits.",
             ("decision",),
-            registry=registry,
         )
 
     def job_moved(self, moved: Moved) -> None:
