@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import psutil
 
-from bench.benches.throughput import SCRIPT, is_busy
+from bench.benches.throughput import SCRIPT, wait_for_all_builds
 from bench.measure import Result
-from bench.services import BENCH_DEADLINE_S, Services
+from bench.services import Services
 from db.catalog.workspaces import create_workspace, insert_build
 from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
@@ -37,11 +37,11 @@ def run(services: Services, rounds: int = 1) -> list[Result]:
         idle = _rss(process.pid)
         for index in range(4):  # fill every cache and start every thread
             enqueue(workspaces, list(Transition)[index % 2])
-            _wait_for_builds(services)
+            wait_for_all_builds(services)
         warm = _rss(process.pid)
         for index in range(BUILDS // AT_ONCE):
             enqueue(workspaces, list(Transition)[index % 2])
-            _wait_for_builds(services)
+            wait_for_all_builds(services)
         after = _rss(process.pid)
         enqueue(blocked, Transition.START)
         running = (
@@ -112,10 +112,6 @@ def _empty_worker(services: Services) -> int:
         )
         wait_until(lambda: _is_steady(bare.pid), "its memory to be steady")
         return _rss(bare.pid)
-
-
-def _wait_for_builds(services: Services) -> None:
-    wait_until(lambda: not is_busy(services), "the ends of all builds", within_s=BENCH_DEADLINE_S)
 
 
 def _rss(pid: int) -> int:

@@ -17,15 +17,14 @@ from sqlalchemy.orm import Session
 
 from bench import fleet, server, writes
 from bench.benches.claim import CLAIMERS, CLAIMS, _claim_concurrently
-from bench.benches.throughput import BUILDS, is_busy, make_workspaces
+from bench.benches.throughput import BUILDS, make_workspaces, wait_for_all_builds
 from bench.costs import described
 from bench.measure import Result
 from bench.rows import analyze, fill_jobs
-from bench.services import BENCH_DEADLINE_S, Services
+from bench.services import Services
 from db.catalog.workspaces import insert_build
 from db.schema.enums import Transition
 from tests.harness.databases import autocommit
-from tests.harness.waiting import wait_until
 from worker.broker.doorbell import ring_at
 
 SLOTS = 8
@@ -178,12 +177,7 @@ def _run_builds(services: Services, workspaces: Sequence[uuid.UUID], rounds: int
                     session, workspace_id=workspace, transition=_next_transition(session, workspace)
                 )
             ring(build.queue)
-        wait_until(
-            lambda: not is_busy(services),
-            "the ends of all builds",
-            within_s=BENCH_DEADLINE_S,
-            tick_s=0.25,
-        )
+        wait_for_all_builds(services, tick_s=0.25)
 
 
 def _next_transition(session: Session, workspace: uuid.UUID) -> Transition:

@@ -22,7 +22,7 @@ from db.errors import (
 from db.jobs.results import BuildResult
 from db.jobs.retention import Retention, prune
 from db.jobs.states import RecoveredState, store_recovered_state
-from db.jobs.transitions import cancel_job
+from db.jobs.transitions import ClaimedJob, cancel_job
 from db.reads.logs import get_logs
 from db.reads.states import StateListing, get_state, list_states, state_label
 from db.schema.enums import Transition
@@ -37,11 +37,22 @@ OTHER = "another-lineage"
 
 
 @pytest.fixture
-def workspace(factory: Factory) -> Workspace:
+def workspace_and_job(factory: Factory) -> tuple[Workspace, ClaimedJob]:
     """A workspace whose first build has left a state of serial 5, with two resources."""
     made = factory.any_workspace()
-    factory.finished_build(made, result=BuildResult(state=state_of(5, names=["a", "b"])))
-    return made
+    result = BuildResult(state=state_of(5, names=["a", "b"]))
+    return made, factory.finished_build(made, result=result)
+
+
+@pytest.fixture
+def workspace(workspace_and_job: tuple[Workspace, ClaimedJob]) -> Workspace:
+    return workspace_and_job[0]
+
+
+@pytest.fixture
+def lost(workspace_and_job: tuple[Workspace, ClaimedJob]) -> uuid.UUID:
+    """The job of the first build, whose worker may have left a newer state on its disk."""
+    return workspace_and_job[1].id
 
 
 def push(
@@ -347,34 +358,30 @@ def recover(factory: Factory, job_id: uuid.UUID, serial: int) -> RecoveredState:
 
 
 @pytest.mark.parametrize("serial", [6, 7])
-def test_a_state_found_on_disk_does_not_replace_a_pushed_one(factory: Factory, serial: int) -> None:
-    workspace = factory.any_workspace()
-    lost = factory.finished_build(workspace, result=BuildResult(state=state_of(5)))
+def test_a_state_found_on_disk_does_not_replace_a_pushed_one(
+    factory: Factory, workspace: Workspace, lost: uuid.UUID, serial: int
+) -> None:
     push(factory, workspace, state_file(6, names=["by hand"]))
-    assert recover(factory, lost.id, serial) is RecoveredState.KEPT
+    assert recover(factory, lost, serial) is RecoveredState.KEPT
     assert pulled(factory, workspace) == state_file(6, names=["by hand"])
 
 
 def test_a_state_found_on_disk_does_not_replace_one_pushed_on_a_canceled_build(
-    factory: Factory,
+    factory: Factory, workspace: Workspace, lost: uuid.UUID
 ) -> None:
-    workspace = factory.any_workspace()
-    lost = factory.finished_build(workspace, result=BuildResult(state=state_of(5)))
     waiting = factory.build(workspace)
     with factory.database.begin() as session:
         cancel_job(session, job_id=waiting.job_id)
     push(factory, workspace, state_file(6, names=["by hand"]))
-    assert recover(factory, lost.id, 7) is RecoveredState.KEPT
+    assert recover(factory, lost, 7) is RecoveredState.KEPT
     assert pulled(factory, workspace) == state_file(6, names=["by hand"])
 
 
 def test_a_state_found_on_disk_that_the_build_had_stored_is_settled_after_a_push(
-    factory: Factory,
+    factory: Factory, workspace: Workspace, lost: uuid.UUID
 ) -> None:
-    workspace = factory.any_workspace()
-    lost = factory.finished_build(workspace, result=BuildResult(state=state_of(5)))
     push(factory, workspace, state_file(6))
-    assert recover(factory, lost.id, 5) is RecoveredState.SETTLED
+    assert recover(factory, lost, 5) is RecoveredState.SETTLED
 
 
 def test_a_replaced_state_is_pruned_once_it_is_old(factory: Factory, workspace: Workspace) -> None:

@@ -144,6 +144,14 @@ def start_from(factory: Factory, workspace: Workspace) -> int | None:
     return json.loads(loaded.state)["serial"] if loaded.state else None
 
 
+def superseded(factory: Factory, *, days_ago: int) -> ClaimedJob:
+    """The first build of a workspace, behind a second one of today."""
+    workspace = factory.any_workspace()
+    first = finished(factory, workspace, serial=1, days_ago=days_ago)
+    finished(factory, workspace, serial=2, days_ago=0)
+    return first
+
+
 GONE = {
     "provisioner_jobs": 0,
     "workspace_builds": 0,
@@ -156,9 +164,7 @@ GONE = {
 def test_a_superseded_build_goes_with_all_that_belongs_to_it(
     database: Database, factory: Factory
 ) -> None:
-    workspace = factory.any_workspace()
-    old = finished(factory, workspace, serial=1, days_ago=91)
-    finished(factory, workspace, serial=2, days_ago=0)
+    old = superseded(factory, days_ago=91)
 
     pruned = prune(database, KEPT)
 
@@ -227,9 +233,7 @@ def test_a_newer_build_without_a_state_supersedes_none_that_has_one(
 def test_the_state_of_a_superseded_build_goes_before_its_job(
     database: Database, factory: Factory
 ) -> None:
-    workspace = factory.any_workspace()
-    old = finished(factory, workspace, serial=1, days_ago=31)
-    finished(factory, workspace, serial=2, days_ago=0)
+    old = superseded(factory, days_ago=31)
 
     pruned = prune(database, KEPT)
 
@@ -250,9 +254,7 @@ def test_the_state_of_a_superseded_build_goes_before_its_job(
 def test_what_is_due_goes_by_the_age_of_the_job_s_end(
     database: Database, factory: Factory, days_ago: int, left: dict[str, int]
 ) -> None:
-    workspace = factory.any_workspace()
-    old = finished(factory, workspace, serial=1, days_ago=days_ago)
-    finished(factory, workspace, serial=2, days_ago=0)
+    old = superseded(factory, days_ago=days_ago)
 
     prune(database, KEPT)
 
@@ -359,9 +361,7 @@ def test_logs_of_more_than_one_turn_go(database: Database, factory: Factory) -> 
 def test_old_jobs_that_stay_do_not_hide_those_behind_them(
     database: Database, factory: Factory, apart: timedelta
 ) -> None:
-    workspace = factory.any_workspace()
-    old = finished(factory, workspace, serial=1, days_ago=91)
-    finished(factory, workspace, serial=2, days_ago=0)
+    old = superseded(factory, days_ago=91)
     keep_jobs(database, old, JOBS_PER_TURN + 1, apart=apart)
 
     prune(database, KEPT)
@@ -388,9 +388,7 @@ def keep_jobs(database: Database, like: ClaimedJob, number: int, *, apart: timed
 
 
 def test_one_process_prunes_at_a_time(database: Database, factory: Factory) -> None:
-    workspace = factory.any_workspace()
-    finished(factory, workspace, serial=1, days_ago=91)
-    finished(factory, workspace, serial=2, days_ago=0)
+    superseded(factory, days_ago=91)
     with database.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
 

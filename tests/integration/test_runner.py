@@ -754,21 +754,23 @@ def test_a_cancel_that_comes_after_everything_was_applied_is_too_late(bench: Ben
     assert bench.row(job).job_status is JobStatus.SUCCEEDED
 
 
-def test_a_drain_before_apply_puts_the_build_back(bench: Bench, pool: ThreadPoolExecutor) -> None:
-    job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
-    bench.interrupt.request(InterruptReason.DRAIN)
-    assert isinstance(running.result(DEADLINE_S), Requeued)
-    assert bench.row(job).job_status is JobStatus.PENDING
-
-
-def test_a_drain_of_a_build_with_a_cancel_request_cancels_it(
-    bench: Bench, pool: ThreadPoolExecutor
+@pytest.mark.parametrize(
+    ("is_canceled", "ending", "status"),
+    [(False, Requeued, JobStatus.PENDING), (True, Canceled, JobStatus.CANCELED)],
+)
+def test_a_drain_before_apply_puts_the_build_back_unless_it_was_canceled(
+    bench: Bench,
+    pool: ThreadPoolExecutor,
+    is_canceled: bool,
+    ending: type[Ending],
+    status: JobStatus,
 ) -> None:
     job, running = start(bench, pool, WAITING_PLAN, Stage.PLAN)
-    cancel(bench, job)
+    if is_canceled:
+        cancel(bench, job)
     bench.interrupt.request(InterruptReason.DRAIN)
-    assert isinstance(running.result(DEADLINE_S), Canceled)
-    assert bench.row(job).job_status is JobStatus.CANCELED
+    assert isinstance(running.result(DEADLINE_S), ending)
+    assert bench.row(job).job_status is status
 
 
 def test_a_drain_during_apply_fails_the_build_and_keeps_the_state(

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -133,20 +134,19 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self._held())
     @rule(pick=PICK)
     def complete(self, pick: int) -> None:
-        job = self._pick(pick)
-        with self.database.begin() as session:
-            complete_job(session, self._lease(job), result=BuildResult())
-        self._retire(job)
-        job.end(JobStatus.SUCCEEDED)
+        self._finish(pick, complete_job, JobStatus.SUCCEEDED)
 
     @precondition(lambda self: self._held())
     @rule(pick=PICK)
     def fail(self, pick: int) -> None:
+        self._finish(pick, partial(fail_job, failure=BROKE), JobStatus.FAILED)
+
+    def _finish(self, pick: int, finish: Callable[..., object], status: JobStatus) -> None:
         job = self._pick(pick)
         with self.database.begin() as session:
-            fail_job(session, self._lease(job), failure=BROKE, result=BuildResult())
+            finish(session, self._lease(job), result=BuildResult())
         self._retire(job)
-        job.end(JobStatus.FAILED)
+        job.end(status)
 
     @precondition(lambda self: self._held())
     @rule(pick=PICK)

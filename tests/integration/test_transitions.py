@@ -659,20 +659,15 @@ def test_the_database_refuses_to_change_a_finished_job(
     assert subject.rows() == before
 
 
+REFUSED = "completed_at = now(), error_code = 'INSUFFICIENT_QUOTA'"
+
+
 @pytest.mark.parametrize(
     ("status", "change", "constraint"),
     [
         (JobStatus.RUNNING, "completed_at = now(), error = 'x', error_code = 'X'", "code_known"),
-        (
-            JobStatus.RUNNING,
-            "completed_at = now(), error_code = 'INSUFFICIENT_QUOTA'",
-            "error_code_has_error",
-        ),
-        (
-            JobStatus.RUNNING,
-            "completed_at = now(), error = '', error_code = 'INSUFFICIENT_QUOTA'",
-            "error_code_has_error",
-        ),
+        (JobStatus.RUNNING, REFUSED, "error_code_has_error"),
+        (JobStatus.RUNNING, f"{REFUSED}, error = ''", "error_code_has_error"),
         (JobStatus.RUNNING, "error = 'x'", "error_is_final"),
         (JobStatus.RUNNING, "lease_token = NULL", "lease_while_running"),
         (JobStatus.RUNNING, "started_at = NULL", "lease_while_running"),

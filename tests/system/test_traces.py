@@ -27,14 +27,17 @@ def traces(collector: Collector) -> dict[bytes, set[str]]:
     return found
 
 
-def start_traced_worker(cluster: Cluster, collector: Collector, pool: str) -> Worker:
+def run_traced_build(cluster: Cluster, collector: Collector, pool: str) -> Worker:
+    """Start a worker that traces, run a build, and return the worker."""
     # Not in the environment of this process, whose enqueueing would then be traced as well.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         patch.setenv("NO_PROXY", "127.0.0.1")
         # It has to send what is left when it ends, and not because it is time.
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
-        return cluster.start_worker("traced", pool=pool, concurrency=2)
+        worker = cluster.start_worker("traced", pool=pool, concurrency=2)
+    assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
+    return worker
 
 
 def end(worker: Worker) -> None:
@@ -45,10 +48,7 @@ def end(worker: Worker) -> None:
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_worker_sends_its_spans_before_it_ends(cluster: Cluster, pool: str) -> None:
     with running_collector() as collector:
-        worker = start_traced_worker(cluster, collector, pool)
-        assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
-
-        end(worker)
+        end(run_traced_build(cluster, collector, pool))
 
     assert list(traces(collector).values()) == [STEPS | {"run build"}]
 
@@ -56,8 +56,7 @@ def test_a_worker_sends_its_spans_before_it_ends(cluster: Cluster, pool: str) ->
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_collector_that_is_away_keeps_no_worker_from_ending(cluster: Cluster, pool: str) -> None:
     with running_collector() as collector:
-        worker = start_traced_worker(cluster, collector, pool)
-        assert cluster.build(cluster.workspace("plain"))["status"] == JobStatus.SUCCEEDED
+        worker = run_traced_build(cluster, collector, pool)
 
     end(worker)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tests.harness.chaos.site import DISKS, POOLER
 from tests.harness.chaos.strike import Fault, Strike
+from tests.harness.proxy import Proxy
 from tests.harness.waiting import NeverHappenedError, wait_until
 from worker.embedded.directory import free_port
 
@@ -56,19 +57,21 @@ def cut_connections(strike: Strike) -> Iterator[None]:
 @contextmanager
 def refuse_connections(strike: Strike) -> Iterator[None]:
     """PostgreSQL takes no connections; 6 seconds are longer than the fence."""
-    for proxy in strike.site.networks():
-        proxy.refuse()
-    yield
-    strike.last(0.5, 2, 6)
-    for proxy in strike.site.networks():
-        proxy.heal()
+    with _broken_networks(strike, Proxy.refuse):
+        yield
 
 
 @contextmanager
 def freeze_connections(strike: Strike) -> Iterator[None]:
     """PostgreSQL does not answer, and does not say so."""
+    with _broken_networks(strike, Proxy.freeze):
+        yield
+
+
+@contextmanager
+def _broken_networks(strike: Strike, harm: Callable[[Proxy], None]) -> Iterator[None]:
     for proxy in strike.site.networks():
-        proxy.freeze()
+        harm(proxy)
     yield
     strike.last(0.5, 2, 6)
     for proxy in strike.site.networks():
