@@ -17,11 +17,12 @@ from worker.settings import SettingsError, load_settings
 
 
 @contextmanager
-def opened(*, check: bool = True) -> Iterator[Services]:
+def opened(*, check: bool = True, redis: bool = False) -> Iterator[Services]:
     """Open the configured services, or the embedded ones, for one command.
 
     Args:
         check: whether the schema must be up to date.
+        redis: whether the command rings a doorbell, so that Redis must run.
 
     Raises:
         SettingsError: a setting is invalid.
@@ -33,7 +34,7 @@ def opened(*, check: bool = True) -> Iterator[Services]:
     configure_logging(settings.model_copy(update={"log_level": "error"}))
     if settings.redis_url:
         _check_redis_url(settings.redis_url.get_secret_value())
-    with open_services(settings, check=check) as services:
+    with open_services(settings, check=check, redis=redis) as services:
         yield services
 
 

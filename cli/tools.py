@@ -73,7 +73,7 @@ def call_tool(name: str, arguments: str, chat: str, owner: str, organization: st
     tool = _find_tool(name)
     given = _read_object(arguments)
     settings = load_settings()
-    with opened() as services:
+    with opened(redis=True) as services:
         with services.database.begin() as session:
             context = ToolContext(
                 database=services.database,

@@ -94,7 +94,7 @@ def create(
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
     )
-    with opened() as services:
+    with opened(redis=True) as services:
         with services.database.begin() as session:
             home = find_organization(session, organization)
             made = create_workspace(
@@ -244,7 +244,7 @@ def _build(
     update: bool = False,
     version_name: str | None = None,
 ) -> None:
-    with opened() as services:
+    with opened(redis=True) as services:
         with services.database.begin() as session:
             found = get_workspace(
                 session, owner=get_user(session, request.owner), name=request.workspace

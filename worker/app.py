@@ -59,8 +59,8 @@ def _configuration() -> dict[str, Any]:
 
 def _redis_url() -> str:
     settings = load_settings()
-    if settings.redis_url is not None:
-        return settings.redis_url.get_secret_value()
+    if settings.redis_address is not None:
+        return settings.redis_address
     stack = ExitStack()
     embedded = stack.enter_context(start_embedded(settings.data_dir, postgres=False))
     atexit.register(stack.close)

@@ -24,7 +24,7 @@ from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.build.environment import BuildEnvironmentError, check_passed_names
 from provisioner.engines.port import TERRAFORM_VERSION
-from worker.broker.address import DEFAULT_DATA_DIR
+from worker.broker.address import DEFAULT_DATA_DIR, with_ca_file
 
 PREFIX = "PROVISIONERD_"
 
@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         None, description="Redis for Celery; when not set, one runs in the data directory"
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="certificates that a rediss:// server's is checked against; when not set, those"
+        " of the system",
     )
     prepared_statements: bool = Field(
         True,
@@ -246,6 +251,13 @@ class Settings(BaseSettings):
         except (InvalidError, BuildEnvironmentError) as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def redis_address(self) -> str | None:
+        """The URL of Redis with the file of certificates; None if no URL is set."""
+        if self.redis_url is None:
+            return None
+        return with_ca_file(self.redis_url.get_secret_value(), self.redis_ca_file)
 
     @property
     def work_root(self) -> Path:

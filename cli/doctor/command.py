@@ -64,10 +64,9 @@ def _examine() -> Iterator[CheckResult]:
                 is_embedded=settings.database_url is None,
                 prepared_statements=settings.prepared_statements,
             )
-            yield from check_redis(
-                _url(settings.redis_url, servers.redis_url),
-                is_embedded=settings.redis_url is None,
-            )
+            redis_url = settings.redis_address or servers.redis_url
+            assert redis_url is not None
+            yield from check_redis(redis_url, is_embedded=settings.redis_url is None)
     except EmbeddedError as error:
         yield problem(
             "embedded services",

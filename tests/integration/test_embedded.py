@@ -105,10 +105,18 @@ def test_a_celery_broker_reaches_redis_by_its_own_url(shared: Embedded) -> None:
         pytest.param("unix:///r.sock?db=2", "redis+socket:///r.sock?virtual_host=2", id="socket"),
         pytest.param("unix:///r.sock", "redis+socket:///r.sock", id="socket-without-database"),
         pytest.param("redis://h:6379/0", "redis://h:6379/0", id="tcp"),
-        pytest.param("rediss://h:6379/0?db=1", "rediss://h:6379/0?db=1", id="tls"),
+        pytest.param("rediss://h:6379/0", "rediss://h:6379/0?ssl_cert_reqs=required", id="TLS"),
+        pytest.param(
+            "rediss://h/0?ssl_ca_certs=/ca",
+            "rediss://h/0?ssl_ca_certs=/ca&ssl_cert_reqs=required",
+            id="TLS-with-an-option",
+        ),
+        pytest.param(
+            "rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none", id="TLS-unchecked"
+        ),
     ],
 )
-def test_only_a_socket_needs_another_broker_url(redis_url: str, expected: str) -> None:
+def test_a_broker_url_says_what_celery_needs_to_know(redis_url: str, expected: str) -> None:
     assert broker_url(redis_url) == expected
 
 

@@ -16,18 +16,39 @@ SOCKETS_LINK = "run.elsewhere"
 """A link to the folder of the sockets, used when the path of the usual folder is too long."""
 REDIS_SOCKET = "redis.sock"
 
+TLS = "rediss"
+CERTIFICATE, CA_FILE = "ssl_cert_reqs", "ssl_ca_certs"
+"""Options of a URL with TLS, as redis-py and kombu name them."""
+
 CONNECT_TIMEOUT_S = 0.5
 
 
 def broker_url(redis_url: str) -> str:
     """Return Celery's form of ``redis_url``, a URL in redis-py's form.
 
-    The forms differ only for Unix sockets.
+    The forms differ for Unix sockets. With TLS, kombu accepts any certificate unless the URL says
+    otherwise, so it does; redis-py requires a valid one by default.
     """
     scheme, _, rest = redis_url.partition("://")
-    if scheme != "unix":
+    if scheme == "unix":
+        return "redis+socket://" + rest.replace("?db=", "?virtual_host=")
+    if scheme == TLS and f"{CERTIFICATE}=" not in rest:
+        return _with_option(redis_url, CERTIFICATE, "required")
+    return redis_url
+
+
+def with_ca_file(redis_url: str, ca_file: Path | str | None) -> str:
+    """Return the URL with the file of certificates that the server's is checked against.
+
+    A URL without TLS is returned unchanged, and so is one that names a file itself.
+    """
+    if not ca_file or not redis_url.startswith(f"{TLS}://") or f"{CA_FILE}=" in redis_url:
         return redis_url
-    return "redis+socket://" + rest.replace("?db=", "?virtual_host=")
+    return _with_option(redis_url, CA_FILE, str(ca_file))
+
+
+def _with_option(url: str, name: str, value: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{name}={quote(value, safe='/')}"
 
 
 def socket_url(path: Path) -> str:
@@ -39,11 +60,12 @@ def find_redis_url(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the URL of the broker for a caller that gives none; None if there is no broker.
 
     This is ``PROVISIONERD_REDIS_URL``, else the Redis that already runs in the data directory.
-    It starts nothing, and reads only ``PROVISIONERD_REDIS_URL`` and ``PROVISIONERD_DATA_DIR``.
+    It starts nothing, and reads no setting but these, ``PROVISIONERD_REDIS_CA_FILE`` and
+    ``PROVISIONERD_DATA_DIR``.
     """
     configured = environment.get("PROVISIONERD_REDIS_URL")
     if configured:
-        return configured
+        return with_ca_file(configured, environment.get("PROVISIONERD_REDIS_CA_FILE"))
     data_dir = Path(environment.get("PROVISIONERD_DATA_DIR") or DEFAULT_DATA_DIR).expanduser()
     path = _redis_socket(data_dir / EMBEDDED_SERVERS)
     return socket_url(path) if accepts_connections(path) else None

@@ -33,17 +33,20 @@ class Services:
 
     database: Database
     database_url: str
-    redis_url: str
+    redis_url: str  #: empty if Redis was not wanted and none is configured
 
 
 @contextmanager
-def open_services(settings: Settings, *, check: bool = True) -> Iterator[Services]:
+def open_services(
+    settings: Settings, *, check: bool = True, redis: bool = True
+) -> Iterator[Services]:
     """Open the configured services, and start embedded servers for the others.
 
     An embedded database is migrated automatically; the operator migrates a configured one.
 
     Args:
         check: whether the schema must be up to date; False for ``migrate`` itself.
+        redis: whether an embedded Redis is started if none is configured.
 
     Raises:
         EmbeddedError: an embedded server cannot be started.
@@ -52,12 +55,11 @@ def open_services(settings: Settings, *, check: bool = True) -> Iterator[Service
     with start_embedded(
         settings.data_dir,
         postgres=settings.database_url is None,
-        redis=settings.redis_url is None,
+        redis=redis and settings.redis_url is None,
     ) as embedded:
         database_url = _configured(settings.database_url) or embedded.database_url
-        redis_url = _configured(settings.redis_url) or embedded.redis_url
+        redis_url = settings.redis_address or embedded.redis_url or ""
         assert database_url is not None
-        assert redis_url is not None
         database = open_database(
             database_url,
             pool_size=chore_connections(settings.concurrency),

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from tests.harness.factory import Factory, echo_archive
 from tests.harness.threads import join_thread, start_thread
 from tests.harness.waiting import wait_until
 from tests.integration.cli.commandline import CommandLine, Unchanged, refused, sign_on
+from worker.broker.address import REDIS_SOCKET
 
 Push = Callable[[Mapping[str, Any]], TemplateVersion]
 
@@ -446,6 +448,14 @@ def test_an_orphan_is_deleted_without_redis_and_without_a_worker(box: CommandLin
     assert result.exit_code == 0, result.output
     assert "Workspace box: delete succeeded" in result.stdout
     assert box.json("workspace", "list") == []
+
+
+def test_a_command_that_rings_nobody_starts_no_redis(
+    environment: Mapping[str, str | None], home: Organization, tmp_path: Path
+) -> None:
+    without = CommandLine({**environment, "PROVISIONERD_REDIS_URL": None})
+    assert without("user", "create", "bob").exit_code == 0
+    assert list((tmp_path / "data").rglob(REDIS_SOCKET)) == []
 
 
 def test_the_json_of_an_orphan_is_that_of_a_build(box: CommandLine) -> None:
