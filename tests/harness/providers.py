@@ -1,4 +1,4 @@
-"""The providers of the tests: the ledger cloud and the stand-in of ``coder/coder``."""
+"""The providers of the tests: the ledger cloud, and stand-ins of external ones."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 
 from deploy.ledger.install import LedgerError
-from tests.providers.mirror import install
+from tests.providers.mirror import STAND_INS, install
 
 
 def install_providers(mirror: Path) -> Path:
-    """Install the ledger and ``coder/coder``; return the Terraform CLI configuration for them.
+    """Install them all; return the Terraform CLI configuration for them.
 
     The test is skipped where they cannot be installed; in CI it fails.
     """
     try:
         return install(mirror)
     except LedgerError as error:
-        reason = f"no providers ledger and coder/coder: {error}"
+        names = ", ".join(stand_in.address for stand_in in STAND_INS)
+        reason = f"the ledger and the stand-ins of {names} cannot be installed: {error}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -51,6 +51,21 @@ STAND_INS = (
         module="tests.providers.coder.program",
         versions=CODER_VERSIONS,
     ),
+    StandIn(
+        address="registry.terraform.io/kreuzwerker/docker",
+        module="tests.providers.clouds.docker",
+        versions=("2.25.0", "3.6.2"),
+    ),
+    StandIn(
+        address="registry.terraform.io/hashicorp/kubernetes",
+        module="tests.providers.clouds.kubernetes",
+        versions=("2.38.0",),
+    ),
+    StandIn(
+        address="registry.terraform.io/hashicorp/aws",
+        module="tests.providers.clouds.aws",
+        versions=("5.100.0",),
+    ),
 )
 
 

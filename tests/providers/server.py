@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tf.provider
+import tf.utils
 from tf import runner
 from tf.gen import tfplugin_pb2 as pb
 from tf.schema import Schema
+from tf.types import Unknown
 from tf.utils import Diagnostics, _to_attribute_path, read_dynamic_value, to_dynamic_value
 
 from tests.providers.findings import Findings
@@ -119,4 +121,6 @@ def serve(provider: Provider) -> None:
     # Ctrl+C reaches the whole process group; Terraform alone decides when its providers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tf.provider.ProviderServicer = Servicer
+    # The framework knows the plain unknown value alone, not one with hints, such as "not null".
+    tf.utils._msgpack_ext_hook = lambda _code, _data: Unknown
     runner.run_provider(provider)
