@@ -16,7 +16,9 @@ from db.schema.enums import Transition
 from provisioner.engines.port import BuildContext
 from provisioner.host.interrupt import Interrupt
 from tests.harness.chaos.disks import mounted_disk
+from tests.harness.providers import install_providers
 from tests.integration.terraform.builds import Build, MakeBuild, MakeFake, Template
+from tests.integration.terraform.directory import Directory
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +79,26 @@ def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
         return Build(binary, directory, context)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cli_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The CLI configuration that finds the providers of these tests."""
+    return install_providers(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture
+def empty_directory(terraform: Path, cli_config: Path, tmp_path: Path) -> Directory:
+    return Directory(
+        path=tmp_path,
+        terraform=terraform,
+        environment={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "CHECKPOINT_DISABLE": "1",
+            "TF_CLI_CONFIG_FILE": str(cli_config),
+        },
+    )
 
 
 @pytest.fixture

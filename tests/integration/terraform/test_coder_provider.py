@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.harness.providers import install_providers
+from tests.integration.terraform.directory import Directory
 from tests.providers.coder.parameter import variable_of
 
 HEAD = """
@@ -48,71 +40,12 @@ resource "coder_metadata" "m" {{
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Directory:
-    """A directory that Terraform works in."""
-
-    path: Path
-    terraform: Path
-    environment: Mapping[str, str]
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.terraform, *arguments],
-            cwd=self.path,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def apply(self, text: str, **environment: str) -> dict[str, Any]:
-        """Apply a template; return the values in the state by address."""
-        (self.path / "main.tf").write_text(text)
-        done = self.run("apply", "-auto-approve", "-no-color", **environment)
-        assert done.returncode == 0, done.stderr
-        return self.values()
-
-    def plan(self, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        (self.path / "main.tf").write_text(text)
-        return self.run("plan", "-no-color", "-out=plan", "-detailed-exitcode", **environment)
-
-    def planned(self, text: str, **environment: str) -> dict[str, Any]:
-        """Plan a template; return the planned values by address."""
-        done = self.plan(text, **environment)
-        assert done.returncode == 2, done.stderr
-        root = json.loads(self.run("show", "-json", "plan").stdout)["planned_values"]
-        return _values(root["root_module"])
-
-    def values(self) -> dict[str, Any]:
-        return _values(json.loads(self.run("show", "-json").stdout)["values"]["root_module"])
-
-
-def _values(module: Mapping[str, Any]) -> dict[str, Any]:
-    return {resource["address"]: resource["values"] for resource in module["resources"]}
-
-
-@pytest.fixture(scope="module")
-def cli_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install_providers(tmp_path_factory.mktemp("mirror"))
-
-
 @pytest.fixture
-def directory(terraform: Path, cli_config: Path, tmp_path: Path) -> Directory:
-    made = Directory(
-        path=tmp_path,
-        terraform=terraform,
-        environment={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "CHECKPOINT_DISABLE": "1",
-            "TF_CLI_CONFIG_FILE": str(cli_config),
-        },
-    )
-    (tmp_path / "main.tf").write_text(HEAD)
-    done = made.run("init", "-no-color")
-    assert done.returncode == 0, done.stderr
-    return made
+def directory(empty_directory: Directory) -> Directory:
+    """A directory that knows the provider."""
+    empty_directory.write(HEAD)
+    empty_directory.init()
+    return empty_directory
 
 
 def test_an_agent_gets_a_token_and_the_platform_s_script(directory: Directory) -> None:
