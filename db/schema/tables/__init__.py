@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from db.schema.tables.agents import (
+    WorkspaceAgent,
+    WorkspaceAgentDevcontainer,
+    WorkspaceAgentLogSource,
+    WorkspaceAgentMemoryResourceMonitor,
+    WorkspaceAgentMetadatum,
+    WorkspaceAgentScript,
+    WorkspaceAgentVolumeResourceMonitor,
+    WorkspaceApp,
+)
 from db.schema.tables.audit import AuditLog
 from db.schema.tables.base import Base
 from db.schema.tables.chats import Chat
@@ -69,6 +79,14 @@ __all__ = [
     "TemplateVersionWorkspaceTag",
     "User",
     "Workspace",
+    "WorkspaceAgent",
+    "WorkspaceAgentDevcontainer",
+    "WorkspaceAgentLogSource",
+    "WorkspaceAgentMemoryResourceMonitor",
+    "WorkspaceAgentMetadatum",
+    "WorkspaceAgentScript",
+    "WorkspaceAgentVolumeResourceMonitor",
+    "WorkspaceApp",
     "WorkspaceBuild",
     "WorkspaceBuildParameter",
     "WorkspaceModule",

@@ -59,6 +59,14 @@ class Base(DeclarativeBase):
         enums.UserStatus: enum_type(enums.UserStatus, "user_status"),
         enums.GroupSource: enum_type(enums.GroupSource, "group_source"),
         enums.PrebuildStatus: enum_type(enums.PrebuildStatus, "prebuild_status"),
+        enums.AgentKeyScope: enum_type(enums.AgentKeyScope, "agent_key_scope_enum"),
+        enums.AgentLifecycleState: enum_type(
+            enums.AgentLifecycleState, "workspace_agent_lifecycle_state"
+        ),
+        enums.MonitorState: enum_type(enums.MonitorState, "workspace_agent_monitor_state"),
+        enums.AppSharingLevel: enum_type(enums.AppSharingLevel, "app_sharing_level"),
+        enums.AppHealth: enum_type(enums.AppHealth, "workspace_app_health"),
+        enums.AppOpenIn: enum_type(enums.AppOpenIn, "workspace_app_open_in"),
         enums.AutomaticUpdates: enum_type(enums.AutomaticUpdates, "automatic_updates"),
     }
 

@@ -103,6 +103,9 @@ class WorkspaceBuild(Base):
     quota_budget: Mapped[int | None] = mapped_column(BigInteger)
     quota_credits_consumed: Mapped[int | None] = mapped_column(BigInteger)
 
+    has_ai_task: Mapped[bool | None]
+    has_external_agent: Mapped[bool | None]
+
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
