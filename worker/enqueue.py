@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from db.catalog.workspaces import EnqueuedBuild, insert_build
 from db.faults import fault_point
 from db.schema.enums import BuildReason, Transition
+from db.schema.revision import explaining_old_schema
 from worker.broker.doorbell import Ring
 from worker.broker.ringer import ring_later
 
@@ -79,12 +80,16 @@ def enqueue_build(
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the template version cannot be built from.
+        DatabaseError: the database lacks a migration that this version needs.
         ParameterValidationError: the values are not allowed; ``validations`` says why for each
             parameter. Never for a delete: what may not be chosen is left out.
         InvalidError: the version has no such preset.
     """
     wanted = Transition(transition)
-    with tracer.enqueue(wanted) if tracer else _caller_span(wanted) as carrier:
+    with (
+        tracer.enqueue(wanted) if tracer else _caller_span(wanted) as carrier,
+        explaining_old_schema(),
+    ):
         build = insert_build(
             session,
             workspace_id=workspace_id,

@@ -6,12 +6,22 @@ in each worker.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from db.engine import DatabaseError
 
+_MISSING = (
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.UndefinedTable,
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -52,3 +62,23 @@ def check_migrated(engine: Engine) -> None:
         f"the database {found} but this version needs {head_revision()};"
         " run `provisionerd migrate` first"
     )
+
+
+@contextmanager
+def explaining_old_schema() -> Iterator[None]:
+    """Say that a migration is missing if a statement of the block names something that is.
+
+    For callers that do not check the schema when they start.
+
+    Raises:
+        DatabaseError: the schema is older than this code. The transaction can only be rolled back.
+    """
+    try:
+        yield
+    except ProgrammingError as error:
+        if not isinstance(error.orig, _MISSING):
+            raise
+        raise DatabaseError(
+            "the database lacks a migration that this version of provisionerd needs;"
+            " run `provisionerd migrate`, and upgrade services that enqueue last"
+        ) from error

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.catalog.workspaces import EnqueuedBuild
+from db.engine import DatabaseError
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import Workspace
 from tests.harness.factory import Factory
@@ -285,3 +287,16 @@ def test_the_row_carries_the_caller_s_own_span(factory: Factory) -> None:
     carrier = factory.job(build.job_id).trace_metadata
     assert carrier is not None
     assert carrier["traceparent"].startswith(f"00-{span.get_span_context().trace_id:032x}-")
+
+
+def test_a_schema_without_a_migration_that_is_needed_is_told_in_a_sentence(
+    factory: Factory,
+) -> None:
+    workspace = factory.any_workspace()
+    with factory.database.begin() as session:
+        session.execute(text("ALTER TABLE provisioner_jobs RENAME COLUMN fair_rank TO rank"))
+    with (
+        pytest.raises(DatabaseError, match="database lacks a migration that this version"),
+        factory.database.begin() as session,
+    ):
+        enqueue(session, workspace)
