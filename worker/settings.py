@@ -6,7 +6,6 @@ that a misspelt setting is not silently ignored.
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 from collections.abc import Mapping
@@ -25,8 +24,7 @@ from db.schema.enums import ProvisionerType
 from provisioner.build.environment import BuildEnvironmentError, check_passed_names
 from provisioner.engines.port import TERRAFORM_VERSION
 from worker.broker.address import DEFAULT_DATA_DIR, with_ca_file
-
-PREFIX = "PROVISIONERD_"
+from worker.variables import PREFIX, problem_of_names, values_of, variable_of
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -290,12 +288,9 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         SettingsError: the message has one sentence for each problem.
     """
     names = os.environ if environment is None else environment
-    _refuse_unknown(names)
-    given = {
-        name: names[_variable(name)]
-        for name in Settings.model_fields
-        if names.get(_variable(name), "") != ""
-    }
+    if problem := problem_of_names(Settings.model_fields, names):
+        raise SettingsError(problem)
+    given = values_of(Settings.model_fields, names)
     try:
         # Unlike the constructor, model_validate does not read the environment itself.
         return Settings.model_validate({**given, **overrides})
@@ -303,21 +298,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from error
 
 
-def _variable(name: str) -> str:
-    return PREFIX + name.upper()
-
-
-def _refuse_unknown(names: Mapping[str, str]) -> None:
-    known = {_variable(name) for name in Settings.model_fields}
-    unknown = [name for name in names if name.startswith(PREFIX) and name not in known]
-    if unknown:
-        similar = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"; did you mean {similar[0]}?" if similar else ""
-        raise SettingsError(f"there is no setting {unknown[0]}{hint}")
-
-
 def _sentence(item: object) -> str:
     assert isinstance(item, dict)
-    where = "".join(_variable(str(part)) for part in item["loc"][:1])
+    where = "".join(variable_of(str(part)) for part in item["loc"][:1])
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message

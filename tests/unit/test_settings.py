@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from db.schema.enums import ProvisionerType
-from worker.settings import PREFIX, LogFormat, Pool, Settings, SettingsError, load_settings
+from worker.settings import LogFormat, Pool, Settings, SettingsError, load_settings
+from worker.variables import PREFIX
 
 
 def load(**variables: str) -> Settings:

@@ -15,7 +15,8 @@ from db.jobs.moves import Moved
 from db.schema.enums import Transition
 from provisioner.build.tracing import NoTrace, Tracer
 from worker.enqueue import Carrier, EnqueueTracer
-from worker.settings import PREFIX, SettingsError
+from worker.settings import SettingsError
+from worker.variables import PREFIX
 
 log = structlog.get_logger("worker")
 

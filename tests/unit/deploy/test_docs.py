@@ -9,7 +9,8 @@ import pytest
 
 from cli.main import COMMANDS
 from tests.unit.deploy.files import ROOT
-from worker.settings import PREFIX, Settings
+from worker.settings import Settings
+from worker.variables import PREFIX
 
 PAGES = ("deployment", "operations", "runbooks", "sizing")
 

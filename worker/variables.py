@@ -1,0 +1,33 @@
+"""The environment variables of the settings: their names, and which of them are set."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+PREFIX = "PROVISIONERD_"
+
+
+def variable_of(field: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def values_of(fields: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of the settings that are set; an empty variable is not set."""
+    return {
+        field: environment[variable_of(field)]
+        for field in fields
+        if environment.get(variable_of(field), "") != ""
+    }
+
+
+def problem_of_names(fields: Iterable[str], environment: Mapping[str, str]) -> str | None:
+    """Return a sentence about a variable that has the prefix and is not a setting."""
+    known = [variable_of(field) for field in fields]
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            similar = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {similar[0]}?" if similar else ""
+            return f"there is no setting {name}{hint}"
+    return None
