@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "completion": Lazy("cli.completion", "Print a shell's completion script."),
     "prune": Lazy("cli.prune", "Delete old logs, states and jobs."),
     "template": Lazy("cli.template", "Push and list templates."),
-    "workspace": Lazy("cli.workspace", "Create, start, stop, delete and list workspaces."),
+    "workspace": Lazy("cli.workspace", "Create, start, stop, delete, show and list workspaces."),
     "state": Lazy("cli.state.command", "List, fetch and replace Terraform states of workspaces."),
     "jobs": Lazy("cli.jobs", "List, show, follow and cancel jobs."),
     "queue": Lazy("cli.queue", "Show the queues, and explain why a job waits."),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 
 import click
 from sqlalchemy.orm import Session
 
 from cli.actor import as_option
 from cli.building import BuildRequest, finish
+from cli.details import show
 from cli.opening import find_organization, opened, transaction
-from cli.options import limit_option, organization_option, output_option, to_mapping
+from cli.options import limit_option, organization_option, output_option
 from cli.orphaning import delete_orphan
 from cli.printing import Columns, print_rows
+from cli.values import GivenValues, refusals, values_options
 from db.catalog.people import get_user
 from db.catalog.templates import get_template, get_version
 from db.catalog.workspaces import create_workspace, get_workspace
@@ -35,14 +36,6 @@ COLUMNS: Columns[WorkspaceListing] = {
 owner_option = click.option(
     "--owner", required=True, metavar="USER", help="Owner of the workspace."
 )
-parameters_option = click.option(
-    "--param",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=to_mapping,
-    help="Value of a template parameter, also for later builds. Repeatable.",
-)
 version_option = click.option(
     "--version",
     "version_name",
@@ -56,7 +49,7 @@ detach_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    r"""Create, start, stop, delete and list workspaces.
+    r"""Create, start, stop, delete, show and list workspaces.
 
     \b
     The build's log is shown until the build ends. The exit status is:
@@ -71,7 +64,7 @@ def workspace() -> None:
 @click.argument("name")
 @click.option("--template", required=True, metavar="NAME", help="Template of the workspace.")
 @owner_option
-@parameters_option
+@values_options
 @organization_option
 @detach_option
 @output_option
@@ -80,7 +73,7 @@ def create(
     name: str,
     template: str,
     owner: str,
-    parameters: dict[str, str],
+    values: GivenValues,
     organization: str | None,
     detach: bool,
     output: str,
@@ -95,7 +88,7 @@ def create(
         workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
     )
     with opened(redis=True) as services:
-        with services.database.begin() as session:
+        with refusals(output), services.database.begin() as session:
             home = find_organization(session, organization)
             made = create_workspace(
                 session,
@@ -107,16 +100,17 @@ def create(
                 session,
                 workspace_id=made.id,
                 transition=request.transition,
-                parameters=parameters,
                 ring=_ring(services.redis_url),
+                **values.request,
             )
+            values.check_ephemeral(session, build)
         finish(services.database, request, build)
 
 
 @workspace.command()
 @click.argument("name")
 @owner_option
-@parameters_option
+@values_options
 @click.option("--update", is_flag=True, help="Build from the template's active version.")
 @version_option
 @detach_option
@@ -125,7 +119,7 @@ def start(
     *,
     name: str,
     owner: str,
-    parameters: dict[str, str],
+    values: GivenValues,
     update: bool,
     version_name: str | None,
     detach: bool,
@@ -142,13 +136,13 @@ def start(
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
     )
-    _build(request, parameters, update=update, version_name=version_name)
+    _build(request, values, update=update, version_name=version_name)
 
 
 @workspace.command()
 @click.argument("name")
 @owner_option
-@parameters_option
+@values_options
 @version_option
 @detach_option
 @output_option
@@ -156,7 +150,7 @@ def stop(
     *,
     name: str,
     owner: str,
-    parameters: dict[str, str],
+    values: GivenValues,
     version_name: str | None,
     detach: bool,
     output: str,
@@ -170,13 +164,13 @@ def stop(
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.STOP, detach=detach, output=output
     )
-    _build(request, parameters, version_name=version_name)
+    _build(request, values, version_name=version_name)
 
 
 @workspace.command()
 @click.argument("name")
 @owner_option
-@parameters_option
+@values_options
 @version_option
 @click.option("--orphan", is_flag=True, help="Leave all resources as they are; run nothing.")
 @click.option("--yes", "-y", is_flag=True, help="With --orphan: do not ask on a terminal.")
@@ -187,7 +181,7 @@ def delete(
     *,
     name: str,
     owner: str,
-    parameters: dict[str, str],
+    values: GivenValues,
     version_name: str | None,
     orphan: bool,
     yes: bool,
@@ -211,13 +205,16 @@ def delete(
         workspace=name, owner=owner, transition=Transition.DELETE, detach=detach, output=output
     )
     if orphan:
-        if parameters or version_name:
-            raise click.UsageError("--param and --version are for a build, which --orphan skips")
+        if values or version_name:
+            raise click.UsageError("values and --version are for a build, which --orphan skips")
         delete_orphan(request, as_user=as_user, yes=yes)
         return
     if yes or as_user:
         raise click.UsageError("--yes and --as are for --orphan")
-    _build(request, parameters, version_name=version_name)
+    _build(request, values, version_name=version_name)
+
+
+workspace.add_command(show)
 
 
 @workspace.command("list")
@@ -239,13 +236,13 @@ def list_(owner: str | None, limit: int, output: str) -> None:
 
 def _build(
     request: BuildRequest,
-    parameters: Mapping[str, str],
+    values: GivenValues,
     *,
     update: bool = False,
     version_name: str | None = None,
 ) -> None:
     with opened(redis=True) as services:
-        with services.database.begin() as session:
+        with refusals(request.output), services.database.begin() as session:
             found = get_workspace(
                 session, owner=get_user(session, request.owner), name=request.workspace
             )
@@ -256,10 +253,11 @@ def _build(
                 template_version_id=_version(
                     session, found.template_id, update=update, name=version_name
                 ),
-                parameters=parameters,
                 ring=_ring(services.redis_url),
                 tracer=process_tracer(),
+                **values.request,
             )
+            values.check_ephemeral(session, build)
         finish(services.database, request, build)
 
 

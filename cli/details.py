@@ -1,0 +1,65 @@
+"""``provisionerd workspace show``: a workspace with the values of its last build."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from cli.opening import transaction
+from cli.options import output_option
+from cli.printing import JSON, Columns, print_facts, print_json, print_rows
+from db.catalog.people import get_user
+from db.catalog.workspaces import get_workspace
+from db.reads.workspaces import ShownParameter, ShownWorkspace, show_workspace
+
+_KEPT = {
+    (False, True): "may change",
+    (False, False): "must stay",
+    (True, True): "its default",
+    (True, False): "its default",
+}
+PARAMETERS: Columns[ShownParameter] = {
+    "PARAMETER": lambda row: row.name,
+    "VALUE": lambda row: row.value,
+    "TYPE": lambda row: row.type,
+    "NEXT BUILD": lambda row: _KEPT[row.ephemeral, row.mutable],
+}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--owner", required=True, metavar="USER", help="Owner of the workspace.")
+@output_option
+def show(name: str, owner: str, output: str) -> None:
+    r"""Show the workspace NAME and the parameters of its last build.
+
+    \b
+    Example:
+        provisionerd workspace show box --owner alice
+    """
+    with transaction() as session:
+        workspace = get_workspace(session, owner=get_user(session, owner), name=name)
+        found = show_workspace(session, workspace.id)
+    if output == JSON:
+        print_json(asdict(found))
+        return
+    print_facts(_facts(found))
+    if found.parameters:
+        click.echo()
+        print_rows(found.parameters, PARAMETERS, output=output, kind="parameters")
+
+
+def _facts(found: ShownWorkspace) -> dict[str, object]:
+    newer = found.active_version_name if found.is_outdated else None
+    return {
+        "Name": found.name,
+        "Owner": found.owner_name,
+        "Template": found.template_name,
+        "Version": found.version_name,
+        "Update available": newer,
+        "Preset": found.preset_name,
+        "Status": found.status or "not built",
+        "Daily cost": found.daily_cost,
+        "Job": found.job_id,
+    }

@@ -1,0 +1,159 @@
+"""The options by which a command takes values of parameters, and how it prints a refusal."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.options import to_mapping
+from cli.printing import JSON, plain, print_json
+from db.catalog.workspaces import EnqueuedBuild
+from db.errors import InvalidError, ParameterValidationError
+from db.reads.parameters import list_parameters
+from db.schema.tables import WorkspaceBuild
+
+REFUSED = 1
+MAX_FILE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenValues:
+    """The values that the command line gives for one build."""
+
+    parameters: Mapping[str, str]
+    ephemeral: Mapping[str, str]
+    preset: str | None
+
+    def __bool__(self) -> bool:
+        """Whether anything is given."""
+        return bool(self.parameters or self.ephemeral or self.preset)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The arguments of ``enqueue_build``."""
+        return {"parameters": {**self.parameters, **self.ephemeral}, "preset": self.preset}
+
+    def check_ephemeral(self, session: Session, build: EnqueuedBuild) -> None:
+        """Check that the values for one build are of parameters that keep no value.
+
+        Raises:
+            InvalidError: a parameter is not ephemeral.
+        """
+        if not self.ephemeral:
+            return
+        version_id = session.get_one(WorkspaceBuild, build.build_id).template_version_id
+        for parameter in list_parameters(session, version_id):
+            if parameter.name in self.ephemeral and not parameter.ephemeral:
+                raise InvalidError(
+                    f'the parameter "{parameter.name}" is not ephemeral: later builds keep its'
+                    " value; give it with --param"
+                )
+
+
+def values_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for values to a command, which gets them as ``values``."""
+
+    @click.option(
+        "--param",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=to_mapping,
+        help="Value of a template parameter, also for later builds. Repeatable.",
+    )
+    @click.option(
+        "--param-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="File with values by name: JSON, or TOML (*.toml). --param takes precedence.",
+    )
+    @click.option(
+        "--ephemeral-param",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=to_mapping,
+        help="Value of an ephemeral parameter, only for this build. Repeatable.",
+    )
+    @click.option(
+        "--preset", metavar="NAME", help="Preset of the template; takes precedence over values."
+    )
+    @functools.wraps(command)
+    def call(
+        *args: Any,
+        param: dict[str, str],
+        param_file: Path | None,
+        ephemeral_param: dict[str, str],
+        preset: str | None,
+        **kwargs: Any,
+    ) -> None:
+        read = _read_file(param_file) if param_file else {}
+        values = GivenValues(parameters={**read, **param}, ephemeral=ephemeral_param, preset=preset)
+        command(*args, values=values, **kwargs)
+
+    return call
+
+
+@contextmanager
+def refusals(output: str) -> Iterator[None]:
+    """Print a refusal of values, one line for each parameter, and exit with status 1."""
+    try:
+        yield
+    except ParameterValidationError as error:
+        _print(error, output)
+        sys.exit(REFUSED)
+
+
+def _print(error: ParameterValidationError, output: str) -> None:
+    if output == JSON:
+        print_json(
+            {
+                "error": error.message,
+                "error_code": error.error_code,
+                "validations": [
+                    {"field": found.field, "detail": found.detail} for found in error.validations
+                ],
+            }
+        )
+    for found in error.validations:
+        click.echo(f"Error: {plain(found.detail)}", err=True)
+
+
+def _read_file(path: Path) -> dict[str, str]:
+    """Return the values in a file as texts, as Terraform and Coder write them.
+
+    Raises:
+        InvalidError: it cannot be read, or a value is not a text, number, boolean or list of texts.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise InvalidError(f"{path} has more than {MAX_FILE_BYTES} bytes")
+        document = tomllib.loads(data.decode()) if path.suffix == ".toml" else json.loads(data)
+    except OSError as error:
+        raise InvalidError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidError(f"{path} must hold an object: values by the names of parameters")
+    return {name: _as_text(path, name, value) for name, value in document.items()}
+
+
+def _as_text(path: Path, name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if isinstance(value, bool | int | float) or is_list:
+        return json.dumps(value, ensure_ascii=False)
+    raise InvalidError(
+        f"{path}: the value of {name!r} must be a text, a number, a boolean or a list of texts"
+    )
