@@ -1,13 +1,14 @@
-"""Pack the folder of a template into an archive."""
+"""Pack a template into an archive: from its folder, or from a tar that somebody else made."""
 
 from __future__ import annotations
 
 import io
 import stat
 import tarfile
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from provisioner.host.archive import (
     DEFAULT_LIMITS,
@@ -15,72 +16,84 @@ from provisioner.host.archive import (
     check_upload_size,
     read_archive,
 )
+from provisioner.host.folder import Folder
 from provisioner.host.members import ArchiveError
 
-_LOCK_FILE = ".terraform.lock.hcl"
-_ROOT_FILE_SUFFIXES = (".tf", ".tf.json")
-_NEVER_PACKED = (
-    "*.tfstate*",
-    "terraform.tfvars",
-    "terraform.tfvars.json",
-    "*.auto.tfvars",
-    "*.auto.tfvars.json",
-)
+_ROOT_FILE_SUFFIXES = (".tf", ".tf.json", ".tofu", ".tofu.json")
 
 
-def pack_template(directory: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """The archive of a template."""
+
+    archive: bytes
+    left_out: tuple[str, ...] = ()  #: paths in the folder that were not packed; folders end in "/"
+
+
+def pack_folder(
+    directory: Path, *, root: Path | None = None, limits: ArchiveLimits = DEFAULT_LIMITS
+) -> Packed:
     """Pack the folder of a template; the same files always give the same bytes.
 
     Dot files (except ``.terraform.lock.hcl``), state files, ``terraform.tfvars`` and
-    ``*.auto.tfvars`` are left out: they belong to the person who works on the template.
+    ``*.auto.tfvars`` are left out: they belong to the person who works on the template. Links are
+    followed; the archive has none.
+
+    Args:
+        directory: the template's folder.
+        root: where links may lead to; by default only the template's folder.
+        limits: the maximum size.
 
     Raises:
-        ArchiveError: the folder has no Terraform file in its root, contains a link or a special
-            file, or is over a limit.
+        ArchiveError: the folder has no Terraform file in its root, contains a special file or a
+            link that leads out of ``root``, or is over a limit.
     """
     if not directory.is_dir():
         raise ArchiveError(f"{directory} is not a directory; give the folder of the template")
-    files = dict(_files_of(directory))
-    if not any(_is_terraform(name) for name in files):
-        raise ArchiveError(f"{directory} has no .tf or .tf.json file; give the template's folder")
+    folder = Folder.read(directory, root=root or directory, max_entries=limits.max_entries)
+    if not _has_terraform(folder.files):
+        raise ArchiveError(
+            f"{directory} has no .tf, .tf.json or .tofu file; give the template's folder"
+        )
     # The sizes are checked first: a forgotten disk image must not be read into memory.
-    check_upload_size(sum(found.stat().st_size for found in files.values()), limits=limits)
-    archive = _tar(files)
+    check_upload_size(sum(found.stat().st_size for found in folder.files.values()), limits=limits)
+    archive = _tar(folder.files)
     check_upload_size(len(archive), limits=limits)
     read_archive(archive, limits=limits)
-    return archive
+    return Packed(archive=archive, left_out=folder.left_out)
 
 
-def _files_of(directory: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files to pack with their paths in the archive."""
-    for entry in sorted(directory.iterdir(), key=lambda entry: entry.name):
-        if not _is_left_out(entry.name):
-            yield from _entry(entry)
+def pack_template(directory: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> bytes:
+    """Return the archive of a template's folder, as ``pack_folder`` makes it.
+
+    Raises:
+        ArchiveError: as ``pack_folder`` does.
+    """
+    return pack_folder(directory, limits=limits).archive
 
 
-def _entry(entry: Path) -> Iterator[tuple[str, Path]]:
-    mode = entry.lstat().st_mode
-    if stat.S_ISDIR(mode):
-        yield from ((f"{entry.name}/{name}", path) for name, path in _files_of(entry))
-    elif stat.S_ISREG(mode):
-        yield entry.name, entry
-    else:
+def take_tar(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> Packed:
+    """Take a tar as the archive of a template, with everything that is in it.
+
+    Raises:
+        ArchiveError: it is not a plain tar of files and folders within the limits, or has no
+            Terraform file in its root.
+    """
+    archive = stream.read(limits.max_upload_bytes + 1)
+    check_upload_size(len(archive), limits=limits)
+    if not _has_terraform(read_archive(archive, limits=limits)):
         raise ArchiveError(
-            f"{entry} is a link or a special file; a template may contain only files and folders"
+            "the tar has no .tf, .tf.json or .tofu file in its root;"
+            " make it in the template's folder: tar --create --dereference ."
         )
+    return Packed(archive=archive)
 
 
-def _is_terraform(name: str) -> bool:
-    return "/" not in name and name.endswith(_ROOT_FILE_SUFFIXES)
+def _has_terraform(names: Iterable[str]) -> bool:
+    return any("/" not in name and name.endswith(_ROOT_FILE_SUFFIXES) for name in names)
 
 
-def _is_left_out(name: str) -> bool:
-    if name.startswith("."):
-        return name != _LOCK_FILE
-    return any(fnmatchcase(name, pattern) for pattern in _NEVER_PACKED)
-
-
-def _tar(files: dict[str, Path]) -> bytes:
+def _tar(files: Mapping[str, Path]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(files):

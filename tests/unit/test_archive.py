@@ -22,7 +22,7 @@ from provisioner.host.archive import (
     unpack_template,
 )
 from provisioner.host.members import ArchiveError
-from provisioner.host.packing import pack_template
+from provisioner.host.packing import Packed, pack_folder, pack_template, take_tar
 
 BLOCK = 512
 
@@ -126,19 +126,106 @@ def test_what_is_not_a_directory_is_not_packed(tmp_path: Path) -> None:
 def test_a_folder_without_terraform_files_in_its_root_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "main.tf").write_text("")
-    with pytest.raises(ArchiveError, match=r"has no \.tf or \.tf\.json file"):
+    with pytest.raises(ArchiveError, match=r"has no \.tf, \.tf\.json or \.tofu file"):
         pack_template(tmp_path)
 
 
-def test_a_link_in_the_folder_is_refused_by_name(template: Path) -> None:
+def test_a_link_out_of_the_folder_is_refused_with_advice(template: Path) -> None:
     (template / "passwd").symlink_to("/etc/passwd")
-    with pytest.raises(ArchiveError, match=r"passwd is a link or a special file"):
+    with pytest.raises(ArchiveError, match=r"passwd is a link to /etc/passwd.*--root DIR follows"):
         pack_template(template)
+
+
+def test_a_link_inside_of_the_folder_is_followed(template: Path, target: Path) -> None:
+    (template / "other.tf").symlink_to("main.tf")
+    unpack_template(pack_template(template), target)
+    assert contents(target) == {"main.tf": b"# nothing", "other.tf": b"# nothing"}
+    assert not (target / "other.tf").is_symlink()
+
+
+def test_a_link_inside_of_the_stated_root_is_followed(template: Path, target: Path) -> None:
+    shared = template.parent / "shared" / "net"
+    shared.mkdir(parents=True)
+    (shared / "main.tf").write_text("# net")
+    (template / "modules").symlink_to("../shared")
+    unpack_template(pack_folder(template, root=template.parent).archive, target)
+    assert contents(target) == {"main.tf": b"# nothing", "modules/net/main.tf": b"# net"}
+
+
+def test_a_link_out_of_the_stated_root_is_refused(template: Path) -> None:
+    (template / "etc").symlink_to("/etc")
+    with pytest.raises(ArchiveError, match="etc is a link to /etc, outside of"):
+        pack_folder(template, root=template.parent)
+
+
+@pytest.mark.parametrize("target", ["missing", "loop"])
+def test_a_link_that_leads_nowhere_is_refused(template: Path, target: str) -> None:
+    (template / "loop").symlink_to(target)
+    with pytest.raises(ArchiveError, match="loop is a link that leads nowhere"):
+        pack_template(template)
+
+
+def test_a_link_to_a_folder_that_it_is_in_is_refused(template: Path) -> None:
+    (template / "modules").mkdir()
+    (template / "modules" / "all").symlink_to("..")
+    with pytest.raises(ArchiveError, match="all is a link that leads in a circle"):
+        pack_template(template)
+
+
+def test_links_cannot_multiply_a_folder_beyond_the_limit(template: Path) -> None:
+    lowest = template / "a0"
+    lowest.mkdir()
+    for level in range(1, 12):
+        folder = template / f"a{level}"
+        folder.mkdir()
+        for name in "xyz":
+            (folder / name).symlink_to(f"../a{level - 1}")
+    with pytest.raises(ArchiveError, match="more than 10000 files and folders"):
+        pack_template(template)
+
+
+def test_what_is_left_out_is_named(template: Path) -> None:
+    (template / ".env").write_text("SECRET=1")
+    (template / ".git").mkdir()
+    (template / "modules").mkdir()
+    (template / "modules" / "x.auto.tfvars").write_text("")
+    (template / "empty").mkdir()
+    packed = pack_folder(template)
+    assert packed.left_out == (".env", ".git/", "empty/", "modules/x.auto.tfvars")
+
+
+@pytest.mark.parametrize("name", ["main.tofu", "main.tofu.json"])
+def test_a_template_of_opentofu_can_be_packed(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    assert pack_template(tmp_path)
+
+
+def test_a_tar_is_taken_as_it_is() -> None:
+    archive = tar(member("./main.tf"), member("./terraform.tfvars"))
+    assert take_tar(io.BytesIO(archive)) == Packed(archive=archive)
+
+
+def test_a_tar_with_a_link_is_refused() -> None:
+    linked = member("a", b"", kind=tarfile.SYMTYPE, link="/etc/passwd")
+    with pytest.raises(ArchiveError, match="'a' in the template archive is a link"):
+        take_tar(io.BytesIO(tar(member("main.tf"), linked)))
+
+
+def test_a_tar_of_the_folder_itself_is_refused_with_advice() -> None:
+    with pytest.raises(ArchiveError, match=r"no \.tf.* file in its root; make it in the template"):
+        take_tar(io.BytesIO(tar(member("dev/main.tf"))))
+
+
+def test_no_more_of_a_tar_is_read_than_the_limit() -> None:
+    stream = io.BytesIO(b"x" * 1000)
+    with pytest.raises(ArchiveError, match="Archive too big"):
+        take_tar(stream, limits=ArchiveLimits(max_upload_bytes=10))
+    assert stream.tell() == 11
 
 
 def test_a_pipe_in_the_folder_is_refused_and_not_read(template: Path) -> None:
     os.mkfifo(template / "pipe")
-    with pytest.raises(ArchiveError, match=r"pipe is a link or a special file"):
+    with pytest.raises(ArchiveError, match=r"pipe is a special file"):
         pack_template(template)
 
 

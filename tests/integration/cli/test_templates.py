@@ -179,7 +179,9 @@ def test_a_folder_without_terraform_files_is_refused(
     empty.mkdir()
 
     with nothing_changes():
-        refused(run("template", "push", str(empty), "--name", "dev"), "no .tf or .tf.json file")
+        refused(
+            run("template", "push", str(empty), "--name", "dev"), "no .tf, .tf.json or .tofu file"
+        )
 
 
 def test_an_archive_over_the_limit_is_refused(
