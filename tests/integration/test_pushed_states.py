@@ -309,12 +309,18 @@ def test_a_refused_change_is_not_written_into_the_audit_log(
     assert audited(factory, workspace) == []
 
 
-def test_an_orphaned_state_goes_to_the_workspace_of_its_job(
-    factory: Factory, workspace: Workspace
-) -> None:
+def adopt_state_of_a_build(factory: Factory, workspace: Workspace) -> ClaimedJob:
+    """Adopt the orphaned state, of serial 7, of a build that stored one of serial 6."""
     job = factory.finished_build(workspace, result=BuildResult(state=state_of(6)))
     with factory.database.begin() as session:
         adopt_state(session, job_id=job.id, data=state_file(7), actor=ROOT)
+    return job
+
+
+def test_an_orphaned_state_goes_to_the_workspace_of_its_job(
+    factory: Factory, workspace: Workspace
+) -> None:
+    job = adopt_state_of_a_build(factory, workspace)
     assert pulled(factory, workspace) == state_file(7)
     [row] = audited(factory, workspace)
     assert (row.action, row.additional_fields["adopted_job_id"]) == ("adopt_state", str(job.id))
@@ -323,9 +329,7 @@ def test_an_orphaned_state_goes_to_the_workspace_of_its_job(
 def test_the_log_of_the_build_says_that_its_state_was_adopted(
     factory: Factory, workspace: Workspace
 ) -> None:
-    job = factory.finished_build(workspace, result=BuildResult(state=state_of(6)))
-    with factory.database.begin() as session:
-        adopt_state(session, job_id=job.id, data=state_file(7), actor=ROOT)
+    job = adopt_state_of_a_build(factory, workspace)
     with factory.database.begin() as session:
         [line] = get_logs(session, job.id)
     assert line.output.startswith("root adopted the state that was put aside (serial 7)")

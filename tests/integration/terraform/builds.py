@@ -77,6 +77,19 @@ class MakeFake(Protocol):
     def __call__(self, *, apply: str = ..., init: str = ..., version: str = ...) -> Path: ...
 
 
+def chained(first: str, second: str, command: str) -> str:
+    """Return a template of two resources, of which the second runs a command when it is made."""
+    return f"""
+resource "terraform_data" "{first}" {{}}
+resource "terraform_data" "{second}" {{
+  depends_on = [terraform_data.{first}]
+  provisioner "local-exec" {{
+    command = "{command}"
+  }}
+}}
+"""
+
+
 def state_of(content: bytes | None) -> State:
     """Return a state that must be there and be one."""
     found = read_state(content)

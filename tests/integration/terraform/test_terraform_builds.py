@@ -15,7 +15,7 @@ from db.jobs.resources import Resource
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.version import MINIMUM, Version, read_version
-from tests.integration.terraform.builds import MakeBuild, MakeFake, names_in, state_of
+from tests.integration.terraform.builds import MakeBuild, MakeFake, chained, names_in, state_of
 
 WORKSPACE = """
 variable "workspace_transition" {
@@ -233,15 +233,7 @@ def test_an_init_that_fails_tells_the_file_and_the_line(make_build: MakeBuild) -
         build.engine.init(build.context)
 
 
-FAILING = """
-resource "terraform_data" "disk" {}
-resource "terraform_data" "machine" {
-  depends_on = [terraform_data.disk]
-  provisioner "local-exec" {
-    command = "echo insufficient quota in us-east1 >&2; exit 3"
-  }
-}
-"""
+FAILING = chained("disk", "machine", "echo insufficient quota in us-east1 >&2; exit 3")
 
 
 def test_a_failed_apply_tells_the_resource_and_keeps_the_state(make_build: MakeBuild) -> None:

@@ -16,17 +16,9 @@ from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.operation import MAX_LOGGED
 from provisioner.host.interrupt import InterruptReason
 from tests.harness.processes import wait_until_gone
-from tests.integration.terraform.builds import MakeBuild, MakeFake, names_in, state_of
+from tests.integration.terraform.builds import MakeBuild, MakeFake, chained, names_in, state_of
 
-SLOW = """
-resource "terraform_data" "quick" {}
-resource "terraform_data" "slow" {
-  depends_on = [terraform_data.quick]
-  provisioner "local-exec" {
-    command = "echo busy; sleep 600"
-  }
-}
-"""
+SLOW = chained("quick", "slow", "echo busy; sleep 600")
 STATE = json.dumps({"version": 4, "serial": 7, "lineage": "ours", "resources": []})
 
 
