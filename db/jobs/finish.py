@@ -8,7 +8,7 @@ successful ones.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert
@@ -20,11 +20,11 @@ from db.jobs.imports import ImportResult, store_import
 from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE, LogRow, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
-from db.jobs.resources import Resource
+from db.jobs.resourcerows import insert_resources
 from db.jobs.results import FAILURE, BuildResult, Failure, Timing, failure_columns
 from db.jobs.states import replace_state
 from db.schema.enums import JobStatus, Transition
-from db.schema.tables import ProvisionerJobTiming, WorkspaceResource, WorkspaceResourceMetadata
+from db.schema.tables import ProvisionerJobTiming
 from db.texts import storable
 
 ENDED = f"completed_at = now(), stage = coalesce(:ended_in, job.stage), {LOG_SIZE}"
@@ -137,7 +137,7 @@ def _finish(
     if result.state is not None:
         replace_state(session, job_id=lease.job_id, state=result.state)
     if moved.transition is not None:
-        _insert_resources(session, moved.job_id, moved.transition, result.resources)
+        insert_resources(session, moved.job_id, moved.transition, result.resources)
     if result.imported is not None:
         _store_import(session, moved, result.imported)
     _insert_timings(session, lease.job_id, result.timings)
@@ -149,31 +149,7 @@ def _store_import(session: Session, moved: Moved, imported: ImportResult) -> Non
     store_import(session, moved.job_id, imported, is_ok=is_ok)
     if is_ok:
         for transition, resources in imported.resources.items():
-            _insert_resources(session, moved.job_id, transition, resources)
-
-
-def _insert_resources(
-    session: Session, job_id: uuid.UUID, transition: Transition, resources: Sequence[Resource]
-) -> None:
-    by_id = {uuid.uuid4(): resource for resource in resources}
-    if not by_id:
-        return
-    build = {"job_id": job_id, "transition": transition}
-    session.execute(
-        insert(WorkspaceResource),
-        [{"id": row_id, **build, **_resource(resource)} for row_id, resource in by_id.items()],
-    )
-    _insert_metadata(session, by_id)
-
-
-def _insert_metadata(session: Session, resources: Mapping[uuid.UUID, Resource]) -> None:
-    items = [
-        {"workspace_resource_id": row_id, **item}
-        for row_id, resource in resources.items()
-        for item in _metadata_items(resource)
-    ]
-    if items:
-        session.execute(insert(WorkspaceResourceMetadata), items)
+            insert_resources(session, moved.job_id, transition, resources)
 
 
 def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[Timing]) -> None:
@@ -194,26 +170,6 @@ def _mark_workspace_deleted(session: Session, job_id: uuid.UUID) -> None:
         """),
         {"job_id": job_id},
     )
-
-
-def _resource(resource: Resource) -> dict[str, Any]:
-    return {
-        "type": storable(resource.type)[:192],
-        "name": storable(resource.name)[:64],
-        "hide": resource.hide,
-        "icon": storable(resource.icon)[:256],
-        "instance_type": resource.instance_type and storable(resource.instance_type)[:256],
-        "daily_cost": resource.daily_cost,
-        "module_path": storable(resource.module_path),
-    }
-
-
-def _metadata_items(resource: Resource) -> Iterator[dict[str, Any]]:
-    """Yield the items in a form that can be stored; the last item with a key wins."""
-    by_key = {storable(item.key)[:1024]: (item.value, item.sensitive) for item in resource.metadata}
-    for key, (value, sensitive) in by_key.items():
-        text = None if value is None else storable(value)[:65536]
-        yield {"key": key, "value": text, "sensitive": sensitive}
 
 
 def _timing(timing: Timing) -> dict[str, Any]:

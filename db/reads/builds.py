@@ -11,6 +11,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from db.errors import InvalidError, NotFoundError
+from db.reads.agents import agents_of
 from db.reads.contract import (
     ProvisionerJob,
     WorkspaceBuild,
@@ -45,7 +46,8 @@ _BUILDS = text("""
            version.name AS template_version_name,
            build.build_number, build.transition, build.initiator_id,
            initiator.username AS initiator_name,
-           build.job_id, build.reason, build.daily_cost,
+           build.job_id, build.reason, build.daily_cost, build.has_ai_task,
+           build.has_external_agent,
            nullif(build.deadline, '0001-01-01 00:00:00+00') AS deadline,
            nullif(build.max_deadline, '0001-01-01 00:00:00+00') AS max_deadline
     FROM workspace_builds AS build
@@ -166,11 +168,15 @@ def _resources(
     session: Session, job_ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, list[WorkspaceResource]]:
     rows = session.execute(_RESOURCES, {"job_ids": list(job_ids)}).all()
-    metadata = _metadata(session, [row.id for row in rows])
+    ids = [row.id for row in rows]
+    metadata = _metadata(session, ids)
+    agents = agents_of(session, ids)
     resources: dict[uuid.UUID, list[WorkspaceResource]] = defaultdict(list)
     for row in rows:
         resources[row.job_id].append(
-            WorkspaceResource(**row._asdict(), metadata=metadata.get(row.id))
+            WorkspaceResource(
+                **row._asdict(), agents=agents.get(row.id), metadata=metadata.get(row.id)
+            )
         )
     return resources
 

@@ -11,21 +11,20 @@ from ``CONTRACT``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import Field
 
+from db.reads.agentcontract import (
+    WorkspaceAgent,
+    WorkspaceAgentHealth,
+    WorkspaceAgentLogSource,
+    WorkspaceAgentScript,
+    WorkspaceApp,
+    WorkspaceAppHealthcheck,
+)
+from db.reads.contractbase import ContractModel, UtcTime
 from db.schema.enums import (
     BuildReason,
     JobErrorCode,
@@ -37,16 +36,33 @@ from db.schema.enums import (
     Transition,
 )
 
+__all__ = [
+    "CONTRACT",
+    "QUEUE_COUNT_LIMIT",
+    "ContractModel",
+    "ProvisionerJob",
+    "ProvisionerJobInput",
+    "ProvisionerJobLog",
+    "ProvisionerJobMetadata",
+    "ProvisionerJobTimings",
+    "ProvisionerTiming",
+    "UtcTime",
+    "WorkspaceAgent",
+    "WorkspaceAgentHealth",
+    "WorkspaceAgentLogSource",
+    "WorkspaceAgentScript",
+    "WorkspaceApp",
+    "WorkspaceAppHealthcheck",
+    "WorkspaceBuild",
+    "WorkspaceQuota",
+    "WorkspaceResource",
+    "WorkspaceResourceMetadata",
+    "WorkspaceStatus",
+    "workspace_status",
+]
+
 QUEUE_COUNT_LIMIT = 10_000
 """The jobs of a queue are counted up to this number (see ``db.reads.jobs``)."""
-
-
-def _in_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
-
-
-# Written as RFC 3339 with a Z, regardless of the time zone of the value.
-UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class WorkspaceStatus(StrEnum):
@@ -91,16 +107,6 @@ def workspace_status(transition: Transition, job_status: JobStatus) -> Workspace
     if job_status is JobStatus.SUCCEEDED:
         return _WHEN_SUCCEEDED[transition]
     return _OF_ANY_TRANSITION[job_status]
-
-
-class ContractModel(BaseModel):
-    """The base of the models: immutable, ignores unknown fields, leaves out absent values."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class ProvisionerJobInput(ContractModel):
@@ -213,6 +219,7 @@ class WorkspaceResource(ContractModel):
     name: str
     hide: bool
     icon: str
+    agents: list[WorkspaceAgent] | None = Field(None, description="absent when empty")
     metadata: list[WorkspaceResourceMetadata] | None = Field(None, description="absent when empty")
     daily_cost: int = Field(description="credits per day")
 
@@ -243,6 +250,10 @@ class WorkspaceBuild(ContractModel):
     max_deadline: UtcTime | None = Field(None, description="the latest possible deadline")
     status: WorkspaceStatus
     daily_cost: int = Field(description="credits per day, as charged by the quota commit")
+    has_ai_task: bool | None = Field(None, description="whether it has a task for an AI agent")
+    has_external_agent: bool | None = Field(
+        None, description="whether an agent runs on a machine that the template does not make"
+    )
 
 
 class WorkspaceQuota(ContractModel):
@@ -262,6 +273,12 @@ CONTRACT: tuple[type[ContractModel], ...] = (
     WorkspaceBuild,
     WorkspaceResource,
     WorkspaceResourceMetadata,
+    WorkspaceAgent,
+    WorkspaceAgentHealth,
+    WorkspaceAgentLogSource,
+    WorkspaceAgentScript,
+    WorkspaceApp,
+    WorkspaceAppHealthcheck,
     WorkspaceQuota,
 )
 """The models of the contract, in the order of the generated reference."""

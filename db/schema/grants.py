@@ -16,6 +16,16 @@ SELECT, INSERT, UPDATE, DELETE, USAGE = "SELECT", "INSERT", "UPDATE", "DELETE", 
 # A row lock needs the right to update some column.
 LOCK = "UPDATE (updated_at)"
 
+# All but the token, with which a program can pretend to be the agent.
+_AGENT_COLUMNS = (
+    "SELECT (id, parent_id, resource_id, name, auth_instance_id, architecture, "
+    "operating_system, environment_variables, directory, expanded_directory, "
+    "connection_timeout_seconds, troubleshooting_url, motd_file, display_apps, "
+    "display_order, api_key_scope, lifecycle_state, version, api_version, "
+    "first_connected_at, last_connected_at, disconnected_at, started_at, ready_at, "
+    "deleted, created_at, updated_at)"
+)
+
 Rights = Mapping[str, Sequence[str]]
 """Privileges by table, view or sequence."""
 
@@ -58,11 +68,19 @@ WORKER_RIGHTS: Rights = {
     ),
     "templates": (SELECT, "UPDATE (active_version_id, updated_at)"),
     "users": (SELECT,),
+    "workspace_agent_devcontainers": (INSERT,),
+    "workspace_agent_log_sources": (INSERT,),
+    "workspace_agent_memory_resource_monitors": (INSERT,),
+    "workspace_agent_metadata": (INSERT,),
+    "workspace_agent_scripts": (INSERT,),
+    "workspace_agent_volume_resource_monitors": (INSERT,),
+    "workspace_agents": (SELECT, INSERT),
+    "workspace_apps": (SELECT, INSERT, UPDATE),
     "workspace_build_parameters": (SELECT,),
     "workspace_builds": (SELECT, UPDATE, DELETE),
     "workspace_modules": (INSERT,),
     "workspace_resource_metadata": (INSERT,),
-    "workspace_resources": (INSERT,),
+    "workspace_resources": (SELECT, INSERT),
     "workspaces": (SELECT, "UPDATE (deleted, updated_at)"),
     "SEQUENCE provisioner_job_logs_id_seq": (USAGE,),
     "SEQUENCE provisioner_job_timings_id_seq": (USAGE,),
@@ -82,7 +100,7 @@ ENQUEUE_RIGHTS: Rights = {
     "workspace_builds": (SELECT, INSERT),
     "workspaces": (SELECT, LOCK),
 }
-READ_RIGHTS: Rights = dict.fromkeys(
+READ_RIGHTS: dict[str, Sequence[str]] = dict.fromkeys(
     (
         "alembic_version",
         "applied_workspace_builds",
@@ -113,6 +131,13 @@ READ_RIGHTS: Rights = dict.fromkeys(
         "template_versions",
         "templates",
         "users",
+        "workspace_agent_devcontainers",
+        "workspace_agent_log_sources",
+        "workspace_agent_memory_resource_monitors",
+        "workspace_agent_metadata",
+        "workspace_agent_scripts",
+        "workspace_agent_volume_resource_monitors",
+        "workspace_apps",
         "workspace_build_parameters",
         "workspace_builds",
         "workspace_modules",
@@ -122,6 +147,7 @@ READ_RIGHTS: Rights = dict.fromkeys(
     ),
     (SELECT,),
 )
+READ_RIGHTS |= {"workspace_agents": (_AGENT_COLUMNS,)}
 RIGHTS: Mapping[AccessRole, Rights] = {
     AccessRole.WORKER: WORKER_RIGHTS,
     AccessRole.ENQUEUE: ENQUEUE_RIGHTS,

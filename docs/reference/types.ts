@@ -1,9 +1,15 @@
 // TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
-// made from: sha256:2ef9caaaca3ab51b5e0e802a85db156c78417cdf559cf192e620bf01a8a76d21
-// text: sha256:d835ad92df0b4128608beb566aaf195641cc9cf1dc83dcc4c32c3cd143c950ab
+// made from: sha256:12fe757a0308e90144b8cab9421f4114619c38cc96e0587e9b5e0c165b89d7cf
+// text: sha256:9b059b02bf3298d17872ee64b29c05188eff6141366a9f0d67ca960d72b45a1e
 
 export type AnyOfTheContract =
+  | AgentLifecycleState
+  | AgentStatus
+  | AppHealth
+  | AppOpenIn
+  | AppSharingLevel
   | BuildReason
+  | DisplayApp
   | JobErrorCode
   | JobStatus
   | JobType
@@ -15,17 +21,58 @@ export type AnyOfTheContract =
   | ProvisionerJobMetadata
   | ProvisionerJobTimings
   | ProvisionerTiming
+  | StartupScriptBehavior
   | TimingStage
   | Transition
+  | WorkspaceAgent
+  | WorkspaceAgentHealth
+  | WorkspaceAgentLogSource
+  | WorkspaceAgentScript
+  | WorkspaceApp
+  | WorkspaceAppHealthcheck
   | WorkspaceBuild
   | WorkspaceQuota
   | WorkspaceResource
   | WorkspaceResourceMetadata
   | WorkspaceStatus;
 /**
+ * How far an agent is with its scripts. The process that serves the agents writes it.
+ */
+export type AgentLifecycleState =
+  | "created"
+  | "starting"
+  | "start_timeout"
+  | "start_error"
+  | "ready"
+  | "shutting_down"
+  | "shutdown_timeout"
+  | "shutdown_error"
+  | "off";
+/**
+ * Whether an agent is connected to the process that serves agents.
+ */
+export type AgentStatus = "connecting" | "connected" | "disconnected" | "timeout";
+/**
+ * What the health check of an app says. The process that serves the agents writes it.
+ */
+export type AppHealth = "disabled" | "initializing" | "healthy" | "unhealthy";
+/**
+ * How a browser opens an app.
+ */
+export type AppOpenIn = "tab" | "slim-window";
+/**
+ * Who may open an app.
+ */
+export type AppSharingLevel = "owner" | "authenticated" | "public";
+/**
  * Why a build was enqueued.
  */
 export type BuildReason = "initiator" | "autostart" | "autostop" | "dormancy" | "autodelete";
+/**
+ * What a user sees of an agent besides its own apps.
+ */
+export type DisplayApp =
+  "vscode" | "vscode_insiders" | "web_terminal" | "ssh_helper" | "port_forwarding_helper";
 /**
  * Why a job failed, for callers that must distinguish it. Untagged failures have no code.
  */
@@ -52,6 +99,10 @@ export type LogSource = "provisioner_daemon" | "provisioner";
  * The Terraform operation that a timing belongs to.
  */
 export type TimingStage = "init" | "plan" | "graph" | "apply";
+/**
+ * Whether a user waits for the scripts of the start before they log in.
+ */
+export type StartupScriptBehavior = "blocking" | "non-blocking";
 /**
  * What a workspace build makes of the workspace.
  */
@@ -244,6 +295,159 @@ export interface ProvisionerTiming {
   resource: string;
 }
 /**
+ * The program inside of a workspace that connects it to the platform.
+ */
+export interface WorkspaceAgent {
+  id: string;
+  /**
+   * of a development container: the agent next to which it runs
+   */
+  parent_id?: string;
+  created_at: string;
+  updated_at: string;
+  first_connected_at?: string;
+  last_connected_at?: string;
+  disconnected_at?: string;
+  started_at?: string;
+  ready_at?: string;
+  status: AgentStatus;
+  lifecycle_state: AgentLifecycleState;
+  name: string;
+  resource_id: string;
+  /**
+   * of the machine, if it signs in by its cloud
+   */
+  instance_id?: string;
+  architecture: string;
+  operating_system: string;
+  environment_variables: {
+    [k: string]: string;
+  };
+  directory: string;
+  expanded_directory: string;
+  /**
+   * of the agent; empty before it connects
+   */
+  version: string;
+  api_version: string;
+  /**
+   * 0 is for ever
+   */
+  connection_timeout_seconds: number;
+  troubleshooting_url: string;
+  health: WorkspaceAgentHealth;
+  /**
+   * what is shown besides its own apps
+   */
+  display_apps: DisplayApp[];
+  apps: WorkspaceApp[];
+  scripts: WorkspaceAgentScript[];
+  log_sources: WorkspaceAgentLogSource[];
+  startup_script_behavior: StartupScriptBehavior;
+  /**
+   * always empty: agents do not connect here
+   */
+  subsystems: string[];
+  /**
+   * always 0: agents do not connect here
+   */
+  logs_length: number;
+  /**
+   * always false: agents do not connect here
+   */
+  logs_overflowed: boolean;
+}
+/**
+ * Whether an agent is in order.
+ */
+export interface WorkspaceAgentHealth {
+  healthy: boolean;
+  /**
+   * why not, for people
+   */
+  reason?: string;
+}
+/**
+ * A program that the user of a workspace opens, by a link or a command.
+ */
+export interface WorkspaceApp {
+  id: string;
+  /**
+   * its name in links, unique in the template
+   */
+  slug: string;
+  display_name: string;
+  icon: string;
+  url?: string;
+  command?: string;
+  /**
+   * whether the link leads out of the workspace
+   */
+  external: boolean;
+  /**
+   * whether it is served on a domain of its own
+   */
+  subdomain: boolean;
+  sharing_level: AppSharingLevel;
+  healthcheck: WorkspaceAppHealthcheck;
+  health: AppHealth;
+  /**
+   * a heading above several apps
+   */
+  group?: string;
+  hidden: boolean;
+  open_in: AppOpenIn;
+  tooltip?: string;
+}
+/**
+ * How the health of an app is checked.
+ */
+export interface WorkspaceAppHealthcheck {
+  /**
+   * empty if it is not checked
+   */
+  url: string;
+  /**
+   * seconds between two checks
+   */
+  interval: number;
+  /**
+   * failed checks in a row until the app is unhealthy
+   */
+  threshold: number;
+}
+/**
+ * A script that an agent runs when the workspace starts or stops, or at times.
+ */
+export interface WorkspaceAgentScript {
+  id: string;
+  log_source_id: string;
+  display_name: string;
+  log_path: string;
+  script: string;
+  /**
+   * when it runs, in six fields; empty if at no time of its own
+   */
+  cron: string;
+  run_on_start: boolean;
+  run_on_stop: boolean;
+  start_blocks_login: boolean;
+  /**
+   * nanoseconds; 0 is for ever
+   */
+  timeout: number;
+}
+/**
+ * Where lines of an agent's log come from.
+ */
+export interface WorkspaceAgentLogSource {
+  workspace_agent_id: string;
+  id: string;
+  created_at: string;
+  display_name: string;
+  icon: string;
+}
+/**
  * One transition of a workspace.
  */
 export interface WorkspaceBuild {
@@ -289,6 +493,14 @@ export interface WorkspaceBuild {
    * credits per day, as charged by the quota commit
    */
   daily_cost: number;
+  /**
+   * whether it has a task for an AI agent
+   */
+  has_ai_task?: boolean;
+  /**
+   * whether an agent runs on a machine that the template does not make
+   */
+  has_external_agent?: boolean;
 }
 /**
  * A managed resource that a build left in the state.
@@ -305,6 +517,10 @@ export interface WorkspaceResource {
   name: string;
   hide: boolean;
   icon: string;
+  /**
+   * absent when empty
+   */
+  agents?: WorkspaceAgent[];
   /**
    * absent when empty
    */

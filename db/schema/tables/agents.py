@@ -14,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.enums import (
@@ -61,7 +62,7 @@ class WorkspaceAgent(Base):
     auth_instance_id: Mapped[str | None]
     architecture: Mapped[str] = mapped_column(String(64))
     operating_system: Mapped[str] = mapped_column(String(64))
-    environment_variables: Mapped[dict[str, str] | None]
+    environment_variables: Mapped[dict[str, str] | None] = mapped_column(JSONB(none_as_null=True))
     directory: Mapped[str] = mapped_column(String(4096), server_default="")
     expanded_directory: Mapped[str] = mapped_column(String(4096), server_default="")
     connection_timeout_seconds: Mapped[int] = mapped_column(server_default=ZERO)
