@@ -41,7 +41,8 @@ COMMANDS: Mapping[str, Lazy] = {
         "cli.doctor.command", "Check settings, services and workers, and show how to fix problems."
     ),
     "completion": Lazy("cli.completion", "Print a shell's completion script."),
-    "prune": Lazy("cli.prune", "Delete old logs, states and jobs."),
+    "audit": Lazy("cli.audit", "Show who changed what by hand."),
+    "prune": Lazy("cli.prune", "Delete old logs, states, jobs and rows of the audit log."),
     "template": Lazy("cli.template", "Push and list templates."),
     "workspace": Lazy("cli.workspace", "Create, start, stop, delete, show and list workspaces."),
     "state": Lazy("cli.state.command", "List, fetch and replace Terraform states of workspaces."),

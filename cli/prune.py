@@ -1,4 +1,4 @@
-"""``provisionerd prune``: delete old logs, states and jobs."""
+"""``provisionerd prune``: delete old logs, states, jobs and rows of the audit log."""
 
 from __future__ import annotations
 
@@ -54,15 +54,22 @@ class Age(click.ParamType[timedelta]):
     metavar="AGE",
     help="Finished jobs with their builds (PROVISIONERD_RETAIN_JOBS_DAYS).",
 )
+@click.option(
+    "--audit-older-than",
+    type=Age(),
+    metavar="AGE",
+    help="Rows of the audit log (PROVISIONERD_RETAIN_AUDIT_DAYS).",
+)
 @output_option
-def prune(
+def prune(  # noqa: PLR0917 - click passes each option by its name
     dry_run: bool,
     logs_older_than: timedelta | None,
     states_older_than: timedelta | None,
     jobs_older_than: timedelta | None,
+    audit_older_than: timedelta | None,
     output: str,
 ) -> None:
-    r"""Delete old logs, states and jobs, as the workers do every few hours.
+    r"""Delete old logs, states, jobs and rows of the audit log, as the workers do every few hours.
 
     Always kept: unfinished jobs, the latest build of each workspace with its
     state, and templates. An AGE is a number of days or hours: 30d, 12h.
@@ -79,6 +86,7 @@ def prune(
         logs=min(kept.logs, jobs) if logs_older_than is None else logs_older_than,
         states=min(kept.states, jobs) if states_older_than is None else states_older_than,
         jobs=jobs,
+        audit_logs=kept.audit_logs if audit_older_than is None else audit_older_than,
     )
     with opened() as services:
         pruned = prune_database(services.database, retention, is_dry_run=dry_run)
@@ -90,7 +98,12 @@ def _report(pruned: Pruned, *, is_dry_run: bool, output: str) -> None:
         raise click.ClickException(
             "another process is pruning now; run the command again when it is done"
         )
-    counts = {"log_lines": pruned.log_lines, "states": pruned.states, "jobs": pruned.jobs}
+    counts = {
+        "log_lines": pruned.log_lines,
+        "states": pruned.states,
+        "jobs": pruned.jobs,
+        "audit_logs": pruned.audit_logs,
+    }
     if output == JSON:
         print_json({"dry_run": is_dry_run, **counts})
         return

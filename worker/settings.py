@@ -167,6 +167,9 @@ class Settings(BaseSettings):
     retain_jobs_days: float = Field(
         90, gt=0, le=36500, description="how long a finished job and a superseded build are kept"
     )
+    retain_audit_days: float = Field(
+        365, gt=0, le=36500, description="how long a row of the audit log is kept"
+    )
     prune_hours: float = Field(
         6, ge=0, le=8760, description="time between prunings; 0 turns pruning off"
     )
@@ -269,6 +272,7 @@ class Settings(BaseSettings):
             logs=timedelta(days=self.retain_logs_days),
             states=timedelta(days=self.retain_states_days),
             jobs=timedelta(days=self.retain_jobs_days),
+            audit_logs=timedelta(days=self.retain_audit_days),
         )
 
     @property

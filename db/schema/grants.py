@@ -41,6 +41,7 @@ class AccessRole(StrEnum):
 WORKER_RIGHTS: Rights = {
     "alembic_version": (SELECT,),
     "applied_workspace_builds": (SELECT,),
+    "audit_logs": (SELECT, DELETE),
     "files": (SELECT, INSERT, "UPDATE (mimetype)"),
     "group_members": (SELECT,),
     "group_members_expanded": (SELECT,),

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from db.engine import DatabaseError
+from db.texts import first_line
 
 _MISSING = (
     psycopg.errors.UndefinedColumn,
@@ -66,9 +67,10 @@ def check_migrated(engine: Engine) -> None:
 
 @contextmanager
 def explaining_old_schema() -> Iterator[None]:
-    """Say that a migration is missing if a statement of the block names something that is.
+    """Say what to do if a statement of the block names something that the schema lacks.
 
-    For callers that do not check the schema when they start.
+    For callers that do not check the schema when they start. A role without the right to use the
+    schema gets the same answer from PostgreSQL.
 
     Raises:
         DatabaseError: the schema is older than this code. The transaction can only be rolled back.
@@ -79,6 +81,6 @@ def explaining_old_schema() -> Iterator[None]:
         if not isinstance(error.orig, _MISSING):
             raise
         raise DatabaseError(
-            "the database lacks a migration that this version of provisionerd needs;"
+            f"the database lacks what this version of provisionerd needs ({first_line(error)});"
             " run `provisionerd migrate`, and upgrade services that enqueue last"
         ) from error

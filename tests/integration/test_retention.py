@@ -19,9 +19,10 @@ from db.engine import Database
 from db.errors import InvalidError
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import load_build
+from db.jobs.due import JOBS_PER_TURN, LINES_PER_TURN
 from db.jobs.resources import Resource, ResourceMetadata
 from db.jobs.results import BuildResult
-from db.jobs.retention import ADVISORY_LOCK, JOBS_PER_TURN, LINES_PER_TURN, Pruned, Retention, prune
+from db.jobs.retention import ADVISORY_LOCK, Pruned, Retention, prune
 from db.jobs.states import State
 from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import register_worker, sign_off_worker
@@ -639,3 +640,40 @@ def test_every_column_that_points_at_what_goes_has_an_index(database: Database) 
         ).all()
 
     assert unindexed == []
+
+
+def audited(database: Database, *, days_ago: int, count: int = 1) -> None:
+    """Let somebody have changed something."""
+    with database.begin() as session:
+        session.execute(
+            text("""
+                INSERT INTO audit_logs (id, time, username, organization_id, resource_type,
+                                        resource_id, resource_target, action)
+                SELECT gen_random_uuid(), now() - :age, 'alice', gen_random_uuid(), 'workspace',
+                       gen_random_uuid(), 'alice/box', 'push_state'
+                FROM generate_series(1, :count)
+            """),
+            {"age": timedelta(days=days_ago), "count": count},
+        )
+
+
+def changes_of(database: Database) -> int:
+    with database.begin() as session:
+        found: int = session.execute(text("SELECT count(*) FROM audit_logs")).scalar_one()
+        return found
+
+
+def test_a_change_is_kept_in_the_audit_log_for_as_long_as_was_said(database: Database) -> None:
+    audited(database, days_ago=364)
+    audited(database, days_ago=366)
+    assert prune(database, KEPT) == Pruned(audit_logs=1)
+    assert changes_of(database) == 1
+
+
+@pytest.mark.parametrize(("is_dry_run", "left"), [(False, 0), (True, LINES_PER_TURN + 1)])
+def test_a_long_audit_log_is_pruned_in_turns(
+    database: Database, is_dry_run: bool, left: int
+) -> None:
+    audited(database, days_ago=366, count=LINES_PER_TURN + 1)
+    assert prune(database, KEPT, is_dry_run=is_dry_run).audit_logs == LINES_PER_TURN + 1
+    assert changes_of(database) == left

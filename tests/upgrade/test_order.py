@@ -50,7 +50,7 @@ def test_a_service_that_is_too_early_enqueues_nothing(installation: Installation
     workspace_id, job_id = installation.create("machine")
     installation.cluster.finish(job_id)
     service = installation.service(CURRENT)
-    with pytest.raises(ServiceError, match="the database lacks a migration"):
+    with pytest.raises(ServiceError, match="the database lacks what this version"):
         service.enqueue(workspace_id, Transition.STOP)
     assert "active jobs" not in installation.cluster.remains()
 

@@ -34,6 +34,7 @@ class Pruner:
             log_lines=pruned.log_lines,
             states=pruned.states,
             jobs=pruned.jobs,
+            audit_logs=pruned.audit_logs,
             complete=pruned.is_complete,
         )
         return pruned

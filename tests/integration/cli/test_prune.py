@@ -31,7 +31,13 @@ def jobs(run: CommandLine) -> int:
 
 @pytest.mark.usefixtures("superseded")
 def test_a_prune_tells_what_it_deleted(run: CommandLine) -> None:
-    assert run.json("prune") == {"dry_run": False, "log_lines": 0, "states": 0, "jobs": 1}
+    assert run.json("prune") == {
+        "dry_run": False,
+        "log_lines": 0,
+        "states": 0,
+        "jobs": 1,
+        "audit_logs": 0,
+    }
     assert jobs(run) == 1
 
 

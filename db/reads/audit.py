@@ -1,0 +1,71 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.reads.listings import LIMIT, read_listings
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditListing:
+    """A change that a person made."""
+
+    id: uuid.UUID
+    time: datetime
+    username: str
+    user_id: uuid.UUID | None  #: None: a user of the operating system
+    organization: str | None  #: None: it does not exist any more
+    action: str
+    resource_type: str
+    resource_id: uuid.UUID
+    resource_target: str  #: its name for people, such as alice/box
+    diff: dict[str, Any]  #: field: {old, new}
+    additional_fields: dict[str, Any]
+
+
+def list_audit_logs(
+    session: Session,
+    *,
+    username: str | None = None,
+    action: str | None = None,
+    target: str | None = None,
+    within: timedelta | None = None,
+    limit: int = LIMIT,
+) -> list[AuditListing]:
+    """Return the newest changes that match all that is given, the last one first.
+
+    People make them by hand, so there are few, and this needs no index.
+
+    Args:
+        target: the name of what was changed, such as alice/box.
+        within: only those that are not older.
+    """
+    return read_listings(
+        session,
+        AuditListing,
+        """
+        SELECT change.id, change.time, change.username, change.user_id,
+               organization.name AS organization,
+               change.action, change.resource_type, change.resource_id, change.resource_target,
+               change.diff, change.additional_fields
+        FROM audit_logs AS change
+        LEFT JOIN organizations AS organization ON organization.id = change.organization_id
+        WHERE (CAST(:username AS varchar) IS NULL OR change.username = :username)
+          AND (CAST(:action AS varchar) IS NULL OR change.action = :action)
+          AND (CAST(:target AS varchar) IS NULL OR change.resource_target = :target)
+          AND (CAST(:within AS interval) IS NULL OR change.time > now() - :within)
+        ORDER BY change.time DESC, change.id
+        LIMIT :limit
+        """,
+        username=username,
+        action=action,
+        target=target,
+        within=within,
+        limit=limit,
+    )
