@@ -14,6 +14,7 @@ from worker.broker.rights import RING_COMMANDS, WORKER_COMMANDS, acl_line
 BROKER_COMMANDS: Mapping[AccessRole, Mapping[str, tuple[str, ...]]] = {
     AccessRole.WORKER: WORKER_COMMANDS,
     AccessRole.ENQUEUE: RING_COMMANDS,
+    AccessRole.API: RING_COMMANDS,
 }
 
 

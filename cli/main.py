@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "demo": Lazy("cli.demo", "Run real builds: within quota, refused, untagged, canceled."),
     "up": Lazy("cli.up", "Run PostgreSQL, Redis and a worker together."),
     "worker": Lazy("cli.worker", "Run builds until SIGTERM."),
+    "serve": Lazy("cli.serve", "Serve the HTTP API, in the form of Coder's."),
     "exporter": Lazy("cli.exporter", "Serve metrics of the whole deployment."),
     "migrate": Lazy("cli.migrate", "Migrate the database to the current schema."),
     "grants": Lazy("cli.grants", "Print the rights in PostgreSQL and Redis that a role needs."),
@@ -52,6 +53,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "quota": Lazy("cli.quota", "Show users' budgets and what consumes them."),
     "tools": Lazy("cli.tools", "List and call the tools for agents."),
     "user": Lazy("cli.user", "Manage users."),
+    "token": Lazy("cli.token", "Create, list and revoke tokens for the HTTP API."),
     "group": Lazy("cli.group", "Manage groups, their members and their allowances."),
     "organization": Lazy("cli.organization", "Create and list organizations."),
 }

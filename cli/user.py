@@ -5,17 +5,29 @@ from __future__ import annotations
 import click
 from sqlalchemy.orm import Session
 
+from cli.actor import as_option, find_actor
 from cli.listing import list_command
 from cli.opening import find_organization, transaction
 from cli.options import organization_option
 from cli.printing import Columns
-from db.catalog.people import create_organization, create_user, get_user, set_user_status
+from db.catalog.audit import SITE, AuditAction, audit
+from db.catalog.people import (
+    create_organization,
+    create_user,
+    get_user,
+    has_people,
+    set_member_roles,
+    set_site_roles,
+    set_user_status,
+)
 from db.errors import ConflictError
 from db.reads.people import UserListing, list_organizations, list_users
 from db.schema.enums import UserStatus
+from db.schema.roles import SiteRole
 from db.schema.tables import Organization
 
 DEFAULT_ORGANIZATION = "default"
+ROLE = click.Choice([role.value for role in SiteRole])
 COLUMNS: Columns[UserListing] = {
     "USERNAME": lambda row: row.username,
     "STATUS": lambda row: row.status,
@@ -39,11 +51,13 @@ def user() -> None:
 @click.option(
     "--email", default="", help="Email address; templates of the user's workspaces get it."
 )
+@click.option("--role", "roles", multiple=True, type=ROLE, help="Role in the whole site.")
 @organization_option
-def create(name: str, email: str, organization: str | None) -> None:
+def create(name: str, email: str, roles: tuple[str, ...], organization: str | None) -> None:
     r"""Create a user as a member of the organization.
 
-    If there is no organization yet, one named "default" is created.
+    If there is no organization yet, one named "default" is created. The first
+    user is an owner unless a role is given.
 
     \b
     Example:
@@ -52,13 +66,56 @@ def create(name: str, email: str, organization: str | None) -> None:
     with transaction() as session:
         made = _make_default(session) if organization is None else None
         home = find_organization(session, organization)
-        create_user(session, username=name, organization=home, email=email)
+        is_first = not has_people(session)
+        made_user = create_user(session, username=name, organization=home, email=email)
+        set_site_roles(session, made_user, roles or ([SiteRole.OWNER] if is_first else []))
     if made:
         click.echo(
             f"Organization {DEFAULT_ORGANIZATION} was created; builds that cost something need"
             " an allowance: `provisionerd group set-allowance Everyone CREDITS`."
         )
     click.echo(f"User {name} was created in organization {home.name}.")
+
+
+@user.command("set-roles")
+@click.argument("name")
+@click.argument("roles", nargs=-1)
+@click.option(
+    "--organization",
+    metavar="ORGANIZATION",
+    help="Roles in this organization; otherwise in the whole site.",
+)
+@as_option
+def set_roles(
+    name: str, roles: tuple[str, ...], organization: str | None, as_user: str | None
+) -> None:
+    r"""Replace the roles of a user; without ROLES, take all of them away.
+
+    Roles in the whole site: owner, template-admin, user-admin, auditor. Roles in
+    an organization have the same names, but begin with "organization-", such as
+    organization-template-admin; organization-admin has all rights there.
+
+    \b
+    Example:
+        provisionerd user set-roles alice template-admin
+        provisionerd user set-roles bob organization-admin --organization default
+    """
+    with transaction() as session:
+        found = get_user(session, name)
+        home = None if organization is None else find_organization(session, organization)
+        if home is None:
+            set_site_roles(session, found, roles)
+        else:
+            set_member_roles(session, found, home, roles)
+        audit(
+            session,
+            actor=find_actor(session, as_user),
+            action=AuditAction.WRITE,
+            organization_id=home.id if home else SITE,
+            resource=("user", found.id, found.username),
+            facts={"roles": sorted(roles)},
+        )
+    click.echo(f"User {found.username} has the roles: {', '.join(sorted(roles)) or 'member'}.")
 
 
 user.add_command(

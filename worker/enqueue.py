@@ -101,7 +101,7 @@ def enqueue_build(
             reason=reason,
             trace_metadata=trace_metadata or dict(carrier) or None,
         )
-    _ring_after_commit(session, build.queue, ring or ring_later(redis_url))
+    ring_after_commit(session, build.queue, redis_url=redis_url, ring=ring)
     return build
 
 
@@ -130,12 +130,20 @@ def _carrier_of(context: Any) -> Carrier:
     return {"traceparent": parent} | ({"tracestate": state} if state else {})
 
 
-def _ring_after_commit(session: Session, queue: str, ring: Ring) -> None:
+def ring_after_commit(
+    session: Session, queue: str, *, redis_url: str | None = None, ring: Ring | None = None
+) -> None:
+    """Ring the queue's doorbell when the session's transaction has been committed.
+
+    Args:
+        redis_url: as for ``enqueue_build``.
+        ring: as for ``enqueue_build``.
+    """
     if DOORBELLS not in session.info:
         session.info[DOORBELLS] = []
         event.listen(session, "after_commit", _ring_all)
         event.listen(session, "after_rollback", _forget_all)
-    session.info[DOORBELLS].append((queue, ring))
+    session.info[DOORBELLS].append((queue, ring or ring_later(redis_url)))
 
 
 def _ring_all(session: Session) -> None:

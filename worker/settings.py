@@ -11,6 +11,7 @@ import platform
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -89,6 +90,25 @@ class Settings(BaseSettings):
     )
     metrics_address: str = Field(
         "127.0.0.1:2112", description="HOST:PORT of /metrics; empty turns it off"
+    )
+
+    api_address: str = Field(
+        "127.0.0.1:7080", description="HOST:PORT of the HTTP API (`provisionerd serve`)"
+    )
+    access_url: str | None = Field(
+        None,
+        pattern="^https?://[^ ]+$",
+        description="where users reach the HTTP API, such as https://coder.example.com",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="networks of proxies that identify users by X-Forwarded-User, comma-separated",
+    )
+    api_requests_per_minute: int = Field(
+        1200, ge=0, description="requests that one token may make in a minute; 0 means any number"
+    )
+    api_streams_per_token: int = Field(
+        100, ge=1, description="logs and events that one token may follow at the same time"
     )
 
     terraform_binary: Path | None = Field(
@@ -209,12 +229,19 @@ class Settings(BaseSettings):
             raise ValueError("tags must be KEY=VALUE,KEY=VALUE")
         return {key.strip(): value.strip() for key, _separator, value in pairs}
 
-    @field_validator("engines", "passed_environment", mode="before")
+    @field_validator("engines", "passed_environment", "trusted_proxies", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(item.strip() for item in value.split(",") if item.strip())
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
 
     @field_validator("data_dir", "work_dir", "terraform_binary", mode="after")
     @classmethod

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
+from enum import StrEnum
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -12,9 +14,12 @@ from sqlalchemy.orm import Session
 from db.catalog.names import check_name, insert_named
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.schema.enums import UserStatus
+from db.schema.roles import OrganizationRole, SiteRole
 from db.schema.tables import Group, GroupMember, Organization, OrganizationMember, User
 
 EVERYONE = "Everyone"
+PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
+"""The system user that initiates prebuilds. Source: Coder."""
 MAX_ALLOWANCE = 2**31 - 1
 
 
@@ -99,6 +104,40 @@ def get_user(session: Session, username: str) -> User:
     return user
 
 
+def has_people(session: Session) -> bool:
+    """Return whether there is a user, other than the one that requests prebuilds."""
+    people = select(User.id).where(User.id != PREBUILDS_USER_ID).limit(1)
+    return session.scalars(people).first() is not None
+
+
+def set_site_roles(session: Session, user: User, roles: Collection[str]) -> None:
+    """Replace the user's roles in the whole site.
+
+    Raises:
+        InvalidError: there is no such role.
+    """
+    user.rbac_roles = _check_roles(SiteRole, roles)
+    session.flush()
+
+
+def set_member_roles(
+    session: Session, user: User, organization: Organization, roles: Collection[str]
+) -> None:
+    """Replace the user's roles in the organization.
+
+    Raises:
+        InvalidError: there is no such role.
+        NotFoundError: the user is not a member of the organization.
+    """
+    member = session.get(OrganizationMember, (organization.id, user.id))
+    if member is None:
+        raise NotFoundError(
+            f"user {user.username!r} is not a member of organization {organization.name!r}"
+        )
+    member.roles = _check_roles(OrganizationRole, roles)
+    session.flush()
+
+
 def set_user_status(session: Session, user: User, status: UserStatus) -> None:
     """Set the status of a user, which says whether the user may build."""
     user.status = status
@@ -170,6 +209,13 @@ def remove_group_member(session: Session, *, group: Group, user: User) -> None:
     if member is not None:
         session.delete(member)
         session.flush()
+
+
+def _check_roles(known: type[StrEnum], roles: Collection[str]) -> list[str]:
+    for role in roles:
+        if role not in set(known):
+            raise InvalidError(f"there is no role {role!r}; there are {', '.join(known)}")
+    return sorted(set(roles))
 
 
 def _check_allowance(quota_allowance: int) -> int:

@@ -59,7 +59,7 @@ def push_template(
         id=uuid.uuid4(),
         template_id=template.id,
         organization_id=organization.id,
-        name=_next_version_name(session, template),
+        name=next_version_name(session, template.id),
         message=message,
         job_id=uuid.uuid4(),
         created_by=created_by.id,
@@ -205,9 +205,17 @@ def _find_template(session: Session, *, name: str, organization: Organization) -
     ).one_or_none()
 
 
-def _next_version_name(session: Session, template: Template) -> str:
-    query = select(func.count()).where(TemplateVersion.template_id == template.id)
-    return f"v{session.execute(query).scalar_one() + 1}"
+def next_version_name(session: Session, template_id: uuid.UUID) -> str:
+    """Return a name that no version of the template has."""
+    names = set(
+        session.scalars(
+            select(TemplateVersion.name).where(TemplateVersion.template_id == template_id)
+        )
+    )
+    number = len(names) + 1
+    while f"v{number}" in names:
+        number += 1
+    return f"v{number}"
 
 
 def _import_job(

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name, insert_named
+from db.catalog.people import PREBUILDS_USER_ID
 from db.catalog.sources import Source, read_source
 from db.catalog.values import choose_values
 from db.engine import sql
@@ -20,9 +21,6 @@ from db.errors import BuildActiveError, ConflictError, NotFoundError
 from db.jobs.tags import queue_name
 from db.schema.enums import BuildReason, JobPriority, Transition, UserStatus
 from db.schema.tables import Template, User, Workspace
-
-PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
-"""The system user that initiates prebuilds. Source: Coder."""
 
 # One round trip for job, build and parameters. The previous state never leaves the server.
 INSERT_BUILD = """
@@ -90,6 +88,20 @@ def create_workspace(session: Session, *, owner: User, template: Template, name:
     taken = f"user {owner.username!r} already has a workspace {name!r}"
     insert_named(session, workspace, taken=taken)
     return workspace
+
+
+def edit_workspace(session: Session, workspace_id: uuid.UUID, changes: Mapping[str, Any]) -> None:
+    """Change settings of a workspace, by column.
+
+    Raises:
+        IntegrityError: the name is taken.
+    """
+    session.execute(
+        update(Workspace)
+        .where(Workspace.id == workspace_id)
+        .values(**changes, updated_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def get_workspace(session: Session, *, owner: User, name: str) -> Workspace:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.jobs.leases import Lease, held_row
+from db.jobs.notices import NOTIFY
 from db.schema.enums import LogLevel, LogSource, Stage
 from db.schema.tables import LOG_LIMIT_BYTES
 from db.texts import storable
@@ -88,7 +89,7 @@ def append_logs(
                 -- Lines arrive late, so they must not reset the stage of a job that reached apply.
                 stage = CASE WHEN stage = 'apply' THEN stage ELSE coalesce(:stage, stage) END
             WHERE id = :job_id AND lease_token = :lease_token AND completed_at IS NULL
-            RETURNING 1
+            RETURNING {NOTIFY.format(id="id")}
         """),  # noqa: S608 - made of constants
         **log_size(rows, overflowed=overflowed),
         stage=stage,

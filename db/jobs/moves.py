@@ -20,6 +20,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.jobs.notices import NOTIFY
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,
@@ -227,7 +228,7 @@ def _statement(verb: Verb, which: str, changes: str, also: str) -> str:
             SET updated_at = now(), {changes}
             FROM found
             WHERE job.id = found_id
-            RETURNING job.*, found.*
+            RETURNING job.*, found.*, {NOTIFY.format(id="job.id")}
         ), released AS (
             DELETE FROM leases
             USING moved

@@ -86,6 +86,50 @@ def get_build(session: Session, build_id: uuid.UUID) -> WorkspaceBuild:
     return _load(session, {build_id: find_job_of_build(session, build_id)})[0]
 
 
+def get_builds_by_id(session: Session, build_ids: Sequence[uuid.UUID]) -> list[WorkspaceBuild]:
+    """Return the builds that exist, those with higher numbers first."""
+    rows = session.execute(
+        text("SELECT id, job_id FROM workspace_builds WHERE id = ANY(:ids)"),
+        {"ids": list(build_ids)},
+    )
+    return _load(session, {row.id: row.job_id for row in rows})
+
+
+def find_build_id(session: Session, workspace_id: uuid.UUID, number: int) -> uuid.UUID:
+    """Return the id of a workspace's build of that number.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = session.execute(
+        text(
+            "SELECT id FROM workspace_builds"
+            " WHERE workspace_id = :workspace_id AND build_number = :number"
+        ),
+        {"workspace_id": workspace_id, "number": number},
+    ).scalar_one_or_none()
+    if found is None:
+        raise NotFoundError(f"the workspace has no build {number}")
+    return uuid.UUID(str(found))
+
+
+def find_parameters(session: Session, build_id: uuid.UUID) -> dict[str, str]:
+    """Return the values of a build's parameters, by name."""
+    rows = session.execute(
+        text(
+            "SELECT name, value FROM workspace_build_parameters"
+            " WHERE workspace_build_id = :id ORDER BY name"
+        ),
+        {"id": build_id},
+    )
+    return {row.name: row.value for row in rows}
+
+
+def find_resources(session: Session, job_id: uuid.UUID) -> list[WorkspaceResource]:
+    """Return the resources that a job left, or those that an import or a dry run planned."""
+    return _resources(session, [job_id]).get(job_id, [])
+
+
 def find_job_of_build(session: Session, build_id: uuid.UUID) -> uuid.UUID:
     """Return the id of the build's job.
 

@@ -85,6 +85,7 @@ class JobFilter:
     tags: Mapping[str, str] = field(default_factory=dict)  #: only jobs that have all of these
     queue: str | None = None
     owner_id: uuid.UUID | None = None  #: only builds of this user's workspaces
+    initiator_id: uuid.UUID | None = None  #: only jobs that this user asked for
     workspace_name: str | None = (
         None  #: only builds of workspaces with this name, even deleted ones
     )
@@ -179,6 +180,8 @@ def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield job.queue == wanted.queue
     if wanted.owner_id is not None:
         yield job.owner_id == wanted.owner_id
+    if wanted.initiator_id is not None:
+        yield job.initiator_id == wanted.initiator_id
     if wanted.workspace_name is not None:
         named = func.lower(Workspace.name) == wanted.workspace_name.lower()
         yield job.workspace_id.in_(select(Workspace.id).where(named))

@@ -179,6 +179,14 @@ def _newest_state(session: Session, workspace_id: uuid.UUID) -> StoredState:
     return StoredState(**row._asdict())
 
 
+def find_build_state(session: Session, build_id: uuid.UUID) -> bytes | None:
+    """Return the newest state of a build as it is stored, or None."""
+    data = session.execute(
+        text("SELECT provisioner_state FROM workspace_builds WHERE id = :id"), {"id": build_id}
+    ).scalar_one_or_none()
+    return None if data is None else bytes(data)
+
+
 def builds_of_jobs(
     session: Session, job_ids: Iterable[uuid.UUID]
 ) -> Mapping[uuid.UUID, BuildOfJob]:

@@ -24,6 +24,7 @@ __all__ = [
     "Stage",
     "StorageMethod",
     "TimingStage",
+    "TokenScope",
     "Transition",
     "UserStatus",
     "job_is_insufficient_quota_error_code",
@@ -143,6 +144,23 @@ class UserStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     DORMANT = "dormant"
+
+
+class TokenScope(StrEnum):
+    """The most that a token may do; each scope includes those before it.
+
+    A token never allows what the roles of its user do not.
+    """
+
+    READ = "read"  #: read
+    BUILD = "build"  #: create, build and cancel workspaces
+    OPERATE = "operate"  #: push templates, retry jobs, replace states
+    ADMIN = "admin"  #: users, roles, tokens and webhooks
+
+    def includes(self, other: TokenScope) -> bool:
+        """Whether a token of this scope may do what ``other`` allows."""
+        ladder = list(TokenScope)
+        return ladder.index(self) >= ladder.index(other)
 
 
 class GroupSource(StrEnum):

@@ -35,6 +35,7 @@ class AccessRole(StrEnum):
 
     WORKER = "worker"  #: run builds, recover, sweep and prune
     ENQUEUE = "enqueue"  #: enqueue builds by ``worker.enqueue``
+    API = "api"  #: serve the HTTP API
     READ = "read"  #: read by ``db.reads``, and serve the exporter
 
 
@@ -149,9 +150,33 @@ READ_RIGHTS: dict[str, Sequence[str]] = dict.fromkeys(
     (SELECT,),
 )
 READ_RIGHTS |= {"workspace_agents": (_AGENT_COLUMNS,)}
+API_RIGHTS: Rights = {
+    **READ_RIGHTS,
+    "api_tokens": (SELECT, INSERT, UPDATE, DELETE),
+    "audit_logs": (SELECT, INSERT),
+    "files": (SELECT, INSERT, UPDATE),
+    "organization_members": (SELECT, INSERT, UPDATE),
+    "provisioner_job_logs": (SELECT, INSERT),
+    "provisioner_jobs": (SELECT, INSERT, UPDATE),
+    "replaced_states": (SELECT, INSERT),
+    "template_version_parameters": (SELECT,),
+    "template_version_preset_parameters": (SELECT,),
+    "template_version_presets": (SELECT,),
+    "template_version_variables": (SELECT, INSERT),
+    "template_versions": (SELECT, INSERT, UPDATE),
+    "templates": (SELECT, INSERT, UPDATE),
+    "users": (SELECT, INSERT, UPDATE),
+    "workspace_build_parameters": (SELECT, INSERT),
+    "workspace_builds": (SELECT, INSERT, UPDATE),
+    "workspaces": (SELECT, INSERT, UPDATE),
+    "leases": (SELECT, DELETE),
+    "SEQUENCE provisioner_job_logs_id_seq": (USAGE,),
+    "SEQUENCE replaced_states_id_seq": (USAGE,),
+}
 RIGHTS: Mapping[AccessRole, Rights] = {
     AccessRole.WORKER: WORKER_RIGHTS,
     AccessRole.ENQUEUE: ENQUEUE_RIGHTS,
+    AccessRole.API: API_RIGHTS,
     AccessRole.READ: READ_RIGHTS,
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("db", "quota", "provisioner", "worker", "chattool", "cli")
+PACKAGES = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli")
 MIGRATIONS = "versions"  #: left out: a table of migrations would not help a reader
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.catalog.workspaces import PREBUILDS_USER_ID
+from db.catalog.people import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import InvalidError, NotFoundError
 from db.jobs.resources import Resource, ResourceMetadata

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from db.catalog.people import create_user, set_user_status
+from db.catalog.people import PREBUILDS_USER_ID, create_user, set_user_status
 from db.catalog.workspaces import (
-    PREBUILDS_USER_ID,
     EnqueuedBuild,
     create_workspace,
     get_workspace,

@@ -175,7 +175,7 @@ def import_libraries() -> None:
     """Import what every trial needs, so that its fork has it."""
     for name in LIBRARIES.split():
         __import__(name)
-    ours = {"chattool", "cli", "db", "provisioner", "quota", "worker"} & sys.modules.keys()
+    ours = {"api", "chattool", "cli", "db", "provisioner", "quota", "worker"} & sys.modules.keys()
     assert not ours, f"a trial would not see the mutants of {ours}"
 
 

@@ -21,7 +21,7 @@ from docs.generator import blocks, contract, metrics, settings, typescript
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("db", "quota", "provisioner", "worker", "chattool", "cli", "docs")
+CODE = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli", "docs")
 PATHS = [reference.path for reference in generate.REFERENCES]
 CODES = [code.value for code in JobErrorCode]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Each package may import itself and those that stand before it.
-LAYERS = ("db", "quota", "provisioner", "worker", "chattool", "cli")
+LAYERS = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli")
 # The first starts the second, which is a process of its own and starts all others in its place.
 STARTS_PROCESSES = {"provisioner/host/process.py", "provisioner/host/launcher.py"}
 # Public names, for callers outside of this project alone.

@@ -15,7 +15,7 @@ from worker.variables import PREFIX
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / name for name in TOP_PAGES), *(ROOT / "docs").rglob("*.md")]
-NAMING = ("db", "quota", "provisioner", "worker", "chattool", "cli", "bench", "deploy")
+NAMING = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli", "bench", "deploy")
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
 
 

@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("db", "quota", "provisioner", "worker", "chattool", "cli", "bench", "deploy", "docs")
+FOLDERS = (
+    "db",
+    "quota",
+    "provisioner",
+    "worker",
+    "chattool",
+    "api",
+    "cli",
+    "bench",
+    "deploy",
+    "docs",
+)
 TOP = ("CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "README.md", "SECURITY.md", "mkdocs.yml")
 SUFFIXES = {
     ".css", ".env", ".example", ".md", ".py", ".service", ".sh", ".tf", ".toml", ".yaml", ".yml",

@@ -32,6 +32,7 @@ from db.schema.tables.people import (
     User,
 )
 from db.schema.tables.templates import File, Template, TemplateVersion
+from db.schema.tables.tokens import ApiToken
 from db.schema.tables.versions import (
     TemplateVersionParameter,
     TemplateVersionPreset,
@@ -53,6 +54,7 @@ from db.schema.tables.workspaces import (
 
 __all__ = [
     "LOG_LIMIT_BYTES",
+    "ApiToken",
     "AuditLog",
     "Base",
     "Chat",

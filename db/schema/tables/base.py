@@ -67,6 +67,7 @@ class Base(DeclarativeBase):
         enums.AppSharingLevel: enum_type(enums.AppSharingLevel, "app_sharing_level"),
         enums.AppHealth: enum_type(enums.AppHealth, "workspace_app_health"),
         enums.AppOpenIn: enum_type(enums.AppOpenIn, "workspace_app_open_in"),
+        enums.TokenScope: enum_type(enums.TokenScope, "token_scope"),
         enums.AutomaticUpdates: enum_type(enums.AutomaticUpdates, "automatic_updates"),
     }
 

@@ -1,0 +1,83 @@
+"""Enqueueing builds for a caller: the rules are those of every other door."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from api.answers import Validation
+from api.errors import ApiError, refused
+from api.gate import Visit
+from api.models.requests import GivenValue
+from db.catalog.workspaces import EnqueuedBuild
+from db.errors import InvalidError, ParameterValidationError
+from db.reads.shapes import TemplateVersion
+from db.reads.versions import get_version
+from db.schema.enums import JobStatus, Transition
+from worker.enqueue import enqueue_build
+
+NOT_IMPORTED = "The provided template version is {}. Wait for it to complete importing!"
+NOT_USABLE = (
+    'The provided template version "{}" has failed to import: "{}".'
+    " You cannot build workspaces with it!"
+)
+
+
+def enqueue(
+    visit: Visit,
+    *,
+    workspace_id: uuid.UUID,
+    transition: Transition,
+    template_version_id: uuid.UUID | None,
+    parameters: Sequence[GivenValue],
+    preset_id: uuid.UUID | None = None,
+) -> EnqueuedBuild:
+    """Enqueue a build, with the caller as its initiator.
+
+    Raises:
+        ApiError: a value is not allowed.
+        BuildActiveError: the workspace has an unfinished build.
+        ConflictError: the template version cannot be built from.
+    """
+    try:
+        return enqueue_build(
+            visit.session,
+            workspace_id=workspace_id,
+            transition=transition,
+            initiator_id=visit.caller.user_id,
+            template_version_id=template_version_id,
+            parameters={given.name: given.value for given in parameters},
+            preset=preset_id,
+            redis_url=visit.site.redis_url,
+        )
+    except ParameterValidationError as error:
+        raise _refusal(error) from error
+    except InvalidError as error:
+        raise refused("Validation failed.", str(error)) from error
+
+
+def usable_version(
+    visit: Visit, version_id: uuid.UUID, *, template_id: uuid.UUID
+) -> TemplateVersion:
+    """Return a version of the template that can be built from.
+
+    Raises:
+        ApiError: it cannot, in the words and with the status of Coder.
+    """
+    version = get_version(visit.session, version_id)
+    if version.template_id != template_id:
+        raise refused("template version doesn't match template")
+    status = version.job.status
+    if status in {JobStatus.PENDING, JobStatus.RUNNING, JobStatus.CANCELING}:
+        raise ApiError(406, NOT_IMPORTED.format(status))
+    if status is not JobStatus.SUCCEEDED:
+        raise refused(NOT_USABLE.format(version.name, version.job.error or ""))
+    return version
+
+
+def _refusal(error: ParameterValidationError) -> ApiError:
+    details = "; ".join(found.detail for found in error.validations)
+    validations = [
+        Validation(field=found.field, detail=found.detail) for found in error.validations
+    ]
+    return ApiError(400, error.message, details, validations)

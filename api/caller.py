@@ -1,0 +1,114 @@
+"""The user who makes a request, and what the user's roles and the token allow.
+
+``GRANTS`` is the whole table of rights. An owner of the site has all of them, an organization
+admin those of the organization.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from db.reads.tokens import Holder
+from db.schema.enums import TokenScope
+from db.schema.roles import OrganizationRole, SiteRole
+
+
+class Right(StrEnum):
+    """What a role allows in an organization, in addition to what users may do with their own."""
+
+    READ_TEMPLATES = "read_templates"
+    WRITE_TEMPLATES = "write_templates"  #: push, promote, edit, delete; states of workspaces
+    READ_WORKSPACES = "read_workspaces"  #: of other users
+    BUILD_WORKSPACES = "build_workspaces"  #: of other users
+    READ_MEMBERS = "read_members"
+    WRITE_MEMBERS = "write_members"
+    READ_JOBS = "read_jobs"
+    OPERATE_JOBS = "operate_jobs"  #: cancel and retry
+    READ_AUDIT = "read_audit"
+    ADMINISTER = "administer"  #: webhooks, tokens of other users
+
+
+_SITE, _ORGANIZATION = SiteRole, OrganizationRole
+GRANTS: Mapping[Right, frozenset[str]] = {
+    Right.READ_TEMPLATES: frozenset(
+        {
+            _SITE.TEMPLATE_ADMIN,
+            _SITE.AUDITOR,
+            _SITE.USER_ADMIN,
+            _ORGANIZATION.TEMPLATE_ADMIN,
+            _ORGANIZATION.AUDITOR,
+            _ORGANIZATION.USER_ADMIN,
+        }
+    ),
+    Right.WRITE_TEMPLATES: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
+    Right.READ_WORKSPACES: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
+    Right.BUILD_WORKSPACES: frozenset(),
+    Right.READ_MEMBERS: frozenset(
+        {
+            _SITE.TEMPLATE_ADMIN,
+            _SITE.USER_ADMIN,
+            _SITE.AUDITOR,
+            _ORGANIZATION.TEMPLATE_ADMIN,
+            _ORGANIZATION.USER_ADMIN,
+            _ORGANIZATION.AUDITOR,
+        }
+    ),
+    Right.WRITE_MEMBERS: frozenset({_SITE.USER_ADMIN, _ORGANIZATION.USER_ADMIN}),
+    Right.READ_JOBS: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
+    Right.OPERATE_JOBS: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
+    Right.READ_AUDIT: frozenset({_SITE.AUDITOR, _ORGANIZATION.AUDITOR}),
+    Right.ADMINISTER: frozenset(),
+}
+OF_EVERY_MEMBER = frozenset({Right.READ_TEMPLATES})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """A user, with the roles that count now and the scope of the token."""
+
+    user_id: uuid.UUID
+    username: str
+    scope: TokenScope
+    token_id: str  #: empty if an authenticating proxy vouches for the user
+    site_roles: frozenset[str]
+    memberships: Mapping[uuid.UUID, frozenset[str]]
+
+    @classmethod
+    def of(cls, holder: Holder) -> Caller:
+        """Return the caller that the holder of a token is."""
+        return cls(
+            user_id=holder.user_id,
+            username=holder.username,
+            scope=holder.scope,
+            token_id=holder.token_id,
+            site_roles=holder.site_roles,
+            memberships=holder.memberships,
+        )
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the caller is an owner of the site."""
+        return SiteRole.OWNER in self.site_roles
+
+    def may(self, right: Right, organization_id: uuid.UUID) -> bool:
+        """Return whether the caller has the right in the organization."""
+        if self.may_everywhere(right):
+            return True
+        roles = self.memberships.get(organization_id)
+        if roles is None:
+            return False
+        is_granted = bool(roles & GRANTS[right]) or OrganizationRole.ADMIN in roles
+        return is_granted or right in OF_EVERY_MEMBER
+
+    def may_everywhere(self, right: Right) -> bool:
+        """Return whether the caller has the right in all organizations."""
+        return self.is_owner or bool(self.site_roles & GRANTS[right])
+
+    def organizations_with(self, right: Right) -> list[uuid.UUID] | None:
+        """Return the organizations in which the caller has the right; None for all."""
+        if self.may_everywhere(right):
+            return None
+        return [id_ for id_ in self.memberships if self.may(right, id_)]

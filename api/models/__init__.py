@@ -1,0 +1,1 @@
+"""What clients send: the bodies of requests, bounded and typed."""

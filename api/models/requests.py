@@ -1,0 +1,193 @@
+"""The bodies of requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Base64Bytes, BeforeValidator, Field
+
+from api.models.fields import GivenId, Many, Name, RequestModel, Text, Value
+from db.schema.enums import AutomaticUpdates, ProvisionerType, Transition
+from db.schema.roles import OrganizationRole, SiteRole
+
+MAX_PARAMETERS = 1000
+MAX_ROLES = 20
+
+
+class GivenValue(RequestModel):
+    """The value of a parameter or of a variable."""
+
+    name: Text
+    value: Value
+
+
+class CreateToken(RequestModel):
+    """A token for oneself or, by an owner, for another user."""
+
+    lifetime: int = Field(0, ge=0, le=2**62, description="nanoseconds; 0 means the default")
+    token_name: Name = ""
+    scope: str = Field("", max_length=64, description="read, build, operate or admin")
+    scopes: Many[str] = Field([], max_length=MAX_ROLES)
+
+
+class Login(RequestModel):
+    """Refused: there are no passwords here."""
+
+    email: Text = ""
+    password: Text = ""
+
+
+class CreateUser(RequestModel):
+    """A new user."""
+
+    email: Text
+    username: Name
+    name: Text = ""
+    organization_ids: Many[UUID] = Field([], max_length=100)
+    roles: Many[SiteRole] = Field([], max_length=MAX_ROLES)
+
+
+class SiteRoles(RequestModel):
+    """The roles that a user has in the whole site."""
+
+    roles: Many[SiteRole] = Field(max_length=MAX_ROLES)
+
+
+class MemberRoles(RequestModel):
+    """The roles that a member has in an organization."""
+
+    roles: Many[OrganizationRole] = Field(max_length=MAX_ROLES)
+
+
+class CreateVersion(RequestModel):
+    """A new version of a template, or of none yet."""
+
+    name: Name = ""
+    message: Annotated[str, Field(max_length=1_048_576)] = ""
+    template_id: GivenId = None
+    storage_method: str = Field("file", pattern="^file$")
+    file_id: GivenId = None
+    example_id: Text = ""
+    provisioner: ProvisionerType
+    tags: Annotated[
+        dict[str, Text], BeforeValidator(lambda given: {} if given is None else given)
+    ] = Field(default_factory=dict)
+    user_variable_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
+
+
+class EditVersion(RequestModel):
+    """A new name or message of a template version."""
+
+    name: Name = ""
+    message: Annotated[str, Field(max_length=1_048_576)] | None = None
+
+
+class CreateTemplate(RequestModel):
+    """A template, with its first version."""
+
+    name: Name
+    template_version_id: UUID
+    display_name: Name = ""
+    description: Annotated[str, Field(max_length=127)] = ""
+    icon: Annotated[str, Field(max_length=256)] = ""
+    allow_user_cancel_workspace_jobs: bool | None = None
+
+
+class EditTemplate(RequestModel):
+    """Changes to a template; a field that is absent or null stays as it is."""
+
+    name: Name | None = None
+    display_name: Name | None = None
+    description: Annotated[str, Field(max_length=127)] | None = None
+    icon: Annotated[str, Field(max_length=256)] | None = None
+    allow_user_cancel_workspace_jobs: bool | None = None
+
+
+class Promote(RequestModel):
+    """The version to make active."""
+
+    id: UUID
+
+
+class ArchiveVersions(RequestModel):
+    """Which unused versions to archive."""
+
+    all: bool = Field(False, description="not only those whose import failed")
+
+
+class DryRun(RequestModel):
+    """The values to plan with."""
+
+    workspace_name: Name = ""
+    rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
+    user_variable_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
+
+
+class CreateWorkspace(RequestModel):
+    """A workspace, with its first build."""
+
+    template_id: GivenId = None
+    template_version_id: GivenId = None
+    name: Name
+    autostart_schedule: Text | None = None
+    ttl_ms: int | None = Field(None, ge=0, le=2**53)
+    rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
+    automatic_updates: AutomaticUpdates | None = None
+    template_version_preset_id: GivenId = None
+
+
+class CreateBuild(RequestModel):
+    """A build of a workspace."""
+
+    template_version_id: GivenId = None
+    transition: Transition
+    dry_run: bool = False
+    state: Base64Bytes | None = None
+    orphan: bool | None = None
+    rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
+    log_level: str = Field("", pattern="^(debug)?$")
+    template_version_preset_id: GivenId = None
+    reason: Text = ""
+
+
+class EditWorkspace(RequestModel):
+    """A new name of a workspace."""
+
+    name: Name = ""
+
+
+class Dormancy(RequestModel):
+    """Whether the workspace is dormant."""
+
+    dormant: bool
+
+
+class Schedule(RequestModel):
+    """When the workspace starts by itself; absent: never."""
+
+    schedule: Text | None = None
+
+
+class TimeToLive(RequestModel):
+    """How long the workspace runs; null: until somebody stops it."""
+
+    ttl_ms: int | None = Field(None, ge=0, le=2**53)
+
+
+class Updates(RequestModel):
+    """Whether the workspace follows the template's active version."""
+
+    automatic_updates: AutomaticUpdates
+
+
+class PushState(RequestModel):
+    """A Terraform state."""
+
+    state: Base64Bytes
+
+
+class AuthChecks(RequestModel):
+    """Questions about rights, by a key of the client's choice."""
+
+    checks: dict[str, dict[str, Any]] = Field(default_factory=dict, max_length=200)

@@ -1,0 +1,118 @@
+"""Dry runs of template versions, which `coder create` asks for before it creates a workspace."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter, Request, Response, WebSocket
+
+from api.answers import Message
+from api.errors import ApiError, hidden, refused
+from api.gate import GateOf, Visit
+from api.models.requests import DryRun
+from api.routes.builds import cancel
+from api.routes.finding import or_hidden, visible_version
+from api.routes.joblogs import Follow, answer_log, stream_log
+from db.catalog.dryruns import copy_import
+from db.reads.accounts import as_uuid
+from db.reads.builds import find_resources
+from db.reads.contract import ProvisionerJob, WorkspaceResource
+from db.reads.daemons import find_matched
+from db.reads.jobs import Job, as_contract, get_job
+from db.reads.shapes import MatchedProvisioners, TemplateVersion
+from db.schema.enums import JobStatus, JobType, TokenScope, Transition
+
+router = APIRouter(prefix="/api/v2/templateversions/{version}/dry-run", tags=["dry runs"])
+
+
+@router.post("", status_code=201)
+def add_dry_run(gate: GateOf, version: uuid.UUID, body: DryRun) -> ProvisionerJob:
+    """Say what a workspace would have: what the import of the version found for a start."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        found = visible_version(visit, version)
+        if found.job.completed_at is None:
+            raise ApiError(425, "Template version import job hasn't completed!")
+        if found.job.status is not JobStatus.SUCCEEDED:
+            raise refused("Template version import job has failed.")
+        job_id = copy_import(
+            visit.session,
+            import_job_id=found.job.id,
+            version_id=found.id,
+            initiator_id=visit.caller.user_id,
+            workspace_name=body.workspace_name,
+        )
+        return as_contract(get_job(visit.session, job_id))
+
+
+@router.get("/{job}")
+def read_dry_run(gate: GateOf, version: uuid.UUID, job: uuid.UUID) -> ProvisionerJob:
+    """Return the job of a dry run."""
+    with gate.enter() as visit:
+        return as_contract(_visible(visit, version, job)[0])
+
+
+@router.get("/{job}/matched-provisioners")
+def read_matched(gate: GateOf, version: uuid.UUID, job: uuid.UUID) -> MatchedProvisioners:
+    """Return how many workers may run the dry run."""
+    with gate.enter() as visit:
+        found, _version = _visible(visit, version, job)
+        if found.status is not JobStatus.PENDING:
+            return MatchedProvisioners(count=1, available=1)
+        return find_matched(visit.session, found.id)
+
+
+@router.get("/{job}/resources")
+def read_resources(gate: GateOf, version: uuid.UUID, job: uuid.UUID) -> list[WorkspaceResource]:
+    """Return what a workspace would have."""
+    with gate.enter() as visit:
+        found, of = _visible(visit, version, job)
+        if found.completed_at is None:
+            raise refused("Job hasn't completed!")
+        own = find_resources(visit.session, found.id)
+        imported = own or find_resources(visit.session, of.job.id)
+        return [
+            resource for resource in imported if resource.workspace_transition is Transition.START
+        ]
+
+
+@router.patch("/{job}/cancel")
+def cancel_dry_run(gate: GateOf, version: uuid.UUID, job: uuid.UUID) -> Message:
+    """Cancel a dry run."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        found, _version = _visible(visit, version, job)
+        try:
+            cancel(visit, found.id)
+        except ApiError as error:
+            raise refused(error.message.replace("!", ".")) from error
+        return Message(message="Job has been marked as canceled.")
+
+
+@router.get("/{job}/logs")
+def read_log(
+    gate: GateOf, request: Request, version: uuid.UUID, job: uuid.UUID, following: Follow
+) -> Response:
+    """Return the log of a dry run: a list, text, or server-sent events."""
+    return answer_log(gate, request, following, lambda visit: _visible(visit, version, job)[0].id)
+
+
+@router.websocket("/{job}/logs")
+async def follow_log(gate: GateOf, websocket: WebSocket, version: str, job: str) -> None:
+    """Send the log of a dry run line by line until it has ended."""
+
+    def find(visit: Visit, version_id: uuid.UUID) -> uuid.UUID:
+        job_id = as_uuid(job)
+        if job_id is None:
+            raise hidden()
+        return _visible(visit, version_id, job_id)[0].id
+
+    await stream_log(gate, websocket, version, find)
+
+
+def _visible(visit: Visit, version_id: uuid.UUID, job_id: uuid.UUID) -> tuple[Job, TemplateVersion]:
+    version = visible_version(visit, version_id)
+    with or_hidden():
+        job = get_job(visit.session, job_id)
+    is_of_version = job.input.get("template_version_id") == str(version.id)
+    if job.type is not JobType.TEMPLATE_VERSION_DRY_RUN or not is_of_version:
+        raise hidden()
+    return job, version

@@ -1,0 +1,131 @@
+"""The log of a job over each of its routes: a list, text, server-sent events or a websocket."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query, Request, Response, WebSocket
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse
+
+from api.answers import JsonAnswer
+from api.errors import ApiError, as_api_error, refused
+from api.gate import Gate, Visit
+from api.streams.logs import deny, log_events, resume_point, send_log
+from db.reads.accounts import as_uuid
+from db.reads.contract import ProvisionerJobLog
+from db.reads.logs import LOG_PAGE, get_logs
+
+MAX_LINE_ID = 2**63 - 1
+EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True)
+class Following:
+    """Which part of a log is wanted, and in which form."""
+
+    after: int
+    form: str
+
+
+async def _following(
+    after: Annotated[str, Query(description="the id of the last known line", max_length=20)] = "",
+    form: Annotated[str, Query(alias="format", description="json or text", max_length=20)] = "",
+) -> Following:
+    if form not in {"", "json", "text"}:
+        raise refused("Invalid format parameter.", field="format")
+    return Following(parse_after(after), form)
+
+
+Follow = Annotated[Following, Depends(_following)]
+
+
+def parse_after(given: str) -> int:
+    """Return the id of the last known line.
+
+    Raises:
+        ApiError: it is not an integer.
+    """
+    try:
+        after = int(given or "0")
+    except ValueError as error:
+        raise refused('Query param "after" must be an integer.', field="after") from error
+    return max(0, min(after, MAX_LINE_ID))
+
+
+def answer_log(
+    gate: Gate, request: Request, following: Following, find: Callable[[Visit], uuid.UUID]
+) -> Response:
+    """Return a job's log as it is now, or as events until the job has ended.
+
+    Args:
+        find: returns the id of the job that the caller may see.
+    """
+    with gate.enter() as visit:
+        job_id = find(visit)
+        holder = visit.caller.token_id or visit.caller.username
+        if EVENTS not in request.headers.get("Accept", ""):
+            lines = list(_lines(visit.session, job_id, following.after))
+            if following.form == "text":
+                return PlainTextResponse("".join(f"{_as_text(line)}\n" for line in lines))
+            return JsonAnswer([line.model_dump(mode="json") for line in lines])
+    hub = gate.site.hub
+    after = resume_point(request, following.after)
+    release = hub.take(holder, gate.site.streams_per_token)
+    return log_events(hub, job_id, after=after, release=release)
+
+
+async def stream_log(
+    gate: Gate, websocket: WebSocket, wanted: str, find: Callable[[Visit, uuid.UUID], uuid.UUID]
+) -> None:
+    """Send a job's log over a websocket until the job has ended.
+
+    Args:
+        wanted: the id in the path.
+        find: returns the id of the job that the caller may see.
+    """
+
+    def enter() -> tuple[uuid.UUID, str]:
+        id_ = as_uuid(wanted)
+        if id_ is None:
+            raise refused(f'Invalid UUID "{wanted[:50]}".')
+        with gate.enter() as visit:
+            return find(visit, id_), visit.caller.token_id or visit.caller.username
+
+    try:
+        after = _after_of(websocket)
+        job_id, holder = await run_in_threadpool(enter)
+        release = gate.site.hub.take(holder, gate.site.streams_per_token)
+    except Exception as error:  # noqa: BLE001 - answered like every error of a route
+        await deny(websocket, error if isinstance(error, ApiError) else as_api_error(error))
+        return
+    try:
+        await send_log(websocket, gate.site.hub, job_id, after=after)
+    finally:
+        release()
+
+
+def _after_of(websocket: WebSocket) -> int:
+    if "follow" not in websocket.query_params:
+        raise refused("A websocket needs the query parameter follow.")
+    if websocket.query_params.get("format") == "text":
+        raise refused("Text cannot be followed.", field="format")
+    return parse_after(websocket.query_params.get("after", ""))
+
+
+def _lines(session: Session, job_id: uuid.UUID, after: int) -> Iterator[ProvisionerJobLog]:
+    while True:
+        page = get_logs(session, job_id, after=after)
+        yield from page
+        if len(page) < LOG_PAGE:
+            return
+        after = page[-1].id
+
+
+def _as_text(line: ProvisionerJobLog) -> str:
+    time = line.created_at.isoformat()
+    return f"{time} [{line.log_level}] [provisioner|{line.stage}] {line.output}"

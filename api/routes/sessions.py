@@ -1,0 +1,192 @@
+"""Logging in and out, and tokens. There are no passwords: a token comes from the command line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.answers import Message
+from api.errors import ApiError, forbidden, refused
+from api.gate import GateOf, Visit
+from api.models.requests import CreateToken, Login
+from api.routes.finding import ME, or_hidden, visible_user
+from db.catalog.audit import AuditAction, audit
+from db.catalog.tokens import (
+    DEFAULT_LIFETIME,
+    MAX_LIFETIME,
+    create_token,
+    derive_token,
+    revoke_token,
+)
+from db.errors import InvalidError
+from db.reads.contract import ContractModel, UtcTime
+from db.reads.tokens import TokenListing, list_tokens
+from db.schema.enums import TokenScope
+
+router = APIRouter(prefix="/api/v2", tags=["sessions"])
+ALL_SCOPES = {"", "all", "coder:all"}
+EVERY_TOKEN = 10_000
+
+
+class NewKey(ContractModel):
+    """A token, which is shown only once."""
+
+    key: str
+
+
+class ShownToken(ContractModel):
+    """A token without its secret."""
+
+    id: str
+    user_id: str
+    username: str
+    created_at: UtcTime
+    updated_at: UtcTime
+    expires_at: UtcTime
+    last_used: UtcTime | None = None
+    login_type: str = "token"
+    token_name: str
+    scope: str
+    lifetime_seconds: int
+
+
+@router.post("/users/login", status_code=201)
+async def login(_body: Login) -> NewKey:
+    """Refuse: there are no passwords."""
+    raise ApiError(
+        403,
+        "Passwords are not used here.",
+        "Make a token: `provisionerd token create --user NAME`.",
+    )
+
+
+@router.post("/users/logout")
+def logout(gate: GateOf) -> Message:
+    """Revoke the session key of this request; a token that a person made stays."""
+    with gate.enter() as visit:
+        own = visit.caller.token_id
+        mine = list_tokens(visit.session, user_id=visit.caller.user_id, limit=EVERY_TOKEN)
+        if any(token.id == own and token.is_session for token in mine):
+            revoke_token(visit.session, own)
+        return Message(message="Logged out!")
+
+
+@router.post("/users/{user}/keys", status_code=201)
+def make_session(gate: GateOf, user: str) -> NewKey:
+    """Make a session key: it has the scope and the expiry of the token that it is made by."""
+    with gate.enter() as visit:
+        _own(visit, user)
+        if not visit.caller.token_id:
+            raise refused("A session key is made by a token.")
+        made = derive_token(visit.session, visit.caller.token_id)
+        audit(
+            visit.session,
+            actor=visit.actor,
+            action=AuditAction.LOGIN,
+            resource=("token", visit.caller.user_id, made.id),
+        )
+        return NewKey(key=made.text)
+
+
+@router.post("/users/{user}/keys/tokens", status_code=201)
+def make_token(gate: GateOf, user: str, body: CreateToken) -> NewKey:
+    """Make a token; its scope is at most that of the token of this request."""
+    with gate.enter(TokenScope.ADMIN) as visit:
+        owner = visible_user(visit, user)
+        if owner.id != visit.caller.user_id and not visit.caller.is_owner:
+            raise forbidden("Only owners make tokens for other users.")
+        lifetime = (
+            timedelta(microseconds=body.lifetime // 1000) if body.lifetime else DEFAULT_LIFETIME
+        )
+        try:
+            made = create_token(
+                visit.session,
+                user_id=owner.id,
+                name=body.token_name,
+                scope=_scope(body),
+                lifetime=lifetime,
+            )
+        except InvalidError as error:
+            raise refused("Validation failed.", str(error), field="lifetime") from error
+        audit(
+            visit.session,
+            actor=visit.actor,
+            action=AuditAction.CREATE,
+            resource=("token", owner.id, made.id),
+            facts={"username": owner.username, "scope": made.scope},
+        )
+        return NewKey(key=made.text)
+
+
+@router.get("/users/{user}/keys/tokens")
+def show_tokens(
+    gate: GateOf, user: str, *, include_all: bool = False, include_expired: bool = False
+) -> list[ShownToken]:
+    """List the tokens of a user, or of all users."""
+    with gate.enter() as visit:
+        owner = visible_user(visit, user)
+        is_other = include_all or owner.id != visit.caller.user_id
+        if is_other and not visit.caller.is_owner:
+            raise forbidden("Only owners see tokens of other users.")
+        tokens = list_tokens(
+            visit.session, user_id=None if include_all else owner.id, limit=EVERY_TOKEN
+        )
+        return [_shown(token) for token in tokens if include_expired or not token.is_expired]
+
+
+@router.get("/users/{user}/keys/tokens/tokenconfig")
+def token_config(gate: GateOf, user: str) -> dict[str, Any]:
+    """Return the longest lifetime of a token, in nanoseconds."""
+    with gate.enter() as visit:
+        visible_user(visit, user)
+        return {"max_token_lifetime": int(MAX_LIFETIME.total_seconds()) * 10**9}
+
+
+@router.delete("/users/{user}/keys/{token}", status_code=204)
+def delete_token(gate: GateOf, user: str, token: str) -> None:
+    """Revoke a token, with the session keys that were made by it."""
+    with gate.enter() as visit:
+        owner = visible_user(visit, user)
+        if owner.id != visit.caller.user_id and not visit.caller.is_owner:
+            raise forbidden("Only owners revoke tokens of other users.")
+        with or_hidden():
+            revoke_token(visit.session, token, user_id=owner.id)
+        audit(
+            visit.session,
+            actor=visit.actor,
+            action=AuditAction.DELETE,
+            resource=("token", owner.id, token),
+            facts={"username": owner.username},
+        )
+
+
+def _own(visit: Visit, user: str) -> None:
+    if user != ME and visible_user(visit, user).id != visit.caller.user_id:
+        raise forbidden("A session key can only be made for oneself.")
+
+
+def _scope(body: CreateToken) -> TokenScope:
+    wanted = body.scopes or [body.scope]
+    if ALL_SCOPES & set(wanted):
+        return TokenScope.ADMIN
+    known = [scope for scope in TokenScope if scope in wanted]
+    if len(known) != len(set(wanted)):
+        raise refused("Validation failed.", f"A scope is one of {list(TokenScope)}.", field="scope")
+    return known[-1]
+
+
+def _shown(token: TokenListing) -> ShownToken:
+    return ShownToken(
+        id=token.id,
+        user_id=str(token.user_id),
+        username=token.username,
+        created_at=token.created_at,
+        updated_at=token.created_at,
+        expires_at=token.expires_at,
+        last_used=token.last_used_at,
+        token_name=token.name,
+        scope="all" if token.scope == TokenScope.ADMIN else token.scope,
+        lifetime_seconds=int((token.expires_at - token.created_at).total_seconds()),
+    )

@@ -1,0 +1,384 @@
+"""Workspaces: finding them, creating them, and their settings."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from sqlalchemy.exc import IntegrityError
+
+from api.building import enqueue, usable_version
+from api.caller import Caller, Right
+from api.errors import ApiError, conflict, forbidden, refused
+from api.gate import GateOf, Visit
+from api.models.requests import (
+    CreateWorkspace,
+    Dormancy,
+    EditWorkspace,
+    Schedule,
+    TimeToLive,
+    Updates,
+)
+from api.routes.finding import (
+    ME,
+    named_workspace,
+    user_id_of,
+    visible_organization,
+    visible_template,
+    visible_version,
+    visible_workspace,
+)
+from api.routes.paging import Paged, Search, terms_of
+from db.catalog import workspaces as catalog
+from db.catalog.audit import AuditAction, audit
+from db.catalog.names import check_name
+from db.errors import ConflictError, InvalidError
+from db.reads.accounts import EVERYTHING, as_uuid
+from db.reads.contract import ProvisionerJobTimings, WorkspaceStatus
+from db.reads.machines import WorkspaceFilter, WorkspaceRow, find_workspaces
+from db.reads.shapes import Template, Workspace, Workspaces
+from db.reads.timings import get_timings
+from db.schema.enums import TokenScope, Transition
+from db.schema.roles import OrganizationRole
+from db.schema.tables import Template as TemplateRow
+from db.schema.tables import User as UserRow
+
+router = APIRouter(prefix="/api/v2", tags=["workspaces"])
+KNOWN_TERMS = {
+    "owner", "name", "template", "status", "organization", "id", "has-agent", "healthy", "dormant",
+    "outdated", "last_used_after", "last_used_before", "shared", "shared_with_user",
+    "shared_with_group", "has-ai-task", "has_external_agent", "is-dormant", "deleted",
+}  # fmt: skip
+WithDeleted = Annotated[bool, Query(alias="include_deleted")]
+
+
+@router.get("/workspaces")
+def list_workspaces(gate: GateOf, page: Paged, q: Search = "") -> Workspaces:
+    """List the workspaces that the caller may see; those that were deleted are left out."""
+    with gate.enter() as visit:
+        found, count = find_workspaces(
+            visit.session,
+            _filter(visit.caller, q),
+            favorites_of=visit.caller.user_id,
+            limit=page.limit or EVERYTHING,
+            offset=page.offset,
+        )
+        return Workspaces(workspaces=found, count=count)
+
+
+def _filter(caller: Caller, query: str) -> WorkspaceFilter:
+    terms = terms_of(query, known=KNOWN_TERMS, bare="name")
+    owner, name, exact_name = terms.get("owner"), terms.get("name"), None
+    if name and "/" in name:
+        owner, _, exact_name = name.partition("/")
+        name = None
+    visible = caller.organizations_with(Right.READ_WORKSPACES)
+    return WorkspaceFilter(
+        organizations=visible,
+        seen_by=caller.user_id,
+        owner=caller.username if owner == ME else owner,
+        name=name,
+        exact_name=exact_name,
+        template=terms.get("template"),
+        organization=terms.get("organization"),
+        status=_status(terms["status"]) if "status" in terms else None,
+        ids=_ids(terms.get("id")),
+        outdated=_truth(terms.get("outdated"), "outdated"),
+        dormant=bool(_truth(terms.get("dormant") or terms.get("is-dormant"), "dormant")),
+    )
+
+
+def _status(given: str) -> WorkspaceStatus:
+    try:
+        return WorkspaceStatus(given)
+    except ValueError as error:
+        raise refused(
+            "Invalid workspace search query.", f"{given!r} is not a status", field="status"
+        ) from error
+
+
+def _ids(given: str | None) -> list[uuid.UUID]:
+    if given is None:
+        return []
+    ids = [as_uuid(part) for part in given.split(",")]
+    if None in ids:
+        raise refused("Invalid workspace search query.", f"{given!r} is not a UUID", field="id")
+    return [id_ for id_ in ids if id_ is not None]
+
+
+def _truth(given: str | None, field: str) -> bool | None:
+    if given not in {None, "true", "false"}:
+        raise refused("Invalid workspace search query.", f"{given!r} is not a bool", field=field)
+    return None if given is None else given == "true"
+
+
+@router.get("/workspaces/{workspace}", responses={410: {"description": "it was deleted"}})
+def read_workspace(
+    gate: GateOf, workspace: uuid.UUID, *, with_deleted: WithDeleted = False
+) -> Workspace:
+    """Return a workspace by id."""
+    with gate.enter() as visit:
+        row = visible_workspace(visit, workspace)
+        if row.deleted and not with_deleted:
+            raise ApiError(
+                410,
+                f'Workspace "{workspace}" was deleted, you can view this workspace by specifying'
+                ' "?include_deleted=true" and trying again.',
+            )
+        return row.workspace
+
+
+@router.get("/users/{user}/workspace/{name}")
+def read_named_workspace(
+    gate: GateOf, user: str, name: str, *, with_deleted: WithDeleted = False
+) -> Workspace:
+    """Return a user's workspace by name."""
+    with gate.enter() as visit:
+        return named_workspace(visit, user, name, with_deleted=with_deleted).workspace
+
+
+@router.post("/users/{user}/workspaces", status_code=201)
+def add_workspace(gate: GateOf, user: str, body: CreateWorkspace) -> Workspace:
+    """Create a workspace and enqueue its first build, a start."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        return _create(visit, user, body)
+
+
+@router.post("/organizations/{organization}/members/{user}/workspaces", status_code=201)
+def add_workspace_of_member(
+    gate: GateOf, organization: str, user: str, body: CreateWorkspace
+) -> Workspace:
+    """Create a workspace, as the other route does."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        visible_organization(visit, organization)
+        return _create(visit, user, body)
+
+
+def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
+    template, version_id = _source(visit, body)
+    owner_id = user_id_of(visit, user)
+    _check_creation(visit.caller, owner_id, template)
+    owner = visit.session.get_one(UserRow, owner_id)
+    usable_version(visit, version_id, template_id=template.id)
+    try:
+        made = catalog.create_workspace(
+            visit.session,
+            owner=owner,
+            template=visit.session.get_one(TemplateRow, template.id),
+            name=body.name,
+        )
+    except InvalidError as error:
+        raise refused("Validation failed.", str(error), field="name") from error
+    except ConflictError as error:
+        message = f'Workspace "{body.name}" already exists.'
+        raise conflict(message, field="name", detail=str(error)) from error
+    made.autostart_schedule = body.autostart_schedule
+    made.ttl = None if body.ttl_ms is None else body.ttl_ms * 1_000_000
+    if body.automatic_updates is not None:
+        made.automatic_updates = body.automatic_updates
+    visit.session.flush()
+    enqueue(
+        visit,
+        workspace_id=made.id,
+        transition=Transition.START,
+        template_version_id=version_id,
+        parameters=body.rich_parameter_values,
+        preset_id=body.template_version_preset_id,
+    )
+    audit(
+        visit.session,
+        actor=visit.actor,
+        action=AuditAction.CREATE,
+        organization_id=template.organization_id,
+        resource=("workspace", made.id, f"{owner.username}/{made.name}"),
+    )
+    return visible_workspace(visit, made.id).workspace
+
+
+def _source(visit: Visit, body: CreateWorkspace) -> tuple[Template, uuid.UUID]:
+    """Return the template and the version that a workspace is made from."""
+    if (body.template_id is None) == (body.template_version_id is None):
+        raise refused(
+            "Validation failed.",
+            "Give either template_id or template_version_id.",
+            field="template_id",
+        )
+    if body.template_version_id is not None:
+        try:
+            version = visible_version(visit, body.template_version_id)
+        except ApiError as error:
+            text = f'Template version "{body.template_version_id}" doesn\'t exist.'
+            raise refused(text, field="template_version_id") from error
+        return visible_template(visit, version.template_id), version.id
+    assert body.template_id is not None
+    try:
+        template = visible_template(visit, body.template_id)
+    except ApiError as error:
+        text = f'Template "{body.template_id}" doesn\'t exist.'
+        raise refused(text, field="template_id") from error
+    return template, template.active_version_id
+
+
+def _check_creation(caller: Caller, owner_id: uuid.UUID, template: Template) -> None:
+    organization_id = template.organization_id
+    is_banned = OrganizationRole.CREATION_BAN in caller.memberships.get(organization_id, ())
+    may_for_others = caller.may(Right.BUILD_WORKSPACES, organization_id)
+    if is_banned or (owner_id != caller.user_id and not may_for_others):
+        raise ApiError(403, "Unauthorized to create workspace.")
+
+
+@router.patch("/workspaces/{workspace}", status_code=204)
+def rename(gate: GateOf, workspace: uuid.UUID, body: EditWorkspace) -> None:
+    """Give a workspace another name."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        row = own_workspace(visit, workspace)
+        old = row.workspace.name
+        if row.deleted:
+            raise ApiError(405, f'Workspace "{old}" is deleted and cannot be updated.')
+        if body.name in {"", old}:
+            return
+        try:
+            _update(visit, row, {"name": check_name("workspace", body.name)}, old={"name": old})
+        except InvalidError as error:
+            raise refused("Validation failed.", str(error), field="name") from error
+        except IntegrityError as error:
+            message = f'Workspace "{body.name}" already exists.'
+            raise conflict(message, field="name") from error
+
+
+@router.put("/workspaces/{workspace}/favorite", status_code=204)
+def favor(gate: GateOf, workspace: uuid.UUID) -> None:
+    """List the workspace before others."""
+    _favor(gate, workspace, is_favorite=True)
+
+
+@router.delete("/workspaces/{workspace}/favorite", status_code=204)
+def unfavor(gate: GateOf, workspace: uuid.UUID) -> None:
+    """List the workspace like others."""
+    _favor(gate, workspace, is_favorite=False)
+
+
+def _favor(gate: GateOf, workspace: uuid.UUID, *, is_favorite: bool) -> None:
+    with gate.enter(TokenScope.BUILD) as visit:
+        row = own_workspace(visit, workspace)
+        _update(visit, row, {"favorite": is_favorite}, old={"favorite": row.workspace.favorite})
+
+
+@router.put("/workspaces/{workspace}/autostart", status_code=204)
+def set_autostart(gate: GateOf, workspace: uuid.UUID, body: Schedule) -> None:
+    """Store when the workspace should start; nothing acts on it here."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        row = own_workspace(visit, workspace)
+        _update(
+            visit,
+            row,
+            {"autostart_schedule": body.schedule},
+            old={"autostart_schedule": row.workspace.autostart_schedule},
+        )
+
+
+@router.put("/workspaces/{workspace}/ttl", status_code=204)
+def set_ttl(gate: GateOf, workspace: uuid.UUID, body: TimeToLive) -> None:
+    """Store how long the workspace should run; nothing acts on it here."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        row = own_workspace(visit, workspace)
+        ttl = None if body.ttl_ms is None else body.ttl_ms * 1_000_000
+        _update(visit, row, {"ttl": ttl}, old={"ttl_ms": row.workspace.ttl_ms})
+
+
+@router.put("/workspaces/{workspace}/autoupdates", status_code=204)
+def set_updates(gate: GateOf, workspace: uuid.UUID, body: Updates) -> None:
+    """Say whether clients should build from the template's active version."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        row = own_workspace(visit, workspace)
+        _update(
+            visit,
+            row,
+            {"automatic_updates": body.automatic_updates},
+            old={"automatic_updates": row.workspace.automatic_updates},
+        )
+
+
+@router.put("/workspaces/{workspace}/dormant", responses={304: {"description": "it already is"}})
+def set_dormant(gate: GateOf, workspace: uuid.UUID, body: Dormancy) -> Response:
+    """Mark a workspace as dormant, or as used again."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        row = own_workspace(visit, workspace)
+        dormant_at = row.workspace.dormant_at
+        if (dormant_at is not None) == body.dormant:
+            return Response(status_code=304)
+        now = datetime.now().astimezone() if body.dormant else None
+        _update(visit, row, {"dormant_at": now}, old={"dormant": dormant_at is not None})
+        found = visible_workspace(visit, workspace).workspace
+        return Response(found.model_dump_json(), media_type="application/json")
+
+
+@router.put("/workspaces/{workspace}/extend")
+def extend(gate: GateOf, workspace: uuid.UUID, _body: Annotated[Any, Body()] = None) -> None:
+    """Refuse: workspaces have no deadline here."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        own_workspace(visit, workspace)
+        raise conflict("Workspace has no deadline; it runs until somebody stops it.")
+
+
+@router.get("/workspaces/{workspace}/resolve-autostart")
+def resolve_autostart(gate: GateOf, workspace: uuid.UUID) -> dict[str, bool]:
+    """Say that an automatic start would not lack a parameter."""
+    with gate.enter() as visit:
+        visible_workspace(visit, workspace)
+        return {"parameter_mismatch": False}
+
+
+@router.get("/workspaces/{workspace}/timings")
+def read_timings(gate: GateOf, workspace: uuid.UUID) -> ProvisionerJobTimings:
+    """Return how long the steps of the latest build took."""
+    with gate.enter() as visit:
+        found = visible_workspace(visit, workspace).workspace
+        return get_timings(visit.session, found.latest_build.job.id)
+
+
+@router.post("/workspaces/{workspace}/usage", status_code=204)
+def record_usage(gate: GateOf, workspace: uuid.UUID, _body: Annotated[Any, Body()] = None) -> None:
+    """Record that the workspace was used now."""
+    with gate.enter(TokenScope.BUILD) as visit:
+        row = visible_workspace(visit, workspace)
+        catalog.edit_workspace(
+            visit.session, row.workspace.id, {"last_used_at": datetime.now().astimezone()}
+        )
+
+
+def own_workspace(visit: Visit, workspace_id: uuid.UUID) -> WorkspaceRow:
+    """Return a workspace that the caller may change.
+
+    Raises:
+        ApiError: there is none, or the caller may only see it.
+    """
+    row = visible_workspace(visit, workspace_id)
+    found = row.workspace
+    is_own = found.owner_id == visit.caller.user_id
+    if not is_own and not visit.caller.may(Right.BUILD_WORKSPACES, found.organization_id):
+        raise forbidden("You do not have permission to update this workspace.")
+    return row
+
+
+def _update(
+    visit: Visit, row: WorkspaceRow, changes: Mapping[str, Any], *, old: Mapping[str, object]
+) -> None:
+    found = row.workspace
+    with visit.session.begin_nested():
+        catalog.edit_workspace(visit.session, found.id, changes)
+    new = list(changes.values())
+    audit(
+        visit.session,
+        actor=visit.actor,
+        action=AuditAction.WRITE,
+        organization_id=found.organization_id,
+        resource=("workspace", found.id, f"{found.owner_name}/{found.name}"),
+        diff={
+            name: {"old": value, "new": str(new[position]) if new[position] is not None else None}
+            for position, (name, value) in enumerate(old.items())
+        },
+    )

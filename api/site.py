@@ -1,0 +1,25 @@
+"""What all requests of one API process share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+from api.limits import Rate
+from api.streams.hub import Hub
+from db.engine import Database
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """The database, the broker's address, and the limits of this process."""
+
+    database: Database
+    redis_url: str | None
+    hub: Hub
+    access_url: str = ""  #: where users reach the API; empty: as the request says
+    trusted_proxies: tuple[Network, ...] = field(default=())
+    rate: Rate = field(default_factory=lambda: Rate(0))  #: of requests of one token
+    streams_per_token: int = 100  #: open at the same time

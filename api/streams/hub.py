@@ -1,0 +1,296 @@
+"""The hub: one reader for each followed job, whatever the number of its followers.
+
+A follower that starts behind the reader, or that reads too slowly, reads from the database itself
+until it has caught up. So every follower gets every line once, and a slow one costs no memory.
+All methods run in the event loop, except those of the listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from api.errors import ApiError
+from api.streams.listener import Listener
+from db.engine import Database
+from db.jobs.notices import CHANNEL
+from db.outage import is_outage
+from db.reads.contract import ProvisionerJobLog
+from db.reads.joblog import LogReading, read_log
+from db.reads.logs import LOG_PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("api")
+
+PUSHED_POLL_S = 5.0  #: notices may be missed, and older workers do not send them
+POLL_S = 0.5  #: when notices do not arrive
+OUTAGE_S = 60.0  #: longer than a restart of PostgreSQL
+RETRY_S = 0.5
+BATCHES_KEPT = 16  #: for a follower that reads slowly
+
+
+class HubClosedError(Exception):
+    """The process shuts down, or the database was away for too long: the client must resume."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A log line, and its JSON, which is made once for all followers."""
+
+    id: int
+    json: str
+
+    @classmethod
+    def of(cls, line: ProvisionerJobLog) -> Line:
+        """Return the line with its JSON."""
+        return cls(line.id, line.model_dump_json())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The next lines of a log."""
+
+    lines: Sequence[Line]
+    is_last: bool
+
+
+@dataclass(eq=False)
+class Follower:
+    """What one client has not been sent yet."""
+
+    is_behind: bool  #: it must read from the database
+    batches: deque[Batch] = field(default_factory=deque)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: HubClosedError | None = None
+
+    def offer(self, batch: Batch) -> None:
+        """Keep a batch for the follower, unless it reads from the database anyway."""
+        if len(self.batches) >= BATCHES_KEPT:
+            self.fall_behind()
+        elif not self.is_behind:
+            self.batches.append(batch)
+        self.woken.set()
+
+    def fall_behind(self) -> None:
+        """Let the follower read from the database what it has not been sent."""
+        self.batches.clear()
+        self.is_behind = True
+
+    def fail(self, failure: HubClosedError) -> None:
+        """End the stream without an end of the log."""
+        self.failure = failure
+        self.woken.set()
+
+
+@dataclass(eq=False)
+class Feed:
+    """The reader of one job's log, and its followers."""
+
+    job_id: uuid.UUID
+    cursor: int
+    followers: set[Follower] = field(default_factory=set)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    is_complete: bool = False
+
+
+class Hub:
+    """All followers of this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._feeds: dict[uuid.UUID, Feed] = {}
+        self._readers: set[asyncio.Task[None]] = set()
+        self._streams: Counter[str] = Counter()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listener = Listener(database, channels=(CHANNEL,), heard=self._heard, lost=self._lost)
+        self.is_closed = False
+        self.queries = 0  #: how often the readers have asked the database
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether notices arrive; if not, this polls."""
+        return self._listener.is_pushed
+
+    @property
+    def followers(self) -> int:
+        """How many clients follow a log now."""
+        return sum(len(feed.followers) for feed in self._feeds.values())
+
+    def start(self) -> None:
+        """Begin to listen. Called in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._listener.start()
+
+    def close(self) -> None:
+        """End all streams, so that their clients resume at another process."""
+        self.is_closed = True
+        self._listener.stop()
+        for feed in list(self._feeds.values()):
+            for follower in feed.followers:
+                follower.fail(HubClosedError("the server shuts down"))
+        for reader in self._readers:
+            reader.cancel()
+
+    def close_soon(self) -> None:
+        """Close from a signal handler or another thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.close)
+
+    def take(self, holder: str, limit: int) -> Callable[[], None]:
+        """Count an open stream of a token; return what must be called at its end.
+
+        Raises:
+            ApiError: the token has too many.
+        """
+        if self._streams[holder] >= limit:
+            raise ApiError(429, f"This token has {limit} open streams already.")
+        self._streams[holder] += 1
+
+        def release() -> None:
+            self._streams[holder] -= 1
+            if self._streams[holder] <= 0:
+                del self._streams[holder]
+
+        return release
+
+    async def follow(self, job_id: uuid.UUID, *, after: int = 0) -> AsyncIterator[Sequence[Line]]:
+        """Yield the lines with a higher id than ``after``, until the job has ended.
+
+        Raises:
+            HubClosedError: the stream ends before the job; the client may resume.
+        """
+        if self.is_closed:
+            raise HubClosedError("the server shuts down")
+        feed = self._feeds.get(job_id)
+        follower = Follower(is_behind=feed is not None)
+        if feed is None:
+            feed = self._open(job_id, after)
+        feed.followers.add(follower)
+        position = after
+        try:
+            while True:
+                batch = await self._next(job_id, follower, position)
+                lines = [line for line in batch.lines if line.id > position]
+                if lines:
+                    position = lines[-1].id
+                    yield lines
+                if batch.is_last:
+                    return
+        finally:
+            feed.followers.discard(follower)
+            feed.woken.set()
+
+    async def _next(self, job_id: uuid.UUID, follower: Follower, position: int) -> Batch:
+        while True:
+            if follower.failure:
+                raise follower.failure
+            if follower.is_behind:
+                return await self._catch_up(job_id, follower, position)
+            if follower.batches:
+                return follower.batches.popleft()
+            follower.woken.clear()
+            await follower.woken.wait()
+
+    async def _catch_up(self, job_id: uuid.UUID, follower: Follower, position: int) -> Batch:
+        # From now on the follower keeps what the reader finds, so it misses nothing that is stored
+        # after the snapshot of its own query.
+        follower.is_behind = False
+        reading = await self._read(job_id, position)
+        if len(reading.lines) == LOG_PAGE:
+            follower.fall_behind()
+        return _batch(reading)
+
+    def _open(self, job_id: uuid.UUID, after: int) -> Feed:
+        feed = self._feeds[job_id] = Feed(job_id, cursor=after)
+        reader = asyncio.get_running_loop().create_task(self._feed(feed))
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
+        return feed
+
+    async def _feed(self, feed: Feed) -> None:
+        try:
+            while feed.followers and not feed.is_complete:
+                feed.woken.clear()
+                reading = await self._read(feed.job_id, feed.cursor)
+                self._pass_on(feed, reading)
+                if len(reading.lines) < LOG_PAGE and not feed.is_complete:
+                    await _wait(feed.woken, PUSHED_POLL_S if self.is_pushed else POLL_S)
+        except Exception as error:
+            failure = error if isinstance(error, HubClosedError) else HubClosedError("a bug")
+            for follower in feed.followers:
+                follower.fail(failure)
+            if failure is not error:
+                log.exception("the reader of a log failed")
+        finally:
+            if self._feeds.get(feed.job_id) is feed:
+                del self._feeds[feed.job_id]
+
+    def _pass_on(self, feed: Feed, reading: LogReading) -> None:
+        feed.is_complete = reading.is_complete
+        if reading.lines:
+            feed.cursor = reading.lines[-1].id
+        if reading.lines or reading.is_complete:
+            batch = _batch(reading)
+            for follower in feed.followers:
+                follower.offer(batch)
+
+    async def _read(self, job_id: uuid.UUID, after: int) -> LogReading:
+        until = time.monotonic() + OUTAGE_S
+        while True:
+            try:
+                self.queries += 1
+                return await run_in_threadpool(self._read_now, job_id, after)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                if self.is_closed or time.monotonic() > until:
+                    raise HubClosedError("the database is away") from error
+            await asyncio.sleep(RETRY_S)
+
+    def _read_now(self, job_id: uuid.UUID, after: int) -> LogReading:
+        with self._database.begin() as session:
+            return read_log(session, job_id, after=after)
+
+    def _heard(self, _channel: str, payload: str) -> None:
+        if self._loop is not None and not self.is_closed:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake, payload)
+
+    def _lost(self) -> None:
+        if self._loop is not None and not self.is_closed:
+            # The loop may have been closed since.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake_all)
+
+    def _wake(self, payload: str) -> None:
+        try:
+            feed = self._feeds.get(uuid.UUID(payload))
+        except ValueError:
+            return
+        if feed is not None:
+            feed.woken.set()
+
+    def _wake_all(self) -> None:
+        for feed in self._feeds.values():
+            feed.woken.set()
+
+
+def _batch(reading: LogReading) -> Batch:
+    return Batch([Line.of(line) for line in reading.lines], reading.is_complete)
+
+
+async def _wait(event: asyncio.Event, limit_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), limit_s)

@@ -1,0 +1,56 @@
+"""``provisionerd serve``: the HTTP API."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import ip_network
+
+import click
+
+from api.app import make_app
+from api.limits import Rate
+from api.server import make_server
+from api.site import Site
+from api.streams.hub import Hub
+from db.engine import Database
+from worker.process.services import open_services
+from worker.process.telemetry import configure_logging
+from worker.settings import Settings, load_settings
+
+
+@click.command()
+@click.option("--address", help="HOST:PORT to serve at (PROVISIONERD_API_ADDRESS).")
+def serve(address: str | None) -> None:
+    r"""Serve the HTTP API, in the form of Coder's.
+
+    Run as many as you like, behind a proxy with TLS. PostgreSQL and Redis are
+    started in PROVISIONERD_DATA_DIR unless their URLs are set.
+
+    \b
+    Example:
+        provisionerd serve --address 0.0.0.0:7080
+        provisionerd token create --user alice
+        coder login http://127.0.0.1:7080 --token TOKEN
+    """
+    settings = load_settings()
+    configure_logging(settings)
+    with open_services(settings) as services:
+        site = make_site(settings, services.database, redis_url=services.redis_url)
+        bound = address or settings.api_address
+        server = make_server(make_app(site), address=bound)
+        click.echo(f"Serving the API at http://{bound}", err=True)
+        server.run()
+    sys.exit(0 if server.started else 1)
+
+
+def make_site(settings: Settings, database: Database, *, redis_url: str) -> Site:
+    """Return what the requests of an API process share."""
+    return Site(
+        database=database,
+        redis_url=redis_url,
+        hub=Hub(database),
+        access_url=settings.access_url or "",
+        trusted_proxies=tuple(ip_network(network) for network in settings.trusted_proxies),
+        rate=Rate(settings.api_requests_per_minute),
+        streams_per_token=settings.api_streams_per_token,
+    )

@@ -1,0 +1,132 @@
+"""``provisionerd token``: tokens for the HTTP API."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+
+import click
+
+from cli.actor import as_option, find_actor
+from cli.opening import transaction
+from cli.options import limit_option, output_option
+from cli.printing import JSON, Columns, print_json, print_rows
+from db.catalog.audit import AuditAction, audit
+from db.catalog.people import get_user
+from db.catalog.tokens import DEFAULT_LIFETIME, create_token, revoke_token
+from db.reads.tokens import TokenListing, list_tokens
+from db.schema.enums import TokenScope
+
+COLUMNS: Columns[TokenListing] = {
+    "ID": lambda row: row.id,
+    "USER": lambda row: row.username,
+    "NAME": lambda row: "(session)" if row.is_session else row.name,
+    "SCOPE": lambda row: row.scope,
+    "CREATED": lambda row: row.created_at,
+    "EXPIRES": lambda row: row.expires_at,
+    "LAST USED": lambda row: row.last_used_at,
+}
+
+
+@click.group()
+def token() -> None:
+    r"""Manage the tokens that users send to the HTTP API.
+
+    \b
+    Example:
+        provisionerd token create --user alice
+    """
+
+
+@token.command()
+@click.option("--user", "username", required=True, help="User that the token belongs to.")
+@click.option("--name", default="", help="A name, to tell tokens apart.")
+@click.option(
+    "--scope",
+    type=click.Choice([scope.value for scope in TokenScope]),
+    default=TokenScope.ADMIN.value,
+    show_default=True,
+    help="The most that it may do; the user's roles limit it, too.",
+)
+@click.option(
+    "--days",
+    type=click.FloatRange(0, 365, min_open=True),
+    default=DEFAULT_LIFETIME.days,
+    show_default=True,
+    help="How long it is valid.",
+)
+@as_option
+@output_option
+def create(
+    *, username: str, name: str, scope: str, days: float, as_user: str | None, output: str
+) -> None:
+    r"""Create a token. It is shown only once.
+
+    \b
+    Example:
+        provisionerd token create --user alice --scope build --days 7
+    """
+    with transaction() as session:
+        user = get_user(session, username)
+        made = create_token(
+            session,
+            user_id=user.id,
+            name=name,
+            scope=TokenScope(scope),
+            lifetime=timedelta(days=days),
+        )
+        audit(
+            session,
+            actor=find_actor(session, as_user),
+            action=AuditAction.CREATE,
+            resource=("token", user.id, made.id),
+            facts={"username": user.username, "scope": made.scope},
+        )
+    if output == JSON:
+        fields = asdict(made)
+        print_json({"token": fields.pop("text"), "username": user.username, "name": name, **fields})
+    else:
+        click.echo(made.text)
+
+
+@token.command("list")
+@click.option("--user", "username", help="Only tokens of this user.")
+@limit_option
+@output_option
+def list_(username: str | None, limit: int, output: str) -> None:
+    r"""List the tokens, without their secrets.
+
+    \b
+    Example:
+        provisionerd token list --user alice
+    """
+    with transaction() as session:
+        user_id = get_user(session, username).id if username else None
+        rows = list_tokens(session, user_id=user_id, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="tokens")
+
+
+@token.command()
+@click.argument("token_id", metavar="ID")
+@as_option
+def revoke(token_id: str, as_user: str | None) -> None:
+    r"""Revoke the token with this ID, and the sessions that were opened with it.
+
+    \b
+    Example:
+        provisionerd token revoke 9XdbNfb3A1
+    """
+    # The whole token is accepted, too: it begins with the id.
+    wanted = token_id.partition("-")[0]
+    with transaction() as session:
+        owner = next((row for row in list_tokens(session, limit=100_000) if row.id == wanted), None)
+        revoke_token(session, wanted)
+        assert owner is not None
+        audit(
+            session,
+            actor=find_actor(session, as_user),
+            action=AuditAction.DELETE,
+            resource=("token", owner.user_id, wanted),
+            facts={"username": owner.username},
+        )
+    click.echo(f"Token {wanted} was revoked.")

@@ -1,0 +1,275 @@
+"""Creating template versions whose import is pending, and changing templates and versions."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.catalog.names import check_name, insert_named
+from db.catalog.templates import next_version_name
+from db.engine import sql
+from db.errors import ConflictError, InvalidError, NotFoundError
+from db.jobs.tags import normalize_tags, queue_name
+from db.schema.enums import JobType, ProvisionerType
+from db.schema.tables import (
+    File,
+    ProvisionerJob,
+    Template,
+    TemplateVersion,
+    TemplateVersionVariable,
+)
+from db.texts import check_storable
+
+VERSION_NAME_LIMIT = 64
+VERSION_NAME = re.compile(r"[a-zA-Z0-9]+(?:[_.-][a-zA-Z0-9]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnqueuedImport:
+    """A template version whose import was enqueued."""
+
+    version_id: uuid.UUID
+    job_id: uuid.UUID
+    queue: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVersion:
+    """What a template version is made from."""
+
+    organization_id: uuid.UUID
+    file_id: uuid.UUID
+    template_id: uuid.UUID | None  #: None: a version that belongs to no template yet
+    created_by: uuid.UUID
+    name: str = ""  #: empty: the next free one
+    message: str = ""
+    provisioner: ProvisionerType = ProvisionerType.TERRAFORM
+    tags: Mapping[str, str]
+    variables: Mapping[str, str]  #: values by the name of the variable
+
+
+def create_version(session: Session, new: NewVersion) -> EnqueuedImport:
+    """Insert a version and its pending import job.
+
+    Raises:
+        NotFoundError: there is no such file.
+        ConflictError: the template has a version of that name.
+        InvalidError: the name, a tag or a value is not allowed.
+    """
+    if session.scalars(select(File.id).where(File.id == new.file_id)).first() is None:
+        raise NotFoundError("File not found.")
+    name = check_version_name(new.name) if new.name else _free_name(session, new.template_id)
+    tags = normalize_tags(new.tags)
+    made = EnqueuedImport(version_id=uuid.uuid4(), job_id=uuid.uuid4(), queue=queue_name(tags))
+    session.add(_import_job(new, made, tags))
+    session.flush()
+    insert_named(
+        session,
+        TemplateVersion(
+            id=made.version_id,
+            template_id=new.template_id,
+            organization_id=new.organization_id,
+            name=name,
+            message=check_storable("message", new.message),
+            job_id=made.job_id,
+            created_by=new.created_by,
+        ),
+        taken=f'A template version with name "{name}" already exists for this template.',
+    )
+    session.add_all(
+        TemplateVersionVariable(
+            template_version_id=made.version_id,
+            name=check_storable("name of a variable", key),
+            value=check_storable(f"value of variable {key!r}", value),
+        )
+        for key, value in new.variables.items()
+    )
+    session.flush()
+    return made
+
+
+def check_version_name(name: str) -> str:
+    """Return the name if it may name a template version.
+
+    Raises:
+        InvalidError: it may not.
+    """
+    if len(name) > VERSION_NAME_LIMIT or not VERSION_NAME.fullmatch(name):
+        raise InvalidError(
+            f"{name!r} cannot name a template version: use at most {VERSION_NAME_LIMIT} letters and"
+            " digits, joined by single hyphens, dots or underscores"
+        )
+    return name
+
+
+def create_template_of(
+    session: Session, *, version_id: uuid.UUID, name: str, created_by: uuid.UUID, **facts: Any
+) -> uuid.UUID:
+    """Create a template whose first and active version is a version without a template.
+
+    Args:
+        facts: more columns of the template.
+
+    Raises:
+        InvalidError: the name is not allowed.
+        ConflictError: the organization has a template of that name, or the version has a template.
+    """
+    version = session.scalars(
+        select(TemplateVersion).where(TemplateVersion.id == version_id).with_for_update()
+    ).one()
+    if version.template_id is not None:
+        raise ConflictError(f"Template version {version_id} is already part of a template")
+    job = session.get_one(ProvisionerJob, version.job_id)
+    template = Template(
+        id=uuid.uuid4(),
+        organization_id=version.organization_id,
+        name=check_name("template", name),
+        provisioner=job.provisioner,
+        created_by=created_by,
+        **facts,
+    )
+    insert_named(session, template, taken=f'Template with name "{name}" already exists.')
+    version.template_id = template.id
+    session.flush()
+    template.active_version_id = version.id
+    session.flush()
+    return template.id
+
+
+def promote_version(session: Session, *, template_id: uuid.UUID, version_id: uuid.UUID) -> None:
+    """Make a version of the template its active one. The caller has checked that it is usable."""
+    session.execute(
+        update(Template)
+        .where(Template.id == template_id)
+        .values(active_version_id=version_id, updated_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def edit_template(session: Session, template_id: uuid.UUID, changes: Mapping[str, Any]) -> None:
+    """Change columns of a template.
+
+    Raises:
+        InvalidError: the name is not allowed.
+        ConflictError: the organization has a template of that name.
+    """
+    if "name" in changes:
+        check_name("template", changes["name"])
+    statement = update(Template).where(Template.id == template_id)
+    try:
+        with session.begin_nested():
+            session.execute(
+                statement.values(**changes, updated_at=func.now()).execution_options(
+                    synchronize_session=False
+                )
+            )
+    except IntegrityError as error:
+        raise ConflictError(f'Template with name "{changes["name"]}" already exists.') from error
+
+
+def edit_version(session: Session, version_id: uuid.UUID, changes: Mapping[str, Any]) -> None:
+    """Change columns of a template version.
+
+    Raises:
+        InvalidError: the name is not allowed.
+        ConflictError: the template has a version of that name.
+    """
+    if "name" in changes:
+        check_version_name(changes["name"])
+    statement = update(TemplateVersion).where(TemplateVersion.id == version_id)
+    try:
+        with session.begin_nested():
+            session.execute(
+                statement.values(**changes, updated_at=func.now()).execution_options(
+                    synchronize_session=False
+                )
+            )
+    except IntegrityError as error:
+        raise ConflictError("template version name must be unique for a template") from error
+
+
+def delete_template(session: Session, template_id: uuid.UUID) -> None:
+    """Mark a template as deleted.
+
+    Raises:
+        ConflictError: there are workspaces of it.
+    """
+    deleted = session.execute(
+        sql("""
+            UPDATE templates
+            SET deleted = true, updated_at = now()
+            WHERE id = :id
+              AND NOT EXISTS (
+                  SELECT 1 FROM workspaces
+                  WHERE workspaces.template_id = templates.id AND NOT workspaces.deleted
+              )
+            RETURNING 1
+        """),
+        {"id": template_id},
+    ).first()
+    if deleted is None:
+        raise ConflictError("All workspaces must be deleted before a template can be removed.")
+
+
+def archive_unused_versions(
+    session: Session, template_id: uuid.UUID, *, with_succeeded: bool
+) -> list[uuid.UUID]:
+    """Archive the versions that no workspace uses, and return their ids.
+
+    Args:
+        with_succeeded: not only those whose import failed.
+    """
+    rows = session.execute(
+        sql("""
+            UPDATE template_versions AS version
+            SET archived = true, updated_at = now()
+            FROM templates AS template, provisioner_jobs AS job
+            WHERE version.template_id = :template_id
+              AND template.id = version.template_id
+              AND job.id = version.job_id
+              AND NOT version.archived
+              AND template.active_version_id IS DISTINCT FROM version.id
+              AND job.completed_at IS NOT NULL
+              AND (:with_succeeded OR job.job_status <> 'succeeded')
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM latest_workspace_builds AS latest
+                  JOIN workspaces AS workspace ON workspace.id = latest.workspace_id
+                  WHERE latest.template_version_id = version.id AND NOT workspace.deleted
+              )
+            RETURNING version.id
+        """),
+        {"template_id": template_id, "with_succeeded": with_succeeded},
+    )
+    return list(rows.scalars())
+
+
+def _free_name(session: Session, template_id: uuid.UUID | None) -> str:
+    if template_id is None:
+        return "v1"
+    # Pushes of one template take turns, so that two of them do not choose the same name.
+    session.execute(
+        select(Template.id).where(Template.id == template_id).with_for_update(key_share=True)
+    )
+    return next_version_name(session, template_id)
+
+
+def _import_job(new: NewVersion, made: EnqueuedImport, tags: dict[str, str]) -> ProvisionerJob:
+    return ProvisionerJob(
+        id=made.job_id,
+        organization_id=new.organization_id,
+        initiator_id=new.created_by,
+        provisioner=new.provisioner,
+        file_id=new.file_id,
+        type=JobType.TEMPLATE_VERSION_IMPORT,
+        input={"template_version_id": str(made.version_id)},
+        tags=tags,
+        queue=made.queue,
+    )
