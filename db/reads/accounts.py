@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import NotFoundError
+from db.reads.listings import read_row
 from db.reads.shapes import Member, Organization, Role, User
 
 EVERYTHING = 100_000  #: rows of a list without a limit
@@ -65,12 +66,8 @@ def get_user(session: Session, user_id: uuid.UUID) -> User:
     Raises:
         NotFoundError: there is none.
     """
-    row = session.execute(
-        sql(f"{_USERS} WHERE person.id = :id AND NOT person.deleted"), {"id": user_id}
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no user {user_id}")
-    return _user(row)
+    query = f"{_USERS} WHERE person.id = :id AND NOT person.deleted"
+    return _user(read_row(session, query, missing=f"there is no user {user_id}", id=user_id))
 
 
 def find_users(
@@ -142,19 +139,21 @@ def find_organization(session: Session, reference: str) -> Organization:
     """
     wanted = as_uuid(reference)
     is_default = reference.lower() == "default" or (wanted is not None and wanted.int == 0)
-    row = session.execute(
-        sql(f"""
-            {_ORGANIZATIONS}
-            WHERE organization.id = :id
-               OR lower(organization.name) = lower(:name)
-               OR (:is_default AND organization.is_default)
-            ORDER BY organization.id = :id DESC, organization.is_default DESC
-            LIMIT 1
-        """),
-        {"id": wanted, "name": reference, "is_default": is_default},
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no organization {reference!r}")
+    row = read_row(
+        session,
+        f"""
+        {_ORGANIZATIONS}
+        WHERE organization.id = :id
+           OR lower(organization.name) = lower(:name)
+           OR (:is_default AND organization.is_default)
+        ORDER BY organization.id = :id DESC, organization.is_default DESC
+        LIMIT 1
+        """,
+        missing=f"there is no organization {reference!r}",
+        id=wanted,
+        name=reference,
+        is_default=is_default,
+    )
     return _organization(row)
 
 

@@ -15,6 +15,7 @@ from db.errors import NotFoundError
 from db.reads.accounts import EVERYTHING
 from db.reads.builds import get_builds_by_id
 from db.reads.contract import WorkspaceBuild, WorkspaceStatus
+from db.reads.listings import read_row
 from db.reads.shapes import NO_ID, Workspace
 
 # Uses: pk_workspaces, ix_workspaces_owner_id_organization_id.
@@ -136,11 +137,9 @@ def get_workspace(session: Session, workspace_id: uuid.UUID) -> WorkspaceRow:
     Raises:
         NotFoundError: there is none, or it was never built.
     """
-    row = session.execute(
-        sql(f"{_WORKSPACES} WHERE workspace.id = :id"), {"id": workspace_id}
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no workspace {workspace_id}")
+    query = f"{_WORKSPACES} WHERE workspace.id = :id"
+    missing = f"there is no workspace {workspace_id}"
+    row = read_row(session, query, missing=missing, id=workspace_id)
     return WorkspaceRow(workspace=_workspaces(session, [row])[0], deleted=row.deleted)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.errors import NotFoundError
-from db.reads.listings import LIMIT
+from db.reads.listings import LIMIT, read_row
 from db.schema.enums import JobStatus, Transition
 
 # The row of a build has its newest state; replaced_states has the earlier ones. PostgreSQL knows
@@ -53,20 +53,20 @@ _LIST = text(f"""
     ORDER BY state.build_number DESC, state.position DESC
     LIMIT :limit
 """)  # noqa: S608 - made of constants
-_ONE = text(f"""
+_ONE = f"""
     SELECT build_number, position, provisioner_state AS data, state_lineage AS lineage,
            state_serial AS serial
     FROM ({_STATES}) AS state
     WHERE build_number = :build_number AND position = :position
-""")  # noqa: S608 - made of constants
-_NEWEST = text(f"""
+"""  # noqa: S608 - made of constants
+_NEWEST = f"""
     SELECT build_number, position, provisioner_state AS data, state_lineage AS lineage,
            state_serial AS serial
     FROM ({_STATES}) AS state
     WHERE provisioner_state IS NOT NULL
     ORDER BY build_number DESC, position DESC
     LIMIT 1
-""")  # noqa: S608 - made of constants
+"""  # noqa: S608 - made of constants
 
 # Uses: uq_workspace_builds_job_id.
 _OF_JOBS = text("""
@@ -156,12 +156,14 @@ def get_state(
     if build_number is None:
         return _newest_state(session, workspace_id)
     label = state_label(build_number, position)
-    row = session.execute(
+    row = read_row(
+        session,
         _ONE,
-        {"workspace_id": workspace_id, "build_number": build_number, "position": position},
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"the workspace has no build {label}, or it was pruned")
+        missing=f"the workspace has no build {label}, or it was pruned",
+        workspace_id=workspace_id,
+        build_number=build_number,
+        position=position,
+    )
     if row.data is None:
         raise _missing_state(label, was_pruned=row.lineage is not None)
     return StoredState(**row._asdict())
@@ -173,9 +175,8 @@ def _missing_state(label: str, *, was_pruned: bool) -> NotFoundError:
 
 
 def _newest_state(session: Session, workspace_id: uuid.UUID) -> StoredState:
-    row = session.execute(_NEWEST, {"workspace_id": workspace_id}).one_or_none()
-    if row is None:
-        raise NotFoundError("the workspace has no state")
+    missing = "the workspace has no state"
+    row = read_row(session, _NEWEST, missing=missing, workspace_id=workspace_id)
     return StoredState(**row._asdict())
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import NotFoundError
 from db.reads.accounts import EVERYTHING
 from db.reads.contract import ProvisionerJob
 from db.reads.jobs import as_contract, get_jobs
+from db.reads.listings import read_row
 from db.reads.shapes import NO_ID, MinimalUser, Template, TemplateVersion
 
 # Uses: pk_templates, ix_workspaces_template_id.
@@ -103,12 +103,9 @@ def get_template(session: Session, template_id: uuid.UUID) -> Template:
     Raises:
         NotFoundError: there is none.
     """
-    row = session.execute(
-        sql(f"{_TEMPLATES} WHERE template.id = :id"), {"id": template_id}
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no template {template_id}")
-    return _template(row)
+    query = f"{_TEMPLATES} WHERE template.id = :id"
+    missing = f"there is no template {template_id}"
+    return _template(read_row(session, query, missing=missing, id=template_id))
 
 
 def get_version(session: Session, version_id: uuid.UUID) -> TemplateVersion:
@@ -117,10 +114,10 @@ def get_version(session: Session, version_id: uuid.UUID) -> TemplateVersion:
     Raises:
         NotFoundError: there is none.
     """
-    rows = session.execute(sql(f"{_VERSIONS} WHERE version.id = :id"), {"id": version_id}).all()
-    if not rows:
-        raise NotFoundError(f"there is no template version {version_id}")
-    return _versions(session, rows)[0]
+    query = f"{_VERSIONS} WHERE version.id = :id"
+    missing = f"there is no template version {version_id}"
+    row = read_row(session, query, missing=missing, id=version_id)
+    return _versions(session, [row])[0]
 
 
 def find_versions(
