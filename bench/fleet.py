@@ -22,7 +22,7 @@ from db.jobs.mover import Mover
 from db.jobs.tags import served_queues
 from db.jobs.workers import register_worker, touch_worker
 from db.reads.logs import get_logs
-from db.reads.progress import build_progress
+from db.reads.progress import job_progress
 from db.reads.queues import waiting_work
 from db.schema.enums import ProvisionerType
 from provisioner.host.recovery import Recoverer
@@ -152,7 +152,7 @@ def _looks(services: Services, watched: Sequence[uuid.UUID]) -> dict[str, float]
 
     def poll(job_id: uuid.UUID) -> None:
         with services.database.begin() as session:
-            build_progress(session, job_id)
+            job_progress(session, job_id)
             get_logs(session, job_id, after=2**62)
 
     before = server.read_usage(services)

@@ -13,7 +13,7 @@ from db.outage import retry_outage
 from db.reads.builds import find_job_of_build, get_build
 from db.reads.contract import WorkspaceBuild
 from db.reads.follow import Pace, await_end
-from db.reads.progress import BuildProgress
+from db.reads.progress import JobProgress
 from db.schema.enums import JobStatus
 
 
@@ -42,7 +42,7 @@ def wait_for_build(
         return get_build(session, build_id)
 
 
-def _await_end(database: Database, build_id: uuid.UUID, limits: ToolSettings) -> BuildProgress:
+def _await_end(database: Database, build_id: uuid.UUID, limits: ToolSettings) -> JobProgress:
     end = time.monotonic() + limits.timeout.total_seconds()
     job_id = retry_outage(
         lambda: _find_job(database, build_id), may_go_on=lambda: time.monotonic() < end
@@ -64,7 +64,7 @@ def _still(status: JobStatus, timeout: timedelta) -> str:
     )
 
 
-def _failure_text(ended: BuildProgress) -> str:
+def _failure_text(ended: JobProgress) -> str:
     match ended.status:
         case JobStatus.FAILED:
             return ended.error or "build failed"

@@ -9,15 +9,14 @@ from typing import NoReturn
 import click
 
 from cli.printing import JSON, plain, print_json, screen
-from cli.waiting import View, follow_job, no_worker
+from cli.waiting import INTERRUPTED, View, follow_job, no_worker
 from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
-from db.reads.progress import BuildProgress, build_progress
+from db.reads.progress import JobProgress, job_progress
 from db.schema.enums import JobStatus, Transition, job_is_insufficient_quota_error_code
 
 FAILED = 1
 REFUSED_BY_QUOTA = 3
-INTERRUPTED = 130  #: the status that shells use for Ctrl+C
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ def finish(database: Database, request: BuildRequest, build: EnqueuedBuild) -> N
     sys.exit(exit_status(ended))
 
 
-def exit_status(ended: BuildProgress) -> int:
+def exit_status(ended: JobProgress) -> int:
     """Return the exit status for the end of the build."""
     if ended.status is JobStatus.SUCCEEDED:
         return 0
@@ -58,7 +57,7 @@ def exit_status(ended: BuildProgress) -> int:
 
 def _detach(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
     with database.begin() as session:
-        now = build_progress(session, build.job_id)
+        now = job_progress(session, build.job_id)
     if now.workers == 0:
         _warn(no_worker(now.queue))
     if request.output == JSON:
@@ -73,7 +72,7 @@ def _view(request: BuildRequest) -> View:
     return View(console=screen(err=request.output == JSON), warn=_warn)
 
 
-def _report(request: BuildRequest, build: EnqueuedBuild, ended: BuildProgress) -> None:
+def _report(request: BuildRequest, build: EnqueuedBuild, ended: JobProgress) -> None:
     if request.output == JSON:
         print_json(_document(request, build, ended))
     if ended.status is not JobStatus.SUCCEEDED:
@@ -85,7 +84,7 @@ def _report(request: BuildRequest, build: EnqueuedBuild, ended: BuildProgress) -
         )
 
 
-def _sentence(request: BuildRequest, ended: BuildProgress) -> str:
+def _sentence(request: BuildRequest, ended: JobProgress) -> str:
     if ended.status is JobStatus.CANCELED:
         return f"Error: the {request.transition} of {request.workspace} was canceled"
     reason = plain(ended.error or "no reason was given")
@@ -99,7 +98,7 @@ def _sentence(request: BuildRequest, ended: BuildProgress) -> str:
     )
 
 
-def _document(request: BuildRequest, build: EnqueuedBuild, now: BuildProgress) -> dict[str, object]:
+def _document(request: BuildRequest, build: EnqueuedBuild, now: JobProgress) -> dict[str, object]:
     return {
         "workspace": request.workspace,
         "transition": request.transition,

@@ -70,8 +70,8 @@ def _table(report: Report) -> Table:
         table.add_column(column, no_wrap=True)
     for build in report.builds:
         table.add_row(
-            build.workspace_name,
-            build.transition,
+            build.workspace_name or build.template_name,
+            build.transition or "import",
             build.status,
             str(build.daily_cost),
             _in_use(build),

@@ -13,7 +13,6 @@ import click
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from cli.building import INTERRUPTED
 from cli.live import watch as watch_on
 from cli.opening import opened, transaction
 from cli.options import output_option
@@ -29,7 +28,7 @@ from cli.printing import (
     tags_text,
 )
 from cli.queue import position_text
-from cli.waiting import View, follow_job
+from cli.waiting import INTERRUPTED, View, follow_job
 from db.catalog.people import get_user
 from db.engine import Database
 from db.jobs.transitions import cancel_job

@@ -1,4 +1,4 @@
-"""Shows the log and the progress of a build until it ends."""
+"""Shows the log and the progress of a job until it ends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from cli.printing import plain, seconds_text
 from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
 from db.reads.follow import Update, follow
-from db.reads.progress import BuildProgress
+from db.reads.progress import JobProgress
 from db.schema.enums import LogLevel
 
+INTERRUPTED = 130  #: the status that shells use for Ctrl+C
 _LEVEL_STYLES = {LogLevel.ERROR: "red", LogLevel.WARN: "yellow", LogLevel.DEBUG: "dim"}
 
 
-def follow_job(database: Database, job_id: uuid.UUID, view: View) -> BuildProgress:
+def follow_job(database: Database, job_id: uuid.UUID, view: View) -> JobProgress:
     """Show the job in ``view`` until it is finished; return how it ended.
 
     Raises:
-        NotFoundError: no build has this job.
+        NotFoundError: there is no such job.
     """
     with view.console.status("") as status:
         for update in follow(database, job_id):
@@ -35,7 +36,7 @@ def follow_job(database: Database, job_id: uuid.UUID, view: View) -> BuildProgre
 
 @dataclass(kw_only=True)
 class View:
-    """How a build is shown: its log, and on a terminal a status line."""
+    """How a job is shown: its log, and on a terminal a status line."""
 
     console: Console
     warn: Callable[[str], None] = lambda _text: None
@@ -67,6 +68,6 @@ class View:
 def no_worker(queue: str) -> str:
     """Return a warning about a job that no live worker can claim."""
     return (
-        f"no worker is running for the queue {queue}, so the build waits;"
+        f"no worker is running for the queue {queue}, so the job waits;"
         " start one with `provisionerd up` or `provisionerd worker`"
     )

@@ -14,6 +14,7 @@ from cli.opening import find_organization, opened, transaction
 from cli.options import limit_option, organization_option, output_option
 from cli.orphaning import delete_orphan
 from cli.printing import Columns, print_rows
+from cli.ringing import ring_or_warn
 from cli.values import GivenValues, refusals, values_options
 from db.catalog.people import get_user
 from db.catalog.templates import get_template, get_version
@@ -21,7 +22,6 @@ from db.catalog.workspaces import create_workspace, get_workspace
 from db.reads.workspaces import WorkspaceListing, list_workspaces
 from db.schema.enums import Transition
 from db.schema.tables import Template
-from worker.broker.doorbell import Ring, ring_at
 from worker.enqueue import enqueue_build
 from worker.tracing.traces import process_tracer
 
@@ -100,7 +100,7 @@ def create(
                 session,
                 workspace_id=made.id,
                 transition=request.transition,
-                ring=_ring(services.redis_url),
+                ring=ring_or_warn(services.redis_url, "build"),
                 **values.request,
             )
             values.check_ephemeral(session, build)
@@ -253,7 +253,7 @@ def _build(
                 template_version_id=_version(
                     session, found.template_id, update=update, name=version_name
                 ),
-                ring=_ring(services.redis_url),
+                ring=ring_or_warn(services.redis_url, "build"),
                 tracer=process_tracer(),
                 **values.request,
             )
@@ -268,20 +268,3 @@ def _version(
     if update:
         return session.get_one(Template, template_id).active_version_id
     return get_version(session, template_id=template_id, name=name) if name else None
-
-
-def _ring(redis_url: str) -> Ring:
-    """Return a function that rings, and prints a warning if the broker is away."""
-    ring = ring_at(redis_url)
-
-    def ring_or_warn(queue: str) -> bool:
-        rung = ring(queue)
-        if not rung:
-            click.echo(
-                "Warning: Redis cannot be reached; the build was accepted, and a worker finds it"
-                " when Redis is back (check PROVISIONERD_REDIS_URL).",
-                err=True,
-            )
-        return rung
-
-    return ring_or_warn

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -72,3 +75,14 @@ def database(database_url: str) -> Iterator[Database]:
 def factory(database: Database) -> Factory:
     """Makes rows with one keyword per interesting fact."""
     return Factory(database=database)
+
+
+@pytest.fixture(scope="session")
+def terraform() -> Path:
+    """The binary of Terraform or OpenTofu."""
+    found = shutil.which("terraform") or shutil.which("tofu")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("neither terraform nor tofu is on the PATH")
+        pytest.skip("neither terraform nor tofu is on the PATH")
+    return Path(found)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from db.catalog.templates import check_usable_version
+from db.catalog.templates import UNUSABLE, check_usable_version
 from db.engine import sql
 from db.errors import BuildActiveError
 from db.jobs.declarations import TemplateParameter
@@ -66,7 +66,8 @@ READ_SOURCE = f"""
     ) AS applied ON true
     LEFT JOIN template_versions AS version
         ON version.id = coalesce(
-            CAST(:wanted AS uuid), applied.template_version_id, template.active_version_id)
+            CAST(:wanted AS uuid), applied.template_version_id, template.active_version_id,
+            {UNUSABLE})
     LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
     WHERE template.id = :template_id
 """  # noqa: S608 - made of constants

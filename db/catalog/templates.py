@@ -3,78 +3,79 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name
+from db.catalog.versions import EnqueuedImport, NewVersion, create_version
 from db.engine import sql
 from db.errors import ConflictError, NotFoundError
 from db.jobs.archives import store_file
-from db.jobs.imports import VariableValue
-from db.jobs.tags import normalize_tags, queue_name
-from db.schema.enums import JobStatus, JobType, ProvisionerType
+from db.schema.enums import JobStatus, ProvisionerType
 from db.schema.tables import (
     Organization,
-    ProvisionerJob,
     Template,
     TemplateVersion,
-    TemplateVersionVariable,
     User,
 )
 
+# The newest version of a template without an active one, if it says why there is none.
+UNUSABLE = """
+    (SELECT newest.id
+     FROM template_versions AS newest
+     JOIN provisioner_jobs AS its_import ON its_import.id = newest.job_id
+     WHERE newest.template_id = template.id AND its_import.job_status <> 'succeeded'
+     ORDER BY newest.created_at DESC
+     LIMIT 1)
+"""
 
-def push_template(
-    session: Session,
-    *,
-    organization: Organization,
-    name: str,
-    archive: bytes,
-    created_by: User,
-    variables: Sequence[VariableValue] = (),
-    provisioner: ProvisionerType = ProvisionerType.TERRAFORM,
-    tags: Mapping[str, str] | None = None,
-    message: str = "",
-) -> TemplateVersion:
-    """Store a new active version of the template; the first push creates the template.
 
-    The caller has read the archive (``Engine.parse``), so the version's import job is stored as
-    succeeded. Builds of the version get the tags of this job.
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """A packed template to be stored as the next version of the template ``name``."""
+
+    organization: Organization
+    name: str
+    archive: bytes
+    created_by: User
+    values: Mapping[str, str] = field(default_factory=dict)  #: of variables, by their name
+    provisioner: ProvisionerType = ProvisionerType.TERRAFORM
+    tags: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    version_name: str = ""  #: empty: the next free one
+    activate: bool = True  #: whether it becomes active when its import has succeeded
+
+
+def push_template(session: Session, push: Push) -> EnqueuedImport:
+    """Store a version of the template and enqueue its import; the first push creates the template.
+
+    The caller rings the queue of the import: see ``worker.enqueue.enqueue_import``. Builds of the
+    version get the tags of the import.
 
     Raises:
-        InvalidError: the name or the tags are not allowed.
-        ConflictError: the template is run by another engine.
+        InvalidError: the name, a tag or a value is not allowed.
+        ConflictError: the template is run by another engine, or has a version of that name.
     """
-    template = _template_for_push(
+    template = _template_for_push(session, push)
+    return create_version(
         session,
-        organization=organization,
-        name=name,
-        provisioner=provisioner,
-        created_by=created_by,
+        NewVersion(
+            organization_id=template.organization_id,
+            file_id=store_file(session, data=push.archive, created_by=push.created_by.id),
+            template_id=template.id,
+            created_by=push.created_by.id,
+            name=push.version_name,
+            message=push.message,
+            provisioner=push.provisioner,
+            tags=push.tags,
+            variables=push.values,
+            activate=push.activate,
+        ),
     )
-    version = TemplateVersion(
-        id=uuid.uuid4(),
-        template_id=template.id,
-        organization_id=organization.id,
-        name=next_version_name(session, template.id),
-        message=message,
-        job_id=uuid.uuid4(),
-        created_by=created_by.id,
-    )
-    session.add(_import_job(session, version, template, archive=archive, tags=tags or {}))
-    session.flush()
-    session.add(version)
-    session.flush()
-    session.add_all(
-        TemplateVersionVariable(template_version_id=version.id, **asdict(variable))
-        for variable in variables
-    )
-    template.active_version_id = version.id
-    session.flush()
-    return version
 
 
 def get_template(session: Session, *, name: str, organization: Organization) -> Template:
@@ -118,7 +119,7 @@ def get_usable_version(
         ConflictError: the version is another template's, or its import has not succeeded.
     """
     row = session.execute(
-        sql("""
+        sql(f"""
             SELECT template.id AS template_id,
                    template.name AS template_name,
                    version.id AS version_id,
@@ -128,10 +129,11 @@ def get_usable_version(
                    import.error AS import_error
             FROM templates AS template
             LEFT JOIN template_versions AS version
-                ON version.id = coalesce(CAST(:wanted AS uuid), template.active_version_id)
+                ON version.id = coalesce(
+                    CAST(:wanted AS uuid), template.active_version_id, {UNUSABLE})
             LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
             WHERE template.id = :template_id
-        """),
+        """),  # noqa: S608 - made of constants
         {"wanted": version_id, "template_id": template.id},
     ).one()
     check_usable_version(row)
@@ -165,33 +167,27 @@ def check_usable_version(row: Row[Any]) -> None:
         )
 
 
-def _template_for_push(
-    session: Session,
-    *,
-    organization: Organization,
-    name: str,
-    provisioner: ProvisionerType,
-    created_by: User,
-) -> Template:
-    check_name("template", name)
+def _template_for_push(session: Session, push: Push) -> Template:
+    check_name("template", push.name)
+    organization = push.organization
     # Pushes of one template take turns, so that version names and the active version agree.
     session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
-        {"key": f"template {organization.id} {name.lower()}"},
+        {"key": f"template {organization.id} {push.name.lower()}"},
     )
-    template = _find_template(session, name=name, organization=organization)
+    template = _find_template(session, name=push.name, organization=organization)
     if template is None:
         template = Template(
             id=uuid.uuid4(),
             organization_id=organization.id,
-            name=name,
-            provisioner=provisioner,
-            created_by=created_by.id,
+            name=push.name,
+            provisioner=push.provisioner,
+            created_by=push.created_by.id,
         )
         session.add(template)
         session.flush()
-    if template.provisioner is not provisioner:
-        raise ConflictError(f"template {name!r} is run by the {template.provisioner} engine")
+    if template.provisioner is not push.provisioner:
+        raise ConflictError(f"template {push.name!r} is run by the {template.provisioner} engine")
     return template
 
 
@@ -203,40 +199,3 @@ def _find_template(session: Session, *, name: str, organization: Organization) -
             ~Template.deleted,
         )
     ).one_or_none()
-
-
-def next_version_name(session: Session, template_id: uuid.UUID) -> str:
-    """Return a name that no version of the template has."""
-    names = set(
-        session.scalars(
-            select(TemplateVersion.name).where(TemplateVersion.template_id == template_id)
-        )
-    )
-    number = len(names) + 1
-    while f"v{number}" in names:
-        number += 1
-    return f"v{number}"
-
-
-def _import_job(
-    session: Session,
-    version: TemplateVersion,
-    template: Template,
-    *,
-    archive: bytes,
-    tags: Mapping[str, str],
-) -> ProvisionerJob:
-    normal = normalize_tags(tags)
-    return ProvisionerJob(
-        id=version.job_id,
-        organization_id=template.organization_id,
-        initiator_id=version.created_by,
-        provisioner=template.provisioner,
-        file_id=store_file(session, data=archive, created_by=version.created_by),
-        type=JobType.TEMPLATE_VERSION_IMPORT,
-        input={"template_version_id": str(version.id)},
-        tags=normal,
-        queue=queue_name(normal),
-        started_at=func.now(),
-        completed_at=func.now(),
-    )

@@ -13,11 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name, insert_named
-from db.catalog.templates import next_version_name
 from db.engine import sql
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.tags import normalize_tags, queue_name
-from db.schema.enums import JobType, ProvisionerType
+from db.schema.enums import JobStatus, JobType, ProvisionerType
 from db.schema.tables import (
     File,
     ProvisionerJob,
@@ -36,6 +35,7 @@ class EnqueuedImport:
     """A template version whose import was enqueued."""
 
     version_id: uuid.UUID
+    version_name: str
     job_id: uuid.UUID
     queue: str
 
@@ -53,6 +53,7 @@ class NewVersion:
     provisioner: ProvisionerType = ProvisionerType.TERRAFORM
     tags: Mapping[str, str]
     variables: Mapping[str, str]  #: values by the name of the variable
+    activate: bool = False  #: whether it becomes the active version when its import has succeeded
 
 
 def create_version(session: Session, new: NewVersion) -> EnqueuedImport:
@@ -67,7 +68,12 @@ def create_version(session: Session, new: NewVersion) -> EnqueuedImport:
         raise NotFoundError("File not found.")
     name = check_version_name(new.name) if new.name else _free_name(session, new.template_id)
     tags = normalize_tags(new.tags)
-    made = EnqueuedImport(version_id=uuid.uuid4(), job_id=uuid.uuid4(), queue=queue_name(tags))
+    made = EnqueuedImport(
+        version_id=uuid.uuid4(),
+        version_name=name,
+        job_id=uuid.uuid4(),
+        queue=queue_name(tags),
+    )
     session.add(_import_job(new, made, tags))
     session.flush()
     insert_named(
@@ -84,10 +90,13 @@ def create_version(session: Session, new: NewVersion) -> EnqueuedImport:
         taken=f'A template version with name "{name}" already exists for this template.',
     )
     session.add_all(
+        # The import replaces these rows: only the files tell what the template declares.
         TemplateVersionVariable(
             template_version_id=made.version_id,
             name=check_storable("name of a variable", key),
             value=check_storable(f"value of variable {key!r}", value),
+            required=False,
+            sensitive=True,
         )
         for key, value in new.variables.items()
     )
@@ -141,6 +150,62 @@ def create_template_of(
     template.active_version_id = version.id
     session.flush()
     return template.id
+
+
+def activate_version(session: Session, template_id: uuid.UUID, version_id: uuid.UUID) -> None:
+    """Make a version the active one of its template.
+
+    Raises:
+        NotFoundError: there is no such version.
+        InvalidError: it is another template's, or archived.
+        ConflictError: its import has not succeeded.
+    """
+    row = session.execute(
+        sql("""
+            SELECT version.template_id, version.archived, job.job_status::text AS status
+            FROM template_versions AS version
+            JOIN provisioner_jobs AS job ON job.id = version.job_id
+            WHERE version.id = :id
+            FOR UPDATE OF version
+        """),
+        {"id": version_id},
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError("Template version not found.")
+    if row.template_id != template_id:
+        raise InvalidError(
+            "The provided template version doesn't belong to the specified template."
+        )
+    if row.status != JobStatus.SUCCEEDED:
+        raise ConflictError(
+            "Only versions that have been built successfully can be promoted."
+            f" Attempted to promote a version with a {row.status} build"
+        )
+    if row.archived:
+        raise InvalidError("The provided template version is archived.")
+    promote_version(session, template_id=template_id, version_id=version_id)
+
+
+def set_archived(session: Session, version_id: uuid.UUID, *, archived: bool) -> None:
+    """Archive a version, or undo that.
+
+    Raises:
+        ConflictError: it is the active version of its template.
+    """
+    changed = session.execute(
+        sql("""
+            UPDATE template_versions AS version
+            SET archived = :archived, updated_at = now()
+            WHERE id = :id
+              AND NOT (:archived AND EXISTS (
+                  SELECT 1 FROM templates WHERE active_version_id = version.id
+              ))
+            RETURNING 1
+        """),
+        {"id": version_id, "archived": archived},
+    ).first()
+    if changed is None:
+        raise ConflictError("The active version of a template cannot be archived.")
 
 
 def promote_version(session: Session, *, template_id: uuid.UUID, version_id: uuid.UUID) -> None:
@@ -251,6 +316,19 @@ def archive_unused_versions(
     return list(rows.scalars())
 
 
+def next_version_name(session: Session, template_id: uuid.UUID) -> str:
+    """Return a name that no version of the template has."""
+    names = set(
+        session.scalars(
+            select(TemplateVersion.name).where(TemplateVersion.template_id == template_id)
+        )
+    )
+    number = len(names) + 1
+    while f"v{number}" in names:
+        number += 1
+    return f"v{number}"
+
+
 def _free_name(session: Session, template_id: uuid.UUID | None) -> str:
     if template_id is None:
         return "v1"
@@ -269,7 +347,7 @@ def _import_job(new: NewVersion, made: EnqueuedImport, tags: dict[str, str]) -> 
         provisioner=new.provisioner,
         file_id=new.file_id,
         type=JobType.TEMPLATE_VERSION_IMPORT,
-        input={"template_version_id": str(made.version_id)},
+        input={"template_version_id": str(made.version_id), "activate": new.activate},
         tags=tags,
         queue=made.queue,
     )

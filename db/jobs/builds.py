@@ -5,12 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.jobs.archives import ArchiveCache
+from db.jobs.declarations import Template, TemplateVariable
 from db.jobs.leases import Lease, held_row
+from db.jobs.parameters import PARAMETERS, parameters_of
 from db.schema.enums import Transition
 
 
@@ -36,11 +39,12 @@ class BuildInput:
     parameters: Mapping[str, str]
     inherited: frozenset[str]  #: names of parameters that an earlier build has, too
     variables: Mapping[str, str]  #: values that the template's admin set
+    template: Template | None  #: what its import found; None: the version has no import
     sensitive_values: frozenset[str]
 
 
 # Lists come as JSON within the row: one round trip instead of four.
-LOAD_BUILD = sql("""
+LOAD_BUILD = sql(f"""
     SELECT build.id AS build_id,
            build.build_number,
            build.transition::text,
@@ -66,11 +70,10 @@ LOAD_BUILD = sql("""
                    ON earlier.workspace_build_id = coalesce(applied.id, previous.id)
                   AND earlier.name = given.name
             WHERE given.workspace_build_id = build.id) AS parameters,
-           (SELECT coalesce(json_agg(json_build_array(
-                       variable.name, variable.value, variable.sensitive)), '[]')
+           (SELECT coalesce(json_agg(variable ORDER BY variable.position, variable.name), '[]')
             FROM template_version_variables AS variable
-            WHERE variable.template_version_id = version.id
-              AND variable.value IS NOT NULL) AS variables
+            WHERE variable.template_version_id = version.id) AS variables,
+           {PARAMETERS} AS declared
     FROM provisioner_jobs AS job
     JOIN workspace_builds AS build ON build.job_id = job.id
     JOIN workspaces AS workspace ON workspace.id = build.workspace_id
@@ -92,7 +95,7 @@ LOAD_BUILD = sql("""
     WHERE job.id = :job_id
       AND job.lease_token = :lease_token
       AND job.completed_at IS NULL
-""")
+""")  # noqa: S608 - made of constants
 
 
 def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> BuildInput:
@@ -102,21 +105,43 @@ def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> Bui
         LeaseLostError: the token is no longer the job's.
     """
     fields = held_row(session, lease, LOAD_BUILD)._asdict()
-    file_id = fields.pop("file_id")
+    file_id, declared = fields.pop("file_id"), fields.pop("declared")
     parameters, variables = fields.pop("parameters"), fields.pop("variables")
     return BuildInput(
         **{**fields, "transition": Transition(fields["transition"])},
         archive=archives.get(session, file_id),
-        parameters=_values(parameters),
+        parameters={name: value for name, value, _ in parameters},
         inherited=frozenset(name for name, _, inherited in parameters if inherited),
-        variables=_values(variables),
+        variables={found["name"]: found["value"] for found in variables if _has_value(found)},
+        template=_template(declared, variables),
         sensitive_values=_sensitive_values(variables),
     )
 
 
-def _values(named: Sequence[tuple[str, str, bool]]) -> dict[str, str]:
-    return {name: value for name, value, _ in named}
+def _has_value(variable: Mapping[str, Any]) -> bool:
+    return variable["value"] is not None
 
 
-def _sensitive_values(variables: Sequence[tuple[str, str, bool]]) -> frozenset[str]:
-    return frozenset(value for _, value, sensitive in variables if sensitive and value)
+def _template(
+    declared: Sequence[Mapping[str, Any]] | None, variables: Sequence[Mapping[str, Any]]
+) -> Template | None:
+    parameters = parameters_of(declared)
+    if parameters is None:
+        return None
+    return Template(
+        variables=tuple(_variable(found) for found in variables), parameters=tuple(parameters)
+    )
+
+
+def _variable(row: Mapping[str, Any]) -> TemplateVariable:
+    return TemplateVariable(
+        name=row["name"],
+        required=row["required"],
+        sensitive=row["sensitive"],
+        type=row["type"],
+        ephemeral=row["ephemeral"],
+    )
+
+
+def _sensitive_values(variables: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(found["value"] for found in variables if found["sensitive"] and found["value"])

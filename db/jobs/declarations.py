@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+PARAMETER_PREFIX = "parameter_"
+"""``variable "parameter_region"`` declares the parameter ``region``."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateVariable:
@@ -98,12 +101,11 @@ class TemplateModule:
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """The declarations of a template that its files say, without running anything."""
+    """The declarations in the files of a template, read without running anything."""
 
     variables: tuple[TemplateVariable, ...] = ()
     parameters: tuple[TemplateParameter, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)  #: HCL expressions by key
-    readme: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

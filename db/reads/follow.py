@@ -16,7 +16,7 @@ from db.engine import Database
 from db.outage import retry_outage
 from db.reads.contract import ProvisionerJobLog
 from db.reads.logs import LOG_PAGE, get_logs
-from db.reads.progress import BuildProgress, build_progress
+from db.reads.progress import JobProgress, job_progress
 
 SLOWDOWN = 1.3
 
@@ -46,7 +46,7 @@ DEFAULT_PACE = Pace()
 class Update:
     """What has changed since the last poll."""
 
-    progress: BuildProgress
+    progress: JobProgress
     lines: Sequence[ProvisionerJobLog] = ()
 
 
@@ -68,7 +68,7 @@ def follow(
         limit_s: how long to follow the job, in seconds.
 
     Raises:
-        NotFoundError: the job does not exist or is not the job of a build.
+        NotFoundError: there is no such job.
         sqlalchemy.exc.OperationalError: the database was away for too long.
     """
     end = time.monotonic() + limit_s
@@ -96,7 +96,7 @@ def await_end(
     pace: Pace = DEFAULT_PACE,
     limit_s: float = math.inf,
     wait: Wait = time.sleep,
-) -> BuildProgress:
+) -> JobProgress:
     """Wait until the job is finished, without reading its log, and return its final progress.
 
     The status is still active if the limit has passed. Arguments and errors are those of
@@ -118,6 +118,6 @@ def _poll_with_retries(
 def _poll(database: Database, job_id: uuid.UUID, after: int | None) -> Update:
     with database.begin() as session:
         # Read the status first. Lines are stored before the job is finished, so none is missed.
-        progress = build_progress(session, job_id)
+        progress = job_progress(session, job_id)
         lines = [] if after is None else get_logs(session, job_id, after=after)
         return Update(progress=progress, lines=lines)

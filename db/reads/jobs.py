@@ -107,7 +107,7 @@ _JOBS = text("""
 _STARTING_WITH = text("""
     SELECT id
     FROM provisioner_jobs
-    WHERE id BETWEEN :first AND :last AND type = 'workspace_build'
+    WHERE id BETWEEN :first AND :last
     LIMIT 2
 """)
 

@@ -1,4 +1,4 @@
-"""The progress of a build, read at each poll while somebody waits for it."""
+"""The progress of a job, read at each poll while somebody waits for it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from db.schema.enums import JobErrorCode, JobStatus
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildProgress:
-    """The current progress of a build's job."""
+class JobProgress:
+    """The current progress of a job; costs and quota are those of a build."""
 
     status: JobStatus
     stage: str | None
@@ -27,16 +27,17 @@ class BuildProgress:
     workers: int | None  #: number of live workers that may claim it; None unless pending
 
 
-def build_progress(session: Session, job_id: uuid.UUID) -> BuildProgress:
-    """Return the current progress of the build's job.
+def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
+    """Return the current progress of the job.
 
     Raises:
-        NotFoundError: the job does not exist or is not the job of a build.
+        NotFoundError: there is no such job.
     """
     row = session.execute(
         text("""
             SELECT job.job_status::text AS status, job.stage, job.queue, job.error, job.error_code,
-                   build.daily_cost, build.quota_budget, build.quota_credits_consumed,
+                   coalesce(build.daily_cost, 0) AS daily_cost,
+                   build.quota_budget, build.quota_credits_consumed,
                    -- Reads all workers, so only while the answer matters.
                    CASE WHEN job.job_status = 'pending' THEN (
                        SELECT count(*)
@@ -46,16 +47,16 @@ def build_progress(session: Session, job_id: uuid.UUID) -> BuildProgress:
                          AND job.provisioner = ANY(worker.provisioners)
                    ) END AS workers
             FROM provisioner_jobs AS job
-            JOIN workspace_builds AS build ON build.job_id = job.id
+            LEFT JOIN workspace_builds AS build ON build.job_id = job.id
             WHERE job.id = :job_id
         """),
         {"job_id": job_id},
     ).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no build with the job {job_id}")
+        raise NotFoundError(f"there is no job {job_id}")
     fields = row._asdict()
     code = fields.pop("error_code")
-    return BuildProgress(
+    return JobProgress(
         **{**fields, "status": JobStatus(fields["status"])},
         error_code=JobErrorCode(code) if code else None,
     )

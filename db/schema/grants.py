@@ -61,7 +61,7 @@ WORKER_RIGHTS: Rights = {
     "template_version_preset_parameters": (SELECT, INSERT),
     "template_version_preset_prebuild_schedules": (INSERT,),
     "template_version_presets": (SELECT, INSERT),
-    "template_version_terraform_values": (SELECT, INSERT),
+    "template_version_terraform_values": (SELECT, INSERT, UPDATE),
     "template_version_variables": (SELECT, INSERT, DELETE),
     "template_version_workspace_tags": (SELECT, INSERT),
     "template_versions": (

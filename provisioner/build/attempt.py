@@ -14,7 +14,7 @@ from pathlib import Path
 from db.engine import Database
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import BuildInput
-from db.jobs.imports import ImportInput
+from db.jobs.imports import ImportInput, ImportResult
 from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.transitions import ClaimedJob
@@ -90,6 +90,16 @@ class Attempt:
         """The input of an import, as its first step read it."""
         assert isinstance(self.input, ImportInput)
         return self.input
+
+    @property
+    def found(self) -> ImportResult:
+        """What an import has found so far."""
+        assert self.result.imported is not None
+        return self.result.imported
+
+    @found.setter
+    def found(self, found: ImportResult) -> None:
+        self.result = replace(self.result, imported=found)
 
     @property
     def loaded_context(self) -> BuildContext:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.errors import LeaseLostError
 from db.jobs.results import BuildResult
@@ -24,11 +24,13 @@ from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.members import ArchiveError
+from provisioner.template.judgement import DeclarationError
 from provisioner.template.parameters import (
     MissingParameterError,
     RequiredVariablesError,
     UnknownParameterError,
 )
+from provisioner.template.variables import UnknownVariableError
 from quota.commit import QuotaDecision
 from quota.errors import CostError
 
@@ -90,8 +92,10 @@ REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
     (MissingParameterError, FailureReason.PARAMETERS),
     (RequiredVariablesError, FailureReason.PARAMETERS),
     (TemplateError, FailureReason.TEMPLATE),
+    (DeclarationError, FailureReason.TEMPLATE),
     (ConversionError, FailureReason.TEMPLATE),
     (UnknownParameterError, FailureReason.PARAMETERS),
+    (UnknownVariableError, FailureReason.PARAMETERS),
     (EngineError, FailureReason.TERRAFORM),
 )
 """The first class that matches gives the reason; any other exception is a bug."""
@@ -128,7 +132,8 @@ def ending_of(
 
 def result_of(error: EngineError, result: BuildResult) -> BuildResult:
     """Return what a failed operation left behind, together with the result so far."""
-    return BuildResult(
+    return replace(
+        result,
         state=read_state(error.state) or result.state,
         resources=error.resources or result.resources,
         timings=[*result.timings, *error.timings],

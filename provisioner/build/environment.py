@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from db.schema.enums import Transition
 
@@ -115,18 +115,63 @@ def build_environment(
         BuildEnvironmentError: ``passed_names`` matches a name that must not be passed, or a
             value cannot be stored in an environment.
     """
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        **{name: host[name] for name in _FROM_HOST if name in host},
-        **_passed(host, passed_names),
-        **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
-        **_workspace_entries(workspace),
-        **dict(_parameter_entries(parameters)),
-        **_variable_entries(workspace),
-    }
+    return _checked(
+        {
+            **_base_entries(host, passed_names),
+            **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
+            **_workspace_entries(workspace),
+            **dict(_parameter_entries(parameters)),
+            **_variable_entries(workspace),
+        }
+    )
+
+
+def import_environment(
+    *,
+    host: Mapping[str, str],
+    transition: Transition,
+    home: Path,
+    terraform_cli_config_file: Path | None,
+    plugin_cache_dir: Path | None,
+    passed_names: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the environment of the import of a template version.
+
+    There is no workspace yet, so only the transition and the group that everybody is in are real.
+    The provider of Coder makes up the other facts, and ``TF_VAR_*`` has the same ones.
+
+    Args: as of ``build_environment``.
+
+    Raises:
+        BuildEnvironmentError: ``passed_names`` matches a name that must not be passed.
+    """
+    return _checked(
+        {
+            **_base_entries(host, passed_names),
+            **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
+            "CODER_WORKSPACE_TRANSITION": _WIRE_TRANSITIONS[transition],
+            "CODER_WORKSPACE_OWNER_GROUPS": json.dumps(["Everyone"]),
+            "TF_VAR_workspace_transition": transition.value,
+            "TF_VAR_workspace_name": "default",
+            "TF_VAR_workspace_owner": "default",
+            "TF_VAR_workspace_id": str(uuid4()),
+            "TF_VAR_start_count": "1" if transition is Transition.START else "0",
+        }
+    )
+
+
+def _checked(environment: dict[str, str]) -> dict[str, str]:
     for name, value in environment.items():
         _check_entry(name, value)
     return environment
+
+
+def _base_entries(host: Mapping[str, str], passed_names: Sequence[str]) -> dict[str, str]:
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **{name: host[name] for name in _FROM_HOST if name in host},
+        **_passed(host, passed_names),
+    }
 
 
 def check_passed_names(passed_names: Sequence[str]) -> None:

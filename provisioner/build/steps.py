@@ -59,6 +59,7 @@ def set_up(build: Attempt) -> None:
         log=build.logs.write,
         interrupt=build.interrupt,
         timeout=build.settings.limits.init,
+        template=template,
         state=loaded.state,
         unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
@@ -67,10 +68,14 @@ def set_up(build: Attempt) -> None:
 
 
 def _declarations(build: Attempt, files: TemplateFiles) -> Template:
-    """Return the declarations of the template; none if there is nothing to destroy."""
-    if build.loaded.transition is Transition.DELETE and not build.loaded.state:
+    """Return the declarations of the template; none if there is nothing to destroy.
+
+    Those of a version that was pushed before there were imports are still read from its files.
+    """
+    loaded = build.loaded
+    if loaded.transition is Transition.DELETE and not loaded.state:
         return Template()
-    return build.engine.parse(files)
+    return loaded.template or build.engine.parse(files)
 
 
 def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str, str]) -> None:

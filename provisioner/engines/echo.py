@@ -44,6 +44,7 @@ from provisioner.engines.port import (
     BuildContext,
     EngineError,
     EngineInterruptedError,
+    Installed,
     Plan,
 )
 from provisioner.host.archive import TemplateFiles
@@ -149,14 +150,21 @@ class EchoEngine:
         _run(operation, context, TimingStage.INIT, None)
         return ()
 
+    def installed(self, context: BuildContext) -> Installed:  # noqa: ARG002
+        """Return nothing: a script installs no modules."""
+        return Installed()
+
     def plan(self, context: BuildContext) -> Plan:
         """Run the ``plan`` operation and return its cost."""
         script = _read_script(context.files)
         operation = script.override(context.transition).plan or script.plan or _Plan()
         _run(operation, context, TimingStage.PLAN, None)
-        if operation.daily_cost is not None:
-            return Plan(daily_cost=operation.daily_cost)
-        return Plan(daily_cost=_cost_of(_apply_of(script, context.transition)))
+        applied = _apply_of(script, context.transition)
+        daily_cost = operation.daily_cost
+        return Plan(
+            daily_cost=_cost_of(applied) if daily_cost is None else daily_cost,
+            resources=_resources_of(applied),
+        )
 
     def apply(self, context: BuildContext) -> Applied:
         """Run the ``apply`` operation and return its state and resources."""
@@ -167,8 +175,7 @@ class EchoEngine:
             with suppress(Exception):
                 context.on_state(state)
         _run(operation, context, TimingStage.APPLY, state)
-        resources = tuple(Resource(**dict(resource)) for resource in operation.resources)
-        return Applied(state=state, resources=resources)
+        return Applied(state=state, resources=_resources_of(operation))
 
 
 def _read_script(files: TemplateFiles) -> _Script:
@@ -190,6 +197,10 @@ def _parse(text: bytes) -> _Script:
 
 def _apply_of(script: _Script, transition: Transition) -> _Apply:
     return script.override(transition).apply or script.apply or _Apply()
+
+
+def _resources_of(operation: _Apply) -> tuple[Resource, ...]:
+    return tuple(Resource(**dict(resource)) for resource in operation.resources)
 
 
 def _cost_of(operation: _Apply) -> int:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from db.jobs.declarations import PlannedDeclarations, Template
+from db.jobs.declarations import PlannedDeclarations, Template, TemplateModule
 from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, Transition
@@ -46,6 +46,14 @@ class Applied:
     timings: tuple[Timing, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """What an ``init`` installed that all builds of a template version should share."""
+
+    modules: tuple[TemplateModule, ...] = ()
+    files: bytes | None = None  #: a tar of the modules and of the completed lock file
+
+
 LogLine = Callable[[LogLevel, str], None]
 """Takes one line of output without its line end. Called from any thread; must not block."""
 
@@ -63,6 +71,7 @@ class BuildContext:
     log: LogLine
     interrupt: Interrupt
     timeout: timedelta  #: time limit of this operation
+    template: Template = field(default_factory=Template)  #: declares the variables
     state: bytes | None = None  #: the workspace's state before this build
     graph: Graph = field(default_factory=Graph)  #: that the plan returned, for the apply
     unpack: Callable[[], None] = lambda: None
@@ -132,6 +141,10 @@ class Engine(Protocol):
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
         """Install providers and modules."""
+        ...
+
+    def installed(self, context: BuildContext) -> Installed:
+        """Return the modules that ``init`` installed in the same directory."""
         ...
 
     def plan(self, context: BuildContext) -> Plan:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from db.catalog.people import add_group_member, create_group, create_organization, create_user
-from db.catalog.templates import push_template
+from db.catalog.templates import Push
 from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
 from db.engine import Database
 from db.jobs.declarations import PlannedDeclarations
@@ -43,6 +43,7 @@ from db.schema.tables import (
     User,
     Workspace,
 )
+from tests.harness.imports import push_imported
 
 WORKER_ID = uuid.UUID("00000000-0000-0000-0000-00000000aaaa")
 LEASE = timedelta(minutes=5)
@@ -127,25 +128,34 @@ class Factory:
         variables: Sequence[VariableValue] = (),
         tags: Mapping[str, str] | None = None,
     ) -> Template:
+        push = Push(
+            organization=organization,
+            name=name or _name("template"),
+            archive=archive or echo_archive(script),
+            created_by=created_by,
+            provisioner=provisioner,
+            tags=tags or {},
+        )
         with self.database.begin() as session:
-            version = push_template(
-                session,
-                organization=organization,
-                name=name or _name("template"),
-                archive=archive or echo_archive(script),
-                created_by=created_by,
-                variables=variables,
-                provisioner=provisioner,
-                tags=tags,
-            )
+            pushed = push_imported(session, push, variables=variables)
+            version = session.get_one(TemplateVersion, pushed.version_id)
             return session.get_one(Template, version.template_id)
 
     def declare(self, template: Template, **declared: Any) -> None:
-        """Store declarations of the active version, as its import does: parameters and presets."""
+        """Store more declarations of the active version, as its import does."""
         with self.database.begin() as session:
             version = session.get_one(TemplateVersion, template.active_version_id)
             declares = PlannedDeclarations(**declared)
             store_import(session, version.job_id, ImportResult(declares=declares), is_ok=True)
+
+    def forget_import(self, template_id: uuid.UUID) -> None:
+        """Let the versions of a template have been pushed before there were imports."""
+        statement = text("""
+            DELETE FROM template_version_terraform_values
+            WHERE template_version_id IN (SELECT id FROM template_versions WHERE template_id = :id)
+        """)
+        with self.database.begin() as session:
+            session.execute(statement, {"id": template_id})
 
     def workspace(self, *, owner: User, template: Template, name: str | None = None) -> Workspace:
         with self.database.begin() as session:

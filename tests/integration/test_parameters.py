@@ -201,6 +201,7 @@ def test_a_value_that_is_too_large_is_refused_whatever_the_template_declares(
 
 def test_a_delete_of_a_version_without_an_import_leaves_such_a_value_out(factory: Factory) -> None:
     workspace = factory.any_workspace()
+    factory.forget_import(workspace.template_id)
     given = {"script": "x" * LARGE, "a": "1"}
     build = factory.build(workspace, Transition.DELETE, parameters=given)
     assert values(factory, build) == {"a": "1"}

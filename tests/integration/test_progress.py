@@ -9,16 +9,16 @@ from sqlalchemy import text
 
 from db.errors import NotFoundError
 from db.jobs.workers import register_worker
-from db.reads.progress import BuildProgress, build_progress
+from db.reads.progress import JobProgress, job_progress
 from db.schema.enums import JobStatus, ProvisionerType
 from tests.harness.factory import Factory
 
 ECHO = (ProvisionerType.ECHO,)
 
 
-def look(factory: Factory, job_id: uuid.UUID) -> BuildProgress:
+def look(factory: Factory, job_id: uuid.UUID) -> JobProgress:
     with factory.database.begin() as session:
-        return build_progress(session, job_id)
+        return job_progress(session, job_id)
 
 
 def register(

@@ -18,7 +18,7 @@ from db.reads.builds import get_build, get_builds
 from db.reads.jobs import get_job
 from db.reads.logs import get_logs
 from db.reads.pages import Cursor, JobFilter, list_jobs
-from db.reads.progress import build_progress
+from db.reads.progress import job_progress
 from db.reads.queues import claimable_jobs, queue_depths
 from db.reads.states import builds_of_jobs, get_state, list_states
 from db.reads.timings import get_timings
@@ -221,7 +221,7 @@ def test_a_look_at_the_queues_reads_no_more_waiting_jobs_than_it_counts(
 def test_a_look_at_a_build_reads_the_workers_only_while_it_waits(
     filled: Filled, job: str, looks: int
 ) -> None:
-    [plan] = plans(filled, lambda session, _: build_progress(session, getattr(filled, job)))
+    [plan] = plans(filled, lambda session, _: job_progress(session, getattr(filled, job)))
     workers = [node for node in walk(plan) if node.get("Relation Name") == "provisioner_daemons"]
 
     assert [node["Actual Loops"] for node in workers] == [looks]

@@ -229,23 +229,29 @@ def test_where_nothing_was_applied_the_active_version_is_built(factory: Factory)
     assert version_of(factory, factory.build(made.workspace)) == made.second
 
 
+def workspace_with(factory: Factory, *names: str) -> Workspace:
+    """A workspace of a template with these parameters, all of them required."""
+    declared = [{"name": name, "required": True} for name in names]
+    return factory.any_workspace(script={"parse": {"parameters": declared}})
+
+
 def test_parameters_stand_until_others_are_given(factory: Factory) -> None:
-    workspace = factory.any_workspace()
-    factory.finished_build(workspace, parameters={"a": "1", "b": "1"})
-    factory.finished_build(workspace, parameters={"b": "2", "c": ""})
+    workspace = workspace_with(factory, "a", "b", "c")
+    factory.finished_build(workspace, parameters={"a": "1", "b": "1", "c": "1"})
+    factory.finished_build(workspace, parameters={"b": "2", "c": "3"})
     build = factory.build(workspace)
-    assert parameters(factory, build) == {"a": "1", "b": "2", "c": ""}
+    assert parameters(factory, build) == {"a": "1", "b": "2", "c": "3"}
 
 
 def test_a_value_of_a_build_that_failed_before_apply_does_not_stand(factory: Factory) -> None:
-    workspace = factory.any_workspace()
+    workspace = workspace_with(factory, "size")
     factory.finished_build(workspace, parameters={"size": "1"})
     factory.finished_build(workspace, parameters={"size": "9"}, **FAILED_IN_PLAN)
     assert parameters(factory, factory.build(workspace)) == {"size": "1"}
 
 
 def test_where_nothing_was_applied_the_values_of_the_last_attempt_stand(factory: Factory) -> None:
-    workspace = factory.any_workspace()
+    workspace = workspace_with(factory, "size")
     factory.finished_build(workspace, parameters={"size": "1"}, **FAILED_IN_PLAN)
     assert parameters(factory, factory.build(workspace)) == {"size": "1"}
 

@@ -34,7 +34,7 @@ from db.engine import DatabaseError
 from db.errors import BuildActiveError
 from db.jobs.tags import normalize_tags, queue_name, served_queues
 from db.reads.jobs import Job
-from db.reads.progress import BuildProgress
+from db.reads.progress import JobProgress
 from db.reads.server import ConnectionFacts
 from db.reads.workers import WorkerListing
 from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
@@ -298,7 +298,7 @@ def test_the_scope_that_everything_has_is_not_shown() -> None:
 def test_the_exit_status_tells_how_a_build_ended(
     status: JobStatus, code: JobErrorCode | None, expected: int
 ) -> None:
-    progress = BuildProgress(
+    progress = JobProgress(
         status=status,
         stage=None,
         queue="builds",

@@ -32,11 +32,13 @@ from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.members import ArchiveError
+from provisioner.template.judgement import DeclarationError
 from provisioner.template.parameters import (
     MissingParameterError,
     RequiredVariablesError,
     UnknownParameterError,
 )
+from provisioner.template.variables import UnknownVariableError
 from quota.commit import QuotaDecision
 from quota.errors import CostError
 from tests.harness.factory import timing
@@ -85,6 +87,8 @@ ERRORS: list[tuple[Exception, FailureReason, JobErrorCode | None]] = [
     ),
     (TemplateError("x"), FailureReason.TEMPLATE, None),
     (ConversionError("x"), FailureReason.TEMPLATE, None),
+    (DeclarationError("x"), FailureReason.TEMPLATE, None),
+    (UnknownVariableError("a", ["b"]), FailureReason.PARAMETERS, None),
     (UnknownParameterError(["a"], ["b"]), FailureReason.PARAMETERS, None),
     (EngineError("x"), FailureReason.TERRAFORM, None),
     (EngineError("insufficient quota in us-east1"), FailureReason.TERRAFORM, None),

@@ -276,7 +276,9 @@ def test_other_data_sources_are_no_parameters() -> None:
 def test_a_variable_with_the_prefix_declares_a_parameter() -> None:
     main = 'variable "parameter_size" {\n  type = number\n  default = 2\n}\n'
     assert parameters(main=main) == {
-        "size": TemplateParameter(name="size", required=False, default="2")
+        "size": TemplateParameter(
+            name="size", required=False, default="2", type="number", variable_type="number"
+        )
     }
 
 

@@ -18,7 +18,7 @@ class Expectation:
 
     def problem_with(self, build: Job) -> str | None:
         """Return how the build differs from this expectation, or None if it does not."""
-        name = f"{build.workspace_name} {build.transition}"
+        name = name_of(build)
         if (build.status, build.error_code) != (self.status, self.error_code):
             return (
                 f"{name}: expected {self.status} with error code {self.error_code},"
@@ -27,6 +27,13 @@ class Expectation:
         if self.error_contains not in (build.error or ""):
             return f"{name}: the error does not say {self.error_contains!r}"
         return None
+
+
+def name_of(job: Job) -> str:
+    """Return what people call a job: that of a workspace, or an import."""
+    if job.transition is None:
+        return f"import of {job.template_name}"
+    return f"{job.workspace_name} {job.transition}"
 
 
 @dataclass(kw_only=True)
@@ -49,6 +56,8 @@ class Report:
 
 def _document(build: Job) -> dict[str, object]:
     return {
+        "type": build.type,
+        "template": build.template_name,
         "workspace": build.workspace_name,
         "transition": build.transition,
         "status": build.status,

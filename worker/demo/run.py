@@ -50,6 +50,7 @@ def run_demo(data_dir: Path, *, progress: Print) -> Report:
         scenario.prepare(DEPLOY / "templates")
         progress("Starting a worker process.")
         with running_worker(environment, name="demo", log=data_dir / "worker.log"):
+            scenario.import_templates()
             for step in STEPS:
                 progress(f"\n{(step.__doc__ or '').strip()}")
                 step(scenario)
@@ -96,17 +97,12 @@ def _meet_the_clouds_own_quota(scenario: Scenario) -> None:
 
 def _leave_values_out(scenario: Scenario) -> None:
     """4. A missing parameter and a missing template variable each have their own error code."""
-    scenario.create(
-        "epsilon",
-        "parameterised",
-        Expectation(status=JobStatus.FAILED, error_code=JobErrorCode.MISSING_TEMPLATE_PARAMETER),
-        owner="bob",
+    scenario.refuse(
+        "epsilon", "parameterised", JobErrorCode.MISSING_TEMPLATE_PARAMETER, owner="bob"
     )
-    scenario.create(
-        "zeta",
+    scenario.push(
         "variables",
         Expectation(status=JobStatus.FAILED, error_code=JobErrorCode.REQUIRED_TEMPLATE_VARIABLES),
-        owner="bob",
     )
 
 

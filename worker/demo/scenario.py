@@ -9,23 +9,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.catalog.people import add_group_member, create_group, create_organization, create_user
-from db.catalog.templates import push_template
+from db.catalog.templates import Push, get_template
+from db.catalog.versions import EnqueuedImport
 from db.catalog.workspaces import create_workspace, get_workspace
 from db.engine import Database
-from db.jobs.imports import VariableValue
+from db.errors import ParameterValidationError
 from db.jobs.transitions import cancel_job
 from db.reads.follow import await_end
 from db.reads.jobs import Job, get_job
-from db.schema.enums import ProvisionerType, Transition
+from db.schema.enums import JobErrorCode, Transition
 from db.schema.tables import Organization, Template, User
 from provisioner.host.packing import pack_template
-from provisioner.template.source import read_source
 from worker.broker.doorbell import Ring
-from worker.demo.report import Expectation, Report
-from worker.enqueue import enqueue_build
+from worker.demo.report import Expectation, Report, name_of
+from worker.enqueue import enqueue_build, enqueue_import
 from worker.waiting import wait_until
 
-TEMPLATES = ("machine", "out-of-stock", "parameterised", "variables", "slow")
+TEMPLATES = ("machine", "out-of-stock", "parameterised", "slow")
+OF_THE_LEDGER = ("machine", "out-of-stock", "slow")
+"""Those that need to know the folder of the ledger."""
 USERS = ("alice", "bob")
 TEAM_ALLOWANCE = 10
 LIMIT_S = 120.0
@@ -45,6 +47,8 @@ class Scenario:
     ring: Ring
     ledger: Path
     print: Print
+    organization: Organization = field(init=False)
+    folder: Path = field(init=False)
     users: dict[str, User] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
@@ -60,8 +64,35 @@ class Scenario:
             for name in USERS:
                 self.users[name] = create_user(session, username=name, organization=organization)
                 add_group_member(session, group=team, user=self.users[name])
-        for name in TEMPLATES:
-            self._push(templates / name, organization)
+        self.organization, self.folder = organization, templates
+
+    def import_templates(self) -> None:
+        """Let the worker import the templates that the builds need."""
+        pushed = [(name, self._push(name)) for name in TEMPLATES]
+        for name, version in pushed:
+            self._await(version.job_id)
+            with self.database.begin() as session:
+                self.templates[name] = get_template(
+                    session, name=name, organization=self.organization
+                )
+                self.check(
+                    self.templates[name].active_version_id == version.version_id,
+                    f"{name}: the imported version is not active",
+                )
+
+    def push(self, template: str, expected: Expectation) -> None:
+        """Push a template and wait until its import has ended as expected."""
+        self.finish(self._push(template).job_id, expected)
+
+    def refuse(self, workspace: str, template: str, code: JobErrorCode, *, owner: str) -> None:
+        """Enqueue a build that is refused at once, with an error code."""
+        try:
+            self.begin(workspace, template, owner=owner)
+        except ParameterValidationError as error:
+            self.print(f"  {workspace} start: refused\n    {error.error_code}: {error}")
+            self.check(error.error_code == code, f"{workspace}: refused without {code}")
+        else:
+            self.check(False, f"{workspace}: not refused")
 
     def create(
         self, workspace: str, template: str, expected: Expectation, *, owner: str = "alice"
@@ -105,13 +136,16 @@ class Scenario:
         Raises:
             DemoError: the build does not end within two minutes.
         """
-        if await_end(self.database, job_id, limit_s=LIMIT_S).status.is_active:
-            raise DemoError(f"the build did not end within {LIMIT_S:g} seconds")
+        self._await(job_id)
         with self.database.begin() as session:
             build = get_job(session, job_id)
         self.report.builds.append(build)
         self.check(not (problem := expected.problem_with(build)), problem or "")
         self._print(build)
+
+    def _await(self, job_id: uuid.UUID) -> None:
+        if await_end(self.database, job_id, limit_s=LIMIT_S).status.is_active:
+            raise DemoError(f"the job did not end within {LIMIT_S:g} seconds")
 
     def machines(self, prefix: str) -> list[str]:
         """Return the existing machines of the ledger cloud whose names start with ``prefix``."""
@@ -136,28 +170,17 @@ class Scenario:
         quota = ""
         if build.quota_budget is not None:
             quota = f", {build.quota_credits_consumed} of {build.quota_budget} credits in use"
-        self.print(f"  {build.workspace_name} {build.transition}: {build.status}{quota}")
+        self.print(f"  {name_of(build)}: {build.status}{quota}")
         if build.error:
             self.print(f"    {build.error_code or 'no error code'}: {build.error}")
 
-    def _push(self, directory: Path, organization: Organization) -> None:
-        given = {"ledger_dir": str(self.ledger)}
-        archive = pack_template(directory)
+    def _push(self, name: str) -> EnqueuedImport:
+        push = Push(
+            organization=self.organization,
+            name=name,
+            archive=pack_template(self.folder / name),
+            created_by=self.users["alice"],
+            values={"ledger_dir": str(self.ledger)} if name in OF_THE_LEDGER else {},
+        )
         with self.database.begin() as session:
-            version = push_template(
-                session,
-                organization=organization,
-                name=directory.name,
-                archive=archive,
-                created_by=self.users["alice"],
-                variables=[
-                    VariableValue(
-                        name=variable.name,
-                        type=variable.type,
-                        required=variable.required,
-                        value=given.get(variable.name),
-                    )
-                    for variable in read_source(archive, ProvisionerType.TERRAFORM).variables
-                ],
-            )
-            self.templates[directory.name] = session.get_one(Template, version.template_id)
+            return enqueue_import(session, push, ring=self.ring)

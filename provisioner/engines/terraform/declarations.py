@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
+from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateParameter, TemplateVariable
 from provisioner.engines.terraform.hcl import TemplateError, read_hcl
 from provisioner.host.archive import TemplateFiles
 
@@ -27,8 +27,13 @@ WORKSPACE_VARIABLES = frozenset(
 )
 """Variables whose values the daemon sets (``TF_VAR_*``), so that no user has to."""
 
-PARAMETER_PREFIX = "parameter_"
-"""``variable "parameter_region"`` declares the parameter ``region``."""
+PARAMETER_TYPES = {
+    "number": "number",
+    "bool": "bool",
+    "list(string)": "list(string)",
+    "set(string)": "list(string)",
+}
+"""The type of a parameter by that of the variable that declares it; any other is a string."""
 
 _OVERRIDE = re.compile(r"(^|_)override\.tf(\.json)?$")
 
@@ -81,7 +86,13 @@ def _parameters(
     for name, block in declared.items():
         if _is_parameter(name):
             found = _parameter(name.removeprefix(PARAMETER_PREFIX), block)
-            yield replace(found, required="default" not in block)
+            kind = str(block.get("type", "any"))
+            yield replace(
+                found,
+                required="default" not in block,
+                variable_type=kind,
+                type=PARAMETER_TYPES.get(kind, "string"),
+            )
 
 
 def _is_parameter(variable: str) -> bool:

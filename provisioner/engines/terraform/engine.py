@@ -23,7 +23,7 @@ from db.jobs.resources import Resource
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.graph import Graph
-from provisioner.engines.port import Applied, BuildContext, EngineError, Plan
+from provisioner.engines.port import Applied, BuildContext, EngineError, Installed, Plan
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file
@@ -39,6 +39,7 @@ from provisioner.engines.terraform.conversion.resources import (
 )
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.engines.terraform.initcache import InitCache
+from provisioner.engines.terraform.modules import installed_modules
 from provisioner.engines.terraform.operation import Outcome, run_command
 from provisioner.engines.terraform.price import price_plan, read_plan
 from provisioner.engines.terraform.state import instances_of
@@ -89,6 +90,10 @@ class TerraformEngine:
         if self._cache is None:
             return self._install(context)
         return self._cache.initialize(key, context, self._install)
+
+    def installed(self, context: BuildContext) -> Installed:
+        """Return the modules that ``init`` installed."""
+        return Installed(modules=tuple(installed_modules(context.directory)))
 
     def plan(self, context: BuildContext) -> Plan:
         """Plan the transition from ``context.state``; return its daily cost, 0 for a delete.
@@ -282,9 +287,10 @@ def _is_done(context: BuildContext) -> bool:
 
 
 def _write_variables(context: BuildContext, *, is_delete: bool) -> None:
-    template = read_template(context.files)
     try:
-        workdir.write_variables(context.directory, template, context.variables, is_delete=is_delete)
+        workdir.write_variables(
+            context.directory, context.template, context.variables, is_delete=is_delete
+        )
     except OSError as error:
         raise _unwritable("plan", error) from error
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from db.jobs.declarations import Template, TemplateVariable
+from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateVariable
 from provisioner.engines.port import EngineError
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
@@ -115,16 +115,28 @@ def write_variables(
         _write_new(directory / EPHEMERAL_FILE, json.dumps(again).encode())
 
 
+def _declared(template: Template) -> Iterator[TemplateVariable]:
+    """Yield every variable that the template declares, those of parameters included."""
+    yield from template.variables
+    for parameter in template.parameters:
+        if parameter.variable_type is not None:
+            yield TemplateVariable(
+                name=f"{PARAMETER_PREFIX}{parameter.name}",
+                required=parameter.required,
+                type=parameter.variable_type,
+            )
+
+
 def _typed_values(template: Template, values: Mapping[str, str]) -> dict[str, object]:
     return {
         variable.name: _typed(variable, values[variable.name])
-        for variable in template.variables
+        for variable in _declared(template)
         if variable.name in values
     }
 
 
 def _nulls(template: Template) -> dict[str, object]:
-    return {variable.name: None for variable in template.variables if variable.required}
+    return {variable.name: None for variable in _declared(template) if variable.required}
 
 
 def _ephemeral_values(template: Template, values: Mapping[str, object]) -> dict[str, object]:

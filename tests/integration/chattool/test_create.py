@@ -105,7 +105,10 @@ REFUSED = {
     ),
     "null byte in a parameter": (
         {"template_id": "dev", "parameters": {"size": "\x00"}},
-        "the value of parameter 'size' contains a null byte or is not valid Unicode text",
+        (
+            'Unable to validate parameter "size": the value contains a null byte or is not valid'
+            " Unicode text"
+        ),
     ),
 }
 
@@ -180,6 +183,8 @@ def test_a_retry_by_the_name_of_the_failed_workspace_is_to_be_a_start(chat: Chat
 
 def test_a_missing_parameter_is_the_builds_own_failure(chat: Chat) -> None:
     template = chat.push({"parse": {"parameters": [{"name": "region", "required": True}]}})
+    # Without an import, nobody knows the parameters before a worker reads the files.
+    chat.factory.forget_import(template.id)
     with chat.building():
         answer = create_workspace(chat.context(), template_id=template.name)
     assert answer["error"].startswith('workspace build failed: missing parameter: "region"')

@@ -20,6 +20,8 @@ from db.schema.enums import ProvisionerType
 from provisioner.build.attempt import BuildSettings
 from provisioner.build.runner import Runner
 from provisioner.engines.echo import EchoEngine
+from provisioner.engines.port import Engine
+from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.host.interrupt import Interrupt
 from tests.harness.factory import Factory
 from tests.harness.threads import join_thread, start_thread
@@ -51,11 +53,36 @@ def run(environment: Mapping[str, str | None]) -> CommandLine:
 
 @pytest.fixture
 def builds_are_run(database: Database, factory: Factory, tmp_path: Path) -> Iterator[None]:
-    """A worker that runs the builds of the untagged queue."""
+    """A worker that runs the echo jobs of the untagged queue."""
+    with serving(database, factory, tmp_path / "work", {ProvisionerType.ECHO: EchoEngine()}):
+        yield
+
+
+@pytest.fixture
+def imports_are_run(
+    database: Database, factory: Factory, tmp_path: Path, terraform: Path
+) -> Iterator[None]:
+    """A worker that runs the jobs of the untagged queue with both engines."""
+    engines: Mapping[ProvisionerType, Engine] = {
+        ProvisionerType.ECHO: EchoEngine(),
+        ProvisionerType.TERRAFORM: TerraformEngine(terraform, grace=timedelta(seconds=5)),
+    }
+    with serving(database, factory, tmp_path / "work", engines):
+        yield
+
+
+@contextmanager
+def serving(
+    database: Database,
+    factory: Factory,
+    work_root: Path,
+    engines: Mapping[ProvisionerType, Engine],
+) -> Iterator[None]:
+    """Run the jobs of the untagged queue until the block ends."""
     runner = Runner(
         mover=Mover(database=database),
-        engines={ProvisionerType.ECHO: EchoEngine()},
-        settings=BuildSettings(work_root=tmp_path / "work", host_environment={}),
+        engines=engines,
+        settings=BuildSettings(work_root=work_root, host_environment=dict(os.environ)),
     )
     sign_on(database, "echo-worker")
     stopped = threading.Event()

@@ -18,9 +18,10 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from cli.building import INTERRUPTED, REFUSED_BY_QUOTA
+from cli.building import REFUSED_BY_QUOTA
 from cli.main import cli
-from db.catalog.templates import push_template
+from cli.waiting import INTERRUPTED
+from db.catalog import templates
 from db.engine import Database
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType
@@ -32,6 +33,7 @@ from db.schema.tables import (
     WorkspaceBuildParameter,
 )
 from tests.harness.factory import Factory, echo_archive
+from tests.harness.imports import push_imported
 from tests.harness.threads import join_thread, start_thread
 from tests.harness.waiting import wait_until
 from tests.integration.cli.commandline import CommandLine, Unchanged, refused, sign_on
@@ -60,15 +62,16 @@ def push(factory: Factory, home: Organization, alice: User) -> Push:
     """Makes the template "dev", or the next version of it."""
 
     def push(script: Mapping[str, Any]) -> TemplateVersion:
+        wanted = templates.Push(
+            organization=home,
+            name="dev",
+            archive=echo_archive(script),
+            created_by=alice,
+            provisioner=ProvisionerType.ECHO,
+        )
         with factory.database.begin() as session:
-            return push_template(
-                session,
-                organization=home,
-                name="dev",
-                archive=echo_archive(script),
-                created_by=alice,
-                provisioner=ProvisionerType.ECHO,
-            )
+            pushed = push_imported(session, wanted)
+            return session.get_one(TemplateVersion, pushed.version_id)
 
     return push
 

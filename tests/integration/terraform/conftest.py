@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,16 +18,6 @@ from tests.harness.chaos.disks import mounted_disk
 from tests.harness.providers import install_providers
 from tests.integration.terraform.builds import Build, MakeBuild, MakeFake, Template
 from tests.integration.terraform.directory import Directory
-
-
-@pytest.fixture(scope="session")
-def terraform() -> Path:
-    found = shutil.which("terraform") or shutil.which("tofu")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("neither terraform nor tofu is on the PATH")
-        pytest.skip("neither terraform nor tofu is on the PATH")
-    return Path(found)
 
 
 @pytest.fixture

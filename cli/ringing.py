@@ -1,0 +1,28 @@
+"""Rings for the worker after a command has enqueued a job."""
+
+from __future__ import annotations
+
+import click
+
+from worker.broker.doorbell import Ring, ring_at
+
+
+def ring_or_warn(redis_url: str, noun: str) -> Ring:
+    """Return a function that rings, and prints a warning if the broker is away.
+
+    Args:
+        noun: what was enqueued.
+    """
+    ring = ring_at(redis_url)
+
+    def rung_or_warned(queue: str) -> bool:
+        rung = ring(queue)
+        if not rung:
+            click.echo(
+                f"Warning: Redis cannot be reached; the {noun} was accepted, and a worker finds it"
+                " when Redis is back (check PROVISIONERD_REDIS_URL).",
+                err=True,
+            )
+        return rung
+
+    return rung_or_warned

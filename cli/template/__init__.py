@@ -1,0 +1,1 @@
+"""``provisionerd template``: push, list, inspect and change templates and their versions."""

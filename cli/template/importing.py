@@ -1,0 +1,107 @@
+"""Waits for the import that a push enqueued, and reports how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+import click
+
+from cli.printing import JSON, plain, print_json, screen
+from cli.waiting import INTERRUPTED, View, follow_job, no_worker
+from db.catalog.versions import EnqueuedImport
+from db.engine import Database
+from db.reads.progress import JobProgress, job_progress
+from db.schema.enums import JobErrorCode, JobStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest:
+    """The request, as given on the command line."""
+
+    template: str
+    tags: Mapping[str, str]
+    activate: bool
+    detach: bool
+    output: str
+
+
+def finish(database: Database, request: ImportRequest, pushed: EnqueuedImport) -> NoReturn:
+    """Wait for the import unless detached, report it, and exit with its status."""
+    if request.detach:
+        with database.begin() as session:
+            _report_enqueued(request, pushed, job_progress(session, pushed.job_id))
+        sys.exit(0)
+    view = View(console=screen(err=request.output == JSON), warn=_warn)
+    try:
+        ended = follow_job(database, pushed.job_id, view)
+    except KeyboardInterrupt:
+        click.echo(
+            f"The import goes on. `provisionerd jobs logs {pushed.job_id} -f` follows it,"
+            f" `provisionerd jobs cancel {pushed.job_id}` ends it.",
+            err=True,
+        )
+        sys.exit(INTERRUPTED)
+    _report(request, pushed, ended)
+    sys.exit(0 if ended.status is JobStatus.SUCCEEDED else 1)
+
+
+def _report_enqueued(request: ImportRequest, pushed: EnqueuedImport, now: JobProgress) -> None:
+    if now.workers == 0:
+        _warn(no_worker(now.queue))
+    if request.output == JSON:
+        print_json(_document(request, pushed, now))
+    else:
+        click.echo(
+            f"The import of {pushed.version_name} of template {request.template} was enqueued as"
+            f" job {pushed.job_id}."
+        )
+
+
+def _report(request: ImportRequest, pushed: EnqueuedImport, ended: JobProgress) -> None:
+    if request.output == JSON:
+        print_json(_document(request, pushed, ended))
+    version = f"{pushed.version_name} of template {request.template}"
+    if ended.status is JobStatus.CANCELED:
+        click.echo(f"Error: the import of {version} was canceled", err=True)
+    elif ended.status is not JobStatus.SUCCEEDED:
+        click.echo(f"Error: the import of {version} failed: {_reason(ended)}", err=True)
+    elif request.output != JSON:
+        click.echo(_success(request, pushed))
+
+
+def _success(request: ImportRequest, pushed: EnqueuedImport) -> str:
+    if request.activate:
+        return f"Template {request.template} is at {pushed.version_name}."
+    return (
+        f"Template {request.template} has the version {pushed.version_name}; `provisionerd template"
+        f" activate {request.template} {pushed.version_name}` makes it active."
+    )
+
+
+def _reason(ended: JobProgress) -> str:
+    reason = plain(ended.error or "no reason was given")
+    if ended.error_code is JobErrorCode.REQUIRED_TEMPLATE_VARIABLES:
+        return f"{reason}; the active version stays as it is"
+    return reason
+
+
+def _document(
+    request: ImportRequest, pushed: EnqueuedImport, now: JobProgress
+) -> dict[str, object]:
+    return {
+        "template": request.template,
+        "version": pushed.version_name,
+        "version_id": pushed.version_id,
+        "tags": dict(request.tags),
+        "status": now.status,
+        "error": now.error,
+        "error_code": now.error_code,
+        "job_id": pushed.job_id,
+    }
+
+
+def _warn(text: str) -> None:
+    click.echo(f"Warning: {text}.", err=True)

@@ -1,0 +1,120 @@
+"""``provisionerd template push``: store a version, and follow its import by a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.opening import find_organization, opened
+from cli.options import organization_option, output_option, to_mapping
+from cli.ringing import ring_or_warn
+from cli.template.importing import ImportRequest, finish
+from db.catalog.people import get_user
+from db.catalog.templates import Push
+from db.errors import NotFoundError
+from db.reads.people import first_member
+from db.schema.enums import ProvisionerType
+from db.schema.tables import Organization, User
+from provisioner.host.packing import pack_template
+from worker.enqueue import enqueue_import
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--name", required=True, help="Name of the template; it is created if it does not exist."
+)
+@click.option(
+    "--variable",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=to_mapping,
+    help="Value of a variable of the template; others keep the value of the active version."
+    " Repeatable.",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=to_mapping,
+    help="Only workers with this tag run its builds. Repeatable.",
+)
+@click.option("--message", default="", help="Description of the changes in this version.")
+@click.option("--version", "version_name", default="", metavar="NAME", help="Name of the version.")
+@click.option("--no-activate", is_flag=True, help="Leave the active version as it is.")
+@click.option("--detach", is_flag=True, help="Do not wait for the import.")
+@click.option(
+    "--provisioner",
+    type=click.Choice([kind.value for kind in ProvisionerType]),
+    default=ProvisionerType.TERRAFORM.value,
+    show_default=True,
+    help="Engine; echo runs a script and is for tests.",
+)
+@click.option("--author", metavar="USER", help="Author; otherwise the organization's first member.")
+@organization_option
+@output_option
+def push(
+    *,
+    directory: Path,
+    name: str,
+    values: dict[str, str],
+    tags: dict[str, str],
+    message: str,
+    version_name: str,
+    no_activate: bool,
+    detach: bool,
+    provisioner: str,
+    author: str | None,
+    organization: str | None,
+    output: str,
+) -> None:
+    r"""Store the folder DIRECTORY as the next version of a template, and import it.
+
+    A worker checks the version: it reads the files and plans a start and a stop.
+    The version becomes active when that has succeeded. New workspaces use the
+    active version; existing ones keep theirs until
+    `provisionerd workspace start NAME --update`.
+
+    Dot files, state files, terraform.tfvars and *.auto.tfvars are left out.
+
+    \b
+    Example:
+        provisionerd template push ./template --name dev --variable region=eu
+    """
+    archive = pack_template(directory)
+    with opened() as services:
+        with services.database.begin() as session:
+            home = find_organization(session, organization)
+            wanted = Push(
+                organization=home,
+                name=name,
+                archive=archive,
+                created_by=_author(session, home, author),
+                values=values,
+                provisioner=ProvisionerType(provisioner),
+                tags=tags,
+                message=message,
+                version_name=version_name,
+                activate=not no_activate,
+            )
+            pushed = enqueue_import(
+                session, wanted, ring=ring_or_warn(services.redis_url, "import")
+            )
+        request = ImportRequest(
+            template=name, tags=tags, activate=not no_activate, detach=detach, output=output
+        )
+        finish(services.database, request, pushed)
+
+
+def _author(session: Session, organization: Organization, name: str | None) -> User:
+    author = get_user(session, name) if name else first_member(session, organization)
+    if author is None:
+        raise NotFoundError(
+            f"organization {organization.name!r} has no members;"
+            " `provisionerd user create NAME` creates the first one"
+        )
+    return author

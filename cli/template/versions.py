@@ -1,0 +1,170 @@
+"""Commands about the versions of a template: list, show, activate, archive, delete."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.opening import find_organization, transaction
+from cli.options import limit_option, organization_option, output_option
+from cli.printing import JSON, Columns, plain, print_json, print_rows
+from cli.template.details import print_details
+from db.catalog.templates import get_template, get_version
+from db.catalog.versions import activate_version, delete_template, set_archived
+from db.errors import NotFoundError
+from db.reads.imports import VersionListing, get_version_details, list_versions
+from db.schema.tables import Template
+
+COLUMNS: Columns[VersionListing] = {
+    "NAME": lambda row: row.name,
+    "STATUS": lambda row: row.status,
+    "ACTIVE": lambda row: "active" if row.is_active else "",
+    "ARCHIVED": lambda row: "archived" if row.archived else "",
+    "WORKSPACES": lambda row: row.workspaces,
+    "MESSAGE": lambda row: row.message.partition("\n")[0],
+    "AUTHOR": lambda row: row.created_by_name,
+    "PUSHED": lambda row: row.created_at,
+}
+name_argument = click.argument("name")
+version_argument = click.argument("version")
+
+
+@click.command()
+@name_argument
+@click.option("--archived", is_flag=True, help="List archived versions, too.")
+@organization_option
+@limit_option
+@output_option
+def versions(name: str, archived: bool, organization: str | None, limit: int, output: str) -> None:
+    r"""List the versions of the template NAME, newest first.
+
+    \b
+    Example:
+        provisionerd template versions dev
+    """
+    with transaction() as session:
+        found = _template(session, name, organization)
+        rows = list_versions(session, template_id=found.id, with_archived=archived, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="versions")
+
+
+@click.command()
+@name_argument
+@click.option("--version", "version_name", metavar="NAME", help="Otherwise the active version.")
+@organization_option
+@output_option
+def show(name: str, version_name: str | None, organization: str | None, output: str) -> None:
+    r"""Show what a version of the template NAME declares and makes.
+
+    These are its variables, parameters, presets, modules, and the resources of a
+    started and of a stopped workspace, as a worker found them at the import.
+
+    \b
+    Example:
+        provisionerd template show dev --version v2
+    """
+    with transaction() as session:
+        template = _template(session, name, organization)
+        details = get_version_details(session, _wanted(session, template, version_name))
+    if output == JSON:
+        print_json(asdict(details))
+    else:
+        print_details(details)
+
+
+@click.command()
+@name_argument
+@version_argument
+@organization_option
+def activate(name: str, version: str, organization: str | None) -> None:
+    r"""Make VERSION the active version of the template NAME.
+
+    New workspaces use it. Existing ones keep theirs until they are updated.
+
+    \b
+    Example:
+        provisionerd template activate dev v1
+    """
+    with transaction() as session:
+        template = _template(session, name, organization)
+        activate_version(session, template.id, _version(session, template, version))
+    click.echo(f"Template {plain(name)} is at {plain(version)}.")
+
+
+@click.command()
+@name_argument
+@version_argument
+@organization_option
+def archive(name: str, version: str, organization: str | None) -> None:
+    r"""Hide VERSION of the template NAME from lists; it cannot be active then.
+
+    Workspaces that use it go on.
+
+    \b
+    Example:
+        provisionerd template archive dev v1
+    """
+    _archive(name, version, organization, archived=True)
+
+
+@click.command()
+@name_argument
+@version_argument
+@organization_option
+def unarchive(name: str, version: str, organization: str | None) -> None:
+    r"""Undo `template archive`.
+
+    \b
+    Example:
+        provisionerd template unarchive dev v1
+    """
+    _archive(name, version, organization, archived=False)
+
+
+@click.command()
+@name_argument
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@organization_option
+def delete(name: str, yes: bool, organization: str | None) -> None:
+    r"""Delete the template NAME. It must have no workspaces.
+
+    \b
+    Example:
+        provisionerd template delete dev
+    """
+    with transaction() as session:
+        template = _template(session, name, organization)
+        if not yes:
+            click.confirm(f"Delete the template {plain(name)}?", abort=True)
+        delete_template(session, template.id)
+    click.echo(f"Template {plain(name)} was deleted.")
+
+
+def _archive(name: str, version: str, organization: str | None, *, archived: bool) -> None:
+    with transaction() as session:
+        template = _template(session, name, organization)
+        set_archived(session, _version(session, template, version), archived=archived)
+    word = "archived" if archived else "no longer archived"
+    click.echo(f"Version {plain(version)} of template {plain(name)} is {word}.")
+
+
+def _template(session: Session, name: str, organization: str | None) -> Template:
+    return get_template(session, name=name, organization=find_organization(session, organization))
+
+
+def _version(session: Session, template: Template, name: str) -> uuid.UUID:
+    return get_version(session, template_id=template.id, name=name)
+
+
+def _wanted(session: Session, template: Template, name: str | None) -> uuid.UUID:
+    if name:
+        return _version(session, template, name)
+    if template.active_version_id is None:
+        raise NotFoundError(
+            f"template {template.name!r} has no active version; `provisionerd template versions"
+            f" {template.name}` lists those it has"
+        )
+    return template.active_version_id

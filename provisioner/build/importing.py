@@ -1,0 +1,177 @@
+"""The steps of the import of a template version. None of them has side effects.
+
+The template is initialized, read and planned for a start and for a stop, with made-up facts about a
+workspace. What it declares is stored when the job is finished.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import replace
+
+from db.jobs.declarations import PlannedDeclarations, Template, TemplateParameter
+from db.jobs.imports import ImportInput, ImportResult, load_import
+from db.outage import retry_outage
+from db.schema.enums import LogLevel, Stage, Transition
+from provisioner.build.attempt import Attempt, Recipe, Step
+from provisioner.build.environment import import_environment
+from provisioner.engines.port import (
+    BuildContext,
+    EngineError,
+    EngineInterruptedError,
+    Plan,
+)
+from provisioner.host.archive import TemplateFiles, read_archive
+from provisioner.template.judgement import check_declarations, unknown_in_presets
+from provisioner.template.parameters import check_variables
+from provisioner.template.variables import fill_variables, placeholders_for
+
+README = "README.md"
+
+
+def set_up(attempt: Attempt) -> None:
+    """Read the version and its files."""
+
+    def read() -> ImportInput:
+        with attempt.database.begin() as session:
+            return load_import(session, attempt.lease, archives=attempt.archives)
+
+    attempt.input = loaded = retry_outage(read, may_go_on=attempt.interrupt.may_write)
+    attempt.context = BuildContext(
+        files=read_archive(loaded.archive),
+        directory=attempt.directory.template,
+        transition=Transition.START,
+        environment=_environment(attempt, Transition.START),
+        variables={},
+        sensitive=loaded.sensitive_values,
+        log=attempt.logs.write,
+        interrupt=attempt.interrupt,
+        timeout=attempt.settings.limits.init,
+        unpack=lambda: attempt.directory.make(loaded.archive),
+    )
+
+
+def init(attempt: Attempt) -> None:
+    """Install providers and modules, and keep the modules for the builds of the version."""
+    context = attempt.context_for(attempt.settings.limits.init)
+    timings = attempt.engine.init(context)
+    installed = attempt.engine.installed(context)
+    found = ImportResult(
+        modules=installed.modules,
+        module_files=installed.files,
+        provisionerd_version=importlib.metadata.version("provisionerd"),
+    )
+    attempt.result = replace(attempt.result, timings=timings, imported=found)
+
+
+def parse(attempt: Attempt) -> None:
+    """Read what the files declare, and find a value for each variable.
+
+    Raises:
+        RequiredVariablesError: a variable has neither; the variables are stored nevertheless.
+        UnknownVariableError: a value was given for a variable that is not declared.
+    """
+    context, version = attempt.loaded_context, attempt.version
+    template = attempt.engine.parse(context.files)
+    variables = fill_variables(template.variables, version.given, version.inherited)
+    attempt.found = replace(
+        attempt.found, variables=variables, readme=_readme(context.files), tags=template.tags
+    )
+    values = {found.name: found.value for found in variables if found.value is not None}
+    check_variables(template, values)
+    secrets = [found.value for found in variables if found.sensitive and found.value]
+    attempt.context = replace(
+        context,
+        template=template,
+        variables={**values, **placeholders_for(template)},
+        sensitive=frozenset(secrets),
+    )
+
+
+def plan_start(attempt: Attempt) -> None:
+    """Plan a start: its resources, and what only a plan knows of the declarations.
+
+    Raises:
+        DeclarationError: the declarations contradict each other.
+    """
+    planned = _plan(attempt, Transition.START)
+    declares = _merged(attempt.loaded_context.template, planned.declares)
+    check_declarations(declares)
+    for sentence in unknown_in_presets(declares):
+        attempt.log_line(LogLevel.WARN, sentence)
+    attempt.found = replace(attempt.found, declares=declares)
+
+
+def plan_stop(attempt: Attempt) -> None:
+    """Plan a stop: the resources that a stopped workspace keeps."""
+    _plan(attempt, Transition.STOP)
+
+
+RECIPE = Recipe(
+    noun="import",
+    steps=(
+        Step(stage=Stage.SET_UP, heading="Setting up", run=set_up),
+        Step(stage=Stage.INIT, heading="Initializing Terraform Directory", run=init),
+        Step(stage=Stage.INIT, heading="Parsing template parameters", run=parse),
+        Step(stage=Stage.PLAN, heading="Detecting persistent resources", run=plan_start),
+        Step(stage=Stage.PLAN, heading="Detecting ephemeral resources", run=plan_stop),
+    ),
+)
+
+
+def _plan(attempt: Attempt, transition: Transition) -> Plan:
+    """Plan a transition, and keep its resources.
+
+    If the plan fails only because a parameter has no real value yet, its resources are not known.
+    """
+    attempt.context = replace(
+        attempt.loaded_context,
+        transition=transition,
+        environment=_environment(attempt, transition),
+    )
+    context = attempt.context_for(attempt.settings.limits.plan)
+    try:
+        planned = attempt.engine.plan(context)
+    except EngineInterruptedError:
+        raise
+    except EngineError as error:
+        guessed = placeholders_for(context.template)
+        if not guessed:
+            error.args = (f"template import provision for {transition}: {error}",)
+            raise
+        names = ", ".join(f'"{name}"' for name in guessed)
+        attempt.log_line(
+            LogLevel.WARN,
+            f"The {transition} cannot be planned without the values that users choose for {names},"
+            f" so its resources are not known yet: {error}",
+        )
+        planned = Plan(daily_cost=0)
+    resources = {**attempt.found.resources, transition: planned.resources}
+    attempt.found = replace(attempt.found, resources=resources)
+    attempt.result = replace(attempt.result, timings=[*attempt.result.timings, *planned.timings])
+    return planned
+
+
+def _merged(template: Template, declares: PlannedDeclarations) -> PlannedDeclarations:
+    """Return the declarations of the plan, and the parameters that only the files name."""
+    planned = {found.name for found in declares.parameters}
+    only_in_files: list[TemplateParameter] = [
+        found for found in template.parameters if found.name not in planned
+    ]
+    return replace(declares, parameters=[*declares.parameters, *only_in_files])
+
+
+def _readme(files: TemplateFiles) -> str:
+    return bytes(files[README]).decode(errors="replace") if README in files else ""
+
+
+def _environment(attempt: Attempt, transition: Transition) -> dict[str, str]:
+    settings = attempt.settings
+    return import_environment(
+        transition=transition,
+        host=settings.host_environment,
+        home=attempt.directory.home,
+        terraform_cli_config_file=settings.terraform_cli_config_file,
+        plugin_cache_dir=settings.plugin_cache_dir,
+        passed_names=settings.passed_names,
+    )
