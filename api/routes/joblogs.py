@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response, WebSocket
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
@@ -18,9 +17,8 @@ from api.gate import Gate, Visit
 from api.streams.logs import deny, log_events, resume_point, send_log
 from db.reads.accounts import as_uuid
 from db.reads.contract import ProvisionerJobLog
-from db.reads.logs import LOG_PAGE, get_logs
+from db.reads.joblog import MAX_ID, read_whole_log
 
-MAX_LINE_ID = 2**63 - 1
 EVENTS = "text/event-stream"
 
 
@@ -54,7 +52,7 @@ def parse_after(given: str) -> int:
         after = int(given or "0")
     except ValueError as error:
         raise refused('Query param "after" must be an integer.', field="after") from error
-    return max(0, min(after, MAX_LINE_ID))
+    return max(0, min(after, MAX_ID))
 
 
 def answer_log(
@@ -69,9 +67,10 @@ def answer_log(
         job_id = find(visit)
         holder = visit.caller.token_id or visit.caller.username
         if EVENTS not in request.headers.get("Accept", ""):
-            lines = list(_lines(visit.session, job_id, following.after))
+            lines = list(read_whole_log(visit.session, job_id, after=following.after))
             if following.form == "text":
-                return PlainTextResponse("".join(f"{_as_text(line)}\n" for line in lines))
+                texts = [_as_text(line) for line in lines if line.output]
+                return PlainTextResponse("".join(f"{text}\n" for text in texts))
             return JsonAnswer([line.model_dump(mode="json") for line in lines])
     hub = gate.site.hub
     after = resume_point(request, following.after)
@@ -115,15 +114,6 @@ def _after_of(websocket: WebSocket) -> int:
     if websocket.query_params.get("format") == "text":
         raise refused("Text cannot be followed.", field="format")
     return parse_after(websocket.query_params.get("after", ""))
-
-
-def _lines(session: Session, job_id: uuid.UUID, after: int) -> Iterator[ProvisionerJobLog]:
-    while True:
-        page = get_logs(session, job_id, after=after)
-        yield from page
-        if len(page) < LOG_PAGE:
-            return
-        after = page[-1].id
 
 
 def _as_text(line: ProvisionerJobLog) -> str:

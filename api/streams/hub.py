@@ -26,7 +26,6 @@ from db.jobs.notices import CHANNEL
 from db.outage import is_outage
 from db.reads.contract import ProvisionerJobLog
 from db.reads.joblog import LogReading, read_log
-from db.reads.logs import LOG_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +207,7 @@ class Hub:
         # after the snapshot of its own query.
         follower.is_behind = False
         reading = await self._read(job_id, position)
-        if len(reading.lines) == LOG_PAGE:
+        if reading.has_more:
             follower.fall_behind()
         return _batch(reading)
 
@@ -225,7 +224,7 @@ class Hub:
                 feed.woken.clear()
                 reading = await self._read(feed.job_id, feed.cursor)
                 self._pass_on(feed, reading)
-                if len(reading.lines) < LOG_PAGE and not feed.is_complete:
+                if not reading.has_more and not feed.is_complete:
                     await _wait(feed.woken, PUSHED_POLL_S if self.is_pushed else POLL_S)
         except Exception as error:
             failure = error if isinstance(error, HubClosedError) else HubClosedError("a bug")

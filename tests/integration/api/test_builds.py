@@ -1,0 +1,247 @@
+"""Workspaces and their builds, as the command line uses them. Builds are run by the echo engine."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from db.schema.enums import JobErrorCode, JobStatus, TokenScope, Transition
+from db.schema.tables import Template, User
+from tests.harness.api import shapes
+from tests.harness.api.client import AnswerError, Client
+from tests.harness.api.coder import Coder, CommandError
+from tests.harness.api.strict import ZERO_ID, many
+from tests.integration.api.conftest import Door
+
+COSTLY = {"plan": {"daily_cost": 500}}
+
+
+@pytest.fixture
+def template(door: Door, owner: User) -> Template:
+    return door.factory.template(organization=door.organization, created_by=owner, name="dev")
+
+
+@pytest.fixture
+def coder(door: Door, alice: User, template: Template, builds_are_run: None) -> Iterator[Coder]:
+    made = Coder.login(door.url, door.token(alice))
+    yield made
+    made.client.close()
+
+
+@pytest.fixture
+def admin_coder(door: Door, owner: User, template: Template) -> Iterator[Coder]:
+    made = Coder.login(door.url, door.token(owner))
+    yield made
+    made.client.close()
+
+
+def refused(doing: Any) -> AnswerError:
+    with pytest.raises(AnswerError) as caught:
+        doing()
+    return caught.value
+
+
+def test_a_workspace_goes_through_its_life(coder: Coder) -> None:
+    coder.create("box", "dev")
+    assert [found["latest_build"]["status"] for found in coder.workspaces()] == ["running"]
+    coder.stop("box")
+    assert coder.show("box")["latest_build"]["status"] == "stopped"
+    coder.start("box")
+    coder.restart("box")
+    assert coder.workspace("box")["latest_build"]["build_number"] == 5
+    build = coder.delete("box")
+    assert coder.client.get(f"workspacebuilds/{build['id']}", shapes.BUILD)["status"] == "deleted"
+    assert refused(lambda: coder.workspace("box")).status == 404
+    assert coder.workspaces() == []
+
+
+def test_a_deleted_workspace_is_gone_by_id(coder: Coder) -> None:
+    workspace = coder.create("box", "dev")
+    coder.delete("box")
+    error = refused(lambda: coder.workspace(workspace["id"]))
+    assert (error.status, "was deleted" in error.message) == (410, True)
+    path = f"workspaces/{workspace['id']}?include_deleted=true"
+    assert coder.client.get(path, shapes.WORKSPACE)["latest_build"]["status"] == "deleted"
+    body = {"transition": "start", "template_version_id": ZERO_ID}
+    path = f"workspaces/{workspace['id']}/builds"
+    error = refused(lambda: coder.client.ask("POST", path, shapes.BUILD, status=201, body=body))
+    assert (error.status, error.message) == (409, "Cannot start a deleted workspace!")
+
+
+def test_the_log_begins_each_stage_with_an_empty_line(coder: Coder) -> None:
+    coder.create("box", "dev")
+    assert coder.seen.stages
+    assert len(coder.seen.stages) == len(set(coder.seen.stages))
+    assert coder.seen.lines
+
+
+def test_a_quota_refusal_has_its_code(door: Door, owner: User, coder: Coder) -> None:
+    door.factory.template(
+        organization=door.organization, created_by=owner, name="large", script=COSTLY
+    )
+    with pytest.raises(CommandError, match="insufficient quota"):
+        coder.create("box", "large")
+    job = coder.workspace("box")["latest_build"]["job"]
+    assert (job["status"], job["error_code"]) == ("failed", JobErrorCode.INSUFFICIENT_QUOTA)
+
+
+def test_a_second_build_is_refused_while_one_waits(
+    door: Door, alice: User, template: Template
+) -> None:
+    client = door.client(alice)
+    body = {"template_version_id": str(template.active_version_id), "name": "box"}
+    made = client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+    assert (made["latest_build"]["status"], made["latest_build"]["job"]["queue_position"]) == (
+        "pending",
+        1,
+    )
+    given = {"transition": "stop", "template_version_id": ZERO_ID}
+    path = f"workspaces/{made['id']}/builds"
+    error = refused(lambda: client.ask("POST", path, shapes.BUILD, status=201, body=given))
+    assert (error.status, error.message) == (409, "A workspace build is already active.")
+
+
+def test_a_pending_build_is_canceled_at_once(door: Door, alice: User, template: Template) -> None:
+    client = door.client(alice)
+    body = {"template_id": str(template.id), "name": "box"}
+    made = client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+    path = f"workspacebuilds/{made['latest_build']['id']}"
+    assert (
+        refused(
+            lambda: client.ask("PATCH", f"{path}/cancel?expect_status=running", shapes.MESSAGE)
+        ).status
+        == 412
+    )
+    client.ask("PATCH", f"{path}/cancel?expect_status=", shapes.MESSAGE)
+    assert client.get(path, shapes.BUILD)["status"] == "canceled"
+    error = refused(lambda: client.ask("PATCH", f"{path}/cancel", shapes.MESSAGE))
+    assert (error.status, error.message) == (400, "Job has already completed!")
+    with pytest.raises(CommandError, match=r"^$"):
+        Coder(client).follow(path, shapes.BUILD, lambda found: found["job"])
+
+
+def test_a_name_that_is_taken_is_a_conflict(coder: Coder) -> None:
+    coder.create("box", "dev")
+    version = coder.workspace("box")["template_active_version_id"]
+    body = {"template_version_id": version, "name": "BOX"}
+    error = refused(
+        lambda: coder.client.ask(
+            "POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body
+        )
+    )
+    assert (error.status, error.validations[0]["field"]) == (409, "name")
+
+
+def test_a_workspace_is_renamed_and_favored(coder: Coder) -> None:
+    coder.create("box", "dev")
+    coder.create("abc", "dev")
+    coder.favorite("box")
+    coder.rename("box", "crate")
+    assert [found["name"] for found in coder.workspaces()] == ["crate", "abc"]
+    assert refused(lambda: coder.rename("crate", "abc")).status == 409
+    assert refused(lambda: coder.rename("crate", "a b")).status == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("owner:me", ["box"]),
+        ("bo", ["box"]),
+        ("owner:alice name:box", ["box"]),
+        ("alice/box", ["box"]),
+        ("status:running", ["box"]),
+        ("status:stopped", []),
+        ('template:"dev"', ["box"]),
+        ("organization:acme", ["box"]),
+        ("outdated:true", []),
+        ("owner:nobody", []),
+    ],
+)
+def test_workspaces_are_searched(coder: Coder, query: str, names: list[str]) -> None:
+    coder.create("box", "dev")
+    assert [found["name"] for found in coder.workspaces(query)] == names
+
+
+def test_a_search_with_an_unknown_term_is_refused(member: Client) -> None:
+    error = refused(lambda: member.get("workspaces?q=color:red", shapes.WORKSPACES))
+    assert error.status == 400
+
+
+def test_states_are_pulled_and_pushed_by_template_admins(coder: Coder, admin_coder: Coder) -> None:
+    coder.create("box", "dev")
+    assert refused(lambda: coder.state_pull("box")).status == 404
+    state = admin_coder.state_pull("alice/box")
+    other = json.dumps({**json.loads(state), "serial": 99}).encode()
+    admin_coder.state_push("alice/box", other, no_build=True)
+    assert admin_coder.state_pull("alice/box") == other
+
+
+def test_an_orphan_delete_needs_no_worker(
+    door: Door, owner: User, alice: User, template: Template
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(workspace, status=JobStatus.FAILED)
+    member, admin = Coder(door.client(alice)), Coder(door.client(owner))
+    error = refused(lambda: member.delete("box", orphan=True))
+    assert (error.status, error.message) == (403, "Only template managers may provide custom state")
+    assert admin.delete("alice/box", orphan=True)["job"]["status"] == "succeeded"
+
+
+def test_a_token_to_read_does_not_build(door: Door, alice: User, template: Template) -> None:
+    client = door.client(alice, scope=TokenScope.READ)
+    body = {"template_id": str(template.id), "name": "box"}
+    error = refused(
+        lambda: client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+    )
+    assert error.status == 403
+
+
+def test_what_a_version_cannot_do_is_refused_in_the_words_of_the_reference(
+    door: Door, alice: User, template: Template, owner: User
+) -> None:
+    other = door.factory.template(organization=door.organization, created_by=owner)
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(workspace)
+    client = door.client(alice)
+    path = f"workspaces/{workspace.id}/builds"
+
+    def refusal(version: object) -> tuple[int, str]:
+        body = {"transition": "start", "template_version_id": str(version)}
+        error = refused(lambda: client.ask("POST", path, shapes.BUILD, status=201, body=body))
+        return error.status, error.message
+
+    assert refusal(uuid.uuid4()) == (400, "template version does not exist")
+    assert refusal(other.active_version_id) == (400, "template version doesn't match template")
+
+
+def test_jobs_are_listed_for_template_admins_only(coder: Coder, admin_coder: Coder) -> None:
+    coder.create("box", "dev")
+    assert refused(coder.jobs_list).status == 404
+    jobs = admin_coder.jobs_list("succeeded")
+    assert {job["type"] for job in jobs} >= {"workspace_build", "template_version_dry_run"}
+    assert admin_coder.jobs_list("failed") == []
+    assert [daemon["name"] for daemon in admin_coder.provisioner_list()] == ["echo-worker"]
+
+
+def test_a_pending_job_is_canceled_by_a_template_admin(
+    door: Door, alice: User, admin_coder: Coder, template: Template
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template)
+    job_id = door.factory.build(workspace, Transition.START).job_id
+    admin_coder.jobs_cancel(str(job_id))
+    assert door.factory.status(job_id) is JobStatus.CANCELED
+
+
+def test_an_unknown_query_of_jobs_is_refused(admin_coder: Coder) -> None:
+    home = admin_coder.organization()["id"]
+    for path in ("provisionerjobs?colour=red", "provisionerdaemons?status=wild"):
+        error = refused(
+            lambda path=path: admin_coder.client.get(  # type: ignore[misc]
+                f"organizations/{home}/{path}", many(shapes.JOB)
+            )
+        )
+        assert error.status == 400
