@@ -61,6 +61,8 @@ def set_up(build: Attempt) -> None:
         timeout=build.settings.limits.init,
         template=template,
         state=loaded.state,
+        home=build.directory.home,
+        tmp=build.directory.tmp,
         unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
         make_room=build.directory.make_room,

@@ -73,6 +73,8 @@ class BuildContext:
     timeout: timedelta  #: time limit of this operation
     template: Template = field(default_factory=Template)  #: declares the variables
     state: bytes | None = None  #: the workspace's state before this build
+    home: Path | None = None  #: HOME of the engine's processes
+    tmp: Path | None = None  #: what they see as ``/tmp`` in a sandbox that can do that
     graph: Graph = field(default_factory=Graph)  #: that the plan returned, for the apply
     unpack: Callable[[], None] = lambda: None
     """Makes the directory with the files in it, and the home of the engine's processes. An engine

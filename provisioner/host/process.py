@@ -25,6 +25,8 @@ from pathlib import Path
 from provisioner.host import launcher
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.lines import PIECE, Lines, TakeText
+from provisioner.host.sandbox.guard import Confinement, limit_of
+from provisioner.host.sandbox.limits import Limit
 from provisioner.host.stop import Stop
 
 _TICK_S = 0.1  # the longest delay until an interrupt is noticed
@@ -39,6 +41,7 @@ class Exit:
     signals: tuple[signal.Signals, ...] = ()  #: what ``run`` sent before the end, in order
     interrupted: InterruptReason | None = None  #: why SIGINT was sent, None if it was not
     is_lost: bool = False  #: the launcher was killed: the program was stopped, ``returncode`` is 1
+    limit: Limit | None = None  #: the limit of the sandbox at which it failed
 
     @property
     def killed(self) -> bool:
@@ -56,6 +59,7 @@ def run(
     interrupt: Interrupt,
     timeout: timedelta,
     grace: timedelta,
+    confinement: Confinement | None = None,
 ) -> Exit:
     r"""Run ``command`` to its end and pass on its output in the calling thread.
 
@@ -68,17 +72,23 @@ def run(
     everything. After ``grace`` the whole group is killed. If this process or the launcher dies,
     the program gets SIGINT too, unless it has got it before.
 
+    With a ``confinement`` the command runs under a guard, which needs the path of a program, not
+    its name on the PATH (see ``provisioner.host.sandbox``).
+
     Raises:
         OSError: the command cannot be started.
     """
-    with _started(command, cwd, environment) as program:
+    order = launcher.pack_order(command, str(cwd), environment, confinement)
+    with _started(order, command[0]) as program:
         stop = Stop(program, interrupt, timeout=timeout, grace=grace)
         _pump(program, on_stdout, on_stderr, stop)
+    status = program.returncode
     return Exit(
-        returncode=1 if program.returncode is None else program.returncode,
+        returncode=1 if status is None else status,
         signals=tuple(stop.signals),
         interrupted=interrupt.reason if stop.signals else None,
-        is_lost=program.returncode is None,
+        is_lost=status is None,
+        limit=None if confinement is None or status is None else limit_of(status),
     )
 
 
@@ -88,10 +98,7 @@ def reason_of(error: OSError) -> str:
 
 
 @contextmanager
-def _started(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str]
-) -> Iterator[_Program]:
-    order = launcher.pack_order(command, str(cwd), environment)
+def _started(order: bytes, name: str) -> Iterator[_Program]:
     with ExitStack() as kept:
         with ExitStack() as handed:
             channel, theirs = _socket_pair()
@@ -101,7 +108,7 @@ def _started(
             stderr, stderr_end = _pipe(kept, handed)
             ends = (theirs.fileno(), stdout_end, stderr_end, stdout, stderr)
             _LAUNCHER.send(launcher.HEAD.pack(len(order)), ends)
-        pid = _order(channel, order, command[0])
+        pid = _order(channel, order, name)
         program = _Program(pid, channel, (stdout, stderr), kept)
         kept.callback(program.release)
         yield program

@@ -3,6 +3,7 @@
     WORK_DIR/<job>-<claim>/lease.json    the lease of the claim; locked while its worker lives
                              template/    the unpacked template; the engine's directory
                              home/        HOME and TMPDIR of the engine's processes
+                             tmp/         what they see as /tmp in a sandbox
                              reserve      room on the disk for the state, until the disk is full
 
 A work directory is made when an engine that works with files begins, and removed when the build
@@ -57,6 +58,11 @@ class WorkDirectory:
         """HOME and TMPDIR of the engine's processes."""
         return self.path / "home"
 
+    @property
+    def tmp(self) -> Path:
+        """What the engine's processes see as ``/tmp`` in a sandbox, during the whole build."""
+        return self.path / "tmp"
+
     def take(self) -> bool:
         """Try to lock the directory for this process; return whether that worked.
 
@@ -81,6 +87,7 @@ class WorkDirectory:
             lease = {"job_id": str(self.lease.job_id), "lease_token": str(self.lease.token)}
             os.write(descriptor, json.dumps(lease).encode())
             self.home.mkdir(mode=0o700)
+            self.tmp.mkdir(mode=0o700)
             unpack_template(archive, self.template)
         except (OSError, ArchiveError):
             self._delete()
@@ -133,7 +140,7 @@ class WorkDirectory:
 
     def _delete(self) -> None:
         # The lease goes last, so that recovery finds the directory of a worker that dies here.
-        for path in (self.template, self.home, self.path):
+        for path in (self.template, self.home, self.tmp, self.path):
             shutil.rmtree(path, ignore_errors=True)
         self.release()
 

@@ -1,0 +1,93 @@
+"""Choose the sandbox that works on this host."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from provisioner.host import process
+from provisioner.host.interrupt import Interrupt
+from provisioner.host.sandbox.bubblewrap import Bubblewrap
+from provisioner.host.sandbox.limits import Limits
+from provisioner.host.sandbox.paths import SharedPaths
+from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError, SandboxKind, Scope
+
+_TIMEOUT = timedelta(seconds=30)
+
+
+class SandboxMode(StrEnum):
+    """What the operator wants."""
+
+    AUTO = "auto"  #: the best that works, or none
+    BWRAP = "bwrap"
+    LANDLOCK = "landlock"
+    OFF = "off"
+    REQUIRED = "required"  #: the best that works; refuse to start without one
+
+
+Make = Callable[[SharedPaths, Limits], Sandbox]
+
+_MAKERS: Mapping[SandboxKind, Make] = {
+    SandboxKind.BWRAP: lambda shared, limits: Bubblewrap(shared=shared, limits=limits),
+}
+"""The best first."""
+
+_CANDIDATES: Mapping[SandboxMode, tuple[SandboxKind, ...]] = {
+    SandboxMode.AUTO: tuple(_MAKERS),
+    SandboxMode.REQUIRED: tuple(_MAKERS),
+    SandboxMode.BWRAP: (SandboxKind.BWRAP,),
+    SandboxMode.LANDLOCK: (SandboxKind.LANDLOCK,),
+    SandboxMode.OFF: (),
+}
+
+
+def choose_sandbox(mode: SandboxMode, *, shared: SharedPaths, limits: Limits) -> Sandbox:
+    """Return the best sandbox that the mode allows, after trying it.
+
+    Raises:
+        SandboxError: the mode demands a sandbox, and none works; the message says why.
+    """
+    reasons = []
+    for kind in _CANDIDATES[mode]:
+        try:
+            sandbox = _MAKERS[kind](shared, limits)
+            check_sandbox(sandbox)
+        except SandboxError as error:
+            reasons.append(f"{kind}: {error}")
+        else:
+            return sandbox
+    if mode not in {SandboxMode.AUTO, SandboxMode.OFF}:
+        raise SandboxError("; ".join(reasons))
+    return NoSandbox()
+
+
+def check_sandbox(sandbox: Sandbox) -> None:
+    """Run a command in the sandbox that does nothing.
+
+    Raises:
+        SandboxError: it does not work; the message is what the sandbox said.
+    """
+    said: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="provisionerd-") as folder:
+        cwd = Path(folder)
+        confined = sandbox.confine(("/bin/true",), Scope(cwd=cwd, writable=(cwd,)))
+        try:
+            ended = process.run(
+                confined.command,
+                cwd=cwd,
+                environment={"PATH": os.defpath},
+                on_stdout=said.append,
+                on_stderr=said.append,
+                interrupt=Interrupt(),
+                timeout=_TIMEOUT,
+                grace=timedelta(),
+                confinement=confined.confinement,
+            )
+        except OSError as error:
+            raise SandboxError(process.reason_of(error)) from error
+    if ended.returncode != 0:
+        raise SandboxError("".join(said).strip() or f"exit status {ended.returncode}")

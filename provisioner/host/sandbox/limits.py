@@ -1,0 +1,99 @@
+"""What a job may use of its host, and how much of that it uses (Linux)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from enum import IntEnum
+
+MAX_FILES = 200_000
+"""A job with more files and folders counts as one that is over its limit of disk space."""
+
+
+class Limit(IntEnum):
+    """The limits that end a job's processes."""
+
+    MEMORY = 0
+    PROCESSES = 1
+    DISK = 2
+
+
+class Limits:
+    """What the processes of one job may use together.
+
+    Args:
+        processes: how many there may be; threads count.
+        open_files: of each process.
+        disk_bytes: in the folders of the job, and of each file.
+    """
+
+    def __init__(
+        self, memory_bytes: int, processes: int, open_files: int, disk_bytes: int
+    ) -> None:
+        self.memory_bytes = memory_bytes
+        self.processes = processes
+        self.open_files = open_files
+        self.disk_bytes = disk_bytes
+
+    def pack(self) -> tuple[int, ...]:
+        """Return the values in the order of the arguments."""
+        return (self.memory_bytes, self.processes, self.open_files, self.disk_bytes)
+
+
+def measure(limits: Limits, pids: Sequence[int], folders: Sequence[str]) -> Limit | None:
+    """Return the first limit that the processes and folders of a job have reached."""
+    usages = [_usage(pid) for pid in pids]
+    if sum(memory for memory, _threads in usages) > limits.memory_bytes:
+        return Limit.MEMORY
+    if sum(threads for _memory, threads in usages) >= limits.processes:
+        return Limit.PROCESSES
+    if _are_larger(folders, limits.disk_bytes):
+        return Limit.DISK
+    return None
+
+
+def _usage(pid: int) -> tuple[int, int]:
+    """Return the bytes of memory that only this process needs, and the number of its threads."""
+    memory = threads = 0
+    with suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
+        for line in file:
+            name, _colon, value = line.partition(b":")
+            if name in {b"RssAnon", b"RssShmem"}:
+                memory += int(value.split()[0]) * 1024
+            elif name == b"Threads":
+                threads = int(value)
+    return memory, threads
+
+
+def _are_larger(folders: Sequence[str], limit: int) -> bool:
+    """Return whether the files in the folders take more than ``limit`` bytes, or are too many."""
+    total = 0
+    for number, size in enumerate(_sizes(folders)):
+        total += size
+        if total > limit or number >= MAX_FILES:
+            return True
+    return False
+
+
+def _sizes(folders: Sequence[str]) -> Iterator[int]:
+    """Yield the bytes on disk of each file; a path that is too long counts as too many files."""
+    waiting = list(folders)
+    linked = set()
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                yield from (0 for _ in range(MAX_FILES + 1))
+            continue
+        for entry in entries:
+            with suppress(OSError):  # it was removed meanwhile
+                found = entry.stat(follow_symlinks=False)
+                if found.st_nlink == 1 or found.st_ino not in linked:
+                    yield found.st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif found.st_nlink > 1:
+                    linked.add(found.st_ino)
