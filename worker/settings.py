@@ -24,6 +24,8 @@ from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.build.environment import BuildEnvironmentError, check_passed_names
 from provisioner.engines.port import TERRAFORM_VERSION
+from provisioner.host.sandbox.paths import read_paths
+from provisioner.host.sandbox.port import SandboxMode
 from worker.broker.address import DEFAULT_DATA_DIR, with_ca_file
 from worker.variables import PREFIX, problem_of_names, values_of, variable_of
 
@@ -146,6 +148,29 @@ class Settings(BaseSettings):
         description="environment variables (names or patterns) that templates get, comma-separated",
     )
 
+    sandbox: SandboxMode = Field(
+        SandboxMode.AUTO,
+        description="what confines templates: auto, bwrap, landlock, off, or required, which is"
+        " auto but refuses to start without a sandbox",
+    )
+    sandbox_paths: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="more paths that templates may read, comma-separated; with `:rw` at its end,"
+        " a path that they may also write",
+    )
+    job_memory_megabytes: int = Field(
+        4096, ge=64, description="memory that the processes of one build may use, in a sandbox"
+    )
+    job_disk_megabytes: int = Field(
+        10240, ge=16, description="disk space that one build may use, in a sandbox"
+    )
+    job_processes: int = Field(
+        2048, ge=64, description="processes and threads that one build may run, in a sandbox"
+    )
+    job_open_files: int = Field(
+        8192, ge=64, description="files that one process of a build may open, in a sandbox"
+    )
+
     init_timeout_seconds: Seconds = Field(600, description="deadline of terraform init")
     plan_timeout_seconds: Seconds = Field(600, description="deadline of terraform plan")
     apply_timeout_seconds: Seconds = Field(3600, description="deadline of terraform apply")
@@ -229,7 +254,9 @@ class Settings(BaseSettings):
             raise ValueError("tags must be KEY=VALUE,KEY=VALUE")
         return {key.strip(): value.strip() for key, _separator, value in pairs}
 
-    @field_validator("engines", "passed_environment", "trusted_proxies", mode="before")
+    @field_validator(
+        "engines", "passed_environment", "sandbox_paths", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split_list(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -275,6 +302,7 @@ class Settings(BaseSettings):
             normalize_tags(self.tags)
             served_queues(self.tags)
             check_passed_names(self.passed_environment)
+            read_paths(self.sandbox_paths)
             _ = self.retention
         except (InvalidError, BuildEnvironmentError) as error:
             raise ValueError(str(error)) from error

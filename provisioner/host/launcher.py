@@ -38,7 +38,7 @@ from contextlib import suppress
 if __name__ == "__main__":  # started with -I, so that only the standard library is on the path
     sys.path.append(__file__.rpartition("/provisioner/")[0] or "/")
 
-from provisioner.host.sandbox import guard, processes  # noqa: E402
+from provisioner.host.sandbox import guard, processes
 
 HEAD = struct.Struct("=I")  #: length of the order in bytes
 REPLY = struct.Struct("=Bi")  #: what happened, and its number
@@ -65,7 +65,8 @@ def pack_order(
     """Return the order to start ``command``, under a guard if it is confined."""
     named = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
     words = [os.fsencode(word) for word in command]
-    return marshal.dumps((words, os.fsencode(cwd), named, confinement and confinement.pack()))
+    packed = None if confinement is None else confinement.pack()
+    return marshal.dumps((words, os.fsencode(cwd), named, packed))
 
 
 def main() -> None:
@@ -158,7 +159,13 @@ class Launcher:
         self, length: int, channel: int, ends: tuple[int, int], outputs: Sequence[int]
     ) -> None:
         try:
-            pid = self._spawn(_read(channel, length), ends)
+            order = _read(channel, length)
+            command, directory, environment, packed = marshal.loads(order)  # noqa: S302
+            if packed is None:
+                pid = _spawn(command, directory, environment, ends)
+            else:
+                self._adopt_orphans()
+                pid = guard.spawn(command, directory, environment, ends, guard.unpack(packed))
         except OSError as error:
             _reply(channel, REFUSED, error.errno or errno.EIO)
             _close(channel, *outputs)
@@ -170,14 +177,10 @@ class Launcher:
         finally:
             _close(*ends)
 
-    def _spawn(self, order: bytes, ends: tuple[int, int]) -> int:
-        command, cwd, environment, confinement = marshal.loads(order)  # noqa: S302 -- the worker's
-        if confinement is None:
-            return _spawn(command, cwd, environment, ends)
+    def _adopt_orphans(self) -> None:
         if not self._has_guards:
             guard.adopt_orphans()
             self._has_guards = True
-        return guard.spawn(command, cwd, environment, ends, guard.unpack(confinement))
 
     def _take_signals(self, program: Program, channel: int) -> None:
         numbers = b""
@@ -275,7 +278,7 @@ def _read(descriptor: int, length: int) -> bytes:
 
 
 def _spawn(
-    command: Sequence[bytes],
+    command: list[bytes],
     cwd: bytes,
     environment: Mapping[bytes, bytes],
     ends: tuple[int, int],

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -108,6 +109,7 @@ class Cluster:
             "METRICS_ADDRESS": free_address(),
             "TERRAFORM_CLI_CONFIG_FILE": str(self.cli_config),
             "CONCURRENCY": "4",
+            **({} if version else {"SANDBOX_PATHS": self._sandbox_paths()}),
             **{key.upper(): str(value) for key, value in settings.items()},
         }
         command = version.command("worker") if version else worker_command(name)
@@ -115,6 +117,10 @@ class Cluster:
         if wait:
             wait_until(worker.is_ready, f"worker {name} to become ready")
         return worker
+
+    def _sandbox_paths(self) -> str:
+        """The cloud of the tests and its provider, whose interpreter is this one."""
+        return f"{self.directory}:rw,{sys.prefix},{sys.base_prefix}"
 
     def services(self) -> Mapping[str, str]:
         """The settings that every process of this installation has."""

@@ -12,8 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Each package may import itself and those that stand before it.
 LAYERS = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli")
-# The first starts the second, which is a process of its own and starts all others in its place.
-STARTS_PROCESSES = {"provisioner/host/process.py", "provisioner/host/launcher.py"}
+# The first starts the second, which is a process of its own and starts all others in its place:
+# those of sandboxes through the third.
+STARTS_PROCESSES = {
+    "provisioner/host/process.py",
+    "provisioner/host/launcher.py",
+    "provisioner/host/sandbox/guard.py",
+}
 # Public names, for callers outside of this project alone.
 FACADES = {"db.enums", "db.models", "provisioner.failures"}
 INSUFFICIENT_QUOTA = "INSUFFICIENT_QUOTA"

@@ -142,6 +142,13 @@ class Metrics:
             "provisionerd_watchdog_restarts_total",
             "Times that this worker ended itself because it got no doorbells.",
         )
+        self.sandbox = Gauge(
+            "provisionerd_sandbox",
+            "The sandbox of this worker's templates has the value 1: bwrap, landlock or off.",
+            ("kind",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.leases_lost = counter(
             "provisionerd_leases_lost_total",
             "Builds that this worker gave up because their lease was lost.",

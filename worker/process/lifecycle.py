@@ -23,6 +23,7 @@ from db.reads.queues import WaitingWork, waiting_work
 from db.schema.enums import ProvisionerType
 from provisioner.engines.port import Engine
 from provisioner.host.recovery import Recoverer
+from provisioner.host.sandbox.port import Sandbox, SandboxKind
 from worker.broker.client import BrokerClient
 from worker.broker.errors import BROKER_AWAY
 from worker.maintenance.chores import Chore
@@ -46,7 +47,13 @@ from worker.process.hardening import make_undumpable
 from worker.process.listeners import move_listeners
 from worker.process.rights import check_rights
 from worker.process.runtime import make_runtime
-from worker.process.services import Services, make_directories, make_engines, open_services
+from worker.process.services import (
+    Services,
+    make_directories,
+    make_engines,
+    make_sandbox,
+    open_services,
+)
 from worker.process.shutdown import Shutdown
 from worker.process.watchdog import EXIT_STATUS, LastDoorbell, Watchdog
 from worker.settings import Pool, Settings, load_settings
@@ -249,7 +256,8 @@ def begin_parent(app: App, worker: Any) -> Parent:
         pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
     )
     make_directories(settings)
-    engines = make_engines(settings)
+    sandbox = _make_sandbox(settings)
+    engines = make_engines(settings, sandbox=sandbox)
     tracer_maker(os.environ)  # raises if the settings ask for traces that are not available
     stack = ExitStack()
     services = stack.enter_context(open_services(settings))
@@ -269,6 +277,8 @@ def begin_parent(app: App, worker: Any) -> Parent:
         log.warning("metrics.incomplete", reason="start prefork with `provisionerd worker`")
     # The pool's connections must not cross the fork of prefork.
     services.database.dispose()
+    metrics = Metrics()
+    metrics.sandbox.labels(sandbox.kind).set(1)
     return Parent(
         app=app,
         settings=settings,
@@ -276,11 +286,22 @@ def begin_parent(app: App, worker: Any) -> Parent:
         broker=BrokerClient(services.redis_url),
         engines=engines,
         worker_id=worker_id,
-        metrics=Metrics(),
+        metrics=metrics,
         flag=DrainFlag(),
         last_doorbell=LastDoorbell(),
         stack=stack,
     )
+
+
+def _make_sandbox(settings: Settings) -> Sandbox:
+    sandbox = make_sandbox(settings)
+    if ProvisionerType.TERRAFORM not in settings.engines:
+        return sandbox
+    if sandbox.kind is SandboxKind.OFF:
+        log.warning("sandbox.off", see="docs/security.md")
+    else:
+        log.info("sandbox.chosen", kind=sandbox.kind.value)
+    return sandbox
 
 
 def run_or_exit(action: Callable[[], Answer]) -> Answer:

@@ -22,6 +22,10 @@ from provisioner.engines.port import Engine
 from provisioner.engines.terraform.binary import RELEASE_URL, Progress, find_terraform
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
+from provisioner.host.sandbox.limits import Limits
+from provisioner.host.sandbox.paths import SharedPaths, read_paths
+from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError
+from provisioner.host.sandboxes import choose_sandbox
 from worker.embedded import start_embedded
 from worker.process.connections import chore_connections
 from worker.settings import Settings, SettingsError
@@ -104,8 +108,42 @@ def probe_directory(folder: Path, *, mode: int = 0o777, data: bytes = b"") -> No
         probe.write(data)
 
 
+def make_sandbox(settings: Settings) -> Sandbox:
+    """Return the sandbox for templates, after trying it on this host.
+
+    Raises:
+        SettingsError: the settings demand a sandbox, and none works.
+    """
+    if ProvisionerType.TERRAFORM not in settings.engines:
+        return NoSandbox()
+    megabyte = 1024**2
+    try:
+        return choose_sandbox(
+            settings.sandbox,
+            shared=_shared_paths(settings),
+            limits=Limits(
+                memory_bytes=settings.job_memory_megabytes * megabyte,
+                disk_bytes=settings.job_disk_megabytes * megabyte,
+                processes=settings.job_processes,
+                open_files=settings.job_open_files,
+            ),
+        )
+    except SandboxError as error:
+        raise SettingsError(
+            f"PROVISIONERD_SANDBOX is {settings.sandbox}, and no such sandbox works here ({error})"
+        ) from error
+
+
+def _shared_paths(settings: Settings) -> SharedPaths:
+    shared = read_paths(settings.sandbox_paths)
+    for path in (*shared.readable, *shared.writable):
+        if not path.exists():
+            raise SettingsError(f"PROVISIONERD_SANDBOX_PATHS names {path}, which does not exist")
+    return shared
+
+
 def make_engines(
-    settings: Settings, *, progress: Progress | None = None
+    settings: Settings, *, sandbox: Sandbox | None = None, progress: Progress | None = None
 ) -> dict[ProvisionerType, Engine]:
     """Return the engines that this worker offers; Terraform is found or fetched.
 
@@ -120,6 +158,7 @@ def make_engines(
             locate_terraform(settings, progress=progress),
             grace=timedelta(seconds=settings.interrupt_grace_seconds),
             cache=_init_cache(settings),
+            sandbox=sandbox,
         )
     return engines
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from pathlib import Path
 
 from db.jobs.results import Timing
 from db.schema.enums import TimingStage
 from provisioner.engines.port import BuildContext, EngineError
-from provisioner.engines.terraform.operation import run_command
+from provisioner.engines.terraform.operation import Program, run_command
 
 MAX_OUTPUT = 256 * 1024 * 1024
 """A plan with more characters of JSON is refused before it fills the memory; so is a graph."""
 
 
 def capture(
-    binary: Path,
+    program: Program,
     arguments: Sequence[str],
     *,
     context: BuildContext,
     stage: TimingStage,
-    grace: timedelta,
 ) -> tuple[str, tuple[Timing, ...]]:
     """Return the standard output of ``terraform <arguments>``, and how long it took.
 
@@ -29,14 +26,7 @@ def capture(
         EngineError: the command failed or was interrupted, or printed more than ``MAX_OUTPUT``.
     """
     output = _Output(arguments[0])
-    outcome = run_command(
-        binary,
-        arguments,
-        context=context,
-        stage=stage,
-        grace=grace,
-        on_stdout=output.take,
-    )
+    outcome = run_command(program, arguments, context=context, stage=stage, on_stdout=output.take)
     outcome.check()
     return output.text(), outcome.timings
 

@@ -40,12 +40,13 @@ from provisioner.engines.terraform.conversion.resources import (
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.engines.terraform.modules import installed_modules
-from provisioner.engines.terraform.operation import Outcome, run_command
+from provisioner.engines.terraform.operation import Outcome, Program, run_command
 from provisioner.engines.terraform.price import price_plan, read_plan
 from provisioner.engines.terraform.state import instances_of
 from provisioner.engines.terraform.version import JSON_INIT, Version, check_version, read_version
 from provisioner.host import process
 from provisioner.host.archive import TemplateFiles
+from provisioner.host.sandbox.port import NoSandbox, Sandbox
 
 T = TypeVar("T")
 _ATTACHED = frozenset({"coder_agent", "coder_metadata"})
@@ -59,11 +60,18 @@ class TerraformEngine:
     ``grace`` is how long an interrupted Terraform may take to end before it is killed. The
     binary's version is read once, at the first ``init``, and must be at least 1.1.0. With a
     ``cache`` a template is initialized once, and each of its builds starts with a copy of that.
+    Every command of a template runs in the ``sandbox``; the default is none.
     """
 
-    def __init__(self, binary: Path, *, grace: timedelta, cache: InitCache | None = None) -> None:
-        self._binary = binary
-        self._grace = grace
+    def __init__(
+        self,
+        binary: Path,
+        *,
+        grace: timedelta,
+        cache: InitCache | None = None,
+        sandbox: Sandbox | None = None,
+    ) -> None:
+        self._program = Program(binary=binary, grace=grace, sandbox=sandbox or NoSandbox())
         self._cache = cache
 
     def parse(self, files: TemplateFiles) -> Template:
@@ -151,7 +159,7 @@ class TerraformEngine:
 
     @functools.cached_property
     def _version(self) -> Version:
-        version = read_version(self._binary)
+        version = read_version(self._program.binary)
         check_version(version)
         return version
 
@@ -159,7 +167,7 @@ class TerraformEngine:
         return init_key(
             context.directory,
             context.environment,
-            binary=self._binary,
+            binary=self._program.binary,
             version=str(self._version),
         )
 
@@ -185,7 +193,7 @@ class TerraformEngine:
             raise _unwritable("init", error) from error
 
     def _run(self, context: BuildContext, stage: TimingStage, *arguments: str) -> Outcome:
-        return run_command(self._binary, arguments, context=context, stage=stage, grace=self._grace)
+        return run_command(self._program, arguments, context=context, stage=stage)
 
     def _read_plan(self, context: BuildContext, timings: tuple[Timing, ...]) -> Plan:
         show = ("show", "-no-color", "-json", workdir.PLAN_FILE)
@@ -215,7 +223,7 @@ class TerraformEngine:
     def _capture(
         self, context: BuildContext, stage: TimingStage, *arguments: str
     ) -> tuple[str, tuple[Timing, ...]]:
-        return capture(self._binary, arguments, context=context, stage=stage, grace=self._grace)
+        return capture(self._program, arguments, context=context, stage=stage)
 
 
 def _needs_graph(instances: Iterable[Instance]) -> bool:

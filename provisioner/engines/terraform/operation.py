@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,9 +22,12 @@ from provisioner.engines.terraform.messages import (
     plain_text,
 )
 from provisioner.engines.terraform.redaction import Redaction
+from provisioner.engines.terraform.scope import scope_of
 from provisioner.engines.terraform.timings import TimingLog
 from provisioner.host import process
 from provisioner.host.interrupt import InterruptReason
+from provisioner.host.sandbox.limits import Limit
+from provisioner.host.sandbox.port import NoSandbox, Sandbox
 
 MAX_LINE = 1024 * 1024
 """Only this many characters of a longer line of output are read; a longer JSON message is lost,
@@ -39,6 +42,11 @@ _LOST = (
     "the process that watches over it was killed, so it was stopped; see whether the worker's host"
     " runs out of memory, then start the build again"
 )
+_AT_LIMIT = {
+    Limit.MEMORY: "it used more memory than a build may use (PROVISIONERD_JOB_MEMORY_MEGABYTES)",
+    Limit.PROCESSES: "it started more processes than a build may run (PROVISIONERD_JOB_PROCESSES)",
+    Limit.DISK: "it used more disk space than a build may use (PROVISIONERD_JOB_DISK_MEGABYTES)",
+}
 _INTERRUPTED = {
     InterruptReason.CANCEL: "was canceled",
     InterruptReason.DRAIN: "was stopped because the worker shuts down",
@@ -78,13 +86,21 @@ class Outcome:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A Terraform binary, and how its commands are run."""
+
+    binary: Path
+    grace: timedelta  #: how long an interrupted command may take to end before it is killed
+    sandbox: Sandbox = field(default_factory=NoSandbox)
+
+
 def run_command(
-    binary: Path,
+    program: Program,
     arguments: Sequence[str],
     *,
     context: BuildContext,
     stage: TimingStage,
-    grace: timedelta,
     on_stdout: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Run ``terraform <arguments>`` in the build's directory. Call ``check`` on the outcome.
@@ -100,28 +116,40 @@ def run_command(
     _check_interrupt(command, context)
     output = _Output(context, stage)
     started_at = datetime.now(UTC)
+    confined = program.sandbox.confine(
+        (str(program.binary), *arguments), scope_of(program.binary, context, stage)
+    )
     try:
         ended = process.run(
-            [str(binary), *arguments],
+            confined.command,
             cwd=context.directory,
             environment=context.environment,
             on_stdout=on_stdout or output.take_stdout,
             on_stderr=output.take_stderr,
             interrupt=context.interrupt,
             timeout=context.timeout,
-            grace=grace,
+            grace=program.grace,
+            confinement=confined.confinement,
         )
     except OSError as error:
         reason = process.reason_of(error)
-        raise EngineError(f'{command}: cannot run "{binary}": {reason}') from error
+        raise EngineError(f'{command}: cannot run "{program.binary}": {reason}') from error
     return Outcome(
         command=command,
         ended=ended,
-        explanation=_LOST if ended.is_lost else output.explanation(ended.returncode),
+        explanation=_explanation(ended, output),
         timeout=context.timeout,
         timings=output.timings.finished(started_at, datetime.now(UTC)),
         printed_state=output.printed_state,
     )
+
+
+def _explanation(ended: process.Exit, output: _Output) -> str:
+    if ended.is_lost:
+        return _LOST
+    if ended.limit is not None:
+        return _AT_LIMIT[ended.limit]
+    return output.explanation(ended.returncode)
 
 
 def _check_interrupt(command: str, context: BuildContext) -> None:

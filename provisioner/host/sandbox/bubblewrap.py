@@ -62,9 +62,7 @@ class Bubblewrap:
                 *(self._prlimit, f"--nproc={self._limits.processes}", "--"),
                 *command,
             ),
-            confinement=Confinement(
-                depth=_DEPTH, limits=self._limits, folders=_folders(scope)
-            ),
+            confinement=Confinement(depth=_DEPTH, limits=self._limits, folders=_folders(scope)),
         )
 
     def _binds(self, scope: Scope) -> Iterator[str]:

@@ -46,6 +46,9 @@ _CLEANUP_TICK_S = 0.005
 _MERCY_S = 3.0  # the program itself may write its state after the rest was killed
 
 
+Packed = tuple[int, "tuple[int, int, int, int] | None", tuple[str, ...]]
+
+
 class Confinement:
     """What the guard needs to know about a command.
 
@@ -61,17 +64,15 @@ class Confinement:
         self.limits = limits
         self.folders = tuple(folders)
 
-    def pack(self) -> tuple[object, ...]:
+    def pack(self) -> Packed:
         """Return the values as ``unpack`` takes them."""
-        return (self.depth, self.limits and self.limits.pack(), self.folders)
+        return (self.depth, None if self.limits is None else self.limits.pack(), self.folders)
 
 
-def unpack(values: Sequence[object]) -> Confinement:
+def unpack(packed: Packed) -> Confinement:
     """Return the confinement that was packed."""
-    depth, limits, folders = values
-    assert isinstance(depth, int)
-    assert isinstance(folders, tuple)
-    unpacked = Limits(*limits) if isinstance(limits, tuple) else None
+    depth, limits, folders = packed
+    unpacked = None if limits is None else Limits(*limits)
     return Confinement(depth=depth, limits=unpacked, folders=folders)
 
 
@@ -82,7 +83,7 @@ def limit_of(status: int) -> Limit | None:
 
 
 def spawn(
-    command: Sequence[bytes],
+    command: list[bytes],
     cwd: bytes,
     environment: Mapping[bytes, bytes],
     ends: Sequence[int],
@@ -120,7 +121,7 @@ def adopt_orphans() -> None:
 
 
 def _guard(
-    command: Sequence[bytes],
+    command: list[bytes],
     cwd: bytes,
     environment: Mapping[bytes, bytes],
     ends: Sequence[int],
@@ -158,7 +159,7 @@ def _prepare(ends: Sequence[int]) -> None:
 
 
 def _start(
-    command: Sequence[bytes], environment: Mapping[bytes, bytes], confinement: Confinement
+    command: list[bytes], environment: Mapping[bytes, bytes], confinement: Confinement
 ) -> int:
     if confinement.limits is not None:
         _set_limits(confinement.limits)
@@ -178,8 +179,8 @@ def _set_limits(limits: Limits) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         _soft, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (least, least))
 
 
 def _refuse(error: OSError) -> None:

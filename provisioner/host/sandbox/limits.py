@@ -29,15 +29,13 @@ class Limits:
         disk_bytes: in the folders of the job, and of each file.
     """
 
-    def __init__(
-        self, memory_bytes: int, processes: int, open_files: int, disk_bytes: int
-    ) -> None:
+    def __init__(self, memory_bytes: int, processes: int, open_files: int, disk_bytes: int) -> None:
         self.memory_bytes = memory_bytes
         self.processes = processes
         self.open_files = open_files
         self.disk_bytes = disk_bytes
 
-    def pack(self) -> tuple[int, ...]:
+    def pack(self) -> tuple[int, int, int, int]:
         """Return the values in the order of the arguments."""
         return (self.memory_bytes, self.processes, self.open_files, self.disk_bytes)
 

@@ -24,7 +24,8 @@ def read_paths(entries: Iterable[str]) -> SharedPaths:
     Raises:
         ValueError: an entry is not an absolute path, or is the root of the file system.
     """
-    readable, writable = [], []
+    readable: list[Path] = []
+    writable: list[Path] = []
     for entry in entries:
         path = Path(entry.removesuffix(WRITABLE))
         if not path.is_absolute() or path == Path("/"):

@@ -19,6 +19,16 @@ class SandboxKind(StrEnum):
     OFF = "off"  #: nothing
 
 
+class SandboxMode(StrEnum):
+    """What the operator wants."""
+
+    AUTO = "auto"  #: the best that works, or none
+    BWRAP = "bwrap"
+    LANDLOCK = "landlock"
+    OFF = "off"
+    REQUIRED = "required"  #: the best that works; refuse to start without one
+
+
 class SandboxError(Exception):
     """A sandbox does not work on this host; the message is the reason."""
 

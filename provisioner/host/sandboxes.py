@@ -1,4 +1,4 @@
-"""Choose the sandbox that works on this host."""
+"""The sandboxes of this host: which of them works, and which is the best."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from provisioner.host import process
@@ -14,19 +13,16 @@ from provisioner.host.interrupt import Interrupt
 from provisioner.host.sandbox.bubblewrap import Bubblewrap
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.paths import SharedPaths
-from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError, SandboxKind, Scope
+from provisioner.host.sandbox.port import (
+    NoSandbox,
+    Sandbox,
+    SandboxError,
+    SandboxKind,
+    SandboxMode,
+    Scope,
+)
 
 _TIMEOUT = timedelta(seconds=30)
-
-
-class SandboxMode(StrEnum):
-    """What the operator wants."""
-
-    AUTO = "auto"  #: the best that works, or none
-    BWRAP = "bwrap"
-    LANDLOCK = "landlock"
-    OFF = "off"
-    REQUIRED = "required"  #: the best that works; refuse to start without one
 
 
 Make = Callable[[SharedPaths, Limits], Sandbox]

@@ -1,0 +1,244 @@
+"""What the code of a template tries against its host. Each attack works without a sandbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from provisioner.host.sandbox.limits import Limit
+from tests.harness.confined import Job
+from tests.harness.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sandboxes need Linux")
+
+READ = "import sys; print(open(sys.argv[1]).read())"
+WRITE = "import sys; open(sys.argv[1], 'a').write('evil')"
+CONNECT = """
+import socket, sys
+socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+"""
+SIGNAL = "import os, sys; os.kill(int(sys.argv[1]), 18)"  # SIGCONT does no harm where it arrives
+TRACE = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.ptrace(16, int(sys.argv[1]), 0, 0):  # PTRACE_ATTACH
+    raise OSError(ctypes.get_errno())
+"""
+DAEMON = "setsid bash -c 'exec -a {name} sleep 600' >/dev/null 2>&1 & sleep 0.2"
+
+
+@pytest.fixture
+def other(host: Path, uid: int) -> Path:
+    """A file of the job's user that belongs to somebody else's build."""
+    path = host / "other" / "terraform.tfstate"
+    path.parent.mkdir(mode=0o700)
+    path.write_text("secret of another build")
+    for found in (path.parent, path):
+        os.chown(found, uid, uid)
+    return path
+
+
+@pytest.fixture
+def worker(uid: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the job's user with a secret in its environment."""
+    user = (
+        []
+        if uid == os.getuid()
+        else ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    )
+    with subprocess.Popen([*user, "sleep", "600"], env={"PASSWORD": "secret of worker"}) as process:
+        wait_until(lambda: psutil.Process(process.pid).name() == "sleep", "the process to start")
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def server(host: Path, uid: int) -> Iterator[Path]:
+    """A Unix socket, as PostgreSQL and Redis have."""
+    path = host / "server.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        os.chown(path, uid, uid)
+        listener.listen()
+        yield path
+
+
+def test_the_files_of_other_builds_cannot_be_read(job: Job, free: Job, other: Path) -> None:
+    assert "secret" in free.python(READ, other).output
+    assert "secret" not in job.python(READ, other).output
+
+
+def test_the_files_of_other_builds_cannot_be_written(job: Job, free: Job, other: Path) -> None:
+    job.python(WRITE, other)
+    assert "evil" not in other.read_text()
+    free.python(WRITE, other)
+    assert "evil" in other.read_text()
+
+
+def test_the_environment_of_the_worker_cannot_be_read(
+    job: Job, free: Job, worker: subprocess.Popen[bytes]
+) -> None:
+    environment = f"/proc/{worker.pid}/environ"
+    assert "secret" in free.python(READ, environment).output
+    assert "secret" not in job.python(READ, environment).output
+
+
+def test_the_worker_cannot_be_signaled(
+    job: Job, free: Job, worker: subprocess.Popen[bytes]
+) -> None:
+    assert free.python(SIGNAL, worker.pid).status == 0
+    assert job.python(SIGNAL, worker.pid).status != 0
+
+
+def test_the_worker_cannot_be_traced(job: Job, free: Job, worker: subprocess.Popen[bytes]) -> None:
+    assert job.python(TRACE, worker.pid).status != 0
+    assert free.python(TRACE, worker.pid).status == 0
+
+
+def test_the_group_of_its_own_process_does_not_lead_out(job: Job) -> None:
+    """The guard and the sandbox itself stand in another group than the template's processes."""
+    ended = job.shell("trap '' TERM; kill -TERM 0; sleep 0.2; echo still here")
+    assert ended.output == "still here\n"
+
+
+def test_sockets_of_servers_cannot_be_reached(job: Job, free: Job, server: Path) -> None:
+    assert free.python(CONNECT, server).status == 0
+    assert job.python(CONNECT, server).status != 0
+
+
+def test_the_home_of_the_user_cannot_be_read(job: Job, uid: int) -> None:
+    home = "/root" if uid == 0 else "/home"
+    assert job.run("/bin/ls", home).status != 0
+
+
+def test_the_hosts_own_settings_cannot_be_read(job: Job) -> None:
+    assert job.run("/bin/cat", "/etc/shadow").status != 0
+    assert job.run("/bin/ls", "/run").status != 0
+
+
+def test_providers_cannot_be_changed(job: Job, uid: int) -> None:
+    """The installed ones are links to files that all builds of the host share."""
+    provider = job.template / ".terraform/providers/p"
+    provider.parent.mkdir(parents=True)
+    provider.write_text("good")
+    for path in (provider, provider.parent, provider.parent.parent):
+        os.chown(path, uid, uid)
+    assert job.python(WRITE, provider, protected=[provider.parent]).status != 0
+    assert job.shell(f"chmod 777 {provider}", protected=[provider.parent]).status != 0
+    assert provider.read_text() == "good"
+
+
+def test_the_system_cannot_be_changed(job: Job) -> None:
+    assert job.run("/usr/bin/touch", "/usr/bin/evil").status != 0
+
+
+def test_its_own_folders_can_be_written(job: Job) -> None:
+    assert job.shell("echo 1 >file && echo 2 >~/file").status == 0
+    assert (job.template / "file").read_text() == "1\n"
+    assert (job.home / "file").read_text() == "2\n"
+
+
+def test_no_descriptor_is_inherited(job: Job) -> None:
+    listed = job.python("import os; print(sorted(os.listdir('/dev/fd')))").output
+    assert listed == "['0', '1', '2', '3']\n"  # the last one is that of the listing
+
+
+def test_no_capability_is_left(job: Job) -> None:
+    ended = job.shell("grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status")
+    assert {line.split()[1] for line in ended.output.splitlines()} == {"0" * 16}
+
+
+def test_what_is_left_running_ends_with_the_command(job: Job, free: Job) -> None:
+    name = f"daemon-of-{job.folder.parent.name}"
+    job.shell(DAEMON.format(name=name))
+    assert not daemons(name)
+    free.shell(DAEMON.format(name=name))
+    (daemon,) = daemons(name)
+    daemon.kill()
+
+
+def test_a_daemon_ends_with_a_command_that_is_killed(job: Job) -> None:
+    name = f"daemon-of-{job.folder.parent.name}"
+    code = f"{DAEMON.format(name=name)}; trap '' INT; while :; do sleep 1; done"
+    assert job.shell(code, timeout_s=1).status == -signal.SIGKILL
+    wait_until(lambda: not daemons(name), "the end of the daemon")
+
+
+def test_an_interrupt_reaches_the_program_once(job: Job) -> None:
+    code = """
+import signal, sys, time
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+while not heard:
+    time.sleep(0.01)
+time.sleep(0.3)
+print(len(heard))
+sys.exit(7)
+"""
+    ended = job.python(code, timeout_s=1)
+    assert (ended.status, ended.output) == (7, "1\n")
+
+
+def test_a_signal_that_ends_the_program_is_told(job: Job) -> None:
+    assert job.shell("kill -KILL $$").status == -signal.SIGKILL
+
+
+def test_a_fork_bomb_ends_at_the_limit(job: Job) -> None:
+    job.limits["processes"] = 64
+    ended = job.python("import os\nwhile True:\n os.fork()\n", timeout_s=20)
+    assert ended.limit is Limit.PROCESSES or "BlockingIOError" in ended.output
+
+
+def test_memory_is_limited_for_a_process(job: Job) -> None:
+    job.limits["memory_megabytes"] = 100
+    ended = job.python("x = b'a' * 300_000_000")
+    assert "MemoryError" in ended.output
+
+
+def test_memory_is_limited_for_all_processes_together(job: Job) -> None:
+    job.limits["memory_megabytes"] = 100
+    hog = "python3 -c 'x = b\"a\" * 60_000_000; import time; time.sleep(20)'"
+    ended = job.shell(f"{hog} & {hog} & wait -n; wait -n; exit 1")
+    assert ended.limit is Limit.MEMORY
+
+
+def test_the_program_itself_may_go_on_after_the_rest_was_killed(job: Job) -> None:
+    """Terraform then writes its state, with what it has made."""
+    job.limits["memory_megabytes"] = 100
+    hog = "python3 -c 'x = b\"a\" * 60_000_000; import time; time.sleep(20)'"
+    ended = job.shell(f"{hog} & {hog} & wait; echo state >state; exit 1")
+    assert ended.limit is Limit.MEMORY
+    assert (job.template / "state").exists()
+
+
+def test_disk_space_is_limited(job: Job) -> None:
+    job.limits["disk_megabytes"] = 20
+    code = "for n in 1 2 3; do head -c 15000000 /dev/zero >f$n; done; sleep 20 & wait; exit 1"
+    assert job.shell(code).limit is Limit.DISK
+
+
+def test_one_file_is_limited(job: Job) -> None:
+    job.limits["disk_megabytes"] = 20
+    ended = job.shell("head -c 50000000 /dev/zero >f")
+    assert ended.status != 0
+    assert (job.template / "f").stat().st_size <= 20 * 1024**2
+
+
+def test_open_files_are_limited(job: Job) -> None:
+    job.limits["open_files"] = 64
+    ended = job.python("x = [open('/dev/null') for _ in range(100)]")
+    assert "Too many open files" in ended.output
+
+
+def daemons(name: str) -> list[psutil.Process]:
+    """The processes of this host that have given themselves the name."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if (process.info["cmdline"] or [])[:1] == [name]]
