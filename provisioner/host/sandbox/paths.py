@@ -12,7 +12,7 @@ WRITABLE = ":rw"
 
 @dataclass(frozen=True, kw_only=True)
 class SharedPaths:
-    """Paths that all commands see beside their own."""
+    """Paths that all commands see in addition to their own."""
 
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()

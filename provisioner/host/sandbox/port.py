@@ -35,7 +35,7 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What one command may see and change beside the system's programs and libraries.
+    """What one command may see and change in addition to the system's programs and libraries.
 
     All paths exist, and none can be replaced by the template.
     """

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def below(pid: int) -> list[int]:
-    """Return all processes below ``pid``, without itself; parents stand before their children."""
+    """Return all processes below ``pid``, without itself; each parent comes before its children."""
     found: list[int] = []
     waiting = [pid]
     while waiting:
