@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from db.errors import InvalidError
 from db.jobs.retention import Retention
@@ -27,7 +27,8 @@ from provisioner.engines.port import TERRAFORM_VERSION
 from provisioner.host.sandbox.paths import read_paths
 from provisioner.host.sandbox.port import SandboxMode
 from worker.broker.address import DEFAULT_DATA_DIR, with_ca_file
-from worker.variables import PREFIX, problem_of_names, values_of, variable_of
+from worker.platformsettings import PlatformSettings
+from worker.variables import problem_of_names, values_of, variable_of
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -50,10 +51,8 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class Settings(BaseSettings):
+class Settings(PlatformSettings):
     """All settings, with their meaning, unit, default and bounds."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL 15 or newer; when not set, one runs in the data directory"
@@ -96,11 +95,6 @@ class Settings(BaseSettings):
 
     api_address: str = Field(
         "127.0.0.1:7080", description="HOST:PORT of the HTTP API (`provisionerd serve`)"
-    )
-    access_url: str | None = Field(
-        None,
-        pattern="^https?://[^ ]+$",
-        description="where users reach the HTTP API, such as https://coder.example.com",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

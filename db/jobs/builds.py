@@ -31,9 +31,14 @@ class BuildInput:
     owner_email: str
     owner_full_name: str
     owner_groups: Sequence[str]
+    owner_login_type: str
+    owner_roles: Sequence[str]  #: of the whole site
+    organization_id: uuid.UUID
+    organization_roles: Sequence[str] | None  #: None if the owner is not a member any more
     template_id: uuid.UUID
     template_name: str
     template_version: str
+    external_auth: Sequence[Mapping[str, Any]]  #: services, as the version declares them
     archive: bytes
     state: bytes | None
     parameters: Mapping[str, str]
@@ -55,14 +60,19 @@ LOAD_BUILD = sql(f"""
            owner.username AS owner_name,
            owner.email AS owner_email,
            owner.name AS owner_full_name,
+           owner.login_type::text AS owner_login_type,
+           owner.rbac_roles AS owner_roles,
+           workspace.organization_id,
+           member.roles AS organization_roles,
+           version.external_auth_providers AS external_auth,
            template.id AS template_id,
            template.name AS template_name,
            version.name AS template_version,
            job.file_id,
            (SELECT coalesce(json_agg(group_name ORDER BY group_name), '[]')
-            FROM group_members_expanded AS member
-            WHERE member.user_id = workspace.owner_id
-              AND member.organization_id = workspace.organization_id) AS owner_groups,
+            FROM group_members_expanded AS grouped
+            WHERE grouped.user_id = workspace.owner_id
+              AND grouped.organization_id = workspace.organization_id) AS owner_groups,
            (SELECT coalesce(json_agg(json_build_array(
                        given.name, given.value, earlier.name IS NOT NULL)), '[]')
             FROM workspace_build_parameters AS given
@@ -78,6 +88,9 @@ LOAD_BUILD = sql(f"""
     JOIN workspace_builds AS build ON build.job_id = job.id
     JOIN workspaces AS workspace ON workspace.id = build.workspace_id
     JOIN users AS owner ON owner.id = workspace.owner_id
+    LEFT JOIN organization_members AS member
+           ON member.organization_id = workspace.organization_id
+          AND member.user_id = workspace.owner_id
     JOIN template_versions AS version ON version.id = build.template_version_id
     JOIN templates AS template ON template.id = version.template_id
     LEFT JOIN workspace_builds AS previous

@@ -163,6 +163,17 @@ class TokenScope(StrEnum):
         return ladder.index(self) >= ladder.index(other)
 
 
+class LoginType(StrEnum):
+    """How a user signs in to the platform."""
+
+    PASSWORD = "password"  # noqa: S105 - a name
+    GITHUB = "github"
+    OIDC = "oidc"
+    TOKEN = "token"  # noqa: S105 - a name
+    NONE = "none"
+    OAUTH2_PROVIDER_APP = "oauth2_provider_app"
+
+
 class GroupSource(StrEnum):
     """Who maintains the members of a group."""
 
@@ -265,6 +276,7 @@ class FailureReason(StrEnum):
     COST = "cost"  #: the daily cost cannot be read from the plan
     DEADLINE = "deadline"  #: a stage took longer than its setting allows
     DRAINED = "drained"  #: the worker shut down during apply
+    HOOK = "hook"  #: the platform's build hook did not answer as it must
     INTERNAL = "internal"  #: a bug in provisionerd
     PARAMETERS = "parameters"  #: a parameter or variable has no value, or is unknown
     PENDING_LIMIT = "pending_limit"  #: no worker claimed the job in time

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from worker.settings import PREFIX, Settings
+from worker.settings import Settings
+from worker.variables import PREFIX
 
 Schema = dict[str, Any]
 

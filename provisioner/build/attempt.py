@@ -26,6 +26,7 @@ from provisioner.build.tracing import AttemptTrace
 from provisioner.engines.port import BuildContext, Engine
 from provisioner.host.interrupt import Interrupt
 from provisioner.host.workdir import WorkDirectory
+from provisioner.platform.platform import Platform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class BuildSettings:
     passed_names: tuple[str, ...] = ()
     terraform_cli_config_file: Path | None = None
     plugin_cache_dir: Path | None = None
+    platform: Platform = field(default_factory=Platform)
     limits: BuildLimits = field(default_factory=BuildLimits)
     lease: timedelta = timedelta(seconds=20)  #: how long a renewed lease lasts
     fence: timedelta = timedelta(seconds=12)  #: how long a build may go on after a renewal

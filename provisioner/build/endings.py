@@ -24,6 +24,7 @@ from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.members import ArchiveError
+from provisioner.platform.hook import BuildHookError
 from provisioner.template.judgement import DeclarationError
 from provisioner.template.parameters import (
     MissingParameterError,
@@ -87,6 +88,7 @@ class QuotaRefusedError(Exception):
 REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
     (ArchiveError, FailureReason.ARCHIVE),
     (BuildEnvironmentError, FailureReason.PARAMETERS),
+    (BuildHookError, FailureReason.HOOK),
     (CostError, FailureReason.COST),
     (PriceError, FailureReason.COST),
     (MissingParameterError, FailureReason.PARAMETERS),

@@ -86,6 +86,7 @@ class WorkspaceFacts:
     owner_email: str = ""
     owner_full_name: str = ""
     owner_groups: tuple[str, ...] = ()
+    is_prebuild: bool = False  #: it is built before somebody asks for it
 
 
 def build_environment(
@@ -96,6 +97,7 @@ def build_environment(
     home: Path,
     terraform_cli_config_file: Path | None,
     plugin_cache_dir: Path | None,
+    platform: Mapping[str, str],
     passed_names: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the environment of every process of one build.
@@ -108,6 +110,7 @@ def build_environment(
             bytes: providers make Unix sockets in it, whose paths must stay below 108.
         terraform_cli_config_file: the operator's Terraform CLI configuration.
         plugin_cache_dir: an existing folder for provider packages.
+        platform: what the platform gives to the build (``provisioner.platform``).
         passed_names: further names of ``host``, or patterns such as ``AWS_*``, that the operator
             passes to every template.
 
@@ -120,6 +123,7 @@ def build_environment(
             **_base_entries(host, passed_names),
             **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
             **_workspace_entries(workspace),
+            **platform,
             **dict(_parameter_entries(parameters)),
             **_variable_entries(workspace),
         }
@@ -133,6 +137,7 @@ def import_environment(
     home: Path,
     terraform_cli_config_file: Path | None,
     plugin_cache_dir: Path | None,
+    platform: Mapping[str, str],
     passed_names: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the environment of the import of a template version.
@@ -149,6 +154,7 @@ def import_environment(
         {
             **_base_entries(host, passed_names),
             **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
+            **platform,
             "CODER_WORKSPACE_TRANSITION": _WIRE_TRANSITIONS[transition],
             "CODER_WORKSPACE_OWNER_GROUPS": json.dumps(["Everyone"]),
             "TF_VAR_workspace_transition": transition.value,
@@ -253,6 +259,7 @@ def _workspace_entries(workspace: WorkspaceFacts) -> dict[str, str]:
         "CODER_WORKSPACE_TEMPLATE_NAME": workspace.template_name,
         "CODER_WORKSPACE_TEMPLATE_VERSION": workspace.template_version,
         "CODER_WORKSPACE_BUILD_ID": str(workspace.build_id),
+        **({"CODER_WORKSPACE_IS_PREBUILD": "true"} if workspace.is_prebuild else {}),
     }
 
 

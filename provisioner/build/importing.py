@@ -22,6 +22,7 @@ from provisioner.engines.port import (
     Plan,
 )
 from provisioner.host.archive import TemplateFiles, read_archive
+from provisioner.platform.platform import agent_entries
 from provisioner.template.judgement import check_declarations, unknown_in_presets
 from provisioner.template.parameters import check_variables
 from provisioner.template.variables import fill_variables, placeholders_for
@@ -173,5 +174,6 @@ def _environment(attempt: Attempt, transition: Transition) -> dict[str, str]:
         home=attempt.directory.home,
         terraform_cli_config_file=settings.terraform_cli_config_file,
         plugin_cache_dir=settings.plugin_cache_dir,
+        platform=agent_entries(settings.platform),
         passed_names=settings.passed_names,
     )

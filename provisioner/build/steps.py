@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import structlog
 
+from db.catalog.people import PREBUILDS_USER_ID
 from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.jobs.builds import BuildInput, load_build
@@ -17,10 +18,13 @@ from db.schema.enums import LogLevel, Stage, Transition
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
 from provisioner.build.environment import WorkspaceFacts, build_environment
+from provisioner.build.secrets import ask_platform
 from provisioner.engines.port import BuildContext, EngineError
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.process import reason_of
+from provisioner.platform.hook import BuildSecrets
+from provisioner.platform.platform import OwnerFacts, agent_entries, owner_entries
 from provisioner.template.parameters import (
     check_known,
     check_parameters,
@@ -49,13 +53,14 @@ def set_up(build: Attempt) -> None:
     variables = values_for(template, loaded.variables, loaded.parameters)
     if loaded.transition is not Transition.DELETE:
         _check_values(loaded, template, variables)
+    secrets = ask_platform(build)
     build.context = BuildContext(
         files=files,
         directory=build.directory.template,
         transition=loaded.transition,
-        environment=_environment(build),
+        environment=_environment(build, secrets),
         variables=variables,
-        sensitive=loaded.sensitive_values,
+        sensitive=loaded.sensitive_values | secrets.sensitive_values,
         log=build.logs.write,
         interrupt=build.interrupt,
         timeout=build.settings.limits.init,
@@ -202,7 +207,7 @@ RECIPE = Recipe(
 )
 
 
-def _environment(build: Attempt) -> dict[str, str]:
+def _environment(build: Attempt, secrets: BuildSecrets) -> dict[str, str]:
     loaded, settings = build.loaded, build.settings
     return build_environment(
         host=settings.host_environment,
@@ -219,12 +224,28 @@ def _environment(build: Attempt) -> dict[str, str]:
             template_id=loaded.template_id,
             template_name=loaded.template_name,
             template_version=loaded.template_version,
+            is_prebuild=_is_prebuild(loaded),
         ),
         parameters=loaded.parameters,
         home=build.directory.home,
         terraform_cli_config_file=settings.terraform_cli_config_file,
         plugin_cache_dir=settings.plugin_cache_dir,
+        platform={**agent_entries(settings.platform), **owner_entries(_owner(loaded), secrets)},
         passed_names=settings.passed_names,
+    )
+
+
+def _is_prebuild(loaded: BuildInput) -> bool:
+    return loaded.owner_id == PREBUILDS_USER_ID and loaded.transition is Transition.START
+
+
+def _owner(loaded: BuildInput) -> OwnerFacts:
+    is_member = loaded.organization_roles is not None
+    return OwnerFacts(
+        login_type=loaded.owner_login_type,
+        site_roles=tuple(loaded.owner_roles),
+        organization_id=loaded.organization_id if is_member else None,
+        organization_roles=tuple(loaded.organization_roles or ()),
     )
 
 

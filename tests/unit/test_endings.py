@@ -32,6 +32,7 @@ from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.members import ArchiveError
+from provisioner.platform.hook import BuildHookError
 from provisioner.template.judgement import DeclarationError
 from provisioner.template.parameters import (
     MissingParameterError,
@@ -73,6 +74,7 @@ def killed(*, clean: bool = True) -> EngineInterruptedError:
 ERRORS: list[tuple[Exception, FailureReason, JobErrorCode | None]] = [
     (ArchiveError("x"), FailureReason.ARCHIVE, None),
     (BuildEnvironmentError("x"), FailureReason.PARAMETERS, None),
+    (BuildHookError("x"), FailureReason.HOOK, None),
     (CostError("x"), FailureReason.COST, None),
     (PriceError("x"), FailureReason.COST, None),
     (

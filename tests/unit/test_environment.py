@@ -91,6 +91,7 @@ def build(
         home=Path("/build/home"),
         terraform_cli_config_file=cli_config,
         plugin_cache_dir=cache,
+        platform={},
         passed_names=passed_names,
     )
 

@@ -28,6 +28,7 @@ from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError
 from provisioner.host.sandboxes import choose_sandbox
 from worker.embedded import start_embedded
 from worker.process.connections import chore_connections
+from worker.process.platform import platform_of
 from worker.settings import Settings, SettingsError
 
 
@@ -188,6 +189,7 @@ def build_settings(settings: Settings) -> BuildSettings:
         passed_names=settings.passed_environment,
         terraform_cli_config_file=settings.terraform_cli_config_file,
         plugin_cache_dir=settings.plugin_cache_dir,
+        platform=platform_of(settings),
         state_reserve_bytes=settings.state_reserve_megabytes * 1024**2,
         max_attempts=settings.max_attempts,
         lease=settings.lease,

@@ -57,6 +57,7 @@ class Base(DeclarativeBase):
         enums.LogSource: enum_type(enums.LogSource, "log_source"),
         enums.BuildReason: enum_type(enums.BuildReason, "build_reason"),
         enums.UserStatus: enum_type(enums.UserStatus, "user_status"),
+        enums.LoginType: enum_type(enums.LoginType, "login_type"),
         enums.GroupSource: enum_type(enums.GroupSource, "group_source"),
         enums.PrebuildStatus: enum_type(enums.PrebuildStatus, "prebuild_status"),
         enums.AgentKeyScope: enum_type(enums.AgentKeyScope, "agent_key_scope_enum"),

@@ -15,6 +15,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -207,6 +208,8 @@ class ProvisionerDaemon(Base):
     )
     tags: Mapped[dict[str, str]] = mapped_column(server_default=DEFAULT_TAGS)
     queues: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    #: whose jobs it runs; of all if empty
+    organizations: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
     concurrency: Mapped[int] = mapped_column(server_default=text("1"))
     last_seen_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]  #: set by a clean shutdown, cleared by a start

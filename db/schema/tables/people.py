@@ -7,7 +7,7 @@ import uuid
 from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.enums import GroupSource, UserStatus
+from db.schema.enums import GroupSource, LoginType, UserStatus
 from db.schema.tables.base import (
     Base,
     CreatedAt,
@@ -48,6 +48,7 @@ class User(Base):
     email: Mapped[str] = mapped_column(server_default="")
     name: Mapped[str] = mapped_column(server_default="")
     status: Mapped[UserStatus] = mapped_column(server_default=UserStatus.ACTIVE.value)
+    login_type: Mapped[LoginType] = mapped_column(server_default=LoginType.PASSWORD.value)
     rbac_roles: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
     avatar_url: Mapped[str] = mapped_column(server_default="")

@@ -1,0 +1,1 @@
+"""What the platform gives to a build: its URL, scripts of agents, facts, secrets by a hook."""
