@@ -31,35 +31,19 @@ class Right(StrEnum):
     ADMINISTER = "administer"  #: webhooks, tokens of other users
 
 
-_SITE, _ORGANIZATION = SiteRole, OrganizationRole
+_TEMPLATE_ADMINS = frozenset({SiteRole.TEMPLATE_ADMIN, OrganizationRole.TEMPLATE_ADMIN})
+_USER_ADMINS = frozenset({SiteRole.USER_ADMIN, OrganizationRole.USER_ADMIN})
+_AUDITORS = frozenset({SiteRole.AUDITOR, OrganizationRole.AUDITOR})
 GRANTS: Mapping[Right, frozenset[str]] = {
-    Right.READ_TEMPLATES: frozenset(
-        {
-            _SITE.TEMPLATE_ADMIN,
-            _SITE.AUDITOR,
-            _SITE.USER_ADMIN,
-            _ORGANIZATION.TEMPLATE_ADMIN,
-            _ORGANIZATION.AUDITOR,
-            _ORGANIZATION.USER_ADMIN,
-        }
-    ),
-    Right.WRITE_TEMPLATES: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
-    Right.READ_WORKSPACES: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
+    Right.READ_TEMPLATES: _TEMPLATE_ADMINS | _USER_ADMINS | _AUDITORS,
+    Right.WRITE_TEMPLATES: _TEMPLATE_ADMINS,
+    Right.READ_WORKSPACES: _TEMPLATE_ADMINS,
     Right.BUILD_WORKSPACES: frozenset(),
-    Right.READ_MEMBERS: frozenset(
-        {
-            _SITE.TEMPLATE_ADMIN,
-            _SITE.USER_ADMIN,
-            _SITE.AUDITOR,
-            _ORGANIZATION.TEMPLATE_ADMIN,
-            _ORGANIZATION.USER_ADMIN,
-            _ORGANIZATION.AUDITOR,
-        }
-    ),
-    Right.WRITE_MEMBERS: frozenset({_SITE.USER_ADMIN, _ORGANIZATION.USER_ADMIN}),
-    Right.READ_JOBS: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
-    Right.OPERATE_JOBS: frozenset({_SITE.TEMPLATE_ADMIN, _ORGANIZATION.TEMPLATE_ADMIN}),
-    Right.READ_AUDIT: frozenset({_SITE.AUDITOR, _ORGANIZATION.AUDITOR}),
+    Right.READ_MEMBERS: _TEMPLATE_ADMINS | _USER_ADMINS | _AUDITORS,
+    Right.WRITE_MEMBERS: _USER_ADMINS,
+    Right.READ_JOBS: _TEMPLATE_ADMINS,
+    Right.OPERATE_JOBS: _TEMPLATE_ADMINS,
+    Right.READ_AUDIT: _AUDITORS,
     Right.ADMINISTER: frozenset(),
 }
 OF_EVERY_MEMBER = frozenset({Right.READ_TEMPLATES})

@@ -252,32 +252,25 @@ def rename(gate: GateOf, workspace: uuid.UUID, body: EditWorkspace) -> None:
 @router.put("/workspaces/{workspace}/favorite", status_code=204)
 def favor(gate: GateOf, workspace: uuid.UUID) -> None:
     """List the workspace before others."""
-    _favor(gate, workspace, is_favorite=True)
+    _store(gate, workspace, "favorite", value=True)
 
 
 @router.delete("/workspaces/{workspace}/favorite", status_code=204)
 def unfavor(gate: GateOf, workspace: uuid.UUID) -> None:
     """List the workspace like others."""
-    _favor(gate, workspace, is_favorite=False)
+    _store(gate, workspace, "favorite", value=False)
 
 
-def _favor(gate: GateOf, workspace: uuid.UUID, *, is_favorite: bool) -> None:
+def _store(gate: GateOf, workspace: uuid.UUID, column: str, *, value: object) -> None:
     with gate.enter(TokenScope.BUILD) as visit:
         row = own_workspace(visit, workspace)
-        _update(visit, row, {"favorite": is_favorite}, old={"favorite": row.workspace.favorite})
+        _update(visit, row, {column: value}, old={column: getattr(row.workspace, column)})
 
 
 @router.put("/workspaces/{workspace}/autostart", status_code=204)
 def set_autostart(gate: GateOf, workspace: uuid.UUID, body: Schedule) -> None:
     """Store when the workspace should start; nothing acts on it here."""
-    with gate.enter(TokenScope.BUILD) as visit:
-        row = own_workspace(visit, workspace)
-        _update(
-            visit,
-            row,
-            {"autostart_schedule": body.schedule},
-            old={"autostart_schedule": row.workspace.autostart_schedule},
-        )
+    _store(gate, workspace, "autostart_schedule", value=body.schedule)
 
 
 @router.put("/workspaces/{workspace}/ttl", status_code=204)
@@ -292,14 +285,7 @@ def set_ttl(gate: GateOf, workspace: uuid.UUID, body: TimeToLive) -> None:
 @router.put("/workspaces/{workspace}/autoupdates", status_code=204)
 def set_updates(gate: GateOf, workspace: uuid.UUID, body: Updates) -> None:
     """Say whether clients should build from the template's active version."""
-    with gate.enter(TokenScope.BUILD) as visit:
-        row = own_workspace(visit, workspace)
-        _update(
-            visit,
-            row,
-            {"automatic_updates": body.automatic_updates},
-            old={"automatic_updates": row.workspace.automatic_updates},
-        )
+    _store(gate, workspace, "automatic_updates", value=body.automatic_updates)
 
 
 @router.put("/workspaces/{workspace}/dormant", responses={304: {"description": "it already is"}})
