@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Update, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -227,16 +227,8 @@ def edit_template(session: Session, template_id: uuid.UUID, changes: Mapping[str
     """
     if "name" in changes:
         check_name("template", changes["name"])
-    statement = update(Template).where(Template.id == template_id)
-    try:
-        with session.begin_nested():
-            session.execute(
-                statement.values(**changes, updated_at=func.now()).execution_options(
-                    synchronize_session=False
-                )
-            )
-    except IntegrityError as error:
-        raise ConflictError(f'Template with name "{changes["name"]}" already exists.') from error
+    taken = f'Template with name "{changes.get("name")}" already exists.'
+    _edit(session, update(Template).where(Template.id == template_id), changes, taken=taken)
 
 
 def edit_version(session: Session, version_id: uuid.UUID, changes: Mapping[str, Any]) -> None:
@@ -248,16 +240,18 @@ def edit_version(session: Session, version_id: uuid.UUID, changes: Mapping[str, 
     """
     if "name" in changes:
         check_version_name(changes["name"])
+    taken = "template version name must be unique for a template"
     statement = update(TemplateVersion).where(TemplateVersion.id == version_id)
+    _edit(session, statement, changes, taken=taken)
+
+
+def _edit(session: Session, statement: Update, changes: Mapping[str, Any], *, taken: str) -> None:
+    changed = statement.values(**changes, updated_at=func.now())
     try:
         with session.begin_nested():
-            session.execute(
-                statement.values(**changes, updated_at=func.now()).execution_options(
-                    synchronize_session=False
-                )
-            )
+            session.execute(changed.execution_options(synchronize_session=False))
     except IntegrityError as error:
-        raise ConflictError("template version name must be unique for a template") from error
+        raise ConflictError(taken) from error
 
 
 def delete_template(session: Session, template_id: uuid.UUID) -> None:

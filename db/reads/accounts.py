@@ -16,20 +16,25 @@ from db.reads.shapes import Member, Organization, Role, User
 
 EVERYTHING = 100_000  #: rows of a list without a limit
 
-_USERS = """
+MEMBERSHIPS = """
+    coalesce((
+        SELECT jsonb_object_agg(member.organization_id, to_jsonb(member.roles))
+        FROM organization_members AS member
+        WHERE member.user_id = person.id
+    ), '{}'::jsonb)
+"""
+"""The roles of ``person`` in each organization, by its id."""
+
+_USERS = f"""
     SELECT person.id, person.username, person.name, person.avatar_url, person.email,
            person.created_at, person.updated_at, person.status::text, person.rbac_roles,
            coalesce(
                (SELECT max(last_used_at) FROM api_tokens WHERE user_id = person.id),
                '0001-01-01 00:00:00+00'
            ) AS last_seen_at,
-           coalesce((
-               SELECT jsonb_object_agg(member.organization_id, to_jsonb(member.roles))
-               FROM organization_members AS member
-               WHERE member.user_id = person.id
-           ), '{}'::jsonb) AS memberships
+           {MEMBERSHIPS} AS memberships
     FROM users AS person
-"""
+"""  # noqa: S608 - made of constants
 _ORGANIZATIONS = """
     SELECT organization.id, organization.name, organization.display_name,
            organization.description, organization.created_at, organization.updated_at,

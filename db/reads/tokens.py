@@ -14,38 +14,31 @@ from sqlalchemy.orm import Session
 
 from db.catalog.tokens import digest_of
 from db.engine import sql
+from db.reads.accounts import MEMBERSHIPS
 from db.reads.listings import LIMIT, read_listings
 from db.schema.enums import TokenScope, UserStatus
 
 # Uses: pk_api_tokens, pk_users, ix_organization_members_user_id.
-_HOLDER = sql("""
+_HOLDER = sql(f"""
     SELECT token.id, token.secret_sha256, token.scope::text, token.expires_at,
            token.expires_at <= now() AS is_expired,
            token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute'
                AS is_use_unrecorded,
            person.id AS user_id, person.username, person.status::text, person.rbac_roles,
-           coalesce((
-               SELECT jsonb_object_agg(member.organization_id, to_jsonb(member.roles))
-               FROM organization_members AS member
-               WHERE member.user_id = person.id
-           ), '{}'::jsonb) AS memberships
+           {MEMBERSHIPS} AS memberships
     FROM api_tokens AS token
     JOIN users AS person ON person.id = token.user_id AND NOT person.deleted
     WHERE token.id = :id
-""")
+""")  # noqa: S608 - made of constants
 # Uses: uq_users_username, ix_organization_members_user_id.
-_PERSON = sql("""
+_PERSON = sql(f"""
     SELECT '' AS id, 'admin' AS scope, now() + interval '1 hour' AS expires_at,
            false AS is_expired, false AS is_use_unrecorded,
            person.id AS user_id, person.username, person.status::text, person.rbac_roles,
-           coalesce((
-               SELECT jsonb_object_agg(member.organization_id, to_jsonb(member.roles))
-               FROM organization_members AS member
-               WHERE member.user_id = person.id
-           ), '{}'::jsonb) AS memberships
+           {MEMBERSHIPS} AS memberships
     FROM users AS person
     WHERE lower(person.username) = lower(:username) AND NOT person.deleted
-""")
+""")  # noqa: S608 - made of constants
 _NOBODY = bytes(32)
 
 
