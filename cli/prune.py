@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import click
@@ -13,6 +14,8 @@ from cli.printing import JSON, print_facts, print_json
 from db.jobs.retention import Pruned, Retention
 from db.jobs.retention import prune as prune_database
 from worker.settings import load_settings
+
+Command = Callable[..., None]
 
 UNITS = {"d": "days", "h": "hours"}
 
@@ -34,32 +37,22 @@ class Age(click.ParamType[timedelta]):
         return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
+def age_option(of: str, what: str) -> Callable[[Command], Command]:
+    """Return an option that takes the place of the retention in a setting."""
+    return click.option(
+        f"--{of}-older-than",
+        type=Age(),
+        metavar="AGE",
+        help=f"{what} (PROVISIONERD_RETAIN_{of.upper()}_DAYS).",
+    )
+
+
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
-@click.option(
-    "--logs-older-than",
-    type=Age(),
-    metavar="AGE",
-    help="Logs of jobs that ended before that (PROVISIONERD_RETAIN_LOGS_DAYS).",
-)
-@click.option(
-    "--states-older-than",
-    type=Age(),
-    metavar="AGE",
-    help="States of superseded builds (PROVISIONERD_RETAIN_STATES_DAYS).",
-)
-@click.option(
-    "--jobs-older-than",
-    type=Age(),
-    metavar="AGE",
-    help="Finished jobs with their builds (PROVISIONERD_RETAIN_JOBS_DAYS).",
-)
-@click.option(
-    "--audit-older-than",
-    type=Age(),
-    metavar="AGE",
-    help="Rows of the audit log (PROVISIONERD_RETAIN_AUDIT_DAYS).",
-)
+@age_option("logs", "Logs of jobs that ended before that")
+@age_option("states", "States of superseded builds")
+@age_option("jobs", "Finished jobs with their builds")
+@age_option("audit", "Rows of the audit log")
 @output_option
 def prune(  # noqa: PLR0917 - click passes each option by its name
     dry_run: bool,

@@ -59,25 +59,24 @@ def instances_of_plan(plan: Mapping[str, Any]) -> Iterator[Instance]:
 
 
 def _of_state(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> Instance:
-    return Instance(
-        mode=str(resource.get("mode")),
-        type=str(resource.get("type")),
-        name=str(resource.get("name")),
-        module=resource.get("module") or "",
-        key=instance.get("index_key"),
-        attributes=instance.get("attributes") or {},
-    )
+    module, key = resource.get("module"), instance.get("index_key")
+    return _instance(resource, module, key, instance.get("attributes"))
 
 
 def _of_module(module: Mapping[str, Any]) -> Iterator[Instance]:
     for child in module.get("child_modules") or []:
         yield from _of_module(child)
     for resource in module.get("resources") or []:
-        yield Instance(
-            mode=str(resource.get("mode")),
-            type=str(resource.get("type")),
-            name=str(resource.get("name")),
-            module=module.get("address") or "",
-            key=resource.get("index"),
-            attributes=resource.get("values") or {},
-        )
+        address, key = module.get("address"), resource.get("index")
+        yield _instance(resource, address, key, resource.get("values"))
+
+
+def _instance(resource: Mapping[str, Any], module: Any, key: Any, attributes: Any) -> Instance:
+    return Instance(
+        mode=str(resource.get("mode")),
+        type=str(resource.get("type")),
+        name=str(resource.get("name")),
+        module=module or "",
+        key=key,
+        attributes=attributes or {},
+    )
