@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from db.jobs.agents import Agent, AgentMetadata, App, Devcontainer, Monitor, Script
 from db.jobs.approws import insert_apps
+from db.jobs.rows import insert_rows
 from db.schema.enums import AgentKeyScope, DisplayApp
 from db.schema.tables import (
     WorkspaceAgent,
@@ -40,7 +40,7 @@ def insert_agents(
     for resource_id, agent in agents:
         rows.add(resource_id, agent)
     for table, found in rows.of_table.items():
-        session.execute(insert(table), found)
+        insert_rows(session, table, found)
     insert_apps(session, job_id, rows.apps)
 
 

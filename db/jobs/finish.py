@@ -8,10 +8,9 @@ successful ones.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from db.engine import sql
@@ -22,6 +21,7 @@ from db.jobs.logs import LOG_SIZE, LogRow, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
 from db.jobs.resourcerows import insert_resources
 from db.jobs.results import FAILURE, BuildResult, Failure, Timing, failure_columns
+from db.jobs.rows import insert_rows
 from db.jobs.states import replace_state
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import ProvisionerJobTiming
@@ -140,7 +140,11 @@ def _finish(
         insert_resources(session, moved.job_id, moved.transition, result.resources)
     if result.imported is not None:
         _store_import(session, moved, result.imported)
-    _insert_timings(session, lease.job_id, result.timings)
+    insert_rows(
+        session,
+        ProvisionerJobTiming,
+        [{"job_id": lease.job_id, **_timing(timing)} for timing in result.timings],
+    )
     return moved
 
 
@@ -150,14 +154,6 @@ def _store_import(session: Session, moved: Moved, imported: ImportResult) -> Non
     if is_ok:
         for transition, resources in imported.resources.items():
             insert_resources(session, moved.job_id, transition, resources)
-
-
-def _insert_timings(session: Session, job_id: uuid.UUID, timings: Sequence[Timing]) -> None:
-    if timings:
-        session.execute(
-            insert(ProvisionerJobTiming),
-            [{"job_id": job_id, **_timing(timing)} for timing in timings],
-        )
 
 
 def _mark_workspace_deleted(session: Session, job_id: uuid.UUID) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from db.engine import sql
@@ -25,6 +24,7 @@ from db.jobs.declarations import (
 )
 from db.jobs.leases import Lease, held_row
 from db.jobs.resources import Resource
+from db.jobs.rows import insert_rows
 from db.schema.enums import Transition
 from db.schema.tables import (
     TemplateVersionParameter,
@@ -167,7 +167,7 @@ def store_import(session: Session, job_id: uuid.UUID, result: ImportResult, *, i
         _store_readme(session, version_id, result.readme)
     if is_ok:
         _store_declarations(session, version_id, result)
-        _insert(session, WorkspaceModule, _module_rows(job_id, result.modules))
+        insert_rows(session, WorkspaceModule, _module_rows(job_id, result.modules))
         _store_values(session, version_id, result)
         session.execute(ACTIVATE, {"version_id": version_id})
 
@@ -191,7 +191,7 @@ def _replace_variables(
         sql("DELETE FROM template_version_variables WHERE template_version_id = :id"),
         {"id": version_id},
     )
-    _insert(
+    insert_rows(
         session,
         TemplateVersionVariable,
         [
@@ -211,12 +211,12 @@ def _store_readme(session: Session, version_id: uuid.UUID, readme: str) -> None:
 def _store_declarations(session: Session, version_id: uuid.UUID, result: ImportResult) -> None:
     declares = result.declares
     of_version = {"template_version_id": version_id}
-    _insert(
+    insert_rows(
         session,
         TemplateVersionParameter,
         [of_version | _parameter_row(found) for found in declares.parameters],
     )
-    _insert(
+    insert_rows(
         session,
         TemplateVersionWorkspaceTag,
         [of_version | _texts({"key": key, "value": value}) for key, value in result.tags.items()],
@@ -247,8 +247,8 @@ def _insert_preset(session: Session, version_id: uuid.UUID, preset: TemplatePres
         "invalidate_after_secs": preset.invalidate_after_s,
         "scheduling_timezone": storable(preset.timezone),
     }
-    _insert(session, TemplateVersionPreset, [row])
-    _insert(
+    insert_rows(session, TemplateVersionPreset, [row])
+    insert_rows(
         session,
         TemplateVersionPresetParameter,
         [
@@ -256,7 +256,7 @@ def _insert_preset(session: Session, version_id: uuid.UUID, preset: TemplatePres
             for name, value in preset.parameters.items()
         ],
     )
-    _insert(
+    insert_rows(
         session,
         TemplateVersionPresetPrebuildSchedule,
         [
@@ -311,8 +311,3 @@ def _texts(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: storable(value) if isinstance(value, str) else value for name, value in row.items()
     }
-
-
-def _insert(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        session.execute(insert(table), rows)

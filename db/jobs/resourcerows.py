@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.jobs.agentrows import insert_agents
 from db.jobs.resources import Resource
+from db.jobs.rows import insert_rows
 from db.schema.enums import Transition
 from db.schema.tables import WorkspaceResource, WorkspaceResourceMetadata
 from db.texts import storable
@@ -30,25 +30,24 @@ def insert_resources(
     if not by_id:
         return
     job = {"job_id": job_id, "transition": transition}
-    session.execute(
-        insert(WorkspaceResource),
+    insert_rows(
+        session,
+        WorkspaceResource,
         [{"id": row_id, **job, **_resource(resource)} for row_id, resource in by_id.items()],
     )
-    _insert_metadata(session, by_id)
+    insert_rows(session, WorkspaceResourceMetadata, _metadata_rows(by_id))
     agents = [(row_id, agent) for row_id, found in by_id.items() for agent in found.agents]
     if agents:
         insert_agents(session, job_id, agents)
     _mark_build(session, job_id, {resource.type for resource in resources})
 
 
-def _insert_metadata(session: Session, resources: Mapping[uuid.UUID, Resource]) -> None:
-    items = [
+def _metadata_rows(resources: Mapping[uuid.UUID, Resource]) -> list[dict[str, Any]]:
+    return [
         {"workspace_resource_id": row_id, **item}
         for row_id, resource in resources.items()
         for item in _metadata_items(resource)
     ]
-    if items:
-        session.execute(insert(WorkspaceResourceMetadata), items)
 
 
 def _mark_build(session: Session, job_id: uuid.UUID, types: set[str]) -> None:
