@@ -12,7 +12,7 @@ import structlog
 from chattool.context import ToolContext
 from chattool.errors import AuthorizationError, WorkspaceBuildError
 from chattool.figures import look_up_figures
-from db.errors import RequestError
+from db.errors import ParameterValidationError, RequestError
 from db.outage import is_outage
 from db.reads.contract import WorkspaceBuild, WorkspaceResource
 from db.schema.enums import job_is_insufficient_quota_error_code
@@ -40,6 +40,8 @@ def answered(tool: Callable[Params, Answer]) -> Callable[Params, Answer]:
     def call(*args: Params.args, **kwargs: Params.kwargs) -> Answer:
         try:
             return tool(*args, **kwargs)
+        except ParameterValidationError as error:
+            return refused_values(error)
         except REFUSALS as error:
             return {"error": str(error)}
         except Exception as error:
@@ -69,6 +71,17 @@ def build_failure(
     if job_is_insufficient_quota_error_code(failure.code):
         return _quota_refusal(context, failure, action=action, build_id=build_id)
     return {"error": failure.message, "build_id": str(build_id)}
+
+
+def refused_values(error: ParameterValidationError) -> Answer:
+    """Return the answer for values of parameters that were refused; nothing was enqueued."""
+    return {
+        "error": error.message,
+        "detail": error.validations[0].detail,
+        "validations": [
+            {"field": found.field, "detail": found.detail} for found in error.validations
+        ],
+    }
 
 
 def describe_resources(build: WorkspaceBuild) -> list[Answer]:

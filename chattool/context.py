@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
 from chattool.authorization import AuthorizedOwner, OwnerAuthorization, StoredAuthorization
+from chattool.parameters import ChosenValues
 from chattool.settings import ToolSettings
 from db.catalog.chats import ChatKey
 from db.catalog.workspaces import EnqueuedBuild
@@ -58,7 +58,7 @@ class ToolContext:
         owner: AuthorizedOwner,
         workspace_id: uuid.UUID,
         *,
-        parameters: Mapping[str, str],
+        values: ChosenValues,
         template_version_id: uuid.UUID | None = None,
     ) -> EnqueuedBuild:
         """Enqueue the start of a workspace as ``worker.enqueue`` does."""
@@ -68,7 +68,8 @@ class ToolContext:
             transition=Transition.START,
             initiator_id=owner.id,
             template_version_id=template_version_id,
-            parameters=parameters,
+            parameters=values.parameters,
+            preset=values.preset,
             ring=self.ring,
             tracer=self.tracer,
         )

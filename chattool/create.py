@@ -12,7 +12,7 @@ from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.naming import choose_name
-from chattool.parameters import refuse_unknown_parameters
+from chattool.parameters import ChosenValues, choose_values, refuse_unknown_parameters
 from chattool.waiting import wait_for_build
 from db.catalog import workspaces
 from db.catalog.chats import (
@@ -36,6 +36,8 @@ def create_workspace(
     template_id: str,
     name: str | None = None,
     parameters: Mapping[str, str] | None = None,
+    preset_id: str | None = None,
+    preset: str | None = None,
 ) -> Answer:
     """Create a workspace for the chat and wait for its first build; once per chat.
 
@@ -47,6 +49,8 @@ def create_workspace(
         template_id: the template's ID, or its name in the chat's organization.
         name: the workspace's name; derived from the template's name if not given or not allowed.
         parameters: values by the template's parameter names.
+        preset_id: the id of a preset of the template, whose values take precedence.
+        preset: the name of a preset, in place of its id.
 
     Returns:
         ``created`` says whether the workspace is new; ``error`` marks a failure, and
@@ -55,12 +59,13 @@ def create_workspace(
     with context.database.begin() as session:
         if not check_storable("id of a template", template_id).strip():
             raise InvalidError(f"template_id is required; {_choice(session, context)}")
+        values = choose_values(parameters, preset_id=preset_id, preset=preset)
         open_chat(session, context.chat)
     has_waited = False
     while True:
         bound = read_binding(context)
         if bound is None or not _is_usable(bound):
-            if made := _create(context, template_id.strip(), name, parameters or {}):
+            if made := _create(context, template_id.strip(), name, values):
                 return _created(context, made)
         elif not bound.status.is_active:
             return _existing(context, bound, has_waited=has_waited)
@@ -101,7 +106,7 @@ def _existing(context: ToolContext, bound: BoundWorkspace, *, has_waited: bool) 
 
 
 def _create(
-    context: ToolContext, template_id: str, name: str | None, parameters: Mapping[str, str]
+    context: ToolContext, template_id: str, name: str | None, values: ChosenValues
 ) -> BoundWorkspace | None:
     """Create the workspace and enqueue its build; return None if another call was faster."""
     with context.database.begin() as session:
@@ -112,12 +117,12 @@ def _create(
             return None
         template = _find_template(session, context, template_id)
         version = get_usable_version(session, template)
-        refuse_unknown_parameters(session, version.id, parameters)
+        refuse_unknown_parameters(session, version.id, values.parameters)
         owner = context.authorize(session)
         workspace_name = choose_name(name, seed=template.name)
         workspace = _insert_workspace(session, owner, template, workspace_name, bound)
         build = context.enqueue_start(
-            session, owner, workspace.id, parameters=parameters, template_version_id=version.id
+            session, owner, workspace.id, values=values, template_version_id=version.id
         )
         bind_chat(session, context.chat, workspace_id=workspace.id, build_id=build.build_id)
         return find_bound_workspace(session, context.chat)

@@ -5,31 +5,40 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from chattool.answers import Answer, answered, build_failure, describe_resources
+from chattool.answers import Answer, answered, build_failure, describe_resources, refused_values
 from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
-from chattool.parameters import refuse_unknown_parameters
+from chattool.parameters import ChosenValues, choose_values, refuse_unknown_parameters
 from chattool.waiting import wait_for_build
 from db.catalog.chats import note_build
-from db.errors import BuildActiveError, NotFoundError
+from db.errors import BuildActiveError, NotFoundError, ParameterValidationError
 from db.reads.builds import get_build
 from db.reads.chats import BoundWorkspace
 
 
 @answered
-def start_workspace(context: ToolContext, *, parameters: Mapping[str, str] | None = None) -> Answer:
+def start_workspace(
+    context: ToolContext,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    preset_id: str | None = None,
+    preset: str | None = None,
+) -> Answer:
     """Start the chat's workspace and wait for the build.
 
     No build is enqueued if the workspace already runs or is being started.
 
     Args:
         parameters: values to change; the others keep their values from the last build.
+        preset_id: the id of a preset of the template, whose values take precedence.
+        preset: the name of a preset, in place of its id.
 
     Returns:
         ``started``; ``error`` marks a failure, and ``error_code`` marks a refusal by quota (see
         ``docs/chat-tools.md``).
     """
+    values = choose_values(parameters, preset_id=preset_id, preset=preset)
     while True:
         bound = _usable(read_binding(context))
         if bound.is_running:
@@ -39,8 +48,13 @@ def start_workspace(context: ToolContext, *, parameters: Mapping[str, str] | Non
                 context, bound, prefix="waiting for in-progress build: "
             ):
                 return failure
-        elif build_id := _start(context, bound, parameters or {}):
-            return _started(context, bound, build_id)
+        else:
+            try:
+                build_id = _start(context, bound, values)
+            except ParameterValidationError as error:
+                return {**refused_values(error), "template_id": str(bound.template_id)}
+            if build_id:
+                return _started(context, bound, build_id)
 
 
 def _usable(bound: BoundWorkspace | None) -> BoundWorkspace:
@@ -62,15 +76,13 @@ def _running(context: ToolContext, bound: BoundWorkspace) -> Answer:
     }
 
 
-def _start(
-    context: ToolContext, bound: BoundWorkspace, parameters: Mapping[str, str]
-) -> uuid.UUID | None:
+def _start(context: ToolContext, bound: BoundWorkspace, values: ChosenValues) -> uuid.UUID | None:
     """Enqueue the build and return its ID; None if another call was faster."""
     try:
         with context.database.begin() as session:
-            refuse_unknown_parameters(session, bound.template_version_id, parameters)
+            refuse_unknown_parameters(session, bound.template_version_id, values.parameters)
             owner = context.authorize(session)
-            build = context.enqueue_start(session, owner, bound.id, parameters=parameters)
+            build = context.enqueue_start(session, owner, bound.id, values=values)
             if build.build_number != bound.build_number + 1:
                 # Another build ran since the status was read, and may have started it.
                 session.rollback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -15,9 +16,11 @@ from chattool.start import start_workspace
 
 
 def _as_text(value: object) -> object:
-    """Return numbers and booleans as text: models write them where a string is expected."""
+    """Return numbers, booleans and lists as text: models write them where text is expected."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return json.dumps(value, ensure_ascii=False)
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -38,8 +41,15 @@ class CreateWorkspaceArguments(BaseModel):
         " characters. If left out, a name is generated.",
     )
     parameters: dict[str, ParameterValue] | None = Field(
-        None, description="Values of the template's parameters, by name."
+        None,
+        description="Values of the template's parameters, by name. A list is written as JSON.",
     )
+    preset_id: str | None = Field(
+        None,
+        description="The ID (a UUID) of a preset of the template. Its values take precedence over"
+        " those in parameters.",
+    )
+    preset: str | None = Field(None, description="The name of a preset, in place of its ID.")
 
 
 class StartWorkspaceArguments(BaseModel):
@@ -51,6 +61,12 @@ class StartWorkspaceArguments(BaseModel):
         None,
         description="New values of the template's parameters, by name. The others do not change.",
     )
+    preset_id: str | None = Field(
+        None,
+        description="The ID (a UUID) of a preset of the template. Its values take precedence over"
+        " those in parameters.",
+    )
+    preset: str | None = Field(None, description="The name of a preset, in place of its ID.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +110,8 @@ TOOLS: Mapping[str, Tool] = {
                 " explicitly asks for one. Do not use this as a default first step. A chat has"
                 " one workspace: if it already has one, that one is returned and nothing is"
                 " created. If the answer has an error_code of INSUFFICIENT_QUOTA, tell the user"
-                " what its message says and do not try again until the user has freed quota."
+                " what its message says and do not try again until the user has freed quota. If it"
+                " has validations, correct the named parameters and try again."
             ),
             arguments=CreateWorkspaceArguments,
             run=create_workspace,
@@ -107,6 +124,7 @@ TOOLS: Mapping[str, Tool] = {
                 " workspace already runs. Use create_workspace first if the chat has no"
                 " workspace. If the answer has an error_code of INSUFFICIENT_QUOTA, tell the"
                 " user what its message says and do not try again until the user has freed quota."
+                " If it has validations, correct the named parameters and try again."
             ),
             arguments=StartWorkspaceArguments,
             run=start_workspace,

@@ -21,6 +21,7 @@ class BoundWorkspace:
     deleted: bool
     build_id: uuid.UUID
     build_number: int
+    template_id: uuid.UUID
     template_version_id: uuid.UUID
     transition: Transition
     status: JobStatus
@@ -43,6 +44,7 @@ def find_bound_workspace(session: Session, chat: ChatKey) -> BoundWorkspace | No
             SELECT workspace.id,
                    owner.username || '/' || workspace.name AS name,
                    workspace.deleted,
+                   workspace.template_id,
                    latest.id AS build_id,
                    latest.build_number,
                    latest.template_version_id,

@@ -132,7 +132,9 @@ def test_numbers_and_truth_values_of_parameters_become_text(value: object, text:
 def test_arguments_left_out_or_null_are_none() -> None:
     calls: list[dict[str, Any]] = []
     recording_tool(calls).call(CONTEXT, {"template_id": "t", "parameters": None})
-    assert calls == [{"template_id": "t", "name": None, "parameters": None}]
+    assert calls == [
+        {"template_id": "t", "name": None, "parameters": None, "preset_id": None, "preset": None}
+    ]
 
 
 def test_a_name_that_is_allowed_is_taken_as_it_is() -> None:
