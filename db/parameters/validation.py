@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from db.jobs.declarations import TemplateParameter
+from db.parameters.constraint import read_type
 from db.parameters.rules import (
     BOOL,
     LIST,
@@ -13,8 +16,10 @@ from db.parameters.rules import (
     check_rules,
     has_rules,
     list_of,
+    quoted,
     shortened,
 )
+from db.parameters.types import PRIMITIVES, misfit
 
 MULTI_SELECT = "multi-select"
 """The form type of a parameter whose value is a list of its options."""
@@ -35,10 +40,28 @@ def check_value(parameter: TemplateParameter, value: str, previous: str | None =
     if parameter.options and not _is_option(parameter, judged):
         choice = shortened(" ".join(_values(parameter)))
         raise RuleError(f"parameter value must match one of options: [{choice}]")
-    if has_rules(parameter) or parameter.type in {BOOL, LIST}:
+    if parameter.variable_type is not None:
+        _check_variable(parameter.variable_type, judged)
+    elif has_rules(parameter) or parameter.type in {BOOL, LIST}:
         check_rules(parameter, judged, previous)
     elif judged and parameter.type == NUMBER:
         check_number(judged)
+
+
+def _check_variable(variable_type: str, value: str) -> None:
+    """Check a value against the type of the Terraform variable that declares the parameter."""
+    wanted = read_type(variable_type)
+    if not value or wanted.name == "string":
+        return
+    if why := misfit(wanted, value if wanted.name in PRIMITIVES else _parsed(value)):
+        raise RuleError(f"the value {why}")
+
+
+def _parsed(value: str) -> object:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise RuleError(f"value {quoted(value)} is not JSON") from None
 
 
 def _is_option(parameter: TemplateParameter, value: str) -> bool:

@@ -132,6 +132,38 @@ def test_a_value_that_breaks_a_rule_is_refused(
     assert str(caught.value) == words
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("string", "x"),
+        ("number", "1.5"),
+        ("bool", "true"),
+        ("list(string)", '["a"]'),
+        ("map(number)", '{"a": 1}'),
+        ("map(number)", ""),
+        ("any", "1"),
+    ],
+)
+def test_a_value_of_the_declaring_variable_s_type_is_taken(kind: str, value: str) -> None:
+    check_value(parameter(variable_type=kind), value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        ("number", "inf", 'the value must be a number, not "inf"'),
+        ("bool", "yes", 'the value must be a bool, not "yes"'),
+        ("map(number)", '{"a": "x"}', 'the value element "a" must be a number, not "x"'),
+        ("map(number)", "{a = 1}", 'value "{a = 1}" is not JSON'),
+        ("any", "x", 'value "x" is not JSON'),
+    ],
+)
+def test_a_value_of_another_type_is_refused(kind: str, value: str, words: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        check_value(parameter(variable_type=kind), value)
+    assert str(caught.value) == words
+
+
 def test_a_pattern_that_cannot_be_read_is_named() -> None:
     broken = parameter(validation_regex="(", validation_error="x")
     with pytest.raises(RuleError, match=r'^compile regex "\(": '):
