@@ -22,7 +22,8 @@ from db.errors import InvalidError
 from db.jobs.retention import Retention
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
-from provisioner.build.environment import BuildEnvironmentError, check_passed_names
+from provisioner.build.entries import BuildEnvironmentError
+from provisioner.build.environment import check_passed_names
 from provisioner.engines.port import TERRAFORM_VERSION
 from provisioner.host.sandbox.paths import read_paths
 from provisioner.host.sandbox.port import SandboxMode

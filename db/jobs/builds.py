@@ -42,10 +42,16 @@ class BuildInput:
     archive: bytes
     state: bytes | None
     parameters: Mapping[str, str]
-    inherited: frozenset[str]  #: names of parameters that an earlier build has, too
+    previous_parameters: Mapping[str, str]  #: those of the build that the values are kept from
     variables: Mapping[str, str]  #: values that the template's admin set
     template: Template | None  #: what its import found; None: the version has no import
     sensitive_values: frozenset[str]
+
+    @property
+    def new_parameters(self) -> Mapping[str, str]:
+        """The values of parameters that the earlier build does not have."""
+        new = sorted(self.parameters.keys() - self.previous_parameters.keys())
+        return {name: self.parameters[name] for name in new}
 
 
 # Lists come as JSON within the row: one round trip instead of four.
@@ -73,13 +79,13 @@ LOAD_BUILD = sql(f"""
             FROM group_members_expanded AS grouped
             WHERE grouped.user_id = workspace.owner_id
               AND grouped.organization_id = workspace.organization_id) AS owner_groups,
-           (SELECT coalesce(json_agg(json_build_array(
-                       given.name, given.value, earlier.name IS NOT NULL)), '[]')
+           (SELECT coalesce(json_object_agg(given.name, given.value), '{{}}')
             FROM workspace_build_parameters AS given
-            LEFT JOIN workspace_build_parameters AS earlier
-                   ON earlier.workspace_build_id = coalesce(applied.id, previous.id)
-                  AND earlier.name = given.name
             WHERE given.workspace_build_id = build.id) AS parameters,
+           (SELECT coalesce(json_object_agg(earlier.name, earlier.value), '{{}}')
+            FROM workspace_build_parameters AS earlier
+            WHERE earlier.workspace_build_id = coalesce(applied.id, previous.id)
+           ) AS previous_parameters,
            (SELECT coalesce(json_agg(variable ORDER BY variable.position, variable.name), '[]')
             FROM template_version_variables AS variable
             WHERE variable.template_version_id = version.id) AS variables,
@@ -119,12 +125,10 @@ def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> Bui
     """
     fields = held_row(session, lease, LOAD_BUILD)._asdict()
     file_id, declared = fields.pop("file_id"), fields.pop("declared")
-    parameters, variables = fields.pop("parameters"), fields.pop("variables")
+    variables = fields.pop("variables")
     return BuildInput(
         **{**fields, "transition": Transition(fields["transition"])},
         archive=archives.get(session, file_id),
-        parameters={name: value for name, value, _ in parameters},
-        inherited=frozenset(name for name, _, inherited in parameters if inherited),
         variables={found["name"]: found["value"] for found in variables if _has_value(found)},
         template=_template(declared, variables),
         sensitive_values=_sensitive_values(variables),

@@ -8,7 +8,7 @@ from db.errors import LeaseLostError
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state
 from db.schema.enums import FailureReason, JobErrorCode, Stage
-from provisioner.build.environment import BuildEnvironmentError
+from provisioner.build.entries import BuildEnvironmentError
 from provisioner.build.failures import (
     FailedJob,
     failed_workspace_build,

@@ -7,16 +7,16 @@ database, the broker and encryption are never passed.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from db.schema.enums import Transition
+from provisioner.build.entries import BuildEnvironmentError, check_entry
+from provisioner.build.parameters import ParameterFacts, parameter_entries
 
 _FROM_HOST = (
     "PATH",
@@ -60,15 +60,6 @@ _WIRE_TRANSITIONS = {
     Transition.DELETE: "destroy",
 }
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-
-_MAX_ENTRY_BYTES = 128 * 1024 - 1
-"""The limit of Linux for one ``NAME=value``, without the closing NUL."""
-
-
-class BuildEnvironmentError(Exception):
-    """The environment cannot be made; the message is one sentence for the operator or user."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceFacts:
@@ -93,7 +84,7 @@ def build_environment(
     *,
     host: Mapping[str, str],
     workspace: WorkspaceFacts,
-    parameters: Mapping[str, str],
+    parameters: ParameterFacts,
     home: Path,
     terraform_cli_config_file: Path | None,
     plugin_cache_dir: Path | None,
@@ -105,7 +96,7 @@ def build_environment(
     Args:
         host: the worker's own environment; only allowed names are passed on.
         workspace: the facts for ``CODER_WORKSPACE_*`` and ``TF_VAR_*``.
-        parameters: values that the workspace's user chose, by name.
+        parameters: values of this build and of the one before, for ``CODER_PARAMETER_*``.
         home: a private folder of this build, for ``HOME`` and ``TMPDIR``. Keep its path below 80
             bytes: providers make Unix sockets in it, whose paths must stay below 108.
         terraform_cli_config_file: the operator's Terraform CLI configuration.
@@ -124,7 +115,7 @@ def build_environment(
             **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
             **_workspace_entries(workspace),
             **platform,
-            **dict(_parameter_entries(parameters)),
+            **dict(parameter_entries(parameters)),
             **_variable_entries(workspace),
         }
     )
@@ -168,7 +159,7 @@ def import_environment(
 
 def _checked(environment: dict[str, str]) -> dict[str, str]:
     for name, value in environment.items():
-        _check_entry(name, value)
+        check_entry(name, value, meaning=name)
     return environment
 
 
@@ -272,23 +263,3 @@ def _variable_entries(workspace: WorkspaceFacts) -> dict[str, str]:
         "TF_VAR_workspace_id": str(workspace.workspace_id),
         "TF_VAR_start_count": "1" if workspace.transition is Transition.START else "0",
     }
-
-
-def _parameter_entries(parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name, value in parameters.items():
-        _check_entry(f"CODER_PARAMETER_{'0' * 64}", value, meaning=f'parameter "{name}"')
-        digest = hashlib.sha256(name.encode()).hexdigest()
-        yield f"CODER_PARAMETER_{digest}", value
-        if _IDENTIFIER.fullmatch(name):
-            yield f"TF_VAR_parameter_{name}", value
-
-
-def _check_entry(name: str, value: str, *, meaning: str | None = None) -> None:
-    meaning = meaning or name
-    if "\0" in value:
-        raise BuildEnvironmentError(f"the value of {meaning} contains a NUL character; remove it")
-    if len(f"{name}={value}".encode("utf-8", "surrogatepass")) > _MAX_ENTRY_BYTES:
-        raise BuildEnvironmentError(
-            f"the value of {meaning} does not fit into the {_MAX_ENTRY_BYTES} bytes "
-            "of an environment entry; shorten it"
-        )

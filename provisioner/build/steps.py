@@ -18,6 +18,7 @@ from db.schema.enums import LogLevel, Stage, Transition
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
 from provisioner.build.environment import WorkspaceFacts, build_environment
+from provisioner.build.parameters import ParameterFacts
 from provisioner.build.secrets import ask_platform
 from provisioner.engines.port import BuildContext, EngineError
 from provisioner.host.archive import TemplateFiles, read_archive
@@ -92,8 +93,7 @@ def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str
     """
     # A value inherited from an earlier build may be unknown to a new version: the user cannot
     # remove it.
-    given = loaded.parameters.keys() - loaded.inherited
-    check_known(template, {name: loaded.parameters[name] for name in sorted(given)})
+    check_known(template, loaded.new_parameters)
     check_parameters(template, loaded.parameters)
     check_variables(template, variables)
 
@@ -226,7 +226,11 @@ def _environment(build: Attempt, secrets: BuildSecrets) -> dict[str, str]:
             template_version=loaded.template_version,
             is_prebuild=_is_prebuild(loaded),
         ),
-        parameters=loaded.parameters,
+        parameters=ParameterFacts(
+            values=loaded.parameters,
+            previous=loaded.previous_parameters,
+            may_omit=loaded.transition is Transition.DELETE,
+        ),
         home=build.directory.home,
         terraform_cli_config_file=settings.terraform_cli_config_file,
         plugin_cache_dir=settings.plugin_cache_dir,

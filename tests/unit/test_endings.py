@@ -21,7 +21,7 @@ from provisioner.build.endings import (
     Requeued,
     ending_of,
 )
-from provisioner.build.environment import BuildEnvironmentError
+from provisioner.build.entries import BuildEnvironmentError
 from provisioner.build.failures import FailedJob
 from provisioner.engines.port import (
     EngineError,

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.schema.enums import Transition
+from provisioner.build.entries import BuildEnvironmentError
 from provisioner.build.environment import (
-    BuildEnvironmentError,
     WorkspaceFacts,
     build_environment,
     check_passed_names,
 )
+from provisioner.build.parameters import ParameterFacts
 from provisioner.engines.terraform.declarations import WORKSPACE_VARIABLES
 
 SECRETS = (
@@ -80,6 +81,7 @@ def build(
     *,
     transition: Transition = Transition.START,
     parameters: dict[str, str] | None = None,
+    previous: dict[str, str] | None = None,
     passed_names: tuple[str, ...] = (),
     cli_config: Path | None = None,
     cache: Path | None = None,
@@ -87,7 +89,11 @@ def build(
     return build_environment(
         host=host or {},
         workspace=facts(transition),
-        parameters=parameters or {},
+        parameters=ParameterFacts(
+            values=parameters or {},
+            previous=previous or {},
+            may_omit=transition is Transition.DELETE,
+        ),
         home=Path("/build/home"),
         terraform_cli_config_file=cli_config,
         plugin_cache_dir=cache,
@@ -227,11 +233,35 @@ def test_a_parameter_is_told_under_the_hash_of_its_name() -> None:
     assert build(parameters={"my region": "eu"})[f"CODER_PARAMETER_{digest}"] == "eu"
 
 
-def test_a_parameter_is_told_as_a_variable_when_it_can_be_one() -> None:
-    environment = build(parameters={"region": "eu", "my region": "x", "a=b": "x"})
-    assert [name for name in environment if name.startswith("TF_VAR_parameter_")] == [
-        "TF_VAR_parameter_region"
+def test_the_value_of_the_build_before_is_told_beside_it() -> None:
+    digest = hashlib.sha256(b"size").hexdigest()
+    environment = build(parameters={"size": "2"}, previous={"size": "1"})
+    assert environment[f"CODER_PARAMETER_PREVIOUS_{digest}"] == "1"
+    assert environment[f"CODER_PARAMETER_{digest}"] == "2"
+
+
+def test_no_value_of_a_user_is_read_as_hcl() -> None:
+    environment = build(parameters={"region": "[for a in range(9): a]", "a=b": "x"})
+    assert [name for name in environment if name.startswith("TF_VAR_")] == [
+        f"TF_VAR_{name}"
+        for name in (
+            "workspace_transition",
+            "workspace_name",
+            "workspace_owner",
+            "workspace_id",
+            "start_count",
+        )
     ]
+
+
+@pytest.mark.parametrize("value", ["x" * 131_072, "a\0b"], ids=["size", "NUL"])
+def test_a_delete_does_without_a_value_that_cannot_be_told(value: str) -> None:
+    environment = build(transition=Transition.DELETE, parameters={"notes": value, "size": "1"})
+    assert [name[:16] for name in environment if "PARAMETER" in name] == ["CODER_PARAMETER_"]
+
+
+def test_a_value_of_the_build_before_that_cannot_be_told_is_left_out() -> None:
+    assert not any("PREVIOUS" in name for name in build(previous={"notes": "x" * 131_072}))
 
 
 def test_home_and_temporary_files_are_the_builds_own() -> None:

@@ -16,7 +16,7 @@ from db.schema.enums import (
     job_is_missing_required_template_variable_error_code,
 )
 from provisioner.build.endings import ending_of
-from provisioner.build.environment import BuildEnvironmentError
+from provisioner.build.entries import BuildEnvironmentError
 from provisioner.build.failures import (
     SENTINELS,
     FailedJob,

@@ -141,7 +141,7 @@ def test_a_value_that_breaks_a_rule_is_refused(
         ("list(string)", '["a"]'),
         ("map(number)", '{"a": 1}'),
         ("map(number)", ""),
-        ("any", "1"),
+        ("any", "x"),
     ],
 )
 def test_a_value_of_the_declaring_variable_s_type_is_taken(kind: str, value: str) -> None:
@@ -155,7 +155,6 @@ def test_a_value_of_the_declaring_variable_s_type_is_taken(kind: str, value: str
         ("bool", "yes", 'the value must be a bool, not "yes"'),
         ("map(number)", '{"a": "x"}', 'the value element "a" must be a number, not "x"'),
         ("map(number)", "{a = 1}", 'value "{a = 1}" is not JSON'),
-        ("any", "x", 'value "x" is not JSON'),
     ],
 )
 def test_a_value_of_another_type_is_refused(kind: str, value: str, words: str) -> None:
