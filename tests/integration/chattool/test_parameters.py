@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from chattool import create_workspace, start_workspace
 from db.jobs.declarations import TemplateParameter, TemplatePreset
-from db.reads.parameters import list_values
+from db.reads.builds import find_parameters
 from db.schema.enums import Transition
 from db.schema.tables import TemplateVersionPreset
 from tests.integration.chattool.chatting import Chat
@@ -31,7 +31,7 @@ def imported(chat: Chat) -> Chat:
 
 def values(chat: Chat) -> dict[str, str]:
     with chat.factory.database.begin() as session:
-        return {row.name: row.value for row in list_values(session, chat.look().build_id)}
+        return find_parameters(session, chat.look().build_id)
 
 
 def create(chat: Chat, **arguments: Any) -> dict[str, Any]:
