@@ -3,16 +3,21 @@
 The two sentinels that the failure classifier knows are written only here: ``missing parameter``
 and ``required template variables``.
 
-All values are strings, as with ``terraform apply -var``; Terraform converts them to the declared
-type. The organization of the template's author sets its *variables*, and they are stored with the
-template. The user of a workspace chooses its *parameters*.
+All values are texts; those of lists, maps and objects are JSON. The organization of the template's
+author sets its *variables*, and they are stored with the template. The user of a workspace chooses
+its *parameters*, and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
+from db.jobs.declarations import (
+    PARAMETER_PREFIX,
+    Template,
+    TemplateParameter,
+    TemplateVariable,
+)
 
 
 class MissingParameterError(Exception):
@@ -68,13 +73,10 @@ def _quoted(names: Iterable[str]) -> str:
 def check_known(template: Template, parameter_values: Mapping[str, str]) -> None:
     """Refuse values for parameters that the template does not declare.
 
-    The name of a plain variable counts as known: see ``values_for``.
-
     Raises:
         UnknownParameterError: it names the unknown parameters and those that exist.
     """
-    parameters = dict.fromkeys(parameter.name for parameter in template.parameters)
-    known = parameters | dict.fromkeys(variable.name for variable in template.variables)
+    known = dict.fromkeys(parameter.name for parameter in template.parameters)
     unknown = [name for name in parameter_values if name not in known]
     if unknown:
         raise UnknownParameterError(unknown, known)
@@ -95,7 +97,7 @@ def check_variables(template: Template, values: Mapping[str, str]) -> None:
 
     Args:
         template: the declarations.
-        values: the result of ``values_for``, so that a variable set by a parameter counts.
+        values: the result of ``values_for``.
 
     Raises:
         RequiredVariablesError: its message contains ``required template variables``.
@@ -117,25 +119,23 @@ def values_for(
 ) -> dict[str, str]:
     """Return the values of Terraform variables for one build.
 
-    A declared variable gets its stored value. Without one, it gets the value of a parameter of
-    the same name, so ``--param size=2`` sets ``variable "size" {}``. A stored value takes
-    precedence over a value that the workspace's user chose. A declared parameter sets
-    ``parameter_<name>``. Stored values of variables that the template no longer declares are left
-    out.
+    A declared variable has its stored value. A parameter that a variable declares sets that
+    variable, ``parameter_<name>``; one that has its default is left to Terraform, which knows
+    whether the default is null. Stored values of variables that the template no longer declares
+    are left out.
     """
     declared = {variable.name for variable in template.variables}
-    given = {**parameter_values, **variable_values}
     return {
-        **{name: value for name, value in given.items() if name in declared},
-        **_values_of_parameters(template, parameter_values),
+        **{name: value for name, value in variable_values.items() if name in declared},
+        **{
+            f"{PARAMETER_PREFIX}{parameter.name}": parameter_values[parameter.name]
+            for parameter in template.parameters
+            if _sets_variable(parameter, parameter_values.get(parameter.name))
+        },
     }
 
 
-def _values_of_parameters(
-    template: Template, parameter_values: Mapping[str, str]
-) -> dict[str, str]:
-    return {
-        f"parameter_{parameter.name}": parameter_values[parameter.name]
-        for parameter in template.parameters
-        if parameter.name in parameter_values
-    }
+def _sets_variable(parameter: TemplateParameter, value: str | None) -> bool:
+    if parameter.variable_type is None or value is None:
+        return False
+    return parameter.required or value != (parameter.default or "")

@@ -21,7 +21,8 @@ TEMPLATE = Template(
     ),
     parameters=(
         TemplateParameter(name="region", required=True),
-        TemplateParameter(name="size", required=True),
+        TemplateParameter(name="size", required=True, variable_type="number"),
+        TemplateParameter(name="tools", required=False, variable_type="list(string)"),
         TemplateParameter(name="dotfiles", required=False, default=""),
     ),
 )
@@ -79,16 +80,11 @@ def test_a_template_without_demands_passes_without_values() -> None:
     check_variables(Template(), {})
 
 
-def test_a_variable_set_by_a_parameter_counts_as_given() -> None:
-    check_variables(TEMPLATE, values_for(TEMPLATE, {"image": "x"}, {"account": "1"}))
-
-
 def test_an_unknown_parameter_is_named_beside_those_that_exist() -> None:
     with pytest.raises(UnknownParameterError) as caught:
         check_known(TEMPLATE, {"regoin": "eu", "size": "2"})
     assert str(caught.value) == (
-        'the template has no parameter "regoin"; it has '
-        '"region", "size", "dotfiles", "account", "image", "zone"'
+        'the template has no parameter "regoin"; it has "region", "size", "tools", "dotfiles"'
     )
 
 
@@ -97,23 +93,31 @@ def test_a_parameter_of_a_template_without_any_is_unknown() -> None:
         check_known(Template(), {"a": "", "b": ""})
 
 
-def test_parameters_and_plain_variables_are_known_by_name() -> None:
-    check_known(TEMPLATE, {"region": "eu", "account": "1"})
+def test_a_parameter_is_known_by_its_name() -> None:
+    check_known(TEMPLATE, {"region": "eu", "size": "1"})
+
+
+def test_a_variable_is_no_parameter() -> None:
+    with pytest.raises(UnknownParameterError, match='no parameter "account"'):
+        check_known(TEMPLATE, {"account": "1"})
 
 
 @pytest.mark.parametrize(
     ("variables", "parameters", "expected"),
     [
         pytest.param({"zone": "b"}, {}, {"zone": "b"}, id="stored value"),
-        pytest.param({}, {"zone": "c"}, {"zone": "c"}, id="parameter sets a variable"),
-        pytest.param({"zone": "b"}, {"zone": "c"}, {"zone": "b"}, id="stored value wins"),
+        pytest.param({}, {"zone": "c"}, {}, id="no parameter sets a variable"),
         pytest.param({"gone": "x"}, {}, {}, id="no longer declared"),
-        pytest.param({}, {"region": "eu"}, {"parameter_region": "eu"}, id="declared parameter"),
+        pytest.param({}, {"size": "2"}, {"parameter_size": "2"}, id="declared by a variable"),
+        pytest.param({}, {"size": ""}, {"parameter_size": ""}, id="required and empty"),
+        pytest.param({}, {"tools": "[]"}, {"parameter_tools": "[]"}, id="not the default"),
+        pytest.param({}, {"tools": ""}, {}, id="the default, which may be null"),
+        pytest.param({}, {"region": "eu"}, {}, id="declared by a data source"),
         pytest.param({}, {"other": "x"}, {}, id="undeclared parameter"),
         pytest.param({}, {}, {}, id="defaults are left to Terraform"),
     ],
 )
-def test_values_come_from_the_template_first_and_the_parameters_second(
+def test_a_variable_has_its_stored_value_or_that_of_its_parameter(
     variables: dict[str, str], parameters: dict[str, str], expected: dict[str, str]
 ) -> None:
     assert values_for(TEMPLATE, variables, parameters) == expected
