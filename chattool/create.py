@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,7 @@ from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.naming import choose_name
 from chattool.parameters import ChosenValues, choose_values, refuse_unknown_parameters
-from chattool.waiting import wait_for_build
+from chattool.waiting import after_import, wait_for_build
 from db.catalog import workspaces
 from db.catalog.chats import (
     bind_chat,
@@ -43,7 +44,7 @@ def create_workspace(
 
     If the chat's workspace runs, is stopped or is being built, that workspace is returned, even
     if another process created it. If it was deleted, or its last build failed or was canceled, a
-    new one is created.
+    new one is created. An import of the template that is under way is waited for.
 
     Args:
         template_id: the template's ID, or its name in the chat's organization.
@@ -65,7 +66,12 @@ def create_workspace(
     while True:
         bound = read_binding(context)
         if bound is None or not _is_usable(bound):
-            if made := _create(context, template_id.strip(), name, values):
+            made = after_import(
+                context.database,
+                partial(_create, context, template_id.strip(), name, values),
+                settings=context.settings,
+            )
+            if made:
                 return _created(context, made)
         elif not bound.status.is_active:
             return _existing(context, bound, has_waited=has_waited)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from functools import partial
 
 from chattool.answers import Answer, answered, build_failure, describe_resources, refused_values
 from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.parameters import ChosenValues, choose_values, refuse_unknown_parameters
-from chattool.waiting import wait_for_build
+from chattool.waiting import after_import, wait_for_build
 from db.catalog.chats import note_build
 from db.errors import BuildActiveError, NotFoundError, ParameterValidationError
 from db.reads.builds import get_build
@@ -50,7 +51,11 @@ def start_workspace(
                 return failure
         else:
             try:
-                build_id = _start(context, bound, values)
+                build_id = after_import(
+                    context.database,
+                    partial(_start, context, bound, values),
+                    settings=context.settings,
+                )
             except ParameterValidationError as error:
                 return {**refused_values(error), "template_id": str(bound.template_id)}
             if build_id:

@@ -6,6 +6,7 @@ RequestError              a request that cannot be fulfilled
 │   └── ParameterValidationError  values of a build's parameters are not allowed
 └── ConflictError         the data in the database does not allow it now
     ├── BuildActiveError  the workspace has an unfinished build
+    ├── VersionImportingError  the version's import has not ended
     └── StateRefusedError a state must not replace the stored one
 LeaseLostError            the writer no longer holds the lease of the job
 """
@@ -74,6 +75,20 @@ class BuildActiveError(ConflictError):
 
     def __init__(self) -> None:
         super().__init__("A workspace build is already active.")
+
+
+class VersionImportingError(ConflictError):
+    """The import of the template version is pending or running.
+
+    Attributes:
+        job_id: the job of the import.
+    """
+
+    def __init__(self, job_id: uuid.UUID, status: str) -> None:
+        super().__init__(
+            f"The provided template version is {status}. Wait for it to complete importing!"
+        )
+        self.job_id = job_id
 
 
 class StateRefusedError(ConflictError):

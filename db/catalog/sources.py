@@ -38,6 +38,7 @@ READ_SOURCE = f"""
            version.id AS version_id,
            version.name AS version_name,
            version.template_id AS version_template_id,
+           import.id AS import_id,
            import.job_status::text AS import_status,
            import.error AS import_error,
            import.file_id,

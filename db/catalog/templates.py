@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db.catalog.names import check_name
 from db.catalog.versions import EnqueuedImport, NewVersion, create_version
 from db.engine import sql
-from db.errors import ConflictError, NotFoundError
+from db.errors import ConflictError, NotFoundError, VersionImportingError
 from db.jobs.archives import store_file
 from db.schema.enums import JobStatus, ProvisionerType
 from db.schema.tables import (
@@ -116,7 +116,8 @@ def get_usable_version(
 
     Raises:
         NotFoundError: there is no such version, or the template has none.
-        ConflictError: the version is another template's, or its import has not succeeded.
+        VersionImportingError: its import has not ended.
+        ConflictError: the version is another template's, or its import has failed.
     """
     row = session.execute(
         sql(f"""
@@ -125,6 +126,7 @@ def get_usable_version(
                    version.id AS version_id,
                    version.name AS version_name,
                    version.template_id AS version_template_id,
+                   import.id AS import_id,
                    import.job_status::text AS import_status,
                    import.error AS import_error
             FROM templates AS template
@@ -145,11 +147,13 @@ def check_usable_version(row: Row[Any]) -> None:
 
     Args:
         row: template_id, template_name, and of the version, None where there is none:
-            version_id, version_name, version_template_id, import_status, import_error.
+            version_id, version_name, version_template_id, import_id, import_status,
+            import_error.
 
     Raises:
         NotFoundError: there is no such version, or the template has none.
-        ConflictError: the version is another template's, or its import has not succeeded.
+        VersionImportingError: its import has not ended.
+        ConflictError: the version is another template's, or its import has failed.
     """
     if row.version_id is None:
         raise NotFoundError(f"template {row.template_name!r} has no version that can be built")
@@ -157,9 +161,7 @@ def check_usable_version(row: Row[Any]) -> None:
         raise ConflictError("template version doesn't match template")
     status = JobStatus(row.import_status)
     if status in {JobStatus.PENDING, JobStatus.RUNNING}:
-        raise ConflictError(
-            f"The provided template version is {status}. Wait for it to complete importing!"
-        )
+        raise VersionImportingError(row.import_id, status)
     if status is not JobStatus.SUCCEEDED:
         raise ConflictError(
             f'The provided template version "{row.version_name}" has failed to import:'

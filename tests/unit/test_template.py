@@ -282,6 +282,12 @@ def test_a_variable_with_the_prefix_declares_a_parameter() -> None:
     }
 
 
+def test_an_ephemeral_variable_declares_a_parameter_for_one_build() -> None:
+    main = 'variable "parameter_token" {\n  ephemeral = true\n  default = ""\n}\n'
+    found = parameters(main=main)["token"]
+    assert (found.ephemeral, found.variable_type) == (True, "string")
+
+
 def test_a_parameter_of_a_variable_may_have_the_default_null() -> None:
     main = 'variable "parameter_proxy" {\n  type = string\n  default = null\n}\n'
     assert not parameters(main=main)["proxy"].required

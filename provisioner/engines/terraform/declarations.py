@@ -86,10 +86,11 @@ def _parameters(
     for name, block in declared.items():
         if _is_parameter(name):
             found = _parameter(name.removeprefix(PARAMETER_PREFIX), block)
-            kind = str(block.get("type", "any"))
+            kind = str(block.get("type", "string"))
             yield replace(
                 found,
                 required="default" not in block,
+                ephemeral=_is_true(block.get("ephemeral")),
                 variable_type=kind,
                 type=PARAMETER_TYPES.get(kind, "string"),
             )

@@ -124,6 +124,7 @@ def _declared(template: Template) -> Iterator[TemplateVariable]:
                 name=f"{PARAMETER_PREFIX}{parameter.name}",
                 required=parameter.required,
                 type=parameter.variable_type,
+                ephemeral=parameter.ephemeral,
             )
 
 
@@ -140,7 +141,7 @@ def _nulls(template: Template) -> dict[str, object]:
 
 
 def _ephemeral_values(template: Template, values: Mapping[str, object]) -> dict[str, object]:
-    names = {variable.name for variable in template.variables if variable.ephemeral}
+    names = {variable.name for variable in _declared(template) if variable.ephemeral}
     return {name: value for name, value in values.items() if name in names}
 
 

@@ -99,17 +99,6 @@ REFUSED = {
         {"template_id": "a\x00b"},
         "the id of a template contains a null byte or is not valid Unicode text",
     ),
-    "unknown parameter": (
-        {"template_id": "dev", "parameters": {"colour": "red"}},
-        'the template has no parameter "colour"; it has "size"',
-    ),
-    "null byte in a parameter": (
-        {"template_id": "dev", "parameters": {"size": "\x00"}},
-        (
-            'Unable to validate parameter "size": the value contains a null byte or is not valid'
-            " Unicode text"
-        ),
-    ),
 }
 
 

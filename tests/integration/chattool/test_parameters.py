@@ -25,6 +25,7 @@ MISSING = {"field": "region", "detail": 'Parameter "region" is required but not 
 @pytest.fixture
 def imported(chat: Chat) -> Chat:
     """The chat, whose template declares parameters that no file of its root names."""
+    chat.template = chat.push({})
     chat.factory.declare(chat.template, parameters=(REGION, SIZE, TOOLS), presets=(LARGE,))
     return chat
 
@@ -36,7 +37,7 @@ def values(chat: Chat) -> dict[str, str]:
 
 def create(chat: Chat, **arguments: Any) -> dict[str, Any]:
     with chat.building():
-        return create_workspace(chat.context(), template_id="dev", **arguments)
+        return create_workspace(chat.context(), template_id=chat.template.name, **arguments)
 
 
 def test_a_parameter_of_a_module_is_known(imported: Chat) -> None:
@@ -57,6 +58,16 @@ def test_all_wrong_values_are_refused_with_their_fields(imported: Chat) -> None:
     answer = create(imported, parameters={"size": "x", "colour": "red"})
     assert answer["error"] == "Unable to validate parameters"
     assert [found["field"] for found in answer["validations"]] == ["colour", "region", "size"]
+
+
+def test_a_value_that_cannot_be_stored_is_refused_with_its_field(imported: Chat) -> None:
+    answer = create(imported, parameters={"region": "\0"})
+    assert answer["validations"] == [
+        {
+            "field": "region",
+            "detail": "the value contains a null byte or is not valid Unicode text",
+        }
+    ]
 
 
 @pytest.mark.parametrize("argument", ["preset", "preset_id"])
