@@ -129,9 +129,12 @@ class Bench:
         transition: Transition = Transition.START,
         *,
         allowance: int = 100,
+        is_imported: bool = True,
         **template: Any,
     ) -> tuple[ClaimedJob, Ending]:
         workspace = self.factory.any_workspace(allowance=allowance, script=script, **template)
+        if not is_imported:
+            self.factory.forget_import(workspace.template_id)
         job = self.factory.running_build(workspace, transition)
         return job, self.run(job)
 
@@ -479,13 +482,16 @@ FAILINGS = {
         words="",
     ),
     "no script": Failing(
-        template={"archive": tar_archive({"main.tf": b""})},
+        template={"archive": tar_archive({"main.tf": b""}), "is_imported": False},
         stage=Stage.SET_UP,
         reason=FailureReason.TERRAFORM,
         words="the template has no echo.json",
     ),
     "missing parameter": Failing(
-        template={"script": {"parse": {"parameters": [{"name": "size", "required": True}]}}},
+        template={
+            "script": {"parse": {"parameters": [{"name": "size", "required": True}]}},
+            "is_imported": False,
+        },
         stage=Stage.SET_UP,
         reason=FailureReason.PARAMETERS,
         words='missing parameter: "size"',
@@ -585,7 +591,7 @@ def test_a_step_that_takes_too_long_fails_the_build(bench: Bench) -> None:
 def test_the_row_says_how_far_a_build_came_that_took_a_moment(
     bench: Bench, script: dict[str, Any], stage: Stage
 ) -> None:
-    job, _ending = bench.play(script, allowance=1)
+    job, _ending = bench.play(script, allowance=1, is_imported=False)
     assert bench.row(job).stage == stage
 
 
@@ -630,20 +636,30 @@ def build_with(bench: Bench, workspace: Workspace, **parameters: str) -> Claimed
     return job
 
 
-def test_an_unknown_parameter_fails_the_build(bench: Bench) -> None:
-    job = build_with(bench, bench.factory.any_workspace(), siez="2")
+@pytest.fixture
+def workspace(factory: Factory) -> Workspace:
+    """A workspace of a version without an import: its builds read the template's files."""
+    made = factory.any_workspace()
+    factory.forget_import(made.template_id)
+    return made
+
+
+def test_an_unknown_parameter_fails_the_build(bench: Bench, workspace: Workspace) -> None:
+    job = build_with(bench, workspace, siez="2")
     assert bench.row(job).error == 'the template has no parameter "siez"; it has none'
 
 
-def test_an_unknown_parameter_of_an_earlier_build_fails_no_later_one(bench: Bench) -> None:
-    workspace = bench.factory.any_workspace()
+def test_an_unknown_parameter_of_an_earlier_build_fails_no_later_one(
+    bench: Bench, workspace: Workspace
+) -> None:
     build_with(bench, workspace, siez="2")
     ending = bench.run(bench.factory.running_build(workspace))
     assert isinstance(ending, Succeeded)
 
 
-def test_an_unknown_parameter_is_not_excused_by_another_of_an_earlier_build(bench: Bench) -> None:
-    workspace = bench.factory.any_workspace()
+def test_an_unknown_parameter_is_not_excused_by_another_of_an_earlier_build(
+    bench: Bench, workspace: Workspace
+) -> None:
     build_with(bench, workspace, siez="2")
     second = build_with(bench, workspace, szie="2")
     assert bench.row(second).error == 'the template has no parameter "szie"; it has none'
