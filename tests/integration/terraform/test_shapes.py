@@ -24,12 +24,13 @@ SHAPES = {
             "coder_metadata.container[0]",
             "coder_metadata.home",
             "docker_container.workspace[0]",
+            "docker_image.main",
             "docker_volume.home",
             "module.code_server[0].coder_app.code_server",
             "module.code_server[0].coder_script.code_server",
             "module.dotfiles[0].coder_script.dotfiles",
         },
-        {"coder_app.preview", "coder_metadata.home", "docker_volume.home"},
+        {"coder_app.preview", "coder_metadata.home", "docker_image.main", "docker_volume.home"},
     ),
     "kubernetes": (
         {

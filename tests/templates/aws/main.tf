@@ -10,19 +10,27 @@ terraform {
   }
 }
 
+locals {
+  regions = {
+    eu-central-1 = { name = "Frankfurt", icon = "/emojis/1f1e9-1f1ea.png" }
+    us-east-1    = { name = "Virginia", icon = "/emojis/1f1fa-1f1f8.png" }
+  }
+}
+
 data "coder_parameter" "region" {
   name         = "region"
   display_name = "Region"
   default      = "eu-central-1"
   mutable      = false
 
-  option {
-    name  = "Frankfurt"
-    value = "eu-central-1"
-  }
-  option {
-    name  = "Virginia"
-    value = "us-east-1"
+  dynamic "option" {
+    for_each = local.regions
+
+    content {
+      name  = option.value.name
+      value = option.key
+      icon  = option.value.icon
+    }
   }
 }
 
@@ -85,7 +93,10 @@ resource "aws_instance" "dev" {
   ami               = data.aws_ami.ubuntu.id
   availability_zone = "${data.coder_parameter.region.value}a"
   instance_type     = data.coder_parameter.instance_type.value
-  user_data         = base64encode(try(coder_agent.dev[0].init_script, ""))
+  user_data = templatefile("${path.module}/cloud-init.yaml.tftpl", {
+    hostname    = lower(data.coder_workspace.me.name)
+    init_script = base64encode(try(coder_agent.dev[0].init_script, ""))
+  })
 
   root_block_device {
     volume_size = 40

@@ -95,9 +95,21 @@ resource "docker_volume" "home" {
   }
 }
 
+resource "docker_image" "main" {
+  name = "coder-${data.coder_workspace.me.id}"
+
+  build {
+    context = "./build"
+  }
+
+  triggers = {
+    dir_sha1 = sha1(join("", [for file in fileset(path.module, "build/*") : filesha1("${path.module}/${file}")]))
+  }
+}
+
 resource "docker_container" "workspace" {
   count      = data.coder_workspace.me.start_count
-  image      = "codercom/enterprise-base:ubuntu"
+  image      = docker_image.main.name
   name       = "coder-${local.username}-${lower(data.coder_workspace.me.name)}"
   hostname   = data.coder_workspace.me.name
   entrypoint = ["sh", "-c", replace(coder_agent.main.init_script, "/localhost|127\\.0\\.0\\.1/", "host.docker.internal")]

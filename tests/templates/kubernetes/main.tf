@@ -16,10 +16,20 @@ variable "namespace" {
   description = "Namespace of the workspaces; it must exist."
 }
 
+variable "use_kubeconfig" {
+  type        = bool
+  default     = false
+  description = "Whether the daemon is outside of the cluster."
+}
+
 variable "registry_password" {
   type      = string
   default   = ""
   sensitive = true
+}
+
+provider "kubernetes" {
+  config_path = var.use_kubeconfig ? "~/.kube/config" : null
 }
 
 data "coder_parameter" "cpu" {
