@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cli.opening import find_organization, opened
 from cli.options import organization_option, output_option, to_mapping
+from cli.printing import plain
 from cli.ringing import ring_or_warn
 from cli.template.importing import ImportRequest, finish
 from db.catalog.people import get_user
@@ -17,12 +19,23 @@ from db.errors import NotFoundError
 from db.reads.people import first_member
 from db.schema.enums import ProvisionerType
 from db.schema.tables import Organization, User
-from provisioner.host.packing import pack_template
+from provisioner.host.archive import read_archive
+from provisioner.host.packing import Packed, pack_folder, take_tar
+from provisioner.template.localmodules import check_local_modules
 from worker.enqueue import enqueue_import
+
+_STANDARD_INPUT = Path("-")
+_NAMED_AT_MOST = 20
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Follow links that stay in DIR; otherwise those that stay in DIRECTORY.",
+)
 @click.option(
     "--name", required=True, help="Name of the template; it is created if it does not exist."
 )
@@ -60,6 +73,7 @@ from worker.enqueue import enqueue_import
 def push(
     *,
     directory: Path,
+    root: Path | None,
     name: str,
     values: dict[str, str],
     tags: dict[str, str],
@@ -79,20 +93,26 @@ def push(
     active version; existing ones keep theirs until
     `provisionerd workspace start NAME --update`.
 
-    Dot files, state files, terraform.tfvars and *.auto.tfvars are left out.
+    Dot files, state files, terraform.tfvars and *.auto.tfvars are left out. With -
+    in place of DIRECTORY a tar is read from standard input, and nothing is left out.
 
     \b
-    Example:
+    Examples:
         provisionerd template push ./template --name dev --variable region=eu
+        provisionerd template push ./template --name dev --root .
+        tar --create --dereference . | provisionerd template push - --name dev
     """
-    archive = pack_template(directory)
+    packed = _packed(directory, root)
+    if provisioner == ProvisionerType.TERRAFORM:
+        check_local_modules(read_archive(packed.archive))
+    _name_left_out(packed)
     with opened() as services:
         with services.database.begin() as session:
             home = find_organization(session, organization)
             wanted = Push(
                 organization=home,
                 name=name,
-                archive=archive,
+                archive=packed.archive,
                 created_by=_author(session, home, author),
                 values=values,
                 provisioner=ProvisionerType(provisioner),
@@ -108,6 +128,22 @@ def push(
             template=name, tags=tags, activate=not no_activate, detach=detach, output=output
         )
         finish(services.database, request, pushed)
+
+
+def _packed(directory: Path, root: Path | None) -> Packed:
+    if directory != _STANDARD_INPUT:
+        return pack_folder(directory, root=root)
+    if root is not None:
+        raise click.UsageError("--root is for a folder; a tar has no links")
+    return take_tar(sys.stdin.buffer)
+
+
+def _name_left_out(packed: Packed) -> None:
+    if not packed.left_out:
+        return
+    named = ", ".join(plain(name) for name in packed.left_out[:_NAMED_AT_MOST])
+    more = len(packed.left_out) - _NAMED_AT_MOST
+    click.echo(f"Left out: {named}{f' and {more} more' if more > 0 else ''}", err=True)
 
 
 def _author(session: Session, organization: Organization, name: str | None) -> User:

@@ -26,8 +26,12 @@ class CommandLine:
     environment: Mapping[str, str | None]
 
     def __call__(self, *arguments: str, **settings: str) -> Result:
+        return self.piped(b"", *arguments, **settings)
+
+    def piped(self, stdin: bytes, *arguments: str, **settings: str) -> Result:
         given = {f"PROVISIONERD_{name.upper()}": value for name, value in settings.items()}
-        return CliRunner(env={**self.environment, **given}).invoke(cli, list(arguments))
+        runner = CliRunner(env={**self.environment, **given})
+        return runner.invoke(cli, list(arguments), input=stdin)
 
     def json(self, *arguments: str) -> Any:
         result = self(*arguments, "--output", "json")

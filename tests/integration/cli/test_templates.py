@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from db.engine import Database
 from db.schema.tables import ProvisionerJob, TemplateVersion, TemplateVersionVariable, User
+from provisioner.host.packing import pack_template
 from tests.integration.cli.commandline import CommandLine, Unchanged, refused
 
 VARIABLES = """
@@ -394,3 +395,57 @@ def test_a_variable_that_is_no_pair_is_wrong_usage(
         result = run("template", "push", str(folder), "--name", "dev", *options)
 
     assert result.exit_code == 2
+
+
+def test_a_push_names_what_it_leaves_out(
+    run: CommandLine, played: Path, builds_are_run: None
+) -> None:
+    (played / ".env").write_text("TOKEN=1")
+    (played / "empty").mkdir()
+    result = run(*push(folder=played))
+    assert (result.exit_code, result.stderr) == (0, "Left out: .env, empty/\n")
+
+
+def test_a_long_list_of_what_is_left_out_is_cut(
+    run: CommandLine, played: Path, builds_are_run: None
+) -> None:
+    for number in range(25):
+        (played / f".{number:02}").touch()
+    assert run(*push(folder=played)).stderr.endswith(".18, .19 and 5 more\n")
+
+
+def test_a_tar_is_pushed_from_standard_input(
+    run: CommandLine, played: Path, builds_are_run: None
+) -> None:
+    result = run.piped(pack_template(played), *push(folder=Path("-")))
+    assert (result.exit_code, result.stderr) == (0, "")
+    (row,) = run.json("template", "list")
+    assert row["active_version_name"] == "v1"
+
+
+def test_a_tar_has_no_root(run: CommandLine, tmp_path: Path) -> None:
+    result = run(*push("--root", str(tmp_path), folder=Path("-")))
+    assert result.exit_code == 2
+    assert "--root is for a folder" in result.stderr
+
+
+def test_a_linked_module_is_pushed_from_the_stated_root(
+    run: CommandLine, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "main.tf").touch()
+    (folder / "modules").symlink_to("../shared")
+    command = ("template", "push", str(folder), "--name", "dev", "--detach")
+    refused(run(*command), "--root DIR follows the links that stay in DIR")
+    assert run(*command, "--root", str(tmp_path)).exit_code == 0
+
+
+def test_a_local_module_outside_of_the_folder_is_refused(
+    run: CommandLine, folder: Path, nothing_changes: Unchanged
+) -> None:
+    (folder / "modules.tf").write_text('module "net" {\n  source = "../net"\n}\n')
+    with nothing_changes():
+        refused(
+            run("template", "push", str(folder), "--name", "dev"),
+            "module 'net' in modules.tf has the source '../net', which is outside",
+        )
