@@ -80,8 +80,11 @@ def _resource(resource: Resource) -> dict[str, Any]:
 
 
 def _metadata_items(resource: Resource) -> Iterator[dict[str, Any]]:
-    """Yield the items in a form that can be stored; the last item with a key wins."""
+    """Yield the items in a form that can be stored; the last item with a key wins.
+
+    An item without a value is not stored. Source: Coder.
+    """
     by_key = {storable(item.key)[:1024]: (item.value, item.sensitive) for item in resource.metadata}
     for key, (value, sensitive) in by_key.items():
-        text = None if value is None else storable(value)[:65536]
-        yield {"key": key, "value": text, "sensitive": sensitive}
+        if value is not None:
+            yield {"key": key, "value": storable(value)[:65536], "sensitive": sensitive}

@@ -533,7 +533,7 @@ def test_a_result_with_names_that_do_not_fit_is_stored_cut(factory: Factory) -> 
         module_path="\x00",
         metadata=(
             ResourceMetadata(key="k" * 2000, value="v" * 70_000),
-            ResourceMetadata(key="a", value=None, sensitive=True),
+            ResourceMetadata(key="a", value="", sensitive=True),
         ),
     )
     job = factory.finished_build(result=BuildResult(resources=[resource]))
@@ -545,7 +545,7 @@ def test_a_result_with_names_that_do_not_fit_is_stored_cut(factory: Factory) -> 
             text("SELECT length(key), length(value) FROM workspace_resource_metadata ORDER BY id")
         ).all()
     assert (len(row.type), len(row.name), len(row.icon)) == (192, 64, 256)
-    assert [tuple(found) for found in lengths] == [(1024, 65536), (1, None)]
+    assert [tuple(found) for found in lengths] == [(1024, 65536), (1, 0)]
 
 
 def test_of_metadata_items_with_one_key_the_last_is_stored(factory: Factory) -> None:
@@ -558,6 +558,14 @@ def test_of_metadata_items_with_one_key_the_last_is_stored(factory: Factory) -> 
     with factory.database.begin() as session:
         stored = session.execute(text("SELECT value FROM workspace_resource_metadata"))
         assert stored.scalars().all() == ["2"]
+
+
+def test_a_metadata_item_without_a_value_is_not_stored(factory: Factory) -> None:
+    resource = Resource(type="t", name="n", metadata=(ResourceMetadata(key="k", value=None),))
+    factory.finished_build(result=BuildResult(resources=[resource]))
+    with factory.database.begin() as session:
+        stored = session.execute(text("SELECT count(*) FROM workspace_resource_metadata"))
+        assert stored.scalar_one() == 0
 
 
 def test_the_result_of_a_failed_build_is_stored_too(factory: Factory) -> None:
