@@ -106,12 +106,16 @@ def match(job: Job, worker: WorkerListing) -> Match:
     missing = missing_tags(job.tags, worker.tags)
     serves = job.queue in worker.queues
     has_engine = job.provisioner in worker.provisioners
+    bound_to = worker.organization_ids
+    is_bound_to = not bound_to or str(job.organization_id) in bound_to
     return Match(
         worker=worker.name,
         status=worker.status,
-        matches=serves and has_engine,
+        matches=serves and has_engine and is_bound_to,
         missing_tags=missing,
-        reason=_reason(job, worker, missing=missing, serves=serves, has_engine=has_engine),
+        reason=_reason(job, worker, missing=missing, serves=serves, has_engine=has_engine)
+        if is_bound_to
+        else f"runs only jobs of {', '.join(worker.organizations)}",
     )
 
 

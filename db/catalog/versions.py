@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db.catalog.names import check_name, insert_named
 from db.engine import sql
 from db.errors import ConflictError, InvalidError, NotFoundError
-from db.jobs.tags import normalize_tags, queue_name
+from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import JobStatus, JobType, ProvisionerType
 from db.schema.tables import (
     File,
@@ -67,7 +67,7 @@ def create_version(session: Session, new: NewVersion) -> EnqueuedImport:
     if session.scalars(select(File.id).where(File.id == new.file_id)).first() is None:
         raise NotFoundError("File not found.")
     name = check_version_name(new.name) if new.name else _free_name(session, new.template_id)
-    tags = normalize_tags(new.tags)
+    tags = with_owner(new.tags, new.created_by)
     made = EnqueuedImport(
         version_id=uuid.uuid4(),
         version_name=name,

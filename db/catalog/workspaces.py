@@ -18,7 +18,7 @@ from db.catalog.sources import Source, read_source
 from db.catalog.values import choose_values
 from db.engine import sql
 from db.errors import BuildActiveError, ConflictError, NotFoundError
-from db.jobs.tags import queue_name
+from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import BuildReason, JobPriority, Transition, UserStatus
 from db.schema.tables import Template, User, Workspace
 
@@ -154,16 +154,17 @@ def insert_build(
     """
     workspace = lock_workspace(session, workspace_id)
     source = read_source(session, workspace, template_version_id)
+    tags = with_owner(source.tags, workspace.owner_id)
     build = EnqueuedBuild(
         build_id=uuid.uuid4(),
         job_id=uuid.uuid4(),
         workspace_id=workspace_id,
         build_number=source.build_number,
-        queue=queue_name(source.tags),
+        queue=queue_name(tags),
     )
     chosen = choose_values(source, transition, parameters or {}, preset)
     row = {
-        **_job_values(build, workspace, source, initiator_id or workspace.owner_id),
+        **_job_values(build, workspace, source, tags, initiator_id or workspace.owner_id),
         "transition": transition.value,
         "reason": reason.value,
         "trace_metadata": json.dumps(trace_metadata) if trace_metadata else None,
@@ -188,7 +189,11 @@ def _insert(session: Session, values: Mapping[str, object]) -> None:
 
 
 def _job_values(
-    build: EnqueuedBuild, workspace: Row[Any], source: Source, initiator_id: uuid.UUID
+    build: EnqueuedBuild,
+    workspace: Row[Any],
+    source: Source,
+    tags: Mapping[str, str],
+    initiator_id: uuid.UUID,
 ) -> dict[str, object]:
     """Return the parameters of ``INSERT_BUILD`` that do not come from the caller."""
     is_prebuild = initiator_id == PREBUILDS_USER_ID
@@ -207,7 +212,7 @@ def _job_values(
         "previous_id": source.previous_id,
         "file_id": source.file_id,
         "provisioner": source.provisioner,
-        "tags": json.dumps(source.tags),
+        "tags": json.dumps(tags),
         "input": json.dumps({"workspace_build_id": str(build.build_id)}),
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -36,6 +37,18 @@ def normalize_tags(tags: Mapping[str, str]) -> dict[str, str]:
     if (scope == "user") != bool(owner):
         raise InvalidError('the tag "owner" goes with scope=user, and scope=user needs an owner')
     return dict(sorted({**tags, "scope": scope, "owner": owner}.items()))
+
+
+def with_owner(tags: Mapping[str, str], owner_id: uuid.UUID) -> dict[str, str]:
+    """Return the tags of a job of this owner: only ``scope=user`` has an owner, and it is that one.
+
+    Nobody can name another owner, whose workers have credentials of their own.
+
+    Raises:
+        InvalidError: as ``normalize_tags``.
+    """
+    is_of_user = tags.get("scope") == "user"
+    return normalize_tags({**tags, "owner": str(owner_id) if is_of_user else ""})
 
 
 def queue_name(tags: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError, NotFoundError
+from db.jobs.bindings import QUEUE_OF_WORKER, SERVED_BY_WORKER
 from db.jobs.leases import Lease, held_row
 from db.jobs.logs import LOG_SIZE, WAITING_HEADING, daemon_line, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job, recall_claim
@@ -22,11 +23,13 @@ from db.jobs.results import FAILURE, Failure, failure_columns
 from db.schema.enums import JobStatus, LogLevel, ProvisionerType, Stage
 
 # The index over pending rows needs these columns: the guard on the status does not use it.
-BEST_OF_QUEUE = """
+BEST_OF_QUEUE = f"""
     started_at IS NULL
     AND completed_at IS NULL
     AND queue = :queue
     AND provisioner = ANY(CAST(:provisioners AS provisioner_type[]))
+    AND {SERVED_BY_WORKER}
+    AND {QUEUE_OF_WORKER}
     ORDER BY priority, fair_rank, created_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED

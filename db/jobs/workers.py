@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.errors import NotFoundError
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 
@@ -22,25 +23,32 @@ def register_worker(
     concurrency: int,
     version: str,
     hostname: str,
+    organizations: Sequence[str] = (),
 ) -> uuid.UUID:
     """Write the row of a starting worker and return its id. A restart under the same name keeps it.
 
+    Args:
+        organizations: names of the organizations whose jobs it runs; none means all.
+
     Raises:
         InvalidError: the tags are not allowed.
+        NotFoundError: there is no such organization.
     """
     normal = normalize_tags(tags)
+    bound_to = _organization_ids(session, organizations)
     worker_id = session.execute(
         sql("""
             INSERT INTO provisioner_daemons
-                (id, name, tags, queues, provisioners,
+                (id, name, tags, queues, organizations, provisioners,
                  concurrency, version, hostname, last_seen_at)
             VALUES
-                (:id, :name, CAST(:tags AS jsonb), :queues,
+                (:id, :name, CAST(:tags AS jsonb), :queues, CAST(:organizations AS uuid[]),
                  CAST(:provisioners AS provisioner_type[]),
                  :concurrency, :version, :hostname, now())
             ON CONFLICT (lower(name), lower(coalesce(tags ->> 'owner', ''))) DO UPDATE
             SET tags = excluded.tags,
                 queues = excluded.queues,
+                organizations = excluded.organizations,
                 provisioners = excluded.provisioners,
                 concurrency = excluded.concurrency,
                 version = excluded.version,
@@ -55,6 +63,7 @@ def register_worker(
             "name": name,
             "tags": json.dumps(normal),
             "queues": served_queues(normal),
+            "organizations": bound_to,
             "provisioners": [p.value for p in provisioners],
             "concurrency": concurrency,
             "version": version,
@@ -62,6 +71,18 @@ def register_worker(
         },
     ).scalar_one()
     return uuid.UUID(str(worker_id))
+
+
+def _organization_ids(session: Session, names: Sequence[str]) -> list[uuid.UUID]:
+    rows = session.execute(
+        sql("SELECT lower(name) AS name, id FROM organizations WHERE lower(name) = ANY(:names)"),
+        {"names": [name.lower() for name in names]},
+    )
+    ids: dict[str, uuid.UUID] = {row.name: row.id for row in rows}
+    for name in names:
+        if name.lower() not in ids:
+            raise NotFoundError(f"there is no organization {name!r}")
+    return list(ids.values())
 
 
 def touch_worker(session: Session, *, worker_id: uuid.UUID, draining: bool = False) -> None:

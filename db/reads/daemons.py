@@ -54,6 +54,8 @@ _MATCHED = sql("""
     FROM provisioner_jobs AS job
     JOIN provisioner_daemons AS worker
       ON job.queue = ANY(worker.queues) AND job.provisioner = ANY(worker.provisioners)
+     AND (cardinality(worker.organizations) = 0
+          OR job.organization_id = ANY(worker.organizations))
     LEFT JOIN live_workers AS live ON live.id = worker.id
     WHERE job.id = :job_id AND (live.id IS NOT NULL OR worker.stopped_at IS NULL)
 """)

@@ -74,6 +74,8 @@ _JOBS = text("""
                WHERE worker.takes_jobs
                  AND job.queue = ANY(worker.queues)
                  AND job.provisioner = ANY(worker.provisioners)
+                 AND (cardinality(worker.organizations) = 0
+                      OR job.organization_id = ANY(worker.organizations))
                ORDER BY worker.id
            ) ELSE ARRAY[]::uuid[] END AS available_workers,
            coalesce(version.name, '') AS template_version_name,

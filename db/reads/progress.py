@@ -45,6 +45,8 @@ def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
                        WHERE worker.takes_jobs
                          AND job.queue = ANY(worker.queues)
                          AND job.provisioner = ANY(worker.provisioners)
+                         AND (cardinality(worker.organizations) = 0
+                              OR job.organization_id = ANY(worker.organizations))
                    ) END AS workers
             FROM provisioner_jobs AS job
             LEFT JOIN workspace_builds AS build ON build.job_id = job.id

@@ -89,11 +89,15 @@ def claimable_jobs(
     queues: Sequence[str],
     provisioners: Sequence[ProvisionerType],
     count_to: int,
+    worker_id: uuid.UUID | None = None,
 ) -> dict[str, int]:
     """Return how many jobs a worker of these queues and engines could claim, by queue.
 
     At most ``count_to`` jobs of each queue are counted and read, so the cost does not grow with the
     number of waiting jobs. Queues without any are left out.
+
+    Args:
+        worker_id: the worker, if it may be bound to organizations. Jobs of others are read, too.
     """
     rows = session.execute(
         sql("""
@@ -108,6 +112,12 @@ def claimable_jobs(
                       AND started_at IS NULL
                       AND completed_at IS NULL
                       AND provisioner = ANY(CAST(:provisioners AS provisioner_type[]))
+                      AND organization_id = ANY(coalesce(
+                          (SELECT nullif(organizations, '{}')
+                           FROM provisioner_daemons
+                           WHERE id = CAST(:worker_id AS uuid)),
+                          ARRAY[organization_id]
+                      ))
                     -- The order of claims; without it the planner may choose a scan.
                     ORDER BY priority, fair_rank, created_at, id
                     LIMIT :count_to
@@ -119,6 +129,7 @@ def claimable_jobs(
             "queues": list(queues),
             "provisioners": [provisioner.value for provisioner in provisioners],
             "count_to": count_to,
+            "worker_id": worker_id,
         },
     )
     return {row.queue: row.depth for row in rows.all()}
@@ -145,6 +156,8 @@ def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
                         JOIN provisioner_jobs AS job
                           ON job.queue = ANY(worker.queues)
                          AND job.provisioner = ANY(worker.provisioners)
+                         AND (cardinality(worker.organizations) = 0
+                              OR job.organization_id = ANY(worker.organizations))
                         WHERE worker.id = :worker_id
                           AND job.started_at IS NULL
                           AND job.completed_at IS NULL

@@ -23,6 +23,8 @@ class WorkerListing:
     tags: dict[str, str]
     provisioners: Sequence[str]
     queues: Sequence[str]
+    organization_ids: Sequence[str]
+    organizations: Sequence[str]  #: names of those that it is bound to; none means all
     slots: int
     running_jobs: int
     free_slots: int  #: 0 if it takes no jobs
@@ -40,6 +42,10 @@ def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]
         """
         SELECT worker.id, worker.name, worker.tags, worker.provisioners::text[],
                worker.queues, worker.concurrency AS slots,
+               worker.organizations::text[] AS organization_ids,
+               ARRAY(SELECT name FROM organizations
+                     WHERE organizations.id = ANY(worker.organizations)
+                     ORDER BY name) AS organizations,
                worker.last_seen_at, worker.version, worker.hostname,
                extract(epoch FROM now() - worker.last_seen_at)::float AS last_seen_s,
                running.jobs AS running_jobs,

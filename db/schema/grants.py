@@ -51,6 +51,7 @@ WORKER_RIGHTS: Rights = {
     "leases": (SELECT, INSERT, UPDATE, DELETE),
     "live_workers": (SELECT,),
     "organization_members": (SELECT,),
+    "organizations": (SELECT,),
     "provisioner_daemons": (SELECT, INSERT, UPDATE),
     "provisioner_job_logs": (SELECT, INSERT, DELETE),
     "provisioner_job_timings": (SELECT, INSERT),

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.errors import InvalidError
+from db.errors import InvalidError, NotFoundError
 from db.jobs.tags import queue_name
+from db.jobs.transitions import claim_job
 from db.jobs.workers import register_worker, sign_off_worker, touch_worker
-from db.reads.queues import overdue_jobs, queue_depths
+from db.reads.jobs import get_jobs
+from db.reads.progress import job_progress
+from db.reads.queues import claimable_jobs, overdue_jobs, queue_depths, waiting_work
 from db.schema.enums import JobStatus, ProvisionerType
-from tests.harness.factory import Factory
+from tests.harness.factory import LEASE, Factory
 
 GPU = {"gpu": "yes"}
 
@@ -179,3 +182,73 @@ def test_overdue_jobs_come_in_bounded_numbers(factory: Factory) -> None:
 def age(factory: Factory, *columns: str) -> None:
     changes = ", ".join(f"{column} = {AGE}" for column in columns)
     execute(factory, f"UPDATE provisioner_jobs SET {changes} WHERE completed_at IS NULL")
+
+
+def jobs_of(factory: Factory, organization: str) -> uuid.UUID:
+    """Enqueue a build in an organization of its own; return its job."""
+    made = factory.organization(name=organization)
+    owner = factory.user(organization=made)
+    template = factory.template(organization=made, created_by=owner)
+    return factory.build(factory.workspace(owner=owner, template=template)).job_id
+
+
+def claim_for(factory: Factory, worker_id: uuid.UUID, queue: str = "builds") -> uuid.UUID | None:
+    with factory.database.begin() as session:
+        claimed = claim_job(
+            session,
+            worker_id=worker_id,
+            queue=queue,
+            provisioners=[ProvisionerType.ECHO],
+            lease=LEASE,
+        )
+    return claimed.id if claimed else None
+
+
+def test_a_worker_runs_only_the_jobs_of_its_organizations(factory: Factory) -> None:
+    jobs_of(factory, "other")
+    mine = jobs_of(factory, "mine")
+    bound = register(factory, organizations=["MINE"])
+    assert [claim_for(factory, bound) for _ in range(2)] == [mine, None]
+
+
+def test_a_worker_of_no_organization_runs_the_jobs_of_all(factory: Factory) -> None:
+    jobs = [jobs_of(factory, name) for name in ("one", "two")]
+    worker = register(factory)
+    assert [claim_for(factory, worker) for _ in range(2)] == jobs
+
+
+def test_a_worker_claims_nothing_from_a_queue_that_it_does_not_serve(factory: Factory) -> None:
+    factory.build(factory.any_workspace(tags=GPU))
+    queue = queue_name(GPU)
+    assert claim_for(factory, register(factory), queue) is None
+    assert claim_for(factory, register(factory, "gpu", tags=GPU), queue) is not None
+
+
+def test_a_worker_is_not_counted_for_jobs_of_another_organization(factory: Factory) -> None:
+    job = jobs_of(factory, "other")
+    jobs_of(factory, "mine")
+    bound = register(factory, organizations=["mine"])
+    with factory.database.begin() as session:
+        assert job_progress(session, job).workers == 0
+        [found] = get_jobs(session, [job])
+        assert found.available_workers == []
+        assert waiting_work(session, worker_id=bound).waiting == 1
+        assert claimable_jobs(
+            session,
+            queues=["builds"],
+            provisioners=[ProvisionerType.ECHO],
+            count_to=9,
+            worker_id=bound,
+        ) == {"builds": 1}
+
+
+def test_a_worker_cannot_be_bound_to_an_organization_that_does_not_exist(factory: Factory) -> None:
+    with pytest.raises(NotFoundError, match="there is no organization 'nowhere'"):
+        register(factory, organizations=["nowhere"])
+
+
+def test_the_owner_of_a_user_s_job_is_the_owner_of_the_workspace(factory: Factory) -> None:
+    workspace = factory.any_workspace(tags={"scope": "user", "owner": "somebody else"})
+    job = factory.job(factory.build(workspace).job_id)
+    assert job.tags == {"scope": "user", "owner": str(workspace.owner_id)}
+    assert job.queue == queue_name(job.tags)

@@ -370,6 +370,8 @@ def seen_worker(
         tags=normalize_tags(tags),
         provisioners=[engine],
         queues=served_queues(tags),
+        organization_ids=[],
+        organizations=[],
         slots=1,
         running_jobs=0,
         free_slots=1,

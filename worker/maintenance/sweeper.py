@@ -6,6 +6,7 @@ does nothing while no message and no worker is lost.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,6 +41,7 @@ class Sweeper:
         queues: the queues that this worker serves; it rings only for these.
         provisioners: the engines that this worker offers.
         slots: the number of builds that this worker runs at once.
+        worker_id: this worker, whose row may bind it to organizations.
     """
 
     mover: Mover
@@ -52,6 +54,7 @@ class Sweeper:
     recoverer: Recoverer
     max_attempts: int
     pending_limit: timedelta
+    worker_id: uuid.UUID | None = None
     connectivity: Connectivity = field(default_factory=lambda: Connectivity(settle=timedelta()))
 
     def sweep(self) -> None:
@@ -107,6 +110,7 @@ class Sweeper:
                 queues=self.queues,
                 provisioners=self.provisioners,
                 count_to=self.slots,
+                worker_id=self.worker_id,
             )
         rung = self._ring_all(self._missing_rings(waiting))
         if rung:

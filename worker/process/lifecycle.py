@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.engine import Database
+from db.errors import NotFoundError
 from db.jobs.mover import Mover
 from db.jobs.tags import UNTAGGED_QUEUE, served_queues
 from db.jobs.workers import register_worker, sign_off_worker, touch_worker
@@ -56,7 +58,7 @@ from worker.process.services import (
 )
 from worker.process.shutdown import Shutdown
 from worker.process.watchdog import EXIT_STATUS, LastDoorbell, Watchdog
-from worker.settings import Pool, Settings, load_settings
+from worker.settings import Pool, Settings, SettingsError, load_settings
 from worker.tracing.traces import tracer_maker
 
 log = structlog.get_logger("worker")
@@ -174,6 +176,7 @@ class Parent:
             recoverer=recoverer,
             max_attempts=settings.max_attempts,
             pending_limit=timedelta(seconds=settings.pending_limit_seconds),
+            worker_id=self.worker_id,
             connectivity=Connectivity(settle=settings.lease),
         )
 
@@ -263,16 +266,7 @@ def begin_parent(app: App, worker: Any) -> Parent:
     services = stack.enter_context(open_services(settings))
     app.redis_url = services.redis_url
     check_rights(services.database, services.redis_url)
-    with services.database.begin() as session:
-        worker_id = register_worker(
-            session,
-            name=settings.worker_name,
-            tags=settings.tags,
-            provisioners=settings.engines,
-            concurrency=settings.concurrency,
-            version=version("provisionerd"),
-            hostname=platform.node(),
-        )
+    worker_id = _register(services.database, settings)
     if settings.pool is Pool.PREFORK and not is_multiprocess():
         log.warning("metrics.incomplete", reason="start prefork with `provisionerd worker`")
     # The pool's connections must not cross the fork of prefork.
@@ -291,6 +285,28 @@ def begin_parent(app: App, worker: Any) -> Parent:
         last_doorbell=LastDoorbell(),
         stack=stack,
     )
+
+
+def _register(database: Database, settings: Settings) -> uuid.UUID:
+    """Write the row of this worker.
+
+    Raises:
+        SettingsError: an organization that it is bound to does not exist.
+    """
+    try:
+        with database.begin() as session:
+            return register_worker(
+                session,
+                name=settings.worker_name,
+                tags=settings.tags,
+                provisioners=settings.engines,
+                concurrency=settings.concurrency,
+                version=version("provisionerd"),
+                hostname=platform.node(),
+                organizations=settings.organizations,
+            )
+    except NotFoundError as error:
+        raise SettingsError(f"PROVISIONERD_ORGANIZATIONS: {error}") from error
 
 
 def _make_sandbox(settings: Settings) -> Sandbox:
