@@ -10,7 +10,7 @@ import sys
 import tarfile
 import venv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,11 @@ class Release(Version):
     sources: Path
 
 
+_HERE = HOME / VERSION
+_STAMP = _HERE / "made"
+RELEASE = Release(name="released", programs=_HERE / "venv" / "bin", sources=_HERE / "sources")
+
+
 def last_release() -> Release:
     """Return the last released version. It is kept, so only the first call takes minutes.
 
@@ -75,16 +80,29 @@ def last_release() -> Release:
         NotAvailableError: its commit is not in this clone, or its packages cannot be installed.
     """
     commit = _commit()
-    home = HOME / VERSION
-    release = Release(name="released", programs=home / "venv" / "bin", sources=home / "sources")
-    stamp, made_of = home / "made", f"{commit} {sys.version}"
     with _turn():
-        if not stamp.exists() or stamp.read_text() != made_of:
-            shutil.rmtree(home, ignore_errors=True)
-            _unpack(commit, release.sources)
-            _install(release, home / "venv")
-            stamp.write_text(made_of)
-    return release
+        if not _is_made_of(commit):
+            shutil.rmtree(_HERE, ignore_errors=True)
+            _unpack(commit, RELEASE.sources)
+            _install(RELEASE, _HERE / "venv")
+            _STAMP.write_text(_made_of(commit))
+    return RELEASE
+
+
+def kept_release() -> Release | None:
+    """Return the last released version if an earlier call has made it."""
+    with suppress(NotAvailableError):
+        if _is_made_of(_commit()):
+            return RELEASE
+    return None
+
+
+def _is_made_of(commit: str) -> bool:
+    return _STAMP.exists() and _STAMP.read_text() == _made_of(commit)
+
+
+def _made_of(commit: str) -> str:
+    return f"{commit} {sys.version}"
 
 
 @contextmanager

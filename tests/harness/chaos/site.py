@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from db.schema.migrate import migrate
 from tests.harness.chaos.clocks import Clocks, build_clocks
@@ -24,6 +25,7 @@ from tests.harness.databases import opened_database
 from tests.harness.pgbouncer import PgBouncer, find_pgbouncer
 from tests.harness.postgres_server import ROLE, PostgresServer, new_postgres
 from tests.harness.proxy import Proxy
+from tests.harness.releases import Release, kept_release
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from worker.embedded.directory import free_port
@@ -36,6 +38,7 @@ WORKERS = {"one": "a", "two": "a", "three": "b"}
 """Each worker's host. One host has a second worker, which recovers what the first one leaves."""
 
 POOLER, DISKS, COMPILER = "PgBouncer", "mount", "a C compiler"
+RELEASE = "the last release (`make upgrade-test` makes it)"
 
 
 @dataclass(kw_only=True)
@@ -66,6 +69,7 @@ class Site:
     hosts: dict[str, Host]
     disk: Disk | None  #: of PostgreSQL
     clocks: Clocks | None
+    release: Release | None
     workers: dict[str, Worker] = field(default_factory=dict)
     stops: ExitStack = field(default_factory=ExitStack)
 
@@ -76,6 +80,7 @@ class Site:
             POOLER: self.bouncer is None,
             DISKS: self.disk is None,
             COMPILER: self.clocks is None,
+            RELEASE: self.release is None,
         }
         return frozenset(name for name, is_missing in lacks.items() if is_missing)
 
@@ -143,6 +148,12 @@ class Site:
         for host in self.hosts.values():
             shutil.rmtree(self._data_of(host) / "cache", ignore_errors=True)
 
+    def start_released(self, host: Host) -> Worker:
+        """Start a worker of the last release on the host; wait until it takes builds."""
+        return self.cluster.start_worker(
+            f"{host.name}-released", host=host.folder, version=self.release, **self._settings(host)
+        )
+
     def _data_of(self, host: Host) -> Path:
         return self.cluster.directory / f"data-{host.folder}"
 
@@ -152,15 +163,20 @@ class Site:
             wait=False,
             host=host.folder,
             environment=self.clocks.environment(name) if self.clocks else None,
-            database_url=_through(self.cluster.database_url, host.postgres),
-            redis_url=f"redis://127.0.0.1:{host.redis.port}/0",
-            data_dir=self._data_of(host),
-            prepared_statements="false",
-            concurrency=3,
-            drain_seconds=4,
-            interrupt_grace_seconds=8,
+            **self._settings(host),
             **self.gates.settings_for(name),
         )
+
+    def _settings(self, host: Host) -> Mapping[str, Any]:
+        return {
+            "database_url": _through(self.cluster.database_url, host.postgres),
+            "redis_url": f"redis://127.0.0.1:{host.redis.port}/0",
+            "data_dir": self._data_of(host),
+            "prepared_statements": "false",
+            "concurrency": 3,
+            "drain_seconds": 4,
+            "interrupt_grace_seconds": 8,
+        }
 
 
 @contextmanager
@@ -230,6 +246,7 @@ def _build(
         hosts=hosts,
         disk=disk,
         clocks=build_clocks(directory),
+        release=kept_release(),
     )
 
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from tests.harness.chaos.gates import TERRAFORM_STAGES
-from tests.harness.chaos.site import COMPILER
+from tests.harness.chaos.site import COMPILER, RELEASE
 from tests.harness.chaos.strike import MANY, Fault, Strike
+from tests.harness.waiting import wait_until
 
 HOUR_S = 3600
+DRAINED_S = 60
 LEASE_S = 6
 """See ``tests.harness.cluster.TIMES``."""
 
@@ -103,6 +105,18 @@ def clock_jumps(strike: Strike) -> Iterator[None]:
     clocks.set(worker.name, 0)
 
 
+@contextmanager
+def replace_by_released(strike: Strike) -> Iterator[None]:
+    """SIGKILL; a worker of the last release recovers what is left, builds, and drains later."""
+    victim = strike.victim()
+    victim.kill()
+    released = strike.site.start_released(strike.site.host_of(victim))
+    yield
+    strike.last(1, 3)
+    released.send(signal.SIGTERM)
+    wait_until(released.has_ended, "the end of the last release's worker", within_s=DRAINED_S)
+
+
 OF_WORKERS = (
     Fault(name="worker killed", action=kill_worker, builds=MANY),
     Fault(name="worker and Terraform killed", action=kill_both, builds=MANY),
@@ -112,5 +126,6 @@ OF_WORKERS = (
     Fault(name="worker paused", action=pause_worker, builds=MANY),
     Fault(name="SIGTERM", action=drain, builds=MANY),
     Fault(name="SIGTERM twice", action=drain_twice, builds=MANY),
+    Fault(name="last release takes over", action=replace_by_released, builds=MANY, needs=RELEASE),
     Fault(name="clock of a worker jumps", action=clock_jumps, builds=MANY, needs=COMPILER),
 )
