@@ -106,7 +106,7 @@ def push(
     if provisioner == ProvisionerType.TERRAFORM:
         check_local_modules(read_archive(packed.archive))
     _name_left_out(packed)
-    with opened() as services:
+    with opened(redis=True) as services:
         with services.database.begin() as session:
             home = find_organization(session, organization)
             wanted = Push(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -449,3 +450,12 @@ def test_a_local_module_outside_of_the_folder_is_refused(
             run("template", "push", str(folder), "--name", "dev"),
             "module 'net' in modules.tf has the source '../net', which is outside",
         )
+
+
+def test_a_push_rings_the_redis_of_the_data_directory(
+    environment: Mapping[str, str | None], played: Path
+) -> None:
+    without = CommandLine({**environment, "PROVISIONERD_REDIS_URL": None})
+    result = without(*push("--detach", folder=played))
+    assert result.exit_code == 0
+    assert "Redis cannot be reached" not in result.stderr
