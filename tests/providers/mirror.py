@@ -77,10 +77,10 @@ def install(mirror_dir: Path, python: Path = Path(sys.executable)) -> Path:
     """
     ledger.install(mirror_dir, python)
     mirror = mirror_dir.absolute()
-    sources = _copy_sources(mirror)
+    compiled = _copy_sources(mirror)
     for stand_in in STAND_INS:
         for version in stand_in.versions:
-            _write_program(mirror, stand_in, version, python, sources)
+            _write_package(mirror, stand_in, version, python, compiled)
     config = mirror / "terraform.rc"
     addresses = [ledger.SOURCE, *(stand_in.address for stand_in in STAND_INS)]
     config.write_text(
@@ -90,21 +90,27 @@ def install(mirror_dir: Path, python: Path = Path(sys.executable)) -> Path:
 
 
 def _copy_sources(mirror: Path) -> Path:
-    """Copy this package, compiled: a sandbox may show the mirror alone, and read-only."""
+    """Copy and compile this package: where providers run, it may be read-only or not be there."""
     here = Path(__file__).parent
     copied = mirror / "sources"
-    target = copied / "tests" / here.name
-    shutil.copytree(here, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        here,
+        copied / "tests" / here.name,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     (copied / "tests" / "__init__.py").touch()
     compileall.compile_dir(copied, quiet=1)
     return copied
 
 
-def _write_program(
-    mirror: Path, stand_in: StandIn, version: str, python: Path, sources: Path
+def _write_package(
+    mirror: Path, stand_in: StandIn, version: str, python: Path, compiled: Path
 ) -> None:
+    """Write a package with everything in it: a sandbox may show packages alone."""
     target = mirror / "providers" / stand_in.address / version / ledger.platform_name()
-    target.mkdir(parents=True, exist_ok=True)
+    sources = target / "sources"
+    shutil.copytree(compiled, sources, dirs_exist_ok=True)
     name = stand_in.address.rpartition("/")[2]
     program = target / f"terraform-provider-{name}_v{version}"
     # Not resolved: the link in a virtualenv is what makes it find its packages.
