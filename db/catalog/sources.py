@@ -44,6 +44,14 @@ READ_SOURCE = f"""
            import.file_id,
            import.provisioner::text,
            import.tags,
+           previous_job.tags AS previous_tags,
+           (SELECT coalesce(json_object_agg(tag.key, tag.value), '{{}}')
+            FROM template_version_workspace_tags AS tag
+            WHERE tag.template_version_id = version.id) AS tag_expressions,
+           (SELECT coalesce(json_object_agg(
+                       variable.name, coalesce(variable.value, variable.default_value)), '{{}}')
+            FROM template_version_variables AS variable
+            WHERE variable.template_version_id = version.id) AS variables,
            {PARAMETERS} AS declared,
            {PRESETS} AS presets,
            (SELECT coalesce(json_object_agg(earlier.name, earlier.value), '{{}}')
@@ -87,7 +95,10 @@ class Source:
     version_id: uuid.UUID
     file_id: uuid.UUID
     provisioner: str
-    tags: dict[str, str]
+    tags: dict[str, str]  #: those that the version was pushed with
+    previous_tags: dict[str, str] | None
+    tag_expressions: Mapping[str, str]  #: of the tags that the template computes
+    variables: Mapping[str, str]  #: values of template variables, for these expressions
     fair_rank: int
 
 
@@ -119,5 +130,8 @@ def read_source(
         file_id=row.file_id,
         provisioner=row.provisioner,
         tags=row.tags,
+        previous_tags=row.previous_tags,
+        tag_expressions=row.tag_expressions,
+        variables=row.variables,
         fair_rank=row.fair_rank,
     )

@@ -10,7 +10,9 @@ from db.catalog.sources import Source
 from db.errors import InvalidError, ParameterValidationError
 from db.jobs.parameters import StoredPreset
 from db.parameters.choice import Choice, best_match, resolve
+from db.parameters.expressions import Values
 from db.parameters.limits import check_given
+from db.parameters.tags import WorkspaceTagError, workspace_tags
 from db.schema.enums import Transition
 
 
@@ -48,6 +50,21 @@ def choose_values(
     values = resolve(source.declared, choice, transition)
     presets = {found.id: found.values for found in source.presets}
     return ChosenValues(values=values, preset_id=named.id if named else best_match(presets, values))
+
+
+def tags_of(source: Source, values: Mapping[str, str], transition: Transition) -> Mapping[str, str]:
+    """Return the tags of the build: those of the push, and over them those that are computed.
+
+    Raises:
+        WorkspaceTagError: one cannot be evaluated. A delete has the tags of the build before then.
+    """
+    known = Values(variables=source.variables, parameters=values)
+    try:
+        return {**source.tags, **workspace_tags(source.tag_expressions, known)}
+    except WorkspaceTagError:
+        if transition is Transition.DELETE:
+            return source.previous_tags or source.tags
+        raise
 
 
 def _find(source: Source, preset: uuid.UUID | str) -> StoredPreset:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db.catalog.names import check_name, insert_named
 from db.catalog.people import PREBUILDS_USER_ID
 from db.catalog.sources import Source, read_source
-from db.catalog.values import choose_values
+from db.catalog.values import choose_values, tags_of
 from db.engine import sql
 from db.errors import BuildActiveError, ConflictError, NotFoundError
 from db.jobs.tags import queue_name, with_owner
@@ -150,11 +150,12 @@ def insert_build(
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the template version cannot be built from.
         ParameterValidationError: the values are not allowed; a delete never fails by them.
-        InvalidError: the version has no such preset.
+        InvalidError: the version has no such preset, or a workspace tag cannot be evaluated.
     """
     workspace = lock_workspace(session, workspace_id)
     source = read_source(session, workspace, template_version_id)
-    tags = with_owner(source.tags, workspace.owner_id)
+    chosen = choose_values(source, transition, parameters or {}, preset)
+    tags = with_owner(tags_of(source, chosen.values, transition), workspace.owner_id)
     build = EnqueuedBuild(
         build_id=uuid.uuid4(),
         job_id=uuid.uuid4(),
@@ -162,7 +163,6 @@ def insert_build(
         build_number=source.build_number,
         queue=queue_name(tags),
     )
-    chosen = choose_values(source, transition, parameters or {}, preset)
     row = {
         **_job_values(build, workspace, source, tags, initiator_id or workspace.owner_id),
         "transition": transition.value,

@@ -97,6 +97,8 @@ ENQUEUE_RIGHTS: Rights = {
     "template_version_preset_parameters": (SELECT,),
     "template_version_presets": (SELECT,),
     "template_version_terraform_values": (SELECT,),
+    "template_version_variables": (SELECT,),
+    "template_version_workspace_tags": (SELECT,),
     "template_versions": (SELECT,),
     "templates": (SELECT,),
     "workspace_build_parameters": (SELECT, INSERT),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from db.errors import LeaseLostError
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state
+from db.parameters.tags import WorkspaceTagError
 from db.schema.enums import FailureReason, JobErrorCode, Stage
 from provisioner.build.entries import BuildEnvironmentError
 from provisioner.build.failures import (
@@ -94,6 +95,7 @@ REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
     (MissingParameterError, FailureReason.PARAMETERS),
     (RequiredVariablesError, FailureReason.PARAMETERS),
     (TemplateError, FailureReason.TEMPLATE),
+    (WorkspaceTagError, FailureReason.TEMPLATE),
     (DeclarationError, FailureReason.TEMPLATE),
     (ConversionError, FailureReason.TEMPLATE),
     (UnknownParameterError, FailureReason.PARAMETERS),

@@ -12,6 +12,8 @@ from dataclasses import replace
 from db.jobs.declarations import PlannedDeclarations, Template, TemplateParameter
 from db.jobs.imports import ImportInput, ImportResult, load_import
 from db.outage import retry_outage
+from db.parameters.expressions import Values
+from db.parameters.tags import workspace_tags
 from db.schema.enums import LogLevel, Stage, Transition
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.environment import import_environment
@@ -21,6 +23,7 @@ from provisioner.engines.port import (
     EngineInterruptedError,
     Plan,
 )
+from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.platform.platform import agent_entries
 from provisioner.template.judgement import check_declarations, unknown_in_presets
@@ -28,6 +31,10 @@ from provisioner.template.parameters import check_variables
 from provisioner.template.variables import fill_variables, placeholders_for
 
 README = "README.md"
+
+
+_UNKNOWN = {"bool": "false", "number": "0"}
+"""In place of a parameter without a default, by its type; any other is empty."""
 
 
 def set_up(attempt: Attempt) -> None:
@@ -98,6 +105,7 @@ def plan_start(attempt: Attempt) -> None:
     planned = _plan(attempt, Transition.START)
     declares = _merged(attempt.loaded_context.template, planned.declares)
     check_declarations(declares)
+    _check_tags(attempt, declares)
     for sentence in unknown_in_presets(declares):
         attempt.log_line(LogLevel.WARN, sentence)
     attempt.found = replace(attempt.found, declares=declares)
@@ -133,8 +141,8 @@ def _plan(attempt: Attempt, transition: Transition) -> Plan:
     context = attempt.context_for(attempt.settings.limits.plan)
     try:
         planned = attempt.engine.plan(context)
-    except EngineInterruptedError:
-        raise
+    except (EngineInterruptedError, ConversionError):
+        raise  # no value of a parameter would change it
     except EngineError as error:
         guessed = placeholders_for(context.template)
         if not guessed:
@@ -160,6 +168,23 @@ def _merged(template: Template, declares: PlannedDeclarations) -> PlannedDeclara
         found for found in template.parameters if found.name not in planned
     ]
     return replace(declares, parameters=[*declares.parameters, *only_in_files])
+
+
+def _check_tags(attempt: Attempt, declares: PlannedDeclarations) -> None:
+    """Evaluate the workspace tags with defaults, so that no build finds that they cannot be.
+
+    Raises:
+        WorkspaceTagError: one cannot be evaluated.
+    """
+    variables = {
+        found.name: found.default_value if found.value is None else found.value
+        for found in attempt.found.variables or ()
+    }
+    parameters = {
+        found.name: found.default or _UNKNOWN.get(found.type, "") for found in declares.parameters
+    }
+    known = Values(variables=variables, parameters=parameters)
+    workspace_tags(attempt.loaded_context.template.tags, known)
 
 
 def _readme(files: TemplateFiles) -> str:

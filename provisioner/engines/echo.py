@@ -7,7 +7,8 @@ succeeds, costs nothing and leaves a small valid state::
     {
       "parse": {
         "variables": [{"name": "region", "required": true, "sensitive": false}],
-        "parameters": [{"name": "size", "required": false, "default": "2"}]
+        "parameters": [{"name": "size", "required": false, "default": "2"}],
+        "tags": {"zone": "var.zone"}
       },
       "init": {"logs": [{"level": "info", "output": "ready"}], "repeat_logs": 1000},
       "plan": {"daily_cost": 5},
@@ -108,6 +109,7 @@ class _Parse(_Part):
     error: str | None = None
     variables: tuple[_Variable, ...] = ()
     parameters: tuple[_Parameter, ...] = ()
+    tags: dict[str, str] = {}
 
 
 class _Operations(_Part):
@@ -141,6 +143,7 @@ class EchoEngine:
         return Template(
             variables=tuple(TemplateVariable(**dict(found)) for found in part.variables),
             parameters=tuple(TemplateParameter(**dict(found)) for found in part.parameters),
+            tags=part.tags,
         )
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:

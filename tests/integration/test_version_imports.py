@@ -21,8 +21,14 @@ from db.jobs.declarations import PlannedDeclarations, TemplateParameter, Templat
 from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job
 from db.reads.imports import VersionDetails, get_version_details
-from db.schema.enums import JobErrorCode, JobStatus, LogLevel, ProvisionerType
-from db.schema.tables import Organization, ProvisionerJobLog, Template, User
+from db.schema.enums import FailureReason, JobErrorCode, JobStatus, LogLevel, ProvisionerType
+from db.schema.tables import (
+    Organization,
+    ProvisionerJobLog,
+    Template,
+    TemplateVersionWorkspaceTag,
+    User,
+)
 from provisioner.build.attempt import BuildSettings
 from provisioner.build.endings import Canceled, Ending, Requeued, Succeeded
 from provisioner.build.failures import FailedJob
@@ -272,6 +278,19 @@ def test_declarations_that_contradict_each_other_fail_the_import(
     site.engine = DeclaringEngine(declares)
     _, ending = site.imported()
     assert sentence in failed(ending).error
+
+
+def test_workspace_tags_are_stored_as_expressions(site: Site) -> None:
+    site.imported({"parse": {"tags": {"zone": '"eu"'}}})
+    with site.database.begin() as session:
+        [tag] = session.scalars(select(TemplateVersionWorkspaceTag))
+    assert (tag.key, tag.value) == ("zone", '"eu"')
+
+
+def test_a_workspace_tag_that_cannot_be_evaluated_fails_the_import(site: Site) -> None:
+    _pushed, ending = site.imported({"parse": {"tags": {"zone": "local.zone"}}})
+    assert failed(ending).error.startswith('failed to evaluate workspace tag "zone" value local.')
+    assert failed(ending).reason is FailureReason.TEMPLATE
 
 
 def test_a_preset_with_an_unknown_parameter_is_warned_of(site: Site) -> None:

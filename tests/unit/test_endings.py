@@ -10,6 +10,7 @@ from db.errors import LeaseLostError
 from db.jobs.resources import Resource
 from db.jobs.results import BuildResult
 from db.jobs.states import State, read_state
+from db.parameters.tags import WorkspaceTagError
 from db.schema.enums import FailureReason, JobErrorCode, Stage, TimingStage
 from provisioner.build.endings import (
     REASONS,
@@ -88,6 +89,7 @@ ERRORS: list[tuple[Exception, FailureReason, JobErrorCode | None]] = [
         JobErrorCode.REQUIRED_TEMPLATE_VARIABLES,
     ),
     (TemplateError("x"), FailureReason.TEMPLATE, None),
+    (WorkspaceTagError("x"), FailureReason.TEMPLATE, None),
     (ConversionError("x"), FailureReason.TEMPLATE, None),
     (DeclarationError("x"), FailureReason.TEMPLATE, None),
     (UnknownVariableError("a", ["b"]), FailureReason.PARAMETERS, None),

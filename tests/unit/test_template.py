@@ -348,3 +348,44 @@ def test_files_of_windows_editors_are_read(encoded: bytes) -> None:
 def test_names_used_for_something_else_declare_nothing(text: str) -> None:
     suffix = "tf.json" if text.startswith("{") else "tf"
     assert template({f"main.{suffix}": text}).variables == ()
+
+
+def test_workspace_tags_are_expressions() -> None:
+    text = """
+    data "coder_workspace_tags" "tags" {
+      tags = {
+        "cluster" = "developers"
+        os        = data.coder_parameter.os.value
+        name      = "${var.zone}-x"
+        cache     = var.cache == "yes" ? "with" : "without"
+        level     = 3
+      }
+    }
+    """
+    assert template({"main.tf": text}).tags == {
+        "cluster": '"developers"',
+        "os": "data.coder_parameter.os.value",
+        "name": '"${var.zone}-x"',
+        "cache": 'var.cache == "yes" ? "with" : "without"',
+        "level": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("", '"tags" attribute is required by coder_workspace_tags'),
+        ("tags = merge({}, var.more)", '"tags" attribute is expected to be a key-value map'),
+        ('tags = { "${var.key}" = "x" }', "the key ${var.key} of a workspace tag is not a literal"),
+    ],
+)
+def test_workspace_tags_that_cannot_be_read_are_refused(body: str, problem: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        template({"main.tf": f'data "coder_workspace_tags" "x" {{\n{body}\n}}'})
+    assert str(caught.value) == f"can't load workspace tags: {problem}"
+
+
+def test_a_workspace_tag_is_defined_once() -> None:
+    one = 'data "coder_workspace_tags" "{}" {{\ntags = {{ os = "x" }}\n}}\n'
+    with pytest.raises(TemplateError, match='workspace tag "os" is defined multiple times'):
+        template({"main.tf": one.format("a") + one.format("b")})

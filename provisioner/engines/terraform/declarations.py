@@ -14,6 +14,7 @@ from typing import Any
 
 from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateParameter, TemplateVariable
 from provisioner.engines.terraform.hcl import TemplateError, read_hcl
+from provisioner.engines.terraform.workspacetags import tags_of
 from provisioner.host.archive import TemplateFiles
 
 WORKSPACE_VARIABLES = frozenset(
@@ -64,6 +65,10 @@ def _read_template(texts: tuple[tuple[str, str], ...]) -> Template:
         variables=tuple(_variables(declared)),
         # Of two parameters of one name, the last one counts.
         parameters=tuple({found.name: found for found in parameters}.values()),
+        tags=tags_of(
+            (block for _label, block in _data_blocks(blocks, "coder_workspace_tags")),
+            lambda text: _is_literal(text, texts),
+        ),
     )
 
 
@@ -81,7 +86,7 @@ def _variables(declared: Mapping[str, _Block]) -> Iterator[TemplateVariable]:
 def _parameters(
     blocks: list[_Block], declared: Mapping[str, _Block], texts: tuple[tuple[str, str], ...]
 ) -> Iterator[TemplateParameter]:
-    for label, block in _parameter_blocks(blocks):
+    for label, block in _data_blocks(blocks, "coder_parameter"):
         yield _data_parameter(label, block, texts)
     for name, block in declared.items():
         if _is_parameter(name):
@@ -165,11 +170,11 @@ def _merged(blocks: Iterable[tuple[str, _Block]]) -> dict[str, _Block]:
     return merged
 
 
-def _parameter_blocks(files: Iterable[_Block]) -> Iterator[tuple[str, _Block]]:
+def _data_blocks(files: Iterable[_Block], wanted: str) -> Iterator[tuple[str, _Block]]:
     found = (
         pair
         for kind, block in _labelled(files, "data")
-        if kind == "coder_parameter"
+        if kind == wanted
         for pair in _by_label(block)
     )
     yield from _merged(found).items()

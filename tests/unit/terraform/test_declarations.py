@@ -127,21 +127,6 @@ def test_values_of_other_types_are_the_defaults() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("names", "listed"),
-    [
-        ("aa", '"a" appears'),
-        ("abab", '"a" and "b" appear'),
-        ("abcabc", '"a", "b" and "c" appear'),
-    ],
-)
-def test_names_of_parameters_are_unique(names: str, listed: str) -> None:
-    assert (
-        refusal(*named(*names))
-        == f"coder_parameter names must be unique but {listed} multiple times"
-    )
-
-
 def test_a_preset_has_what_its_data_source_says() -> None:
     found = preset(
         name="Large",
@@ -175,20 +160,6 @@ def test_a_preset_has_what_its_data_source_says() -> None:
 def test_a_preset_without_prebuilds_wants_none() -> None:
     found = preset(name="Small", parameters=None, prebuilds=[])
     assert (found.desired_instances, found.invalidate_after_s, found.schedules) == (0, None, ())
-
-
-def test_names_of_presets_are_unique() -> None:
-    twice = [read("coder_workspace_preset.x", name="a")] * 2
-    assert refusal(*twice) == (
-        'coder_workspace_preset names must be unique but "a" appears multiple times'
-    )
-
-
-def test_one_preset_is_the_default() -> None:
-    both = [read("coder_workspace_preset.x", name=name, default=True) for name in "ab"]
-    assert refusal(*both) == (
-        "a maximum of 1 coder_workspace_preset can be marked as default, but 2 are set"
-    )
 
 
 def test_services_are_listed_once() -> None:

@@ -20,7 +20,7 @@ def declarations_of(instances: Sequence[Instance]) -> PlannedDeclarations:
     """Return what the instances of a plan declare.
 
     Raises:
-        ConversionError: what may be declared once is declared twice, or cannot be read.
+        ConversionError: there are several tasks, or a declaration cannot be read.
     """
     managed = Counter(found.type for found in instances if found.mode == "managed")
     if (tasks := managed["coder_ai_task"]) > 1:

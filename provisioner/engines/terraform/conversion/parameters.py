@@ -15,7 +15,6 @@ from provisioner.engines.terraform.conversion.attributes import (
     whole_number,
 )
 from provisioner.engines.terraform.conversion.instances import Instance
-from provisioner.engines.terraform.conversion.uniqueness import check_unique
 
 TYPE = "coder_parameter"
 _TYPES = ("string", "number", "bool", "list(string)")
@@ -23,18 +22,12 @@ _MONOTONIC = ("increasing", "decreasing")
 
 
 def parameters_of(instances: Sequence[Instance]) -> tuple[TemplateParameter, ...]:
-    """Return the parameters, in the order of the plan.
-
-    Raises:
-        ConversionError: several have one name.
-    """
-    found = tuple(
+    """Return the parameters, in the order of the plan."""
+    return tuple(
         _parameter(instance.attributes)
         for instance in instances
         if instance.mode == "data" and instance.type == TYPE
     )
-    check_unique(TYPE, [parameter.name for parameter in found])
-    return found
 
 
 def _parameter(attributes: Attributes) -> TemplateParameter:

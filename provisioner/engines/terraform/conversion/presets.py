@@ -14,31 +14,18 @@ from provisioner.engines.terraform.conversion.attributes import (
     text,
     texts,
 )
-from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.engines.terraform.conversion.instances import Instance
-from provisioner.engines.terraform.conversion.uniqueness import check_unique
 
 TYPE = "coder_workspace_preset"
 
 
 def presets_of(instances: Sequence[Instance]) -> tuple[TemplatePreset, ...]:
-    """Return the presets, in the order of the plan.
-
-    Raises:
-        ConversionError: several have one name, or several are the default.
-    """
-    found = tuple(
+    """Return the presets, in the order of the plan."""
+    return tuple(
         _preset(instance.attributes)
         for instance in instances
         if instance.mode == "data" and instance.type == TYPE
     )
-    check_unique(TYPE, [preset.name for preset in found])
-    defaults = sum(preset.is_default for preset in found)
-    if defaults > 1:
-        raise ConversionError(
-            f"a maximum of 1 {TYPE} can be marked as default, but {defaults} are set"
-        )
-    return found
 
 
 def _preset(attributes: Attributes) -> TemplatePreset:
