@@ -25,7 +25,6 @@ from cli.printing import (
     print_rows,
     rows_table,
     screen,
-    tags_text,
 )
 from cli.queue import position_text
 from cli.waiting import INTERRUPTED, View, follow_job
@@ -38,6 +37,7 @@ from db.reads.logs import LOG_PAGE, get_logs
 from db.reads.pages import MAX_PAGE, UNTAGGED, Cursor, JobFilter, list_jobs
 from db.reads.timings import job_durations
 from db.schema.enums import JobErrorCode, JobStatus, JobType
+from db.texts import tags_text
 
 COLUMNS: Columns[Job] = {
     "JOB": lambda row: row.id,

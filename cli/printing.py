@@ -27,7 +27,6 @@ JSON = "json"
 PIPE_WIDTH = 10_000
 BAR_WIDTH = 40
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-_USUAL_TAGS = {("scope", "organization"), ("owner", "")}
 _STYLES: Mapping[str, str] = {
     "succeeded": "green",
     "running": "green",
@@ -115,22 +114,6 @@ def screen(*, err: bool = False) -> Console:
 def plain(text: str) -> str:
     """Return text without control characters: a template's output must not drive a terminal."""
     return _CONTROL.sub("", text)
-
-
-def tags_text(tags: Mapping[str, str]) -> str:
-    """Return tags as KEY=VALUE pairs, without the tags that every job has."""
-    own = sorted(set(tags.items()) - _USUAL_TAGS)
-    return ",".join(f"{key}={value}" for key, value in own)
-
-
-def seconds_text(seconds: float | None) -> str:
-    """Return a duration in a single unit; "never" for None."""
-    if seconds is None:
-        return "never"
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} s"
 
 
 def _cell(value: object) -> Text:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import click
 
 from cli.opening import transaction
 from cli.options import output_option
-from cli.printing import JSON, Columns, print_facts, print_json, print_rows, seconds_text, tags_text
-from db.jobs.tags import missing_tags
+from cli.printing import JSON, Columns, print_facts, print_json, print_rows
 from db.reads.contract import QUEUE_COUNT_LIMIT
+from db.reads.explanation import Match, match, verdict
 from db.reads.jobs import Job, find_job_id, get_job
 from db.reads.queues import QueueDepth, queue_depths
-from db.reads.workers import WorkerListing, list_workers
+from db.reads.workers import list_workers
 from db.schema.enums import JobStatus
+from db.texts import seconds_text, tags_text
 
 COLUMNS: Columns[QueueDepth] = {
     "QUEUE": lambda row: row.queue,
@@ -24,22 +24,6 @@ COLUMNS: Columns[QueueDepth] = {
     "WORKERS": lambda row: row.workers,
     "SLOTS": lambda row: row.slots,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Match:
-    """Whether one worker can run a job, and if not, why."""
-
-    worker: str
-    status: str
-    matches: bool  #: it would claim the job unless it is offline or draining
-    missing_tags: Mapping[str, str]
-    reason: str
-
-    @property
-    def can_claim(self) -> bool:
-        """Whether the worker matches, and takes new jobs."""
-        return self.matches and self.status in {"busy", "idle"}
 
 
 MATCH_COLUMNS: Columns[Match] = {
@@ -101,73 +85,12 @@ def explain(job: str, output: str) -> None:
         _print(found, matches)
 
 
-def match(job: Job, worker: WorkerListing) -> Match:
-    """Return whether the worker can run the job, and if not, why."""
-    missing = missing_tags(job.tags, worker.tags)
-    serves = job.queue in worker.queues
-    has_engine = job.provisioner in worker.provisioners
-    bound_to = worker.organization_ids
-    is_bound_to = not bound_to or str(job.organization_id) in bound_to
-    return Match(
-        worker=worker.name,
-        status=worker.status,
-        matches=serves and has_engine and is_bound_to,
-        missing_tags=missing,
-        reason=_reason(job, worker, missing=missing, serves=serves, has_engine=has_engine)
-        if is_bound_to
-        else f"runs only jobs of {', '.join(worker.organizations)}",
-    )
-
-
-def verdict(job: Job, matches: list[Match]) -> str:
-    """Return one sentence that says why the job waits."""
-    if job.status is not JobStatus.PENDING:
-        return f"the job does not wait: it is {job.status}"
-    live = sum(row.can_claim for row in matches)
-    if live:
-        return f"{job.queue_position - 1} jobs are ahead of it for {live} live workers that match"
-    return _no_live_worker(job, matches)
-
-
-def _no_live_worker(job: Job, matches: list[Match]) -> str:
-    if any(row.matches for row in matches):
-        return "every worker that matches is offline or draining: start one again"
-    wanted = tags_text(job.tags)
-    start = f"PROVISIONERD_TAGS={wanted} provisionerd worker" if wanted else "provisionerd worker"
-    return f"0 of {len(matches)} workers match: start one with `{start}`"
-
-
 def position_text(job: Job) -> str | None:
     """Return the job's position in its queue, or None if it does not wait."""
     if job.status is not JobStatus.PENDING:
         return None
     more = " or more" if job.queue_size == QUEUE_COUNT_LIMIT else ""
     return f"{job.queue_position} of {job.queue_size}{more}"
-
-
-def _reason(
-    job: Job,
-    worker: WorkerListing,
-    *,
-    missing: Mapping[str, str],
-    serves: bool,
-    has_engine: bool,
-) -> str:
-    if missing:
-        return "lacks " + ", ".join(map("=".join, missing.items()))
-    if not serves:
-        return "has tags, and jobs without tags are for workers without tags"
-    if not has_engine:
-        return f"does not offer the engine {job.provisioner}"
-    return _unavailability(worker)
-
-
-def _unavailability(worker: WorkerListing) -> str:
-    if worker.status == "offline":
-        seen = seconds_text(worker.last_seen_s)
-        how = "vanished" if worker.is_stale else "signed off"
-        return f"{how}, last seen {seen} ago"
-    return "takes no new jobs" if worker.status == "draining" else ""
 
 
 def _print(job: Job, matches: list[Match]) -> None:

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from cli.printing import plain, seconds_text
+from cli.printing import plain
 from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
 from db.reads.follow import Update, follow
 from db.reads.progress import JobProgress
 from db.schema.enums import LogLevel
+from db.texts import seconds_text
 
 INTERRUPTED = 130  #: the status that shells use for Ctrl+C
 _LEVEL_STYLES = {LogLevel.ERROR: "red", LogLevel.WARN: "yellow", LogLevel.DEBUG: "dim"}

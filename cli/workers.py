@@ -6,8 +6,9 @@ import click
 
 from cli.opening import transaction
 from cli.options import limit_option, output_option
-from cli.printing import Columns, print_rows, seconds_text, tags_text
+from cli.printing import Columns, print_rows
 from db.reads.workers import WorkerListing, list_workers
+from db.texts import seconds_text, tags_text
 
 COLUMNS: Columns[WorkerListing] = {
     "NAME": lambda row: row.name,

@@ -1,8 +1,12 @@
-"""Texts that PostgreSQL can store (no NUL, valid UTF-8), and the first line of an error."""
+"""Texts: what PostgreSQL can store (no NUL, valid UTF-8), and short forms for people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from db.errors import InvalidError
+
+_USUAL_TAGS = {("scope", "organization"), ("owner", "")}
 
 
 def storable(value: str) -> str:
@@ -31,3 +35,19 @@ def first_line(error: Exception) -> str:
     """
     message = str(getattr(error, "orig", None) or error).strip()
     return message.splitlines()[0] if message else type(error).__name__
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Return tags as KEY=VALUE pairs, without the tags that every job has."""
+    own = sorted(set(tags.items()) - _USUAL_TAGS)
+    return ",".join(f"{key}={value}" for key, value in own)
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return a duration in a single unit; "never" for None."""
+    if seconds is None:
+        return "never"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"

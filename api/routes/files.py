@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.archives import ArchiveRefusedError, as_tar, as_zip
+from api.archives import ArchiveRefusedError, as_tar, as_zip, ended_tar
 from api.caller import Right
 from api.errors import ApiError, hidden, refused
 from api.gate import Gate, GateOf
@@ -54,7 +54,7 @@ def _check(gate: Gate, kind: str) -> None:
 
 def _store(gate: Gate, data: bytes, kind: str) -> tuple[uuid.UUID, bool]:
     try:
-        archive = as_tar(data) if kind in ZIPS else data
+        archive = as_tar(data) if kind in ZIPS else ended_tar(data)
     except ArchiveRefusedError as error:
         raise ApiError(413 if error.is_too_large else 400, str(error)) from error
     with gate.enter(TokenScope.OPERATE) as visit:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from cli.doctor.result import CheckResult, ok, problem, warning
-from cli.printing import seconds_text
 from db.engine import Database
 from db.reads.fleet import read_fleet
 from db.reads.queues import QueueDepth, queue_depths
 from db.reads.server import ConnectionFacts, connection_facts
 from db.reads.workers import WorkerListing, list_workers
+from db.texts import seconds_text
 from worker.process.connections import build_connections, chore_connections
 
 # Every worker sweeps every few seconds: a lease that expired this long ago is swept by none.

@@ -28,16 +28,17 @@ from cli.doctor.result import Verdict
 from cli.live import watch
 from cli.main import COMMANDS, cli
 from cli.options import to_mapping
-from cli.printing import plain, print_bars, seconds_text, tags_text
-from cli.queue import match, verdict
+from cli.printing import plain, print_bars
 from db.engine import DatabaseError
 from db.errors import BuildActiveError
 from db.jobs.tags import normalize_tags, queue_name, served_queues
+from db.reads.explanation import match, verdict
 from db.reads.jobs import Job
 from db.reads.progress import JobProgress
 from db.reads.server import ConnectionFacts
 from db.reads.workers import WorkerListing
 from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
+from db.texts import seconds_text, tags_text
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.members import ArchiveError

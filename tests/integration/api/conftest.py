@@ -18,10 +18,10 @@ from db.schema.tables import Organization, User
 from tests.harness.api.client import Client
 from tests.harness.api.serving import served
 from tests.harness.factory import Factory
-from tests.integration.cli.conftest import builds_are_run
+from tests.integration.cli.conftest import builds_are_run, imports_are_run
 from worker.embedded import Embedded
 
-__all__ = ["builds_are_run"]  # fixtures of another folder
+__all__ = ["builds_are_run", "imports_are_run"]  # fixtures of another folder
 
 
 @dataclass(kw_only=True)
