@@ -17,6 +17,7 @@ from api.routes import (
     dryruns,
     files,
     jobs,
+    operations,
     sessions,
     templates,
     users,
@@ -36,6 +37,7 @@ ROUTERS = (
     workspaces.router,
     builds.router,
     jobs.router,
+    operations.router,
 )
 ERRORS = {
     400: {"model": Message, "description": "a value is not allowed"},

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db.engine import sql
 from db.reads.listings import LIMIT, read_listings
+from db.reads.shapes import AuditLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +72,52 @@ def list_audit_logs(
         within=within,
         limit=limit,
     )
+
+
+def find_audit_logs(
+    session: Session,
+    *,
+    organizations: Collection[uuid.UUID] | None,
+    username: str | None = None,
+    action: str | None = None,
+    resource_type: str | None = None,
+    resource_id: uuid.UUID | None = None,
+    limit: int = LIMIT,
+    offset: int = 0,
+) -> tuple[list[AuditLog], int]:
+    """Return a page of the changes, the last one first, and their number on all pages.
+
+    Args:
+        organizations: only changes in these; None for all, also those of the whole site.
+    """
+    rows = session.execute(
+        sql("""
+            SELECT change.id, change.time, change.username, change.user_id,
+                   change.organization_id, change.action, change.resource_type,
+                   change.resource_id, change.resource_target, change.diff,
+                   change.additional_fields, count(*) OVER () AS total
+            FROM audit_logs AS change
+            WHERE (CAST(:organizations AS uuid[]) IS NULL
+                   OR change.organization_id = ANY(:organizations))
+              AND (CAST(:username AS text) IS NULL OR lower(change.username) = lower(:username))
+              AND (CAST(:action AS text) IS NULL OR change.action = :action)
+              AND (CAST(:resource_type AS text) IS NULL OR change.resource_type = :resource_type)
+              AND (CAST(:resource_id AS uuid) IS NULL OR change.resource_id = :resource_id)
+            ORDER BY change.time DESC, change.id
+            LIMIT :limit OFFSET :offset
+        """),
+        {
+            "organizations": None if organizations is None else list(organizations),
+            "username": username,
+            "action": action,
+            "resource_type": resource_type,
+            "resource_id": resource_id,
+            "limit": limit,
+            "offset": offset,
+        },
+    ).all()
+    found = [
+        AuditLog(**{name: value for name, value in row._asdict().items() if name != "total"})
+        for row in rows
+    ]
+    return found, rows[0].total if rows else 0

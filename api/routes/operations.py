@@ -1,0 +1,249 @@
+"""Routes that Coder does not have: queues, why a job waits, retries, forecasts, the audit log."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from api.building import enqueue, usable_version
+from api.caller import Right
+from api.errors import conflict, forbidden, hidden
+from api.gate import GateOf, Visit
+from api.routes.finding import (
+    or_hidden,
+    user_id_of,
+    visible_organization,
+    visible_version,
+    visible_workspace,
+)
+from api.routes.paging import Paged, Search, terms_of
+from db.catalog.audit import AuditAction, audit
+from db.reads.accounts import EVERYTHING, as_uuid
+from db.reads.audit import find_audit_logs
+from db.reads.builds import find_resources, get_build
+from db.reads.contract import WorkspaceBuild
+from db.reads.contractbase import ContractModel
+from db.reads.explanation import match, verdict
+from db.reads.jobs import Job, get_job
+from db.reads.queues import queue_depths
+from db.reads.shapes import AuditLog
+from db.reads.workers import list_workers
+from db.schema.enums import JobStatus, TokenScope, Transition
+from quota.details import get_workspace_quota
+
+router = APIRouter(prefix="/api/v2", tags=["operations"])
+AUDIT_TERMS = {"username", "action", "resource_type", "resource_id", "organization"}
+DEFAULT_AUDIT = 100
+
+
+class Queue(ContractModel):
+    """The jobs that wait in a queue, and the live workers that serve it."""
+
+    queue: str
+    depth: int = Field(description="waiting jobs, counted up to 10000")
+    oldest_s: float = Field(description="age of the oldest waiting job")
+    workers: int
+    slots: int
+
+
+class WorkerMatch(ContractModel):
+    """Whether one worker can run a job, and if not, why."""
+
+    worker: str
+    status: str
+    matches: bool
+    missing_tags: dict[str, str]
+    reason: str
+
+
+class Explanation(ContractModel):
+    """Why a job waits."""
+
+    id: uuid.UUID
+    status: JobStatus
+    queue: str
+    tags: dict[str, str]
+    queue_position: int
+    queue_size: int
+    verdict: str
+    workers: list[WorkerMatch]
+
+
+class Forecast(ContractModel):
+    """What a start would cost, and whether the quota would allow it now."""
+
+    daily_cost: int = Field(description="credits per day, with the template's default values")
+    credits_consumed: int
+    budget: int
+    allowed: bool
+
+
+class AuditLogs(ContractModel):
+    """A page of the audit log."""
+
+    audit_logs: list[AuditLog]
+    count: int = Field(description="number of changes on all pages")
+
+
+@router.get("/queues")
+def list_queues(gate: GateOf) -> list[Queue]:
+    """List the queues that have waiting jobs or live workers."""
+    with gate.enter() as visit:
+        if not visit.caller.may_everywhere(Right.READ_JOBS):
+            raise hidden()
+        depths = queue_depths(visit.session, count_to=10_000)
+        return [
+            Queue(
+                queue=found.queue,
+                depth=found.depth,
+                oldest_s=found.oldest_s,
+                workers=found.workers,
+                slots=found.slots,
+            )
+            for found in depths
+        ]
+
+
+@router.get("/organizations/{organization}/provisionerjobs/{job}/explain")
+def explain(gate: GateOf, organization: str, job: uuid.UUID) -> Explanation:
+    """Say why a job waits: its position, and which workers could claim it."""
+    with gate.enter() as visit:
+        found = _job(visit, organization, job)
+        matches = [match(found, worker) for worker in list_workers(visit.session)]
+        return Explanation(
+            id=found.id,
+            status=found.status,
+            queue=found.queue,
+            tags=found.tags,
+            queue_position=found.queue_position,
+            queue_size=found.queue_size,
+            verdict=verdict(found, matches),
+            workers=[
+                WorkerMatch(
+                    worker=one.worker,
+                    status=one.status,
+                    matches=one.matches,
+                    missing_tags=dict(one.missing_tags),
+                    reason=one.reason,
+                )
+                for one in matches
+            ],
+        )
+
+
+@router.post("/organizations/{organization}/provisionerjobs/{job}/retry", status_code=201)
+def retry(gate: GateOf, organization: str, job: uuid.UUID) -> WorkspaceBuild:
+    """Enqueue the build of a failed or canceled job again, if it is the latest of its workspace.
+
+    Nothing is retried by itself: a new build is a decision, and it is charged like any other.
+    """
+    with gate.enter(TokenScope.BUILD) as visit:
+        found = _job(visit, organization, job)
+        if found.workspace_id is None or found.workspace_build_id is None:
+            raise conflict("Only the job of a workspace build can be retried.")
+        workspace = visible_workspace(visit, found.workspace_id).workspace
+        is_own = workspace.owner_id == visit.caller.user_id
+        if not is_own and not visit.caller.may(Right.BUILD_WORKSPACES, workspace.organization_id):
+            raise forbidden("You do not have permission to build this workspace.")
+        if found.status not in {JobStatus.FAILED, JobStatus.CANCELED}:
+            raise conflict(f"The job is {found.status}; only a failed or canceled one is retried.")
+        if workspace.latest_build.id != found.workspace_build_id:
+            raise conflict("The workspace has a later build.")
+        assert found.transition is not None
+        build = enqueue(
+            visit,
+            workspace_id=workspace.id,
+            transition=found.transition,
+            template_version_id=workspace.latest_build.template_version_id,
+            parameters=(),
+        )
+        audit(
+            visit.session,
+            actor=visit.actor,
+            action=AuditAction.RETRY,
+            organization_id=workspace.organization_id,
+            resource=("workspace", workspace.id, f"{workspace.owner_name}/{workspace.name}"),
+            facts={"retried_job_id": str(found.id), "build_number": build.build_number},
+        )
+        return get_build(visit.session, build.build_id)
+
+
+def _job(visit: Visit, organization: str, job_id: uuid.UUID) -> Job:
+    """Return a job that the caller may see: as a template admin, or of an own workspace."""
+    home = visible_organization(visit, organization)
+    with or_hidden():
+        found = get_job(visit.session, job_id)
+    may_read = visit.caller.may(Right.READ_JOBS, home.id)
+    if found.organization_id != home.id:
+        raise hidden()
+    if not may_read:
+        if found.workspace_id is None:
+            raise hidden()
+        visible_workspace(visit, found.workspace_id)
+    return found
+
+
+@router.get("/organizations/{organization}/members/{user}/workspace-quota/forecast")
+def forecast(
+    gate: GateOf, organization: str, user: str, template_version_id: uuid.UUID
+) -> Forecast:
+    """Say what a start of a template version would cost, and whether the quota would allow it.
+
+    The cost is what the import of the version planned, with the defaults of its parameters.
+    """
+    with gate.enter() as visit:
+        home = visible_organization(visit, organization)
+        user_id = user_id_of(visit, user)
+        if user_id != visit.caller.user_id and not visit.caller.may(Right.READ_MEMBERS, home.id):
+            raise hidden()
+        version = visible_version(visit, template_version_id)
+        if version.organization_id != home.id:
+            raise hidden()
+        usable_version(visit, version.id, template_id=version.template_id)
+        resources = find_resources(visit.session, version.job.id)
+        cost = sum(
+            found.daily_cost
+            for found in resources
+            if found.workspace_transition is Transition.START
+        )
+        quota = get_workspace_quota(visit.session, organization_id=home.id, user_id=user_id)
+        return Forecast(
+            daily_cost=cost,
+            credits_consumed=quota.credits_consumed,
+            budget=quota.budget,
+            allowed=cost == 0 or quota.credits_consumed + cost <= quota.budget,
+        )
+
+
+@router.get("/audit")
+def read_audit(
+    gate: GateOf,
+    page: Paged,
+    q: Search = "",
+    resource_id: Annotated[uuid.UUID | None, Query()] = None,
+) -> AuditLogs:
+    """List who changed what, the last change first. Terms: username, action, resource_type, ..."""
+    terms = terms_of(q, known=AUDIT_TERMS, bare="username")
+    with gate.enter() as visit:
+        visible = visit.caller.organizations_with(Right.READ_AUDIT)
+        if visible == []:
+            raise hidden()
+        if "organization" in terms:
+            home = visible_organization(visit, terms["organization"])
+            if visible is not None and home.id not in visible:
+                raise hidden()
+            visible = [home.id]
+        logs, count = find_audit_logs(
+            visit.session,
+            organizations=visible,
+            username=terms.get("username"),
+            action=terms.get("action"),
+            resource_type=terms.get("resource_type"),
+            resource_id=resource_id or as_uuid(terms.get("resource_id", "")),
+            limit=min(page.limit or DEFAULT_AUDIT, EVERYTHING),
+            offset=page.offset,
+        )
+        return AuditLogs(audit_logs=logs, count=count)
