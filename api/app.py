@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api.answers import JsonAnswer, Message
+from api.answers import JsonAnswer
 from api.errors import add_handlers
 from api.headers import CommonHeaders, OnePath
 from api.limits import BodyLimit
+from api.openapi import document_of, operation_id
 from api.routes import (
     builds,
     deployment,
@@ -39,16 +40,6 @@ ROUTERS = (
     jobs.router,
     operations.router,
 )
-ERRORS = {
-    400: {"model": Message, "description": "a value is not allowed"},
-    401: {"model": Message, "description": "there is no valid token"},
-    403: {"model": Message, "description": "the caller may not do this"},
-    404: {"model": Message, "description": "there is no such thing, or the caller may not see it"},
-    409: {"model": Message, "description": "the stored data does not allow it now"},
-    413: {"model": Message, "description": "the body is too large"},
-    429: {"model": Message, "description": "too many requests"},
-    503: {"model": Message, "description": "the database cannot be reached"},
-}
 
 
 def make_app(site: Site) -> FastAPI:
@@ -65,16 +56,18 @@ def make_app(site: Site) -> FastAPI:
     app = FastAPI(
         title="provisionerd",
         version="2",
-        summary="Workspace builds, in the form of Coder's API.",
+        summary="Workspace builds, in the form of Coder's API",
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         default_response_class=JsonAnswer,
         lifespan=running,
-        responses=ERRORS,  # type: ignore[arg-type]
+        separate_input_output_schemas=False,
+        generate_unique_id_function=operation_id,
     )
     app.state.site = site
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     for router in ROUTERS:
         app.include_router(router)
     add_handlers(app)

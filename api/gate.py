@@ -28,6 +28,7 @@ from db.texts import storable
 
 COOKIE = "coder_session_token"
 HEADER = "Coder-Session-Token"
+LOGIN = "/login"
 PROXY_HEADER = "X-Forwarded-User"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_PAGES = frozenset({"same-origin", "none"})
@@ -144,6 +145,8 @@ def token_of(connection: HTTPConnection) -> str:
         headers.get(HEADER),
         bearer.strip() if scheme.lower() == "bearer" else "",
         query.get("access_token"),
+        # Of a login link, which is used up by one request.
+        query.get("token") if connection.url.path == LOGIN else "",
     )
     other = next((given for given in others if given), "")
     if cookie:

@@ -33,13 +33,10 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: FastAPI, *, address: str) -> Server:
-    """Return the server of the application at HOST:PORT."""
-    host, _, port = address.rpartition(":")
+def make_server(app: FastAPI) -> Server:
+    """Return the server of the application; it runs on sockets that listen already."""
     config = uvicorn.Config(
         app,
-        host=host.strip("[]"),
-        port=int(port),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_network
 
 import click
@@ -36,11 +38,36 @@ def serve(address: str | None) -> None:
     configure_logging(settings)
     with open_services(settings) as services:
         site = make_site(settings, services.database, redis_url=services.redis_url)
-        bound = address or settings.api_address
-        server = make_server(make_app(site), address=bound)
-        click.echo(f"Serving the API at http://{bound}", err=True)
-        server.run()
-    sys.exit(0 if server.started else 1)
+        with listening(address or settings.api_address) as sock:
+            click.echo(f"Serving the API at http://{bound_address(sock)}", err=True)
+            make_server(make_app(site)).run(sockets=[sock])
+
+
+@contextmanager
+def listening(address: str) -> Iterator[socket.socket]:
+    """Yield a socket that listens at HOST:PORT.
+
+    Raises:
+        click.ClickException: it cannot; the message says why.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, int(port)), family=family, backlog=2048)
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "it is not HOST:PORT"
+        raise click.ClickException(
+            f"the API cannot listen at {address} ({reason}); set PROVISIONERD_API_ADDRESS"
+        ) from error
+    with sock:
+        yield sock
+
+
+def bound_address(sock: socket.socket) -> str:
+    """Return where a socket listens, as HOST:PORT."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def make_site(settings: Settings, database: Database, *, redis_url: str) -> Site:

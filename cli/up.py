@@ -1,4 +1,4 @@
-"""``provisionerd up``: PostgreSQL, Redis and a worker in one process tree."""
+"""``provisionerd up``: PostgreSQL, Redis, a worker and the HTTP API in one process tree."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from importlib.util import find_spec
 
 import click
 from rich.console import Console
 
+from db.catalog.people import first_owner
+from db.catalog.tokens import create_token
+from db.engine import Database
 from worker.process.children import stop_worker
 from worker.process.services import locate_terraform, open_services
 from worker.settings import Settings, load_settings
@@ -18,15 +25,19 @@ FIRST_RESTART_S = 1.0
 LAST_RESTART_S = 30.0
 WORKER = (sys.executable, "-m", "cli.main", "worker")
 """The command of the worker process. It prepares, and then becomes Celery's worker by exec."""
+API = (sys.executable, "-m", "cli.main", "serve")
+API_STOP_S = 15.0
+LINK_LIFETIME = timedelta(hours=1)
 
 
 @click.command()
 def up() -> None:
-    r"""Run PostgreSQL, Redis and a worker together, until Ctrl+C.
+    r"""Run PostgreSQL, Redis, a worker and the HTTP API together, until Ctrl+C.
 
     PostgreSQL and Redis are started in PROVISIONERD_DATA_DIR unless their URLs
     are set. Meanwhile the other commands work in any terminal with the same
-    settings. A worker that dies is started again.
+    settings. A worker that dies is started again. The link to the API logs the
+    first owner in once.
 
     \b
     Example:
@@ -46,8 +57,38 @@ def up() -> None:
         if settings.metrics_address:
             console.print(f"Metrics     http://{settings.metrics_address}/metrics", markup=False)
         stopping = _stop_on_signal()
-        status = _supervise(settings, console, stopping)
+        with _serving_api(settings, services.database, console):
+            status = _supervise(settings, console, stopping)
     sys.exit(status)
+
+
+@contextmanager
+def _serving_api(settings: Settings, database: Database, console: Console) -> Iterator[None]:
+    """Serve the HTTP API in a process of its own, if its packages are installed."""
+    if not settings.api_address or find_spec("fastapi") is None:
+        yield
+        return
+    url = f"http://{settings.api_address}/"
+    process = subprocess.Popen(API, start_new_session=True)
+    console.print(f"API         {url}{_login_of_owner(database)}", markup=False)
+    try:
+        yield
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(API_STOP_S)
+        process.kill()
+        process.wait()
+
+
+def _login_of_owner(database: Database) -> str:
+    """Return the rest of a link that logs the first owner in once; empty without an owner."""
+    with database.begin() as session:
+        owner_id = first_owner(session)
+        if owner_id is None:
+            return ""
+        token = create_token(session, user_id=owner_id, name="login link", lifetime=LINK_LIFETIME)
+    return f"login?token={token.text}"
 
 
 def _stop_on_signal() -> threading.Event:

@@ -16,7 +16,16 @@ from pathlib import Path
 
 import click
 
-from docs.generator import blocks, contract, metrics, modules, settings, states, typescript
+from docs.generator import (
+    blocks,
+    contract,
+    httpapi,
+    metrics,
+    modules,
+    settings,
+    states,
+    typescript,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,10 +91,20 @@ REFERENCES: Sequence[Reference | Page] = (
     Reference(path="docs/reference/README.md", make=contract.page),
     Reference(path="docs/settings.md", make=settings.page),
     Reference(path="docs/metrics.md", make=metrics.page),
+    Reference(
+        path="docs/reference/httpapi.json",
+        make=httpapi.document,
+        is_current=httpapi.is_current,
+    ),
     Page(path="docs/architecture.md", blocks={"modules": modules.tables, "states": states.chart}),
-    # Last, because only this one can fail: without Node.js.
+    # Last, because only these can fail: without Node.js.
     Reference(
         path="docs/reference/types.ts", make=typescript.types, is_current=typescript.is_current
+    ),
+    Reference(
+        path="docs/reference/httpapi.ts",
+        make=typescript.api_types,
+        is_current=typescript.are_api_types_current,
     ),
 )
 

@@ -95,7 +95,8 @@ class Settings(PlatformSettings):
     )
 
     api_address: str = Field(
-        "127.0.0.1:7080", description="HOST:PORT of the HTTP API (`provisionerd serve`)"
+        "127.0.0.1:7080",
+        description="HOST:PORT of the HTTP API; empty keeps `provisionerd up` from serving it",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

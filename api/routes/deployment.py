@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from api.answers import JsonAnswer, Message
-from api.errors import ApiError
-from api.gate import GateOf
+from api.errors import ApiError, signed_out
+from api.gate import COOKIE, GateOf
 from api.headers import BUILD_VERSION
 from api.models.requests import AuthChecks
+from db.catalog.tokens import create_token, revoke_token
 from db.reads.contract import ContractModel
 
 router = APIRouter(tags=["deployment"])
+BROWSER_SESSION = timedelta(days=1)
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>provisionerd</title>
 <h1>provisionerd</h1>
@@ -49,6 +52,32 @@ async def healthz() -> Response:
 async def page(request: Request) -> Response:
     """Say how to log in."""
     return HTMLResponse(PAGE.format(url=_url(request)))
+
+
+@router.get("/login", include_in_schema=False)
+def login(gate: GateOf, token: str = "") -> Response:
+    """Use up the token of a login link, and set the cookie of a session."""
+    with gate.enter() as visit:
+        if visit.caller.token_id != token.partition("-")[0]:
+            raise signed_out("The link has no token.")
+        session_key = create_token(
+            visit.session,
+            user_id=visit.caller.user_id,
+            name="browser",
+            scope=visit.caller.scope,
+            lifetime=BROWSER_SESSION,
+        )
+        revoke_token(visit.session, visit.caller.token_id)
+    answer = RedirectResponse("/", status_code=303)
+    answer.set_cookie(
+        COOKIE,
+        session_key.text,
+        max_age=int(BROWSER_SESSION.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=gate.connection.url.scheme == "https",
+    )
+    return answer
 
 
 @router.get("/api/v2")

@@ -110,6 +110,20 @@ def has_people(session: Session) -> bool:
     return session.scalars(people).first() is not None
 
 
+def first_owner(session: Session) -> uuid.UUID | None:
+    """Return the id of the active user who became an owner of the site first, or None."""
+    return session.scalars(
+        select(User.id)
+        .where(
+            User.rbac_roles.contains([SiteRole.OWNER.value]),
+            User.status == UserStatus.ACTIVE,
+            ~User.deleted,
+        )
+        .order_by(User.created_at)
+        .limit(1)
+    ).one_or_none()
+
+
 def set_site_roles(session: Session, user: User, roles: Collection[str]) -> None:
     """Replace the user's roles in the whole site.
 

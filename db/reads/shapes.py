@@ -214,8 +214,8 @@ class Workspace(ContractModel):
     latest_build: WorkspaceBuild
     outdated: bool = Field(description="whether the template's active version is another")
     name: str
-    autostart_schedule: str | None
-    ttl_ms: int | None
+    autostart_schedule: str | None = None
+    ttl_ms: int | None = None
     last_used_at: UtcTime
     deleting_at: UtcTime | None = None
     dormant_at: UtcTime | None = None
@@ -250,7 +250,7 @@ class ProvisionerDaemon(ContractModel):
     organization_id: UUID
     key_id: UUID = UUID(int=1)
     created_at: UtcTime
-    last_seen_at: UtcTime | None
+    last_seen_at: UtcTime | None = None
     name: str
     version: str
     api_version: str

@@ -25,6 +25,31 @@ def is_installed() -> bool:
     return importlib.util.find_spec("fastapi") is not None
 
 
+def schemas(reference: str) -> dict[str, Any]:
+    """Return the JSON schema of each body, by name.
+
+    Args:
+        reference: the form of a reference to ``{model}``.
+    """
+    found = json.dumps(schema()["components"]["schemas"])
+    prefix = reference.partition("{model}")[0]
+    parsed: dict[str, Any] = json.loads(found.replace("#/components/schemas/", prefix))
+    return {name: _untitled(one) for name, one in sorted(parsed.items())}
+
+
+def _untitled(value: Any) -> Any:
+    """Return a schema without titles: each would become a type of its own."""
+    if isinstance(value, list):
+        return [_untitled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _untitled(item)
+        for key, item in value.items()
+        if key != "title" or not isinstance(item, str)
+    }
+
+
 def schema() -> dict[str, Any]:
     """Return the OpenAPI document."""
     from api.app import make_app  # noqa: PLC0415 - an extra

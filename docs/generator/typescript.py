@@ -14,9 +14,10 @@ import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from docs.generator import contract
+from docs.generator import contract, httpapi
 
 PACKAGE = Path(__file__).resolve().parent.parent / "typescript"
 BUILD = PACKAGE.parent.parent / "build" / "typescript"
@@ -29,8 +30,11 @@ GENERATOR = (
 )
 TIMEOUT_S = 300
 
+REFERENCE = "#/$defs/{model}"
+JOB_ROWS = "job rows. Made from db/reads/contract.py"
+HTTP_API = "the HTTP API. Made from its routes in api/"
 HEAD = """\
-// TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
+// TypeScript types of {origin} by `make generate`: do not edit.
 // made from: sha256:{source}
 // text: sha256:{text}
 """
@@ -42,26 +46,51 @@ class GeneratorError(Exception):
 
 
 def types() -> str:
-    """Generate the types.
+    """Generate the types of job rows.
 
     Raises:
         GeneratorError: Node.js is missing or the generator failed.
     """
-    text = "\n" + _generate()
-    return HEAD.format(source=_source_digest(), text=_digest(text)) + text
+    return _file(JOB_ROWS, _schema(contract.schemas(REFERENCE)))
 
 
 def is_current(file: str) -> bool:
     """Return whether the file was made from this schema by this generator, and not changed."""
+    return _is_made_from(file, JOB_ROWS, _schema(contract.schemas(REFERENCE)))
+
+
+def api_types() -> str:
+    """Generate the types of the HTTP API.
+
+    Raises:
+        GeneratorError: Node.js is missing or the generator failed.
+    """
+    return _file(HTTP_API, _schema(httpapi.schemas(REFERENCE)))
+
+
+def are_api_types_current(file: str) -> bool:
+    """Return whether the file was made from the routes; true without the extra ``api``."""
+    if not httpapi.is_installed():
+        return True
+    return _is_made_from(file, HTTP_API, _schema(httpapi.schemas(REFERENCE)))
+
+
+def _file(origin: str, schema: str) -> str:
+    text = "\n" + _generate(schema)
+    return _head(origin, schema, text) + text
+
+
+def _is_made_from(file: str, origin: str, schema: str) -> bool:
     text = "".join(file.splitlines(keepends=True)[HEAD_LINES:])
-    return file == HEAD.format(source=_source_digest(), text=_digest(text)) + text
+    return file == _head(origin, schema, text) + text
 
 
-def _schema() -> str:
-    definitions = {
-        name: _without_siblings(schema)
-        for name, schema in contract.schemas("#/$defs/{model}").items()
-    }
+def _head(origin: str, schema: str, text: str) -> str:
+    return HEAD.format(origin=origin, source=_source_digest(schema), text=_digest(text))
+
+
+def _schema(definitions: Mapping[str, contract.Schema]) -> str:
+    definitions = {name: _without_siblings(schema) for name, schema in definitions.items()}
     models = [{"$ref": f"#/$defs/{name}"} for name in definitions]
     # Not used itself, but it makes the generator write every definition.
     document = {"title": "AnyOfTheContract", "anyOf": models, "$defs": definitions}
@@ -84,15 +113,15 @@ def _wrapped(field: contract.Schema) -> contract.Schema:
     return {"allOf": [{"$ref": field["$ref"]}], **rest}
 
 
-def _source_digest() -> str:
-    return _digest(_schema() + (PACKAGE / LOCK).read_text(encoding="utf-8"))
+def _source_digest(schema: str) -> str:
+    return _digest(schema + (PACKAGE / LOCK).read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _generate() -> str:
+def _generate(schema: str) -> str:
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         raise GeneratorError("it needs Node.js 20 or newer with npm; install it and repeat")
@@ -100,7 +129,7 @@ def _generate() -> str:
     for name in ("package.json", LOCK):
         shutil.copy(PACKAGE / name, BUILD)
     _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-    return _run([node, *GENERATOR], given=_schema())
+    return _run([node, *GENERATOR], given=schema)
 
 
 def _run(command: list[str], given: str = "") -> str:

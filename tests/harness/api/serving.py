@@ -11,22 +11,22 @@ from api.app import make_app
 from api.server import make_server
 from api.site import Site
 from api.streams.hub import Hub
+from cli.serve import bound_address, listening
 from db.engine import Database
 from tests.harness.waiting import wait_until
-from worker.process.children import free_address
 
 
 @contextmanager
 def served(database: Database, *, redis_url: str, **facts: Any) -> Iterator[tuple[str, Site]]:
     """The URL of a running API on the database, and its site."""
     site = Site(database=database, redis_url=redis_url, hub=Hub(database), **facts)
-    address = free_address()
-    server = make_server(make_app(site), address=address)
-    thread = threading.Thread(target=server.run, name="api-server")
-    thread.start()
-    try:
-        wait_until(lambda: server.started, "the API to start")
-        yield f"http://{address}", site
-    finally:
-        server.stop_soon()
-        thread.join(30)
+    server = make_server(make_app(site))
+    with listening("127.0.0.1:0") as sock:
+        thread = threading.Thread(target=server.run, args=([sock],), name="api-server")
+        thread.start()
+        try:
+            wait_until(lambda: server.started, "the API to start")
+            yield f"http://{bound_address(sock)}", site
+        finally:
+            server.stop_soon()
+            thread.join(30)

@@ -1,0 +1,2125 @@
+// TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
+// made from: sha256:58a1882d5eec4330f65af54fa0025ccff136ea0df0610334c485f7df0ac6c3ff
+// text: sha256:14c407d70933157b2b6aa4fdccf20b65f3eacbf5a971d66cac2941d0d4278387
+
+export type AnyOfTheContract =
+  | AgentLifecycleState
+  | AgentStatus
+  | AppHealth
+  | AppOpenIn
+  | AppSharingLevel
+  | ArchiveVersions
+  | ArchivedVersions
+  | AuditLog
+  | AuditLogs
+  | AuthChecks
+  | AutomaticUpdates
+  | AutostartRequirement
+  | AutostopRequirement
+  | BuildInfo
+  | BuildReason
+  | BuildTimeStats
+  | CreateBuild
+  | CreateTemplate
+  | CreateToken
+  | CreateUser
+  | CreateVersion
+  | CreateWorkspace
+  | DaemonJob
+  | DisplayApp
+  | Dormancy
+  | DryRun
+  | EditTemplate
+  | EditVersion
+  | EditWorkspace
+  | Explanation
+  | Forecast
+  | GivenValue
+  | JobErrorCode
+  | JobStatus
+  | JobType
+  | Login
+  | MatchedProvisioners
+  | Member
+  | MemberRoles
+  | Message
+  | MinimalUser
+  | NameValue
+  | NewKey
+  | Organization
+  | OrganizationRole
+  | ParameterOption
+  | Preset
+  | Promote
+  | ProvisionerDaemon
+  | ProvisionerJob
+  | ProvisionerJobInput
+  | ProvisionerJobMetadata
+  | ProvisionerJobTimings
+  | ProvisionerTiming
+  | ProvisionerType
+  | PushState
+  | Queue
+  | Role
+  | Schedule
+  | ShownToken
+  | SiteRole
+  | SiteRoles
+  | StartupScriptBehavior
+  | Template
+  | TemplateVersion
+  | TemplateVersionParameter
+  | TemplateVersionVariable
+  | TimeToLive
+  | TimingStage
+  | Transition
+  | Updates
+  | Uploaded
+  | User
+  | UserStatus
+  | Users
+  | Validation
+  | WorkerMatch
+  | Workspace
+  | WorkspaceAgent
+  | WorkspaceAgentHealth
+  | WorkspaceAgentLogSource
+  | WorkspaceAgentScript
+  | WorkspaceApp
+  | WorkspaceAppHealthcheck
+  | WorkspaceBuild
+  | WorkspaceHealth
+  | WorkspaceQuota
+  | WorkspaceResource
+  | WorkspaceResourceMetadata
+  | WorkspaceStatus
+  | Workspaces;
+/**
+ * How far an agent is with its scripts. The process that serves the agents writes it.
+ */
+export type AgentLifecycleState =
+  | "created"
+  | "starting"
+  | "start_timeout"
+  | "start_error"
+  | "ready"
+  | "shutting_down"
+  | "shutdown_timeout"
+  | "shutdown_error"
+  | "off";
+/**
+ * Whether an agent is connected to the process that serves agents.
+ */
+export type AgentStatus = "connecting" | "connected" | "disconnected" | "timeout";
+/**
+ * What the health check of an app says. The process that serves the agents writes it.
+ */
+export type AppHealth = "disabled" | "initializing" | "healthy" | "unhealthy";
+/**
+ * How a browser opens an app.
+ */
+export type AppOpenIn = "tab" | "slim-window";
+/**
+ * Who may open an app.
+ */
+export type AppSharingLevel = "owner" | "authenticated" | "public";
+/**
+ * Whether a workspace is updated to the active version of its template automatically.
+ */
+export type AutomaticUpdates = "always" | "never";
+/**
+ * Why a build was enqueued.
+ */
+export type BuildReason = "initiator" | "autostart" | "autostop" | "dormancy" | "autodelete";
+/**
+ * What a workspace build makes of the workspace.
+ */
+export type Transition = "start" | "stop" | "delete";
+/**
+ * A role in the whole site (``users.rbac_roles``). Every user is a member, too.
+ */
+export type SiteRole = "owner" | "template-admin" | "user-admin" | "auditor";
+/**
+ * Which engine runs a template.
+ */
+export type ProvisionerType = "echo" | "terraform";
+/**
+ * What a user sees of an agent besides its own apps.
+ */
+export type DisplayApp =
+  "vscode" | "vscode_insiders" | "web_terminal" | "ssh_helper" | "port_forwarding_helper";
+/**
+ * The status of a provisioner job, derived by PostgreSQL from other columns, never written.
+ */
+export type JobStatus =
+  "pending" | "running" | "succeeded" | "canceling" | "canceled" | "failed" | "unknown";
+/**
+ * Why a job failed, for callers that must distinguish it. Untagged failures have no code.
+ */
+export type JobErrorCode =
+  "MISSING_TEMPLATE_PARAMETER" | "REQUIRED_TEMPLATE_VARIABLES" | "INSUFFICIENT_QUOTA";
+/**
+ * What a provisioner job does.
+ */
+export type JobType = "template_version_import" | "workspace_build" | "template_version_dry_run";
+/**
+ * Whether a user may build; only active users may.
+ */
+export type UserStatus = "active" | "suspended" | "dormant";
+/**
+ * A role in one organization (``organization_members.roles``).
+ */
+export type OrganizationRole =
+  | "organization-admin"
+  | "organization-template-admin"
+  | "organization-user-admin"
+  | "organization-auditor"
+  | "organization-workspace-creation-ban";
+/**
+ * The Terraform operation that a timing belongs to.
+ */
+export type TimingStage = "init" | "plan" | "graph" | "apply";
+/**
+ * Whether a user waits for the scripts of the start before they log in.
+ */
+export type StartupScriptBehavior = "blocking" | "non-blocking";
+/**
+ * What a workspace is doing, by the transition and the job of its latest build.
+ */
+export type WorkspaceStatus =
+  | "pending"
+  | "starting"
+  | "running"
+  | "stopping"
+  | "stopped"
+  | "failed"
+  | "canceling"
+  | "canceled"
+  | "deleting"
+  | "deleted";
+
+/**
+ * Which unused versions to archive.
+ */
+export interface ArchiveVersions {
+  /**
+   * not only those whose import failed
+   */
+  all?: boolean;
+}
+/**
+ * The versions that were archived.
+ */
+export interface ArchivedVersions {
+  template_id: string;
+  archived_ids: string[];
+}
+/**
+ * A change that somebody made.
+ */
+export interface AuditLog {
+  id: string;
+  time: string;
+  /**
+   * absent: a user of the operating system
+   */
+  user_id?: string | null;
+  username: string;
+  /**
+   * all zeros: a change to the whole site
+   */
+  organization_id: string;
+  resource_type: string;
+  resource_id: string;
+  resource_target: string;
+  action: string;
+  diff: {
+    [k: string]: unknown;
+  };
+  additional_fields: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * A page of the audit log.
+ */
+export interface AuditLogs {
+  audit_logs: AuditLog[];
+  /**
+   * number of changes on all pages
+   */
+  count: number;
+}
+/**
+ * Questions about rights, by a key of the client's choice.
+ */
+export interface AuthChecks {
+  checks?: {
+    [k: string]: {
+      [k: string]: unknown;
+    };
+  };
+}
+/**
+ * On which days workspaces may start by themselves.
+ */
+export interface AutostartRequirement {
+  days_of_week?: string[];
+}
+/**
+ * When workspaces must stop. There is no such requirement here.
+ */
+export interface AutostopRequirement {
+  days_of_week?: string[];
+  weeks?: number;
+}
+/**
+ * The version of the server.
+ */
+export interface BuildInfo {
+  external_url: string;
+  version: string;
+  dashboard_url: string;
+  telemetry?: boolean;
+  workspace_proxy?: boolean;
+  agent_api_version?: string;
+  provisioner_api_version?: string;
+  upgrade_message?: string;
+  deployment_id?: string;
+}
+/**
+ * How long builds of a template take. Not measured here, so both are null.
+ */
+export interface BuildTimeStats {
+  P50?: number | null;
+  P95?: number | null;
+}
+/**
+ * A build of a workspace.
+ */
+export interface CreateBuild {
+  template_version_id?: string | null;
+  transition: Transition;
+  dry_run?: boolean;
+  state?: string | null;
+  orphan?: boolean | null;
+  /**
+   * @maxItems 1000
+   */
+  rich_parameter_values?: GivenValue[];
+  log_level?: string;
+  template_version_preset_id?: string | null;
+  reason?: string;
+}
+/**
+ * The value of a parameter or of a variable.
+ */
+export interface GivenValue {
+  name: string;
+  value: string;
+}
+/**
+ * A template, with its first version.
+ */
+export interface CreateTemplate {
+  name: string;
+  template_version_id: string;
+  display_name?: string;
+  description?: string;
+  icon?: string;
+  allow_user_cancel_workspace_jobs?: boolean | null;
+}
+/**
+ * A token for oneself or, by an owner, for another user.
+ */
+export interface CreateToken {
+  /**
+   * nanoseconds; 0 means the default
+   */
+  lifetime?: number;
+  token_name?: string;
+  /**
+   * read, build, operate or admin
+   */
+  scope?: string;
+  /**
+   * @maxItems 20
+   */
+  scopes?:
+    | []
+    | [string]
+    | [string, string]
+    | [string, string, string]
+    | [string, string, string, string]
+    | [string, string, string, string, string]
+    | [string, string, string, string, string, string]
+    | [string, string, string, string, string, string, string]
+    | [string, string, string, string, string, string, string, string]
+    | [string, string, string, string, string, string, string, string, string]
+    | [string, string, string, string, string, string, string, string, string, string]
+    | [string, string, string, string, string, string, string, string, string, string, string]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ]
+    | [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string
+      ];
+}
+/**
+ * A new user.
+ */
+export interface CreateUser {
+  email: string;
+  username: string;
+  name?: string;
+  /**
+   * @maxItems 100
+   */
+  organization_ids?: string[];
+  /**
+   * @maxItems 20
+   */
+  roles?:
+    | []
+    | [SiteRole]
+    | [SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ];
+}
+/**
+ * A new version of a template, or of none yet.
+ */
+export interface CreateVersion {
+  name?: string;
+  message?: string;
+  template_id?: string | null;
+  storage_method?: string;
+  file_id?: string | null;
+  example_id?: string;
+  provisioner: ProvisionerType;
+  tags?: {
+    [k: string]: string;
+  };
+  /**
+   * @maxItems 1000
+   */
+  user_variable_values?: GivenValue[];
+}
+/**
+ * A workspace, with its first build.
+ */
+export interface CreateWorkspace {
+  template_id?: string | null;
+  template_version_id?: string | null;
+  name: string;
+  autostart_schedule?: string | null;
+  ttl_ms?: number | null;
+  /**
+   * @maxItems 1000
+   */
+  rich_parameter_values?: GivenValue[];
+  automatic_updates?: AutomaticUpdates | null;
+  template_version_preset_id?: string | null;
+}
+/**
+ * A job that a worker runs or ran last.
+ */
+export interface DaemonJob {
+  id: string;
+  status: string;
+  template_name: string;
+  template_icon: string;
+  template_display_name: string;
+}
+/**
+ * Whether the workspace is dormant.
+ */
+export interface Dormancy {
+  dormant: boolean;
+}
+/**
+ * The values to plan with.
+ */
+export interface DryRun {
+  workspace_name?: string;
+  /**
+   * @maxItems 1000
+   */
+  rich_parameter_values?: GivenValue[];
+  /**
+   * @maxItems 1000
+   */
+  user_variable_values?: GivenValue[];
+}
+/**
+ * Changes to a template; a field that is absent or null stays as it is.
+ */
+export interface EditTemplate {
+  name?: string | null;
+  display_name?: string | null;
+  description?: string | null;
+  icon?: string | null;
+  allow_user_cancel_workspace_jobs?: boolean | null;
+}
+/**
+ * A new name or message of a template version.
+ */
+export interface EditVersion {
+  name?: string;
+  message?: string | null;
+}
+/**
+ * A new name of a workspace.
+ */
+export interface EditWorkspace {
+  name?: string;
+}
+/**
+ * Why a job waits.
+ */
+export interface Explanation {
+  id: string;
+  status: JobStatus;
+  queue: string;
+  tags: {
+    [k: string]: string;
+  };
+  queue_position: number;
+  queue_size: number;
+  verdict: string;
+  workers: WorkerMatch[];
+}
+/**
+ * Whether one worker can run a job, and if not, why.
+ */
+export interface WorkerMatch {
+  worker: string;
+  status: string;
+  matches: boolean;
+  missing_tags: {
+    [k: string]: string;
+  };
+  reason: string;
+}
+/**
+ * What a start would cost, and whether the quota would allow it now.
+ */
+export interface Forecast {
+  /**
+   * credits per day, with the template's default values
+   */
+  daily_cost: number;
+  credits_consumed: number;
+  budget: number;
+  allowed: boolean;
+}
+/**
+ * Refused: there are no passwords here.
+ */
+export interface Login {
+  email?: string;
+  password?: string;
+}
+/**
+ * The live workers that may claim a pending job.
+ */
+export interface MatchedProvisioners {
+  count: number;
+  available: number;
+  most_recently_seen?: string | null;
+}
+/**
+ * A member of an organization.
+ */
+export interface Member {
+  user_id: string;
+  organization_id: string;
+  created_at: string;
+  updated_at: string;
+  username: string;
+  name: string;
+  email: string;
+  avatar_url: string;
+  status: UserStatus;
+  login_type?: string;
+  last_seen_at?: string;
+  user_created_at: string;
+  user_updated_at: string;
+  roles: Role[];
+  global_roles: Role[];
+  has_ai_seat?: boolean;
+}
+/**
+ * A role, and the organization in which it counts.
+ */
+export interface Role {
+  name: string;
+  display_name: string;
+  /**
+   * absent: a role of the whole site
+   */
+  organization_id?: string | null;
+}
+/**
+ * The roles that a member has in an organization.
+ */
+export interface MemberRoles {
+  /**
+   * @maxItems 20
+   */
+  roles:
+    | []
+    | [OrganizationRole]
+    | [OrganizationRole, OrganizationRole]
+    | [OrganizationRole, OrganizationRole, OrganizationRole]
+    | [OrganizationRole, OrganizationRole, OrganizationRole, OrganizationRole]
+    | [OrganizationRole, OrganizationRole, OrganizationRole, OrganizationRole, OrganizationRole]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ]
+    | [
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole,
+        OrganizationRole
+      ];
+}
+/**
+ * The envelope of errors, and of answers that only say that something was done.
+ */
+export interface Message {
+  message: string;
+  detail?: string | null;
+  validations?: Validation[] | null;
+}
+/**
+ * What is wrong with one field of a request.
+ */
+export interface Validation {
+  field: string;
+  detail: string;
+}
+/**
+ * Who made something.
+ */
+export interface MinimalUser {
+  id: string;
+  username: string;
+  name?: string;
+  avatar_url?: string;
+}
+/**
+ * A parameter of a build, and its value as text.
+ */
+export interface NameValue {
+  name: string;
+  value: string;
+}
+/**
+ * A token, which is shown only once.
+ */
+export interface NewKey {
+  key: string;
+}
+/**
+ * An organization.
+ */
+export interface Organization {
+  id: string;
+  name: string;
+  display_name: string;
+  icon?: string;
+  description: string;
+  created_at: string;
+  updated_at: string;
+  is_default: boolean;
+}
+/**
+ * A value that a parameter may have.
+ */
+export interface ParameterOption {
+  name: string;
+  description: string;
+  value: string;
+  icon: string;
+}
+/**
+ * A named set of values. Coder writes these names with capitals.
+ */
+export interface Preset {
+  ID: string;
+  Name: string;
+  Parameters: {
+    [k: string]: string;
+  }[];
+  Default: boolean;
+  DesiredPrebuildInstances?: number | null;
+  Description: string;
+  Icon: string;
+}
+/**
+ * The version to make active.
+ */
+export interface Promote {
+  id: string;
+}
+/**
+ * A worker.
+ */
+export interface ProvisionerDaemon {
+  id: string;
+  organization_id: string;
+  key_id?: string;
+  created_at: string;
+  last_seen_at?: string | null;
+  name: string;
+  version: string;
+  api_version: string;
+  provisioners: string[];
+  tags: {
+    [k: string]: string;
+  };
+  key_name?: string;
+  status: string;
+  current_job?: DaemonJob | null;
+  previous_job?: DaemonJob | null;
+}
+/**
+ * A job: one run of a template by a worker.
+ */
+export interface ProvisionerJob {
+  id: string;
+  /**
+   * when it was enqueued
+   */
+  created_at: string;
+  /**
+   * when a worker claimed it
+   */
+  started_at?: string | null;
+  /**
+   * when it succeeded, failed or was canceled
+   */
+  completed_at?: string | null;
+  /**
+   * when a cancel was requested
+   */
+  canceled_at?: string | null;
+  /**
+   * why it failed, for people
+   */
+  error?: string | null;
+  /**
+   * why it failed, for machines; absent if the failure is untagged
+   */
+  error_code?: JobErrorCode | null;
+  status: JobStatus;
+  /**
+   * the worker that claimed it
+   */
+  worker_id?: string | null;
+  /**
+   * that worker's name
+   */
+  worker_name?: string | null;
+  /**
+   * the template's source archive
+   */
+  file_id: string;
+  /**
+   * tags that a worker must have to run it
+   */
+  tags: {
+    [k: string]: string;
+  };
+  /**
+   * 1 for the next job to be claimed; 0 unless pending; counted up to 10000, which means that many or more
+   */
+  queue_position: number;
+  /**
+   * number of pending jobs in its queue; 0 unless pending; counted up to 10000, which means that many or more
+   */
+  queue_size: number;
+  organization_id: string;
+  /**
+   * the user who asked for it
+   */
+  initiator_id: string;
+  input: ProvisionerJobInput;
+  type: JobType;
+  /**
+   * live workers that may claim it; absent if there are none, or not pending
+   */
+  available_workers?: string[] | null;
+  metadata: ProvisionerJobMetadata;
+  /**
+   * whether log lines were dropped because of the size limit
+   */
+  logs_overflowed: boolean;
+}
+/**
+ * What a job works on. Values of template variables are not shown: they may be secret.
+ */
+export interface ProvisionerJobInput {
+  /**
+   * of an import or a dry run
+   */
+  template_version_id?: string | null;
+  /**
+   * of a workspace build
+   */
+  workspace_build_id?: string | null;
+  /**
+   * why the input could not be read
+   */
+  error?: string | null;
+}
+/**
+ * Names of the template and the workspace that a job works on.
+ */
+export interface ProvisionerJobMetadata {
+  /**
+   * empty when there is no such version
+   */
+  template_version_name: string;
+  /**
+   * all zeros when there is no template yet
+   */
+  template_id: string;
+  template_name: string;
+  template_display_name: string;
+  template_icon: string;
+  /**
+   * of a workspace build
+   */
+  workspace_id?: string | null;
+  /**
+   * of a workspace build
+   */
+  workspace_name?: string | null;
+}
+/**
+ * How long each step of a build took.
+ */
+export interface ProvisionerJobTimings {
+  /**
+   * sorted by start time
+   */
+  provisioner_timings: ProvisionerTiming[];
+  /**
+   * always empty: agents do not run here
+   *
+   * @minItems 0
+   * @maxItems 0
+   */
+  agent_script_timings: [];
+  /**
+   * always empty: agents do not run here
+   *
+   * @minItems 0
+   * @maxItems 0
+   */
+  agent_connection_timings: [];
+}
+/**
+ * How long one step of Terraform took.
+ */
+export interface ProvisionerTiming {
+  job_id: string;
+  started_at: string;
+  ended_at: string;
+  stage: TimingStage;
+  /**
+   * the provider or tool that did it
+   */
+  source: string;
+  action: string;
+  resource: string;
+}
+/**
+ * A Terraform state.
+ */
+export interface PushState {
+  state: string;
+}
+/**
+ * The jobs that wait in a queue, and the live workers that serve it.
+ */
+export interface Queue {
+  queue: string;
+  /**
+   * waiting jobs, counted up to 10000
+   */
+  depth: number;
+  /**
+   * age of the oldest waiting job
+   */
+  oldest_s: number;
+  workers: number;
+  slots: number;
+}
+/**
+ * When the workspace starts by itself; absent: never.
+ */
+export interface Schedule {
+  schedule?: string | null;
+}
+/**
+ * A token without its secret.
+ */
+export interface ShownToken {
+  id: string;
+  user_id: string;
+  username: string;
+  created_at: string;
+  updated_at: string;
+  expires_at: string;
+  last_used?: string | null;
+  login_type?: string;
+  token_name: string;
+  scope: string;
+  lifetime_seconds: number;
+}
+/**
+ * The roles that a user has in the whole site.
+ */
+export interface SiteRoles {
+  /**
+   * @maxItems 20
+   */
+  roles:
+    | []
+    | [SiteRole]
+    | [SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole, SiteRole]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ]
+    | [
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole,
+        SiteRole
+      ];
+}
+/**
+ * A named line of template versions.
+ */
+export interface Template {
+  id: string;
+  created_at: string;
+  updated_at: string;
+  organization_id: string;
+  organization_name: string;
+  organization_display_name: string;
+  organization_icon?: string;
+  name: string;
+  display_name: string;
+  provisioner: ProvisionerType;
+  active_version_id: string;
+  /**
+   * number of users who have a workspace of it
+   */
+  active_user_count: number;
+  build_time_stats?: {
+    [k: string]: BuildTimeStats;
+  };
+  description: string;
+  icon: string;
+  deprecated?: boolean;
+  deprecation_message?: string;
+  deleted: boolean;
+  default_ttl_ms?: number;
+  activity_bump_ms?: number;
+  autostop_requirement?: AutostopRequirement;
+  autostart_requirement?: AutostartRequirement;
+  created_by_id: string;
+  created_by_name: string;
+  allow_user_autostart?: boolean;
+  allow_user_autostop?: boolean;
+  allow_user_cancel_workspace_jobs: boolean;
+  failure_ttl_ms?: number;
+  time_til_dormant_ms?: number;
+  time_til_dormant_autodelete_ms?: number;
+  require_active_version?: boolean;
+  max_port_share_level?: string;
+  cors_behavior?: string;
+  /**
+   * always true: clients ask for rich parameters
+   */
+  use_classic_parameter_flow?: boolean;
+  disable_module_cache?: boolean;
+}
+/**
+ * One pushed content of a template.
+ */
+export interface TemplateVersion {
+  id: string;
+  /**
+   * all zeros while it belongs to no template
+   */
+  template_id: string;
+  organization_id: string;
+  created_at: string;
+  updated_at: string;
+  name: string;
+  message: string;
+  job: ProvisionerJob;
+  readme: string;
+  created_by: MinimalUser;
+  archived: boolean;
+  matched_provisioners?: MatchedProvisioners | null;
+  has_external_agent?: boolean;
+}
+/**
+ * A parameter of a template version.
+ */
+export interface TemplateVersionParameter {
+  name: string;
+  display_name: string;
+  description: string;
+  description_plaintext: string;
+  type: string;
+  form_type: string;
+  mutable: boolean;
+  default_value: string;
+  icon: string;
+  options: ParameterOption[];
+  validation_error?: string | null;
+  validation_regex?: string | null;
+  validation_min?: number | null;
+  validation_max?: number | null;
+  validation_monotonic?: string | null;
+  /**
+   * it has no default
+   */
+  required: boolean;
+  ephemeral: boolean;
+}
+/**
+ * A variable of a template version, without the values of sensitive ones.
+ */
+export interface TemplateVersionVariable {
+  name: string;
+  description: string;
+  type: string;
+  value: string;
+  default_value: string;
+  required: boolean;
+  sensitive: boolean;
+}
+/**
+ * How long the workspace runs; null: until somebody stops it.
+ */
+export interface TimeToLive {
+  ttl_ms?: number | null;
+}
+/**
+ * Whether the workspace follows the template's active version.
+ */
+export interface Updates {
+  automatic_updates: AutomaticUpdates;
+}
+/**
+ * The id of an archive. Coder's name for it is ``hash``.
+ */
+export interface Uploaded {
+  hash: string;
+}
+/**
+ * A user.
+ */
+export interface User {
+  id: string;
+  username: string;
+  name?: string;
+  avatar_url?: string;
+  email: string;
+  created_at: string;
+  updated_at: string;
+  /**
+   * when a token of the user was last used
+   */
+  last_seen_at: string;
+  status: UserStatus;
+  login_type?: string;
+  theme_preference?: string;
+  organization_ids: string[];
+  roles: Role[];
+  has_ai_seat?: boolean;
+}
+/**
+ * A page of users.
+ */
+export interface Users {
+  users: User[];
+  /**
+   * number of users on all pages
+   */
+  count: number;
+}
+/**
+ * A development machine of a user, with its latest build.
+ */
+export interface Workspace {
+  id: string;
+  created_at: string;
+  updated_at: string;
+  owner_id: string;
+  owner_name: string;
+  owner_avatar_url: string;
+  organization_id: string;
+  organization_name: string;
+  template_id: string;
+  template_name: string;
+  template_display_name: string;
+  template_icon: string;
+  template_allow_user_cancel_workspace_jobs: boolean;
+  template_active_version_id: string;
+  template_require_active_version?: boolean;
+  template_use_classic_parameter_flow?: boolean;
+  latest_build: WorkspaceBuild;
+  /**
+   * whether the template's active version is another
+   */
+  outdated: boolean;
+  name: string;
+  autostart_schedule?: string | null;
+  ttl_ms?: number | null;
+  last_used_at: string;
+  deleting_at?: string | null;
+  dormant_at?: string | null;
+  health?: WorkspaceHealth;
+  automatic_updates: AutomaticUpdates;
+  allow_renames?: boolean;
+  favorite: boolean;
+  is_prebuild?: boolean;
+}
+/**
+ * One transition of a workspace.
+ */
+export interface WorkspaceBuild {
+  id: string;
+  created_at: string;
+  updated_at: string;
+  workspace_id: string;
+  workspace_name: string;
+  workspace_owner_id: string;
+  /**
+   * the owner's username
+   */
+  workspace_owner_name: string;
+  workspace_owner_avatar_url?: string | null;
+  template_version_id: string;
+  template_version_name: string;
+  /**
+   * 1 for a workspace's first build
+   */
+  build_number: number;
+  transition: Transition;
+  initiator_id: string;
+  /**
+   * the initiator's username
+   */
+  initiator_name: string;
+  job: ProvisionerJob;
+  reason: BuildReason;
+  /**
+   * empty until the job has ended
+   */
+  resources: WorkspaceResource[];
+  /**
+   * when the workspace is stopped automatically
+   */
+  deadline?: string | null;
+  /**
+   * the latest possible deadline
+   */
+  max_deadline?: string | null;
+  status: WorkspaceStatus;
+  /**
+   * credits per day, as charged by the quota commit
+   */
+  daily_cost: number;
+  /**
+   * whether it has a task for an AI agent
+   */
+  has_ai_task?: boolean | null;
+  /**
+   * whether an agent runs on a machine that the template does not make
+   */
+  has_external_agent?: boolean | null;
+}
+/**
+ * A managed resource that a build left in the state.
+ */
+export interface WorkspaceResource {
+  id: string;
+  created_at: string;
+  job_id: string;
+  workspace_transition: Transition;
+  /**
+   * Terraform's resource type
+   */
+  type: string;
+  name: string;
+  hide: boolean;
+  icon: string;
+  /**
+   * absent when empty
+   */
+  agents?: WorkspaceAgent[] | null;
+  /**
+   * absent when empty
+   */
+  metadata?: WorkspaceResourceMetadata[] | null;
+  /**
+   * credits per day
+   */
+  daily_cost: number;
+}
+/**
+ * The program inside of a workspace that connects it to the platform.
+ */
+export interface WorkspaceAgent {
+  id: string;
+  /**
+   * of a development container: the agent next to which it runs
+   */
+  parent_id?: string | null;
+  created_at: string;
+  updated_at: string;
+  first_connected_at?: string | null;
+  last_connected_at?: string | null;
+  disconnected_at?: string | null;
+  started_at?: string | null;
+  ready_at?: string | null;
+  status: AgentStatus;
+  lifecycle_state: AgentLifecycleState;
+  name: string;
+  resource_id: string;
+  /**
+   * of the machine, if it signs in by its cloud
+   */
+  instance_id?: string | null;
+  architecture: string;
+  operating_system: string;
+  environment_variables: {
+    [k: string]: string;
+  };
+  directory: string;
+  expanded_directory: string;
+  /**
+   * of the agent; empty before it connects
+   */
+  version: string;
+  api_version: string;
+  /**
+   * 0 is for ever
+   */
+  connection_timeout_seconds: number;
+  troubleshooting_url: string;
+  health: WorkspaceAgentHealth;
+  /**
+   * what is shown besides its own apps
+   */
+  display_apps: DisplayApp[];
+  apps: WorkspaceApp[];
+  scripts: WorkspaceAgentScript[];
+  log_sources: WorkspaceAgentLogSource[];
+  startup_script_behavior: StartupScriptBehavior;
+  /**
+   * always empty: agents do not connect here
+   */
+  subsystems: string[];
+  /**
+   * always 0: agents do not connect here
+   */
+  logs_length: number;
+  /**
+   * always false: agents do not connect here
+   */
+  logs_overflowed: boolean;
+}
+/**
+ * Whether an agent is in order.
+ */
+export interface WorkspaceAgentHealth {
+  healthy: boolean;
+  /**
+   * why not, for people
+   */
+  reason?: string | null;
+}
+/**
+ * A program that the user of a workspace opens, by a link or a command.
+ */
+export interface WorkspaceApp {
+  id: string;
+  /**
+   * its name in links, unique in the template
+   */
+  slug: string;
+  display_name: string;
+  icon: string;
+  url?: string | null;
+  command?: string | null;
+  /**
+   * whether the link leads out of the workspace
+   */
+  external: boolean;
+  /**
+   * whether it is served on a domain of its own
+   */
+  subdomain: boolean;
+  sharing_level: AppSharingLevel;
+  healthcheck: WorkspaceAppHealthcheck;
+  health: AppHealth;
+  /**
+   * a heading above several apps
+   */
+  group?: string | null;
+  hidden: boolean;
+  open_in: AppOpenIn;
+  tooltip?: string | null;
+}
+/**
+ * How the health of an app is checked.
+ */
+export interface WorkspaceAppHealthcheck {
+  /**
+   * empty if it is not checked
+   */
+  url: string;
+  /**
+   * seconds between two checks
+   */
+  interval: number;
+  /**
+   * failed checks in a row until the app is unhealthy
+   */
+  threshold: number;
+}
+/**
+ * A script that an agent runs when the workspace starts or stops, or at times.
+ */
+export interface WorkspaceAgentScript {
+  id: string;
+  log_source_id: string;
+  display_name: string;
+  log_path: string;
+  script: string;
+  /**
+   * when it runs, in six fields; empty if at no time of its own
+   */
+  cron: string;
+  run_on_start: boolean;
+  run_on_stop: boolean;
+  start_blocks_login: boolean;
+  /**
+   * nanoseconds; 0 is for ever
+   */
+  timeout: number;
+}
+/**
+ * Where lines of an agent's log come from.
+ */
+export interface WorkspaceAgentLogSource {
+  workspace_agent_id: string;
+  id: string;
+  created_at: string;
+  display_name: string;
+  icon: string;
+}
+/**
+ * An item shown with a resource.
+ */
+export interface WorkspaceResourceMetadata {
+  key: string;
+  /**
+   * empty if it has none
+   */
+  value: string;
+  /**
+   * whether clients should hide it until asked for
+   */
+  sensitive: boolean;
+}
+/**
+ * Whether the agents of a workspace are healthy. Agents do not run here.
+ */
+export interface WorkspaceHealth {
+  healthy?: boolean;
+  failing_agents?: string[];
+}
+/**
+ * The quota of a member in one organization.
+ */
+export interface WorkspaceQuota {
+  /**
+   * credits per day that the member's workspaces cost
+   */
+  credits_consumed: number;
+  /**
+   * credits per day that the member's groups give
+   */
+  budget: number;
+}
+/**
+ * A page of workspaces.
+ */
+export interface Workspaces {
+  workspaces: Workspace[];
+  /**
+   * number of workspaces on all pages
+   */
+  count: number;
+}
