@@ -8,7 +8,7 @@ from cli.listing import list_command
 from cli.printing import Columns
 from cli.template.files import diff, pull
 from cli.template.push import push
-from cli.template.versions import activate, archive, delete, show, unarchive, versions
+from cli.template.versions import activate, archive, delete, edit, show, unarchive, versions
 from db.reads.templates import TemplateListing, list_templates
 
 COLUMNS: Columns[TemplateListing] = {
@@ -39,5 +39,5 @@ template.add_command(
         """,
     )
 )
-for command in (push, versions, show, activate, archive, unarchive, diff, pull, delete):
+for command in (push, versions, show, activate, archive, unarchive, edit, diff, pull, delete):
     template.add_command(command)

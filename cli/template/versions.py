@@ -13,7 +13,7 @@ from cli.options import limit_option, organization_option, output_option
 from cli.printing import JSON, Columns, plain, print_json, print_rows
 from cli.template.details import print_details
 from db.catalog.templates import get_template, get_version
-from db.catalog.versions import activate_version, delete_template, set_archived
+from db.catalog.versions import activate_version, delete_template, edit_template, set_archived
 from db.errors import NotFoundError
 from db.reads.imports import VersionListing, get_version_details, list_versions
 from db.schema.tables import Template
@@ -122,6 +122,37 @@ def unarchive(name: str, version: str, organization: str | None) -> None:
         provisionerd template unarchive dev v1
     """
     _archive(name, version, organization, archived=False)
+
+
+@click.command()
+@name_argument
+@click.option(
+    "--require-active-version/--allow-any-version",
+    "require_active_version",
+    default=None,
+    help="Whether only its admins may start another version than the active one.",
+)
+@click.option(
+    "--fetch-modules/--keep-modules",
+    "disable_module_cache",
+    default=None,
+    help="Whether each build downloads the modules again, instead of those of the import.",
+)
+@click.option("--deprecate", "deprecated", metavar="WHY", help="Refuse new workspaces; '' undoes.")
+@organization_option
+def edit(name: str, organization: str | None, **changes: object) -> None:
+    r"""Change settings of the template NAME.
+
+    \b
+    Example:
+        provisionerd template edit dev --require-active-version
+    """
+    given = {field: value for field, value in changes.items() if value is not None}
+    if not given:
+        raise click.UsageError("give a setting to change; --help lists them")
+    with transaction() as session:
+        edit_template(session, _template(session, name, organization).id, given)
+    click.echo(f"Template {plain(name)} was changed.")
 
 
 @click.command()

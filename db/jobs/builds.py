@@ -40,6 +40,8 @@ class BuildInput:
     template_version: str
     external_auth: Sequence[Mapping[str, Any]]  #: services, as the version declares them
     archive: bytes
+    module_files: bytes | None  #: the modules that the version was imported with
+    fetches_modules: bool  #: whether the template wants them to be downloaded for each build
     state: bytes | None
     parameters: Mapping[str, str]
     previous_parameters: Mapping[str, str]  #: those of the build that the values are kept from
@@ -75,6 +77,11 @@ LOAD_BUILD = sql(f"""
            template.name AS template_name,
            version.name AS template_version,
            job.file_id,
+           template.disable_module_cache AS fetches_modules,
+           (SELECT cached_module_files
+            FROM template_version_terraform_values
+            WHERE template_version_id = version.id
+              AND NOT template.disable_module_cache) AS module_file_id,
            (SELECT coalesce(json_agg(group_name ORDER BY group_name), '[]')
             FROM group_members_expanded AS grouped
             WHERE grouped.user_id = workspace.owner_id
@@ -125,10 +132,12 @@ def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> Bui
     """
     fields = held_row(session, lease, LOAD_BUILD)._asdict()
     file_id, declared = fields.pop("file_id"), fields.pop("declared")
+    module_file_id = fields.pop("module_file_id")
     variables = fields.pop("variables")
     return BuildInput(
         **{**fields, "transition": Transition(fields["transition"])},
         archive=archives.get(session, file_id),
+        module_files=archives.get(session, module_file_id) if module_file_id else None,
         variables={found["name"]: found["value"] for found in variables if _has_value(found)},
         template=_template(declared, variables),
         sensitive_values=_sensitive_values(variables),

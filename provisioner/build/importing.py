@@ -55,6 +55,9 @@ def set_up(attempt: Attempt) -> None:
         log=attempt.logs.write,
         interrupt=attempt.interrupt,
         timeout=attempt.settings.limits.init,
+        fetches_modules=True,
+        home=attempt.directory.home,
+        tmp=attempt.directory.tmp,
         unpack=lambda: attempt.directory.make(loaded.archive),
     )
 

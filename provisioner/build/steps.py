@@ -69,6 +69,8 @@ def set_up(build: Attempt) -> None:
         state=loaded.state,
         home=build.directory.home,
         tmp=build.directory.tmp,
+        module_files=loaded.module_files,
+        fetches_modules=loaded.fetches_modules,
         unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
         make_room=build.directory.make_room,

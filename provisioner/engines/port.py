@@ -75,6 +75,8 @@ class BuildContext:
     state: bytes | None = None  #: the workspace's state before this build
     home: Path | None = None  #: HOME of the engine's processes
     tmp: Path | None = None  #: what they see as ``/tmp`` in a sandbox that can do that
+    module_files: bytes | None = None  #: what ``installed`` returned at the version's import
+    fetches_modules: bool = False  #: whether ``init`` downloads modules, whatever a cache has
     graph: Graph = field(default_factory=Graph)  #: that the plan returned, for the apply
     unpack: Callable[[], None] = lambda: None
     """Makes the directory with the files in it, and the home of the engine's processes. An engine

@@ -39,6 +39,12 @@ from provisioner.engines.terraform.conversion.resources import (
 )
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.engines.terraform.initcache import InitCache
+from provisioner.engines.terraform.kept import (
+    TooLargeError,
+    pack_kept,
+    pack_lock_file,
+    put_modules,
+)
 from provisioner.engines.terraform.modules import installed_modules
 from provisioner.engines.terraform.operation import Outcome, Program, run_command
 from provisioner.engines.terraform.price import price_plan, read_plan
@@ -93,15 +99,27 @@ class TerraformEngine:
             context.unpack()
             key = self._init_key(context) if self._cache else ""
             workdir.prepare(context.directory, context.state)
+            if self._cache is None:
+                put_modules(context)
         except OSError as error:
             raise _unwritable("init", error) from error
         if self._cache is None:
             return self._install(context)
+        if context.fetches_modules:
+            return self._cache.install_afresh(context, self._install)
         return self._cache.initialize(key, context, self._install)
 
     def installed(self, context: BuildContext) -> Installed:
-        """Return the modules that ``init`` installed."""
-        return Installed(modules=tuple(installed_modules(context.directory)))
+        """Return the modules that ``init`` installed, and those that builds should share.
+
+        Raises:
+            EngineError: they cannot be read.
+        """
+        directory = context.directory
+        try:
+            return Installed(modules=tuple(installed_modules(directory)), files=_kept(context))
+        except OSError as error:
+            raise EngineError(f"terraform init: {process.reason_of(error)}") from error
 
     def plan(self, context: BuildContext) -> Plan:
         """Plan the transition from ``context.state``; return its daily cost, 0 for a delete.
@@ -169,6 +187,7 @@ class TerraformEngine:
             context.environment,
             binary=self._program.binary,
             version=str(self._version),
+            module_files=context.module_files,
         )
 
     def _install(self, context: BuildContext) -> tuple[Timing, ...]:
@@ -224,6 +243,14 @@ class TerraformEngine:
         self, context: BuildContext, stage: TimingStage, *arguments: str
     ) -> tuple[str, tuple[Timing, ...]]:
         return capture(self._program, arguments, context=context, stage=stage)
+
+
+def _kept(context: BuildContext) -> bytes | None:
+    try:
+        return pack_kept(context.directory)
+    except TooLargeError as error:
+        context.log(LogLevel.WARN, f"{error}, so every build downloads them")
+        return pack_lock_file(context.directory)
 
 
 def _needs_graph(instances: Iterable[Instance]) -> bool:

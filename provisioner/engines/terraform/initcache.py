@@ -33,6 +33,7 @@ from provisioner.engines.terraform.cache.lockfile import read_lock_file
 from provisioner.engines.terraform.cache.plugins import PluginView, providers_in, show_packages
 from provisioner.engines.terraform.cache.trees import copy_tree
 from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
+from provisioner.engines.terraform.kept import put_modules
 from provisioner.engines.terraform.state import providers_of
 from provisioner.engines.terraform.timings import TimingLog
 
@@ -85,7 +86,25 @@ class InitCache:
         except OSError as error:
             # A cache that cannot be used must not fail a build.
             log.warning("init_cache.failed", error=str(error))
-            workdir.undo_init(context.directory, context.files)
+            _start_again(context)
+            return install(context)
+
+    def install_afresh(self, context: BuildContext, install: Install) -> tuple[Timing, ...]:
+        """Run ``install`` with the store's provider packages, and keep no directory.
+
+        Raises:
+            EngineError: ``install`` failed or was interrupted.
+            OSError: the directory cannot be written.
+        """
+        try:
+            with (
+                self._store.lock(context.interrupt, patience=context.timeout / 2),
+                self._store.draft() as draft,
+            ):
+                return self._installed(draft, context, install)[0]
+        except OSError as error:
+            log.warning("init_cache.failed", error=str(error))
+            _start_again(context)
             return install(context)
 
     def recover(self, explanation: str, context: BuildContext, install: Install) -> bool:
@@ -161,6 +180,7 @@ class InitCache:
         Returns:
             The timings, and the store's keys of the packages that are in use.
         """
+        put_modules(context)
         config = cli_config(context.environment)
         if "TF_PLUGIN_CACHE_DIR" in context.environment or _OWN_PLUGIN_CACHE.search(config):
             return install(context), ()
@@ -174,10 +194,16 @@ class InitCache:
         if forged:
             log.warning("init_cache.forged", packages=forged)
             view.drop(forged)
-            workdir.undo_init(context.directory, context.files)
+            _start_again(context)
             view = show_packages(self._store, draft / "again", origin=origin, locked=locked)
             timings = install(_with(context, view))
         return timings, view.settle(data_dir)
+
+
+def _start_again(context: BuildContext) -> None:
+    """Undo an init, so that another one starts from the template and the modules of its version."""
+    workdir.undo_init(context.directory, context.files)
+    put_modules(context)
 
 
 def _with(context: BuildContext, view: PluginView) -> BuildContext:

@@ -15,14 +15,25 @@ from provisioner.engines.terraform.cache.trees import describe_tree
 _FORMAT = "1"  # of the stored trees; a new format needs new keys
 
 
-def init_key(directory: Path, environment: Mapping[str, str], *, binary: Path, version: str) -> str:
+def init_key(
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    binary: Path,
+    version: str,
+    module_files: bytes | None = None,
+) -> str:
     """Return a key for the unpacked template and everything else that an init depends on.
+
+    Args:
+        module_files: the modules that the template version was imported with.
 
     Raises:
         OSError: a file of the template cannot be read.
     """
     total = hashlib.sha256()
-    made_of = (_FORMAT, str(binary), version, sys.platform, platform.machine())
+    modules = hashlib.sha256(module_files or b"").hexdigest()
+    made_of = (_FORMAT, str(binary), version, sys.platform, platform.machine(), modules)
     files = describe_tree(directory, is_whole=True)
     for text in (
         *made_of,
