@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -19,7 +18,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import NoDecode
 
 from db.errors import InvalidError
-from db.jobs.retention import Retention
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.build.entries import BuildEnvironmentError
@@ -29,9 +27,8 @@ from provisioner.host.sandbox.paths import read_paths
 from provisioner.host.sandbox.port import SandboxMode
 from worker.broker.address import DEFAULT_DATA_DIR, with_ca_file
 from worker.platformsettings import PlatformSettings
+from worker.timesettings import TimeSettings
 from worker.variables import problem_of_names, values_of, variable_of
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SettingsError(Exception):
@@ -52,7 +49,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class Settings(PlatformSettings):
+class Settings(PlatformSettings, TimeSettings):
     """All settings, with their meaning, unit, default and bounds."""
 
     database_url: SecretStr | None = Field(
@@ -167,65 +164,11 @@ class Settings(PlatformSettings):
         8192, ge=64, description="files that one process of a build may open, in a sandbox"
     )
 
-    init_timeout_seconds: Seconds = Field(600, description="deadline of terraform init")
-    plan_timeout_seconds: Seconds = Field(600, description="deadline of terraform plan")
-    apply_timeout_seconds: Seconds = Field(3600, description="deadline of terraform apply")
-    interrupt_grace_seconds: Seconds = Field(
-        300, description="how long an interrupted terraform may run before it is killed"
-    )
-    drain_seconds: Seconds = Field(
-        600, description="how long a draining worker lets its builds go on"
-    )
-
-    lease_seconds: Seconds = Field(20, description="how long a lease lasts unless it is renewed")
-    renew_seconds: Seconds = Field(3, description="time between renewals of the leases")
-    fence_seconds: Seconds = Field(
-        12, description="a worker stops its own builds after this time without a renewal"
-    )
-    fence_grace_seconds: Seconds = Field(
-        5, description="how long a build may take to stop after it lost its lease"
-    )
-    sweep_seconds: Seconds = Field(
-        5, description="time between sweeps for lost workers and doorbells"
-    )
-    heartbeat_seconds: Seconds = Field(20, description="time between heartbeats of a worker")
-    watchdog_seconds: Seconds = Field(
-        60, description="a worker ends itself if jobs wait this long and it gets no doorbell"
-    )
-    pending_limit_seconds: Seconds = Field(
-        1800, description="a job fails if no worker claims it within this time"
-    )
     max_attempts: int = Field(
         3, ge=1, le=100, description="maximum attempts of a job whose workers are lost"
     )
 
-    retain_logs_days: float = Field(
-        30, gt=0, le=36500, description="how long the log of a finished job is kept"
-    )
-    retain_states_days: float = Field(
-        30, gt=0, le=36500, description="how long the state of a superseded build is kept"
-    )
-    retain_jobs_days: float = Field(
-        90, gt=0, le=36500, description="how long a finished job and a superseded build are kept"
-    )
-    retain_audit_days: float = Field(
-        365, gt=0, le=36500, description="how long a row of the audit log is kept"
-    )
-    prune_hours: float = Field(
-        6, ge=0, le=8760, description="time between prunings; 0 turns pruning off"
-    )
-
     faults: str = Field("", description="fault points for tests; leave empty (see db.faults)")
-
-    tool_poll_seconds: Seconds = Field(
-        2, description="how often an agent's tool polls the build that it waits for"
-    )
-    tool_timeout_seconds: Seconds = Field(
-        600, description="how long an agent's tool waits for one build"
-    )
-    tool_quota_timeout_seconds: Seconds = Field(
-        2, description="how long an agent's tool waits for the quota figures of a refusal"
-    )
 
     traces: bool | None = Field(
         None,
@@ -272,25 +215,6 @@ class Settings(PlatformSettings):
         return value and value.expanduser().absolute()
 
     @model_validator(mode="after")
-    def _check_times(self) -> Self:
-        if self.renew_seconds * 2 > self.fence_seconds:
-            raise ValueError(
-                "RENEW_SECONDS must be at most half of FENCE_SECONDS,"
-                " so that one missed renewal does not stop builds"
-            )
-        if self.fence_seconds + self.fence_grace_seconds > self.lease_seconds:
-            raise ValueError(
-                "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS,"
-                " so that a build has stopped before another worker may claim its job"
-            )
-        if self.sweep_seconds * 2 > self.lease_seconds:
-            raise ValueError(
-                "SWEEP_SECONDS must be at most half of LEASE_SECONDS,"
-                " so that the lease of an orphaned Terraform can be renewed"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _check_values(self) -> Self:
         if not self.engines:
             raise ValueError("ENGINES must name at least one engine")
@@ -315,21 +239,6 @@ class Settings(PlatformSettings):
     def work_root(self) -> Path:
         """The directory that holds the work directories of builds."""
         return self.work_dir or self.data_dir / "work"
-
-    @property
-    def retention(self) -> Retention:
-        """How long logs, states and jobs are kept."""
-        return Retention(
-            logs=timedelta(days=self.retain_logs_days),
-            states=timedelta(days=self.retain_states_days),
-            jobs=timedelta(days=self.retain_jobs_days),
-            audit_logs=timedelta(days=self.retain_audit_days),
-        )
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a lease lasts unless it is renewed."""
-        return timedelta(seconds=self.lease_seconds)
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:

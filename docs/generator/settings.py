@@ -14,9 +14,9 @@ Schema = dict[str, Any]
 INTRODUCTION = f"""\
 # Settings
 
-Every setting is an environment variable. `make generate` makes this page from `worker/settings.py`.
-A name that begins with `{PREFIX}` and is not in this table is refused, so that a misspelt setting
-is not ignored silently. The unit of a time is in the name of its setting.
+Every setting is an environment variable. `make generate` makes this page from `worker/settings.py`
+and what it inherits. A name that begins with `{PREFIX}` and is not in this table is refused, so
+that a misspelt setting is not ignored silently. The unit of a time is in the name of its setting.
 
 | variable | meaning | default | allowed |
 | --- | --- | --- | --- |
@@ -33,7 +33,15 @@ BOUNDS = {
 def page() -> str:
     """Return the page."""
     document = Settings.model_json_schema()
-    return INTRODUCTION + "".join(_rows(document["properties"], document.get("$defs", {})))
+    schemas = {name: document["properties"][name] for name in _names()}
+    return INTRODUCTION + "".join(_rows(schemas, document.get("$defs", {})))
+
+
+def _names() -> Iterator[str]:
+    """Yield the settings of the class itself before those that it inherits."""
+    for kind in Settings.__mro__:
+        annotated = vars(kind).get("__annotations__", {})
+        yield from (name for name in annotated if name in Settings.model_fields)
 
 
 def _rows(properties: dict[str, Schema], definitions: dict[str, Schema]) -> Iterator[str]:
