@@ -55,7 +55,7 @@ def demo(output: str) -> None:
 def _show(report: Report, console: Console) -> None:
     console.print()
     console.print(_table(report))
-    console.print("\n7. The worker's metrics count the same failures:")
+    console.print("\n8. The worker's metrics count the same failures:")
     for line in report.metric_lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     for problem in report.problems:

@@ -125,6 +125,17 @@ def _cancel_in_the_middle(scenario: Scenario) -> None:
     scenario.check(not scenario.machines("eta-"), f"eta: left behind: {scenario.machines('eta-')}")
 
 
+def _push_a_broken_version(scenario: Scenario) -> None:
+    """7. A broken version never becomes active: workspaces go on with the one before."""
+    scenario.push(
+        "machine",
+        Expectation(status=JobStatus.FAILED, error_contains="undeclared input variable"),
+        folder="broken",
+    )
+    scenario.check_active("machine", "v1")
+    scenario.create("theta", "machine", SUCCEEDED, owner="bob")
+
+
 STEPS: tuple[Callable[[Scenario], None], ...] = (
     _fill_the_budget,
     _exceed_the_budget,
@@ -132,6 +143,7 @@ STEPS: tuple[Callable[[Scenario], None], ...] = (
     _leave_values_out,
     _make_room,
     _cancel_in_the_middle,
+    _push_a_broken_version,
 )
 
 
@@ -169,8 +181,15 @@ def _environment(data_dir: Path) -> Mapping[str, str]:
         "PROVISIONERD_DATA_DIR": str(data_dir),
         "PROVISIONERD_METRICS_ADDRESS": free_address(),
         "PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE": str(_install_ledger(data_dir / "mirror")),
+        "PROVISIONERD_SANDBOX_PATHS": _sandbox_paths(data_dir),
         "PROVISIONERD_WORKER_NAME": "demo",
     }
+
+
+def _sandbox_paths(data_dir: Path) -> str:
+    """Return what the ledger cloud needs in a sandbox: its files, its provider, and Python."""
+    files, provider = data_dir / "ledger", data_dir / "mirror"
+    return f"{files}:rw,{provider}:rw,{sys.prefix},{sys.base_prefix}"
 
 
 def _install_ledger(mirror: Path) -> Path:

@@ -18,7 +18,7 @@ from db.jobs.transitions import cancel_job
 from db.reads.follow import await_end
 from db.reads.jobs import Job, get_job
 from db.schema.enums import JobErrorCode, Transition
-from db.schema.tables import Organization, Template, User
+from db.schema.tables import Organization, Template, TemplateVersion, User
 from provisioner.host.packing import pack_template
 from worker.broker.doorbell import Ring
 from worker.demo.report import Expectation, Report, name_of
@@ -68,7 +68,7 @@ class Scenario:
 
     def import_templates(self) -> None:
         """Let the worker import the templates that the builds need."""
-        pushed = [(name, self._push(name)) for name in TEMPLATES]
+        pushed = [(name, self._push(name, name)) for name in TEMPLATES]
         for name, version in pushed:
             self._await(version.job_id)
             with self.database.begin() as session:
@@ -80,9 +80,20 @@ class Scenario:
                     f"{name}: the imported version is not active",
                 )
 
-    def push(self, template: str, expected: Expectation) -> None:
-        """Push a template and wait until its import has ended as expected."""
-        self.finish(self._push(template).job_id, expected)
+    def push(self, template: str, expected: Expectation, *, folder: str | None = None) -> None:
+        """Push a template and wait until its import has ended as expected.
+
+        Args:
+            folder: that of the files; by default the one with the template's name.
+        """
+        self.finish(self._push(template, folder or template).job_id, expected)
+
+    def check_active(self, template: str, version: str) -> None:
+        """Report a problem unless the version is the template's active one."""
+        with self.database.begin() as session:
+            found = get_template(session, name=template, organization=self.organization)
+            active = session.get_one(TemplateVersion, found.active_version_id).name
+        self.check(active == version, f"{template}: {active} is active, expected {version}")
 
     def refuse(self, workspace: str, template: str, code: JobErrorCode, *, owner: str) -> None:
         """Enqueue a build that is refused at once, with an error code."""
@@ -174,11 +185,11 @@ class Scenario:
         if build.error:
             self.print(f"    {build.error_code or 'no error code'}: {build.error}")
 
-    def _push(self, name: str) -> EnqueuedImport:
+    def _push(self, name: str, folder: str) -> EnqueuedImport:
         push = Push(
             organization=self.organization,
             name=name,
-            archive=pack_template(self.folder / name),
+            archive=pack_template(self.folder / folder),
             created_by=self.users["alice"],
             values={"ledger_dir": str(self.ledger)} if name in OF_THE_LEDGER else {},
         )

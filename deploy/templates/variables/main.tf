@@ -1,5 +1,5 @@
-# Asks the user who pushes the template for a variable that has no default: a build of a
-# version without a value for `image` fails with REQUIRED_TEMPLATE_VARIABLES before it is planned.
+# Asks the user who pushes the template for a variable that has no default: the import of a version
+# without a value for `image` fails with REQUIRED_TEMPLATE_VARIABLES before anything is planned.
 
 variable "image" {
   type        = string
