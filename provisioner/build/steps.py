@@ -73,7 +73,7 @@ def set_up(build: Attempt) -> None:
         fetches_modules=loaded.fetches_modules,
         unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),
-        make_room=build.directory.make_room,
+        make_room=lambda: _make_room(build),
     )
 
 
@@ -253,6 +253,12 @@ def _owner(loaded: BuildInput) -> OwnerFacts:
         organization_id=loaded.organization_id if is_member else None,
         organization_roles=tuple(loaded.organization_roles or ()),
     )
+
+
+def _make_room(build: Attempt) -> None:
+    log.warning("state.unwritable", job_id=str(build.job.id))
+    build.events.checkpoint_finished(stored=False)
+    build.directory.make_room()
 
 
 def _store_checkpoint(build: Attempt, data: bytes) -> None:

@@ -85,8 +85,8 @@ class BuildContext:
     """Called during apply with each new, complete and parsable state file (a checkpoint). If it
     raises, the state is not stored; the apply goes on and may pass the state again."""
     make_room: Callable[[], None] = lambda: None
-    """Frees the room that is reserved on the disk for the state. Called when the engine has ended
-    and could not write the state because there is no room."""
+    """Frees the room that is reserved on the disk for the state. Called each time that the engine
+    is seen to lack it."""
 
 
 class EngineError(Exception):

@@ -379,6 +379,23 @@ def test_the_room_that_a_build_reserves_is_on_the_disk_during_its_apply(bench: B
     assert engine.size == 12345
 
 
+def test_a_state_that_cannot_be_written_is_counted_and_gets_the_reserved_room(
+    bench: Bench,
+) -> None:
+    class Full(FileEngine):
+        is_reserved = True
+
+        def apply(self, context: BuildContext) -> Applied:
+            context.make_room()
+            self.is_reserved = (context.directory.parent / RESERVE_FILE).exists()
+            return super().apply(context)
+
+    bench.engine = engine = Full()
+    bench.state_reserve_bytes = 1
+    bench.play()
+    assert (engine.is_reserved, bench.events.checkpoints) == (False, [False])
+
+
 def test_an_engine_that_does_not_ask_writes_nothing(bench: Bench) -> None:
     bench.play()
     assert not bench.work_root.exists()

@@ -20,6 +20,9 @@ from db.jobs.states import State, read_state
 from provisioner.engines.terraform.files import replace_file
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
+UNWRITABLE_POLLS = 3
+"""Terraform rewrites the file within milliseconds: it is not incomplete by chance that often."""
+
 
 class Checkpoints:
     """Watches the state file of a directory within a ``with`` block.
@@ -28,7 +31,8 @@ class Checkpoints:
     raises, ``warn`` gets one sentence for consecutive failures, the state is passed again at the
     next interval, and the apply goes on. The last state is ``newest`` and is not delivered: the
     caller stores it together with the result, and until then it is on disk for recovery.
-    ``make_room`` is called before a state is written that Terraform had no room for.
+    ``make_room`` is called when the state file stays incomplete, which means that Terraform has no
+    room for it, and before a printed state is written.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Checkpoints:
         self._newest_parsed = read_state(base)
         self._delivered = self._newest
         self._printed: bytes | None = None
+        self._incomplete = 0  # polls since the state file was complete
         self._fails = False  # the last delivery failed, and a warning was logged
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
@@ -79,7 +84,7 @@ class Checkpoints:
 
     def poll(self) -> None:
         """Read the state file once; deliver it if it is new, complete and of this history."""
-        self._take_file(STATE_FILE)
+        self._note(is_complete=self._take_file(STATE_FILE))
         if self._newest is not None and self._newest != self._delivered:
             self._offer(self._newest)
 
@@ -95,14 +100,24 @@ class Checkpoints:
         while not self._ended.wait(self._interval_s):
             self.poll()
 
+    def _note(self, *, is_complete: bool) -> None:
+        self._incomplete = 0 if is_complete else self._incomplete + 1
+        if self._incomplete == UNWRITABLE_POLLS:
+            self._warn("Terraform cannot write its state; see whether the worker's disk is full")
+            self._make_room()
+
     def _keep(self, data: bytes) -> None:
         self._make_room()
         with suppress(OSError):
             replace_file(self._directory / ERRORED_STATE_FILE, data)
 
-    def _take_file(self, name: str) -> None:
-        with suppress(OSError):
-            self._take((self._directory / name).read_bytes())
+    def _take_file(self, name: str) -> bool:
+        """Take the state in a file; return False if there is a file that is not a whole state."""
+        try:
+            data = (self._directory / name).read_bytes()
+        except OSError:
+            return True
+        return self._take(data) or read_state(data) is not None
 
     def _take(self, data: bytes) -> bool:
         """Make it the newest state if it is one of this history; return whether it is."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.engines.terraform.checkpoint import Checkpoints
+from provisioner.engines.terraform.checkpoint import UNWRITABLE_POLLS, Checkpoints
 from provisioner.host.recovery import newest_state
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
@@ -28,6 +28,7 @@ class Store:
         self.states: list[bytes] = []
         self.warnings: list[str] = []
         self.failures = 0
+        self.made_room = 0
         self.got_one = threading.Event()
 
     def take(self, data: bytes) -> None:
@@ -37,12 +38,16 @@ class Store:
         self.states.append(data)
         self.got_one.set()
 
+    def make_room(self) -> None:
+        self.made_room += 1
+
     def watch(self, base: bytes | None = None, interval: timedelta = NEVER) -> Checkpoints:
         return Checkpoints(
             self.directory,
             base=base,
             deliver=self.take,
             warn=self.warnings.append,
+            make_room=self.make_room,
             interval=interval,
         )
 
@@ -145,6 +150,29 @@ def test_a_printed_state_of_another_history_is_not_taken(store: Store, printed: 
     with store.watch(state(5)) as checkpoints:
         checkpoints.take_printed(printed)
     assert (checkpoints.newest, list(store.directory.iterdir())) == (state(5), [])
+
+
+def test_room_is_made_once_when_terraform_cannot_write_its_state(store: Store) -> None:
+    checkpoints = store.watch(state(1))
+    store.write(state(2)[:10])
+    for _ in range(UNWRITABLE_POLLS - 1):
+        checkpoints.poll()
+    before = store.made_room
+    for _ in range(UNWRITABLE_POLLS):
+        checkpoints.poll()
+    assert (before, store.made_room, len(store.warnings)) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("data", [state(1), state(2), state(9, lineage="theirs"), None])
+def test_no_room_is_made_while_the_state_file_is_whole_or_missing(
+    store: Store, data: bytes | None
+) -> None:
+    checkpoints = store.watch(state(1))
+    if data is not None:
+        store.write(data)
+    for _ in range(UNWRITABLE_POLLS + 1):
+        checkpoints.poll()
+    assert store.made_room == 0
 
 
 def test_room_is_made_before_a_printed_state_is_written(store: Store) -> None:
