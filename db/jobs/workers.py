@@ -13,6 +13,28 @@ from db.errors import NotFoundError
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 
+REGISTER = sql("""
+    INSERT INTO provisioner_daemons
+        (id, name, tags, queues, organizations, provisioners,
+         concurrency, version, hostname, last_seen_at)
+    VALUES
+        (:id, :name, CAST(:tags AS jsonb), :queues, CAST(:organizations AS uuid[]),
+         CAST(:provisioners AS provisioner_type[]),
+         :concurrency, :version, :hostname, now())
+    ON CONFLICT (lower(name), lower(coalesce(tags ->> 'owner', ''))) DO UPDATE
+    SET tags = excluded.tags,
+        queues = excluded.queues,
+        organizations = excluded.organizations,
+        provisioners = excluded.provisioners,
+        concurrency = excluded.concurrency,
+        version = excluded.version,
+        hostname = excluded.hostname,
+        last_seen_at = now(),
+        stopped_at = NULL,
+        draining = false
+    RETURNING id
+""")
+
 
 def register_worker(
     session: Session,
@@ -37,27 +59,7 @@ def register_worker(
     normal = normalize_tags(tags)
     bound_to = _organization_ids(session, organizations)
     worker_id = session.execute(
-        sql("""
-            INSERT INTO provisioner_daemons
-                (id, name, tags, queues, organizations, provisioners,
-                 concurrency, version, hostname, last_seen_at)
-            VALUES
-                (:id, :name, CAST(:tags AS jsonb), :queues, CAST(:organizations AS uuid[]),
-                 CAST(:provisioners AS provisioner_type[]),
-                 :concurrency, :version, :hostname, now())
-            ON CONFLICT (lower(name), lower(coalesce(tags ->> 'owner', ''))) DO UPDATE
-            SET tags = excluded.tags,
-                queues = excluded.queues,
-                organizations = excluded.organizations,
-                provisioners = excluded.provisioners,
-                concurrency = excluded.concurrency,
-                version = excluded.version,
-                hostname = excluded.hostname,
-                last_seen_at = now(),
-                stopped_at = NULL,
-                draining = false
-            RETURNING id
-        """),
+        REGISTER,
         {
             "id": uuid.uuid4(),
             "name": name,

@@ -77,6 +77,39 @@ class WorkspaceRow:
     deleted: bool
 
 
+_PAGE = sql(f"""
+    SELECT found.*, count(*) OVER () AS total
+    FROM ({_WORKSPACES}
+        WHERE NOT workspace.deleted
+          AND (CAST(:organizations AS uuid[]) IS NULL
+               OR workspace.organization_id = ANY(:organizations)
+               OR workspace.owner_id = :seen_by)
+          AND (CAST(:owner AS text) IS NULL
+               OR lower(owner.username) = lower(:owner)
+               OR owner.id::text = lower(:owner))
+          AND (CAST(:name AS text) IS NULL
+               OR position(lower(:name) IN lower(workspace.name)) > 0)
+          AND (CAST(:exact_name AS text) IS NULL
+               OR lower(workspace.name) = lower(:exact_name))
+          AND (CAST(:template AS text) IS NULL
+               OR lower(template.name) = lower(:template))
+          AND (CAST(:organization AS text) IS NULL
+               OR lower(organization.name) = lower(:organization)
+               OR organization.id::text = lower(:organization))
+          AND (cardinality(CAST(:ids AS uuid[])) = 0 OR workspace.id = ANY(:ids))
+          AND (CAST(:outdated AS boolean) IS NULL
+               OR :outdated = (latest.template_version_id
+                               IS DISTINCT FROM template.active_version_id))
+          AND (NOT :dormant OR workspace.dormant_at IS NOT NULL)
+    ) AS found
+    WHERE CAST(:status AS text) IS NULL OR {_STATUS} = :status
+    ORDER BY (favorite AND owner_id = :favorites_of) DESC,
+             (latest_status = 'succeeded' AND latest_transition = 'start') DESC,
+             lower(owner_name), lower(name)
+    LIMIT :limit OFFSET :offset
+""")  # noqa: S608 - made of constants
+
+
 def find_workspaces(
     session: Session,
     wanted: WorkspaceFilter,
@@ -90,37 +123,7 @@ def find_workspaces(
     The favorites of one user come first, then running workspaces, then by owner and name.
     """
     rows = session.execute(
-        sql(f"""
-            SELECT found.*, count(*) OVER () AS total
-            FROM ({_WORKSPACES}
-                WHERE NOT workspace.deleted
-                  AND (CAST(:organizations AS uuid[]) IS NULL
-                       OR workspace.organization_id = ANY(:organizations)
-                       OR workspace.owner_id = :seen_by)
-                  AND (CAST(:owner AS text) IS NULL
-                       OR lower(owner.username) = lower(:owner)
-                       OR owner.id::text = lower(:owner))
-                  AND (CAST(:name AS text) IS NULL
-                       OR position(lower(:name) IN lower(workspace.name)) > 0)
-                  AND (CAST(:exact_name AS text) IS NULL
-                       OR lower(workspace.name) = lower(:exact_name))
-                  AND (CAST(:template AS text) IS NULL
-                       OR lower(template.name) = lower(:template))
-                  AND (CAST(:organization AS text) IS NULL
-                       OR lower(organization.name) = lower(:organization)
-                       OR organization.id::text = lower(:organization))
-                  AND (cardinality(CAST(:ids AS uuid[])) = 0 OR workspace.id = ANY(:ids))
-                  AND (CAST(:outdated AS boolean) IS NULL
-                       OR :outdated = (latest.template_version_id
-                                       IS DISTINCT FROM template.active_version_id))
-                  AND (NOT :dormant OR workspace.dormant_at IS NOT NULL)
-            ) AS found
-            WHERE CAST(:status AS text) IS NULL OR {_STATUS} = :status
-            ORDER BY (favorite AND owner_id = :favorites_of) DESC,
-                     (latest_status = 'succeeded' AND latest_transition = 'start') DESC,
-                     lower(owner_name), lower(name)
-            LIMIT :limit OFFSET :offset
-        """),  # noqa: S608 - made of constants
+        _PAGE,
         {
             **_values(wanted),
             "favorites_of": favorites_of,
