@@ -48,7 +48,7 @@ class Cursor:
 
     line: int = 0
     replaced: int = 0
-    audit_log: uuid.UUID = NOTHING
+    audit_log: tuple[datetime | str, uuid.UUID] = ("-infinity", NOTHING)
     job: tuple[datetime | str, uuid.UUID] = ("-infinity", NOTHING)
 
 
@@ -174,16 +174,21 @@ def _due_of_superseded(superseded: Sequence[Row[Any]], following: Cursor | None)
 
 
 def due_audit_logs(session: Session, bounds: Bounds, cursor: Cursor) -> Due:
-    """Find old rows of the audit log. People write them by hand, so this needs no index."""
-    rows = session.scalars(
+    """Find old rows of the audit log, the oldest first."""
+    at, last = cursor.audit_log
+    rows = session.execute(
+        # Uses ix_audit_logs_time_id.
         sql("""
-            SELECT id
+            SELECT id, time
             FROM audit_logs
-            WHERE id > :after AND time < :before
-            ORDER BY id
+            WHERE (time, id) > (CAST(:at AS timestamptz), :last) AND time < :before
+            ORDER BY time, id
             LIMIT :limit
         """),
-        {"after": cursor.audit_log, "before": bounds.audit_logs, "limit": LINES_PER_TURN},
+        {"at": at, "last": last, "before": bounds.audit_logs, "limit": LINES_PER_TURN},
     ).all()
     has_more = len(rows) == LINES_PER_TURN
-    return Due(audit_logs=rows, next=Cursor(audit_log=rows[-1]) if has_more else None)
+    return Due(
+        audit_logs=[row.id for row in rows],
+        next=Cursor(audit_log=(rows[-1].time, rows[-1].id)) if has_more else None,
+    )

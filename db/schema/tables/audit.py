@@ -30,4 +30,7 @@ class AuditLog(Base):
     diff: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY)  #: field: {old, new}
     additional_fields: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY)
 
-    __table_args__ = (Index("ix_audit_logs_resource_id_time", "resource_id", "time"),)
+    __table_args__ = (
+        Index("ix_audit_logs_resource_id_time", "resource_id", "time"),
+        Index("ix_audit_logs_time_id", "time", "id"),
+    )
