@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Iterator
@@ -106,12 +107,19 @@ class Client:
                 assert "sec-websocket-protocol" not in offered
                 yield _lines(socket)
         except WebSocketUpgradeError as error:
-            raise _refused_upgrade(error.response) from error
+            raise self._refused_upgrade(path) from error
 
-
-def _refused_upgrade(response: httpx.Response) -> AnswerError:
-    assert len(response.read()) <= 1024, "clients read no more of it"
-    return AnswerError(response)
+    def _refused_upgrade(self, path: str) -> AnswerError:
+        """Ask again, since ``httpx_ws`` closes a refused answer before its body is read."""
+        upgrade = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+        }
+        answer = self.http.get(f"/api/v2/{path}", headers={**self.headers, **upgrade})
+        assert len(answer.content) <= 1024, "clients read no more of it"
+        return AnswerError(answer)
 
 
 def _lines(socket: Any) -> Iterator[dict[str, Any]]:
