@@ -124,7 +124,8 @@ def _print(error: ParameterValidationError, output: str) -> None:
             }
         )
     for found in error.validations:
-        click.echo(f"Error: {plain(found.detail)}", err=True)
+        hint = f"; choose one with --param {found.field}=VALUE" if found.is_missing else ""
+        click.echo(f"Error: {plain(found.detail + hint)}", err=True)
 
 
 def _read_file(path: Path) -> dict[str, str]:

@@ -14,14 +14,16 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.errors import NotFoundError
-from db.reads.builds import get_build, get_builds
+from db.reads.builds import find_parameters, get_build, get_builds
 from db.reads.jobs import get_job
 from db.reads.logs import get_logs
 from db.reads.pages import Cursor, JobFilter, list_jobs
+from db.reads.parameters import list_parameters
 from db.reads.progress import job_progress
 from db.reads.queues import claimable_jobs, queue_depths
 from db.reads.states import builds_of_jobs, get_state, list_states
 from db.reads.timings import get_timings
+from db.reads.workspaces import show_workspace
 from db.schema.enums import JobStatus, JobType, ProvisionerType
 from quota.details import get_workspace_quota
 from quota.usage import consumption
@@ -173,6 +175,9 @@ QUERIES: dict[str, Query] = {
     "builds of a workspace": lambda s, f: get_builds(s, f.workspace_id),
     "older builds of a workspace": lambda s, f: get_builds(s, f.workspace_id, before=50),
     "a build": lambda s, f: get_build(s, f.build_id),
+    "values of a build": lambda s, f: find_parameters(s, f.build_id),
+    "parameters of a version": lambda s, f: list_parameters(s, f.build_id),
+    "a workspace with its values": lambda s, f: show_workspace(s, f.workspace_id),
     "states of a workspace": lambda s, f: list_states(s, f.workspace_id),
     "the state of a build": lambda s, f: _or_none(s, f, build_number=1),
     "the newest state": _or_none,

@@ -128,7 +128,10 @@ def test_each_wrong_value_is_a_line(run: CommandLine, database: Database) -> Non
             'Error: parameter "colour" is not present in the template;'
             ' it has "region", "size", "tools", "wipe"'
         ),
-        'Error: Parameter "region" is required but not provided',
+        (
+            'Error: Parameter "region" is required but not provided;'
+            " choose one with --param region=VALUE"
+        ),
         'Error: can\'t validate build parameter "size": "x" is not a number',
     ]
 

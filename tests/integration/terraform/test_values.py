@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from db.jobs.declarations import TemplateParameter
+from db.parameters.limits import (
+    MAX_TOTAL_BYTES,
+    MAX_VALUE_BYTES,
+    check_given,
+    check_resolved,
+)
 from db.parameters.rules import RuleError
 from db.parameters.validation import check_value
 from provisioner.build.parameters import ParameterFacts, parameter_entries
@@ -109,6 +116,16 @@ def test_a_text_is_never_read_as_hcl(make_build: MakeBuild, text: str) -> None:
 
 def test_a_value_for_one_build_is_there_in_plan_and_apply(make_build: MakeBuild) -> None:
     assert given(make_build, token="secret")["text"] == "x"
+
+
+def test_the_largest_values_can_be_told_to_a_process() -> None:
+    count, rest = divmod(MAX_TOTAL_BYTES, MAX_VALUE_BYTES)
+    sizes = [*[MAX_VALUE_BYTES] * count, rest]
+    values = {f"p{number}": "x" * size for number, size in enumerate(sizes)}
+    assert [*check_given(values), *check_resolved(values)] == []
+    entries = environment(values, values)
+    assert len(entries) == 2 * len(values)
+    subprocess.run(["/bin/true"], env=entries, check=True)
 
 
 @pytest.fixture
