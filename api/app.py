@@ -24,6 +24,7 @@ from api.routes import (
     users,
     versions,
     workspaces,
+    workspacesettings,
 )
 from api.site import Site
 
@@ -36,6 +37,7 @@ ROUTERS = (
     dryruns.router,
     templates.router,
     workspaces.router,
+    workspacesettings.router,
     builds.router,
     jobs.router,
     operations.router,

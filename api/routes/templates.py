@@ -19,13 +19,13 @@ from api.routes.finding import (
 )
 from api.routes.paging import Paged, Search, terms_of
 from db.catalog.audit import AuditAction, audit
-from db.catalog.versions import (
+from db.catalog.edits import (
     archive_unused_versions,
-    create_template_of,
     delete_template,
     edit_template,
     promote_version,
 )
+from db.catalog.versions import create_template_of
 from db.errors import ConflictError, InvalidError
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.contract import ContractModel

@@ -17,7 +17,8 @@ from api.routes.finding import visible_organization, visible_template, visible_v
 from api.routes.joblogs import Follow, answer_log, stream_log
 from api.routes.templates import named_template, named_version
 from db.catalog.audit import AuditAction, audit
-from db.catalog.versions import NewVersion, create_version, edit_version
+from db.catalog.edits import edit_version
+from db.catalog.versions import NewVersion, create_version
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.reads.archives import may_use_file
 from db.reads.builds import find_resources

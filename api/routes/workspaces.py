@@ -1,26 +1,19 @@
-"""Workspaces: finding them, creating them, and their settings."""
+"""Workspaces: finding and creating them."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
-from sqlalchemy.exc import IntegrityError
+from fastapi import APIRouter, Body, Query
 
 from api.building import enqueue, usable_version
 from api.caller import Caller, Right
-from api.errors import ApiError, conflict, forbidden, refused
+from api.errors import ApiError, conflict, refused
 from api.gate import GateOf, Visit
 from api.models.requests import (
     CreateWorkspace,
-    Dormancy,
-    EditWorkspace,
-    Schedule,
-    TimeToLive,
-    Updates,
 )
 from api.routes.finding import (
     ME,
@@ -34,11 +27,10 @@ from api.routes.finding import (
 from api.routes.paging import Paged, Search, terms_of
 from db.catalog import workspaces as catalog
 from db.catalog.audit import AuditAction, audit
-from db.catalog.names import check_name
 from db.errors import ConflictError, InvalidError
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.contract import ProvisionerJobTimings, WorkspaceStatus
-from db.reads.machines import WorkspaceFilter, WorkspaceRow, find_workspaces
+from db.reads.machines import WorkspaceFilter, find_workspaces
 from db.reads.shapes import Template, Workspace, Workspaces
 from db.reads.timings import get_timings
 from db.schema.enums import TokenScope, Transition
@@ -230,86 +222,6 @@ def _check_creation(caller: Caller, owner_id: uuid.UUID, template: Template) -> 
         raise ApiError(403, "Unauthorized to create workspace.")
 
 
-@router.patch("/workspaces/{workspace}", status_code=204)
-def rename(gate: GateOf, workspace: uuid.UUID, body: EditWorkspace) -> None:
-    """Give a workspace another name."""
-    with gate.enter(TokenScope.BUILD) as visit:
-        row = own_workspace(visit, workspace)
-        old = row.workspace.name
-        if row.deleted:
-            raise ApiError(405, f'Workspace "{old}" is deleted and cannot be updated.')
-        if body.name in {"", old}:
-            return
-        try:
-            _update(visit, row, {"name": check_name("workspace", body.name)}, old={"name": old})
-        except InvalidError as error:
-            raise refused("Validation failed.", str(error), field="name") from error
-        except IntegrityError as error:
-            message = f'Workspace "{body.name}" already exists.'
-            raise conflict(message, field="name") from error
-
-
-@router.put("/workspaces/{workspace}/favorite", status_code=204)
-def favor(gate: GateOf, workspace: uuid.UUID) -> None:
-    """List the workspace before others."""
-    _store(gate, workspace, "favorite", value=True)
-
-
-@router.delete("/workspaces/{workspace}/favorite", status_code=204)
-def unfavor(gate: GateOf, workspace: uuid.UUID) -> None:
-    """List the workspace like others."""
-    _store(gate, workspace, "favorite", value=False)
-
-
-def _store(gate: GateOf, workspace: uuid.UUID, column: str, *, value: object) -> None:
-    with gate.enter(TokenScope.BUILD) as visit:
-        row = own_workspace(visit, workspace)
-        _update(visit, row, {column: value}, old={column: getattr(row.workspace, column)})
-
-
-@router.put("/workspaces/{workspace}/autostart", status_code=204)
-def set_autostart(gate: GateOf, workspace: uuid.UUID, body: Schedule) -> None:
-    """Store when the workspace should start; nothing acts on it here."""
-    _store(gate, workspace, "autostart_schedule", value=body.schedule)
-
-
-@router.put("/workspaces/{workspace}/ttl", status_code=204)
-def set_ttl(gate: GateOf, workspace: uuid.UUID, body: TimeToLive) -> None:
-    """Store how long the workspace should run; nothing acts on it here."""
-    with gate.enter(TokenScope.BUILD) as visit:
-        row = own_workspace(visit, workspace)
-        ttl = None if body.ttl_ms is None else body.ttl_ms * 1_000_000
-        _update(visit, row, {"ttl": ttl}, old={"ttl_ms": row.workspace.ttl_ms})
-
-
-@router.put("/workspaces/{workspace}/autoupdates", status_code=204)
-def set_updates(gate: GateOf, workspace: uuid.UUID, body: Updates) -> None:
-    """Say whether clients should build from the template's active version."""
-    _store(gate, workspace, "automatic_updates", value=body.automatic_updates)
-
-
-@router.put("/workspaces/{workspace}/dormant", responses={304: {"description": "it already is"}})
-def set_dormant(gate: GateOf, workspace: uuid.UUID, body: Dormancy) -> Response:
-    """Mark a workspace as dormant, or as used again."""
-    with gate.enter(TokenScope.BUILD) as visit:
-        row = own_workspace(visit, workspace)
-        dormant_at = row.workspace.dormant_at
-        if (dormant_at is not None) == body.dormant:
-            return Response(status_code=304)
-        now = datetime.now().astimezone() if body.dormant else None
-        _update(visit, row, {"dormant_at": now}, old={"dormant": dormant_at is not None})
-        found = visible_workspace(visit, workspace).workspace
-        return Response(found.model_dump_json(), media_type="application/json")
-
-
-@router.put("/workspaces/{workspace}/extend")
-def extend(gate: GateOf, workspace: uuid.UUID, _body: Annotated[Any, Body()] = None) -> None:
-    """Refuse: workspaces have no deadline here."""
-    with gate.enter(TokenScope.BUILD) as visit:
-        own_workspace(visit, workspace)
-        raise conflict("Workspace has no deadline; it runs until somebody stops it.")
-
-
 @router.get("/workspaces/{workspace}/resolve-autostart")
 def resolve_autostart(gate: GateOf, workspace: uuid.UUID) -> dict[str, bool]:
     """Say that an automatic start would not lack a parameter."""
@@ -334,37 +246,3 @@ def record_usage(gate: GateOf, workspace: uuid.UUID, _body: Annotated[Any, Body(
         catalog.edit_workspace(
             visit.session, row.workspace.id, {"last_used_at": datetime.now().astimezone()}
         )
-
-
-def own_workspace(visit: Visit, workspace_id: uuid.UUID) -> WorkspaceRow:
-    """Return a workspace that the caller may change.
-
-    Raises:
-        ApiError: there is none, or the caller may only see it.
-    """
-    row = visible_workspace(visit, workspace_id)
-    found = row.workspace
-    is_own = found.owner_id == visit.caller.user_id
-    if not is_own and not visit.caller.may(Right.BUILD_WORKSPACES, found.organization_id):
-        raise forbidden("You do not have permission to update this workspace.")
-    return row
-
-
-def _update(
-    visit: Visit, row: WorkspaceRow, changes: Mapping[str, Any], *, old: Mapping[str, object]
-) -> None:
-    found = row.workspace
-    with visit.session.begin_nested():
-        catalog.edit_workspace(visit.session, found.id, changes)
-    new = list(changes.values())
-    audit(
-        visit.session,
-        actor=visit.actor,
-        action=AuditAction.WRITE,
-        organization_id=found.organization_id,
-        resource=("workspace", found.id, f"{found.owner_name}/{found.name}"),
-        diff={
-            name: {"old": value, "new": str(new[position]) if new[position] is not None else None}
-            for position, (name, value) in enumerate(old.items())
-        },
-    )

@@ -12,8 +12,8 @@ from cli.opening import find_organization, transaction
 from cli.options import limit_option, organization_option, output_option
 from cli.printing import JSON, Columns, plain, print_json, print_rows
 from cli.template.details import print_details
+from db.catalog.edits import activate_version, delete_template, edit_template, set_archived
 from db.catalog.templates import get_template, get_version
-from db.catalog.versions import activate_version, delete_template, edit_template, set_archived
 from db.errors import NotFoundError
 from db.reads.imports import VersionListing, get_version_details, list_versions
 from db.schema.tables import Template

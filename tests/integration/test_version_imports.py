@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from db.catalog.edits import activate_version, set_archived
 from db.catalog.templates import Push, push_template
-from db.catalog.versions import EnqueuedImport, activate_version, set_archived
+from db.catalog.versions import EnqueuedImport
 from db.engine import Database
 from db.errors import ConflictError, InvalidError
 from db.jobs.declarations import PlannedDeclarations, TemplateParameter, TemplatePreset
