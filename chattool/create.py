@@ -13,7 +13,7 @@ from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.naming import choose_name
-from chattool.parameters import ChosenValues, choose_values, refuse_unknown_parameters
+from chattool.parameters import ChosenValues, choose_values
 from chattool.waiting import after_import, wait_for_build
 from db.catalog import workspaces
 from db.catalog.chats import (
@@ -123,7 +123,6 @@ def _create(
             return None
         template = _find_template(session, context, template_id)
         version = get_usable_version(session, template)
-        refuse_unknown_parameters(session, version.id, values.parameters)
         owner = context.authorize(session)
         workspace_name = choose_name(name, seed=template.name)
         workspace = _insert_workspace(session, owner, template, workspace_name, bound)

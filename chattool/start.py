@@ -10,7 +10,7 @@ from chattool.answers import Answer, answered, build_failure, describe_resources
 from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
-from chattool.parameters import ChosenValues, choose_values, refuse_unknown_parameters
+from chattool.parameters import ChosenValues, choose_values
 from chattool.waiting import after_import, wait_for_build
 from db.catalog.chats import note_build
 from db.errors import BuildActiveError, NotFoundError, ParameterValidationError
@@ -85,7 +85,6 @@ def _start(context: ToolContext, bound: BoundWorkspace, values: ChosenValues) ->
     """Enqueue the build and return its ID; None if another call was faster."""
     try:
         with context.database.begin() as session:
-            refuse_unknown_parameters(session, bound.template_version_id, values.parameters)
             owner = context.authorize(session)
             build = context.enqueue_start(session, owner, bound.id, values=values)
             if build.build_number != bound.build_number + 1:

@@ -17,12 +17,6 @@ _PARAMETERS = text(f"""
 """)  # noqa: S608 - made of constants
 
 
-def is_imported(session: Session, template_version_id: uuid.UUID) -> bool:
-    """Return whether a version's declarations are stored, because a worker has imported it."""
-    rows = session.execute(_PARAMETERS, {"id": template_version_id}).scalar_one()
-    return rows is not None
-
-
 def list_parameters(session: Session, template_version_id: uuid.UUID) -> list[TemplateParameter]:
     """Return the parameters of a version in the order of its form; none without an import."""
     rows = session.execute(_PARAMETERS, {"id": template_version_id}).scalar_one()

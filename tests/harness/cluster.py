@@ -19,15 +19,15 @@ from sqlalchemy import text
 
 from db.engine import Database
 from db.errors import ConflictError
-from db.jobs.imports import VariableValue
 from db.jobs.tags import normalize_tags, queue_name
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobStatus, ProvisionerType, Stage, Transition
 from db.schema.tables import Organization, Template, User
+from provisioner.engines.terraform.declarations import read_template
+from provisioner.host.archive import read_archive
 from provisioner.host.packing import pack_template
 from provisioner.host.recovery import processes_in
 from provisioner.host.workdir import find_work_directories
-from provisioner.template.source import read_source
 from tests.harness.factory import Factory
 from tests.harness.ledger import machines_of
 from tests.harness.redis_server import RedisServer
@@ -373,21 +373,18 @@ class Cluster:
     ) -> Template:
         given = {"ledger_dir": str(self.ledger), **variables}
         archive = pack_template(directory)
-        declared: Sequence[VariableValue] = [
-            VariableValue(
-                name=variable.name,
-                type=variable.type,
-                required=variable.required,
-                value=str(given[variable.name]) if variable.name in given else None,
-            )
-            for variable in read_source(archive, ProvisionerType.TERRAFORM).variables
-        ]
+        declared = read_template(read_archive(archive)).variables
+        values = {
+            variable.name: str(given[variable.name])
+            for variable in declared
+            if variable.name in given
+        }
         return self.factory.template(
             organization=self.organization,
             created_by=self.owner,
             archive=archive,
             provisioner=ProvisionerType.TERRAFORM,
-            variables=declared,
+            values=values,
             tags=tags,
         )
 

@@ -126,6 +126,7 @@ class Factory:
         archive: bytes | None = None,
         provisioner: ProvisionerType = ProvisionerType.ECHO,
         variables: Sequence[VariableValue] = (),
+        values: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Template:
         push = Push(
@@ -135,6 +136,7 @@ class Factory:
             created_by=created_by,
             provisioner=provisioner,
             tags=tags or {},
+            values=values or {},
         )
         with self.database.begin() as session:
             pushed = push_imported(session, push, variables=variables)

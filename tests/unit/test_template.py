@@ -389,3 +389,16 @@ def test_a_workspace_tag_is_defined_once() -> None:
     one = 'data "coder_workspace_tags" "{}" {{\ntags = {{ os = "x" }}\n}}\n'
     with pytest.raises(TemplateError, match='workspace tag "os" is defined multiple times'):
         template({"main.tf": one.format("a") + one.format("b")})
+
+
+def test_files_of_opentofu_count_only_for_opentofu() -> None:
+    files = {
+        "main.tf": memoryview(b'variable "a" {}\n'),
+        "main.tofu": memoryview(b'variable "b" {}\n'),
+        "more.tf": memoryview(b'variable "c" {}\n'),
+    }
+    found = [
+        [variable.name for variable in read_template(files, is_tofu=is_tofu).variables]
+        for is_tofu in (False, True)
+    ]
+    assert found == [["a", "c"], ["b", "c"]]

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateParameter, TemplateVariable
@@ -36,12 +35,14 @@ PARAMETER_TYPES = {
 }
 """The type of a parameter by that of the variable that declares it; any other is a string."""
 
-_OVERRIDE = re.compile(r"(^|_)override\.tf(\.json)?$")
+SUFFIXES = (".tf", ".tf.json")
+TOFU_SUFFIXES = (".tofu", ".tofu.json")
+_OVERRIDE = re.compile(r"(^|_)override\.(tf|tofu)(\.json)?$")
 
 _Block = Mapping[str, Any]
 
 
-def read_template(files: TemplateFiles) -> Template:
+def read_template(files: TemplateFiles, *, is_tofu: bool = False) -> Template:
     """Return the variables and parameters of a template's root module, in the files' order.
 
     Parameters are ``data "coder_parameter"`` blocks and variables named ``parameter_<name>``.
@@ -49,15 +50,14 @@ def read_template(files: TemplateFiles) -> Template:
     parameter with ``count`` or ``for_each``, or with a computed name, is never required: only
     Terraform knows whether it exists and what its name is.
 
+    Args:
+        is_tofu: whether OpenTofu runs the template: it prefers ``.tofu`` files.
+
     Raises:
         TemplateError: there are no Terraform files, or one of them cannot be read.
     """
-    # The result is cached: a template is built many times, and reading it starts a process.
-    return _read_template(tuple((name, _text(name, files[name])) for name in _names(files)))
-
-
-@lru_cache(maxsize=64)
-def _read_template(texts: tuple[tuple[str, str], ...]) -> Template:
+    names = _names(files, is_tofu=is_tofu)
+    texts = tuple((name, _text(name, files[name])) for name in names)
     blocks = _read_blocks(texts)
     declared = _merged(_labelled(blocks, "variable"))
     parameters = _parameters(blocks, declared, texts)
@@ -105,17 +105,22 @@ def _is_parameter(variable: str) -> bool:
     return variable.startswith(PARAMETER_PREFIX) and variable != PARAMETER_PREFIX
 
 
-def _names(files: TemplateFiles) -> list[str]:
+def _names(files: TemplateFiles, *, is_tofu: bool) -> list[str]:
     """Return the files that Terraform loads, overrides last, as Terraform does."""
-    found = [name for name in files if _is_loaded(name)]
+    found = [name for name in files if _is_loaded(name, is_tofu=is_tofu)]
     if not found:
         raise TemplateError("the template has no .tf or .tf.json file in its root")
-    return sorted(found, key=lambda name: (_OVERRIDE.search(name) is not None, name))
+    # OpenTofu does not load a file for Terraform that has a namesake of its own.
+    replaced = {name.replace(".tofu", ".tf") for name in found if ".tofu" in name}
+    return sorted(
+        (name for name in found if name not in replaced),
+        key=lambda name: (_OVERRIDE.search(name) is not None, name),
+    )
 
 
-def _is_loaded(name: str) -> bool:
-    is_hidden = name.startswith(".")
-    return "/" not in name and name.endswith((".tf", ".tf.json")) and not is_hidden
+def _is_loaded(name: str, *, is_tofu: bool) -> bool:
+    suffixes = (*SUFFIXES, *TOFU_SUFFIXES) if is_tofu else SUFFIXES
+    return "/" not in name and name.endswith(suffixes) and not name.startswith(".")
 
 
 def _text(name: str, data: memoryview) -> str:

@@ -82,7 +82,7 @@ class TerraformEngine:
 
     def parse(self, files: TemplateFiles) -> Template:
         """Read which variables and parameters the template declares, without running anything."""
-        return read_template(files)
+        return read_template(files, is_tofu="tofu" in self._program.binary.name)
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
         """Unpack the template, add the workspace's state, install providers and modules.
