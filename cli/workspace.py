@@ -31,6 +31,7 @@ COLUMNS: Columns[WorkspaceListing] = {
     "TEMPLATE": lambda row: row.template_name,
     "STATUS": lambda row: row.status or "not built",
     "DAILY COST": lambda row: row.daily_cost,
+    "UPDATE": lambda row: "available" if row.is_outdated else "",
     "LAST BUILD": lambda row: row.last_build_at,
 }
 owner_option = click.option(

@@ -1,4 +1,4 @@
-"""Enqueueing builds and imports, for any caller that has a SQLAlchemy session.
+"""Enqueueing builds, for any caller that has a SQLAlchemy session.
 
 It runs in the caller's process: importing it has no side effect, a call starts at most one daemon
 thread (see ``worker.broker.ringer``), and no worker setting is read.
@@ -16,8 +16,6 @@ from typing import Any, Protocol
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from db.catalog.templates import Push, push_template
-from db.catalog.versions import EnqueuedImport
 from db.catalog.workspaces import EnqueuedBuild, insert_build
 from db.faults import fault_point
 from db.schema.enums import BuildReason, Transition
@@ -105,24 +103,6 @@ def enqueue_build(
         )
     ring_after_commit(session, build.queue, redis_url=redis_url, ring=ring)
     return build
-
-
-def enqueue_import(
-    session: Session, push: Push, *, redis_url: str | None = None, ring: Ring | None = None
-) -> EnqueuedImport:
-    """Store a version of a template and enqueue its import in the caller's transaction.
-
-    The version can be built from, and becomes active, when the import has succeeded.
-
-    Args: as of ``enqueue_build``.
-
-    Raises:
-        InvalidError: the name, a tag or a value is not allowed.
-        ConflictError: the template is run by another engine, or has a version of that name.
-    """
-    pushed = push_template(session, push)
-    ring_after_commit(session, pushed.queue, redis_url=redis_url, ring=ring)
-    return pushed
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from db.schema.tables import Organization, User
 from provisioner.host.archive import read_archive
 from provisioner.host.packing import Packed, pack_folder, take_tar
 from provisioner.template.localmodules import check_local_modules
-from worker.enqueue import enqueue_import
+from worker.pushing import enqueue_import
 
 _STANDARD_INPUT = Path("-")
 _NAMED_AT_MOST = 20

@@ -10,18 +10,40 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from db.catalog.templates import UNUSABLE, check_usable_version
 from db.engine import sql
-from db.errors import BuildActiveError
+from db.errors import BuildActiveError, ConflictError, NotFoundError, VersionImportingError
 from db.jobs.declarations import TemplateParameter
 from db.jobs.parameters import PARAMETERS, PRESETS, StoredPreset, parameters_of, presets_of
-from db.schema.enums import JobStatus
+from db.schema.enums import JobStatus, Transition
+from db.schema.roles import OrganizationRole, SiteRole
+from db.schema.tables import Template, TemplateVersion
 
 FAIR_RANK_LIMIT = 1000
 """The unfinished builds of an owner are counted up to this number. Beyond it, their order does not
 matter, and counting would take time."""
 
+# The newest version of a template without an active one, if it says why there is none.
+UNUSABLE = """
+    (SELECT newest.id
+     FROM template_versions AS newest
+     JOIN provisioner_jobs AS its_import ON its_import.id = newest.job_id
+     WHERE newest.template_id = template.id AND its_import.job_status <> 'succeeded'
+     ORDER BY newest.created_at DESC
+     LIMIT 1)
+"""
 
+# Whether the initiator may start any version, as an admin of templates.
+IS_ADMIN = f"""
+    EXISTS (
+        SELECT 1
+        FROM users
+        LEFT JOIN organization_members AS member
+               ON member.user_id = users.id AND member.organization_id = template.organization_id
+        WHERE users.id = :initiator_id
+          AND (users.rbac_roles && ARRAY['{SiteRole.OWNER}', '{SiteRole.TEMPLATE_ADMIN}']
+               OR member.roles && ARRAY['{OrganizationRole.ADMIN}',
+                                        '{OrganizationRole.TEMPLATE_ADMIN}']))
+"""  # noqa: S608 - made of constants
 # A build takes its version and values from the last build that entered apply, because the existing
 # resources were made from them. A later build that failed before apply made nothing, so it does not
 # count. If no build has entered apply, the values of the latest build are used.
@@ -38,6 +60,9 @@ READ_SOURCE = f"""
            version.id AS version_id,
            version.name AS version_name,
            version.template_id AS version_template_id,
+           template.require_active_version
+               AND template.active_version_id IS DISTINCT FROM version.id
+               AND :is_start AND NOT {IS_ADMIN} AS is_refused,
            import.id AS import_id,
            import.job_status::text AS import_status,
            import.error AS import_error,
@@ -75,8 +100,10 @@ READ_SOURCE = f"""
     ) AS applied ON true
     LEFT JOIN template_versions AS version
         ON version.id = coalesce(
-            CAST(:wanted AS uuid), applied.template_version_id, template.active_version_id,
-            {UNUSABLE})
+            CAST(:wanted AS uuid),
+            CASE WHEN :is_start AND template.require_active_version
+            THEN template.active_version_id END,
+            applied.template_version_id, template.active_version_id, {UNUSABLE})
     LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
     WHERE template.id = :template_id
 """  # noqa: S608 - made of constants
@@ -103,9 +130,17 @@ class Source:
 
 
 def read_source(
-    session: Session, workspace: Row[Any], template_version_id: uuid.UUID | None
+    session: Session,
+    workspace: Row[Any],
+    template_version_id: uuid.UUID | None,
+    *,
+    transition: Transition,
+    initiator_id: uuid.UUID,
 ) -> Source:
-    """Read the previous build and the version to build from, and check that both allow it."""
+    """Read the previous build and the version to build from, and check that both allow it.
+
+    A template may require its active version for starts by anybody but its admins.
+    """
     row = session.execute(
         sql(READ_SOURCE),
         {
@@ -113,12 +148,19 @@ def read_source(
             "template_id": workspace.template_id,
             "owner_id": workspace.owner_id,
             "wanted": template_version_id,
+            "is_start": transition is Transition.START,
+            "initiator_id": initiator_id,
             "limit": FAIR_RANK_LIMIT,
         },
     ).one()
     if row.previous_status is not None and JobStatus(row.previous_status).is_active:
         raise BuildActiveError
     check_usable_version(row)
+    if row.is_refused:
+        raise ConflictError(
+            "cannot use non-active version: the template requires the active one; start the"
+            " workspace with --update"
+        )
     return Source(
         previous_id=row.previous_id,
         values_from=row.values_from,
@@ -135,3 +177,63 @@ def read_source(
         variables=row.variables,
         fair_rank=row.fair_rank,
     )
+
+
+def get_usable_version(
+    session: Session, template: Template, version_id: uuid.UUID | None = None
+) -> TemplateVersion:
+    """Return the version to build from: the given one, or else the template's active one.
+
+    Raises:
+        NotFoundError: there is no such version, or the template has none.
+        VersionImportingError: its import has not ended.
+        ConflictError: the version is another template's, or its import has failed.
+    """
+    row = session.execute(
+        sql(f"""
+            SELECT template.id AS template_id,
+                   template.name AS template_name,
+                   version.id AS version_id,
+                   version.name AS version_name,
+                   version.template_id AS version_template_id,
+                   import.id AS import_id,
+                   import.job_status::text AS import_status,
+                   import.error AS import_error
+            FROM templates AS template
+            LEFT JOIN template_versions AS version
+                ON version.id = coalesce(
+                    CAST(:wanted AS uuid), template.active_version_id, {UNUSABLE})
+            LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
+            WHERE template.id = :template_id
+        """),  # noqa: S608 - made of constants
+        {"wanted": version_id, "template_id": template.id},
+    ).one()
+    check_usable_version(row)
+    return session.get_one(TemplateVersion, row.version_id)
+
+
+def check_usable_version(row: Row[Any]) -> None:
+    """Refuse a version that cannot be built from.
+
+    Args:
+        row: template_id, template_name, and of the version, None where there is none:
+            version_id, version_name, version_template_id, import_id, import_status,
+            import_error.
+
+    Raises:
+        NotFoundError: there is no such version, or the template has none.
+        VersionImportingError: its import has not ended.
+        ConflictError: the version is another template's, or its import has failed.
+    """
+    if row.version_id is None:
+        raise NotFoundError(f"template {row.template_name!r} has no version that can be built")
+    if row.version_template_id != row.template_id:
+        raise ConflictError("template version doesn't match template")
+    status = JobStatus(row.import_status)
+    if status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        raise VersionImportingError(row.import_id, status)
+    if status is not JobStatus.SUCCEEDED:
+        raise ConflictError(
+            f'The provided template version "{row.version_name}" has failed to import:'
+            f' "{row.import_error or ""}". You cannot build workspaces with it!'
+        )

@@ -74,10 +74,16 @@ def create_workspace(session: Session, *, owner: User, template: Template, name:
 
     Raises:
         InvalidError: the name is not allowed.
-        ConflictError: the owner has a workspace of that name, or is not active.
+        ConflictError: the owner has a workspace of that name or is not active, or the template
+            is deprecated.
     """
     if owner.status is not UserStatus.ACTIVE:
         raise ConflictError(f"user {owner.username!r} is {owner.status} and cannot build")
+    if template.deprecated:
+        raise ConflictError(
+            f'Template "{template.name}" has been deprecated, and cannot be used to create a new'
+            f" workspace: {template.deprecated}"
+        )
     workspace = Workspace(
         id=uuid.uuid4(),
         owner_id=owner.id,
@@ -153,7 +159,14 @@ def insert_build(
         InvalidError: the version has no such preset, or a workspace tag cannot be evaluated.
     """
     workspace = lock_workspace(session, workspace_id)
-    source = read_source(session, workspace, template_version_id)
+    initiator_id = initiator_id or workspace.owner_id
+    source = read_source(
+        session,
+        workspace,
+        template_version_id,
+        transition=transition,
+        initiator_id=initiator_id,
+    )
     chosen = choose_values(source, transition, parameters or {}, preset)
     tags = with_owner(tags_of(source, chosen.values, transition), workspace.owner_id)
     build = EnqueuedBuild(
@@ -164,7 +177,7 @@ def insert_build(
         queue=queue_name(tags),
     )
     row = {
-        **_job_values(build, workspace, source, tags, initiator_id or workspace.owner_id),
+        **_job_values(build, workspace, source, tags, initiator_id),
         "transition": transition.value,
         "reason": reason.value,
         "trace_metadata": json.dumps(trace_metadata) if trace_metadata else None,

@@ -52,6 +52,7 @@ class WorkspaceListing:
     transition: Transition | None
     job_id: uuid.UUID | None
     last_build_at: datetime | None
+    is_outdated: bool  #: whether the template has another active version
 
 
 def list_workspaces(
@@ -67,6 +68,8 @@ def list_workspaces(
                coalesce(latest.daily_cost, 0) AS daily_cost,
                latest.build_number, latest.transition::text, latest.job_id,
                latest.created_at AS last_build_at,
+               coalesce(latest.template_version_id <> template.active_version_id, false)
+                   AS is_outdated,
                job.job_status::text
         FROM workspaces AS workspace
         JOIN users AS owner ON owner.id = workspace.owner_id

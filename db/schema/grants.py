@@ -92,6 +92,7 @@ WORKER_RIGHTS: Rights = {
 ENQUEUE_RIGHTS: Rights = {
     "applied_workspace_builds": (SELECT,),
     "latest_workspace_builds": (SELECT,),
+    "organization_members": (SELECT,),
     "provisioner_jobs": (SELECT, INSERT),
     "template_version_parameters": (SELECT,),
     "template_version_preset_parameters": (SELECT,),
@@ -101,6 +102,7 @@ ENQUEUE_RIGHTS: Rights = {
     "template_version_workspace_tags": (SELECT,),
     "template_versions": (SELECT,),
     "templates": (SELECT,),
+    "users": (SELECT,),
     "workspace_build_parameters": (SELECT, INSERT),
     "workspace_builds": (SELECT, INSERT),
     "workspaces": (SELECT, LOCK),

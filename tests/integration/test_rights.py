@@ -44,7 +44,8 @@ def url(embedded: Embedded, database: Database) -> str:
 
 
 def enqueue(url: str, factory: Factory, redis_url: str | None = None) -> None:
-    workspace = factory.any_workspace()
+    size = {"name": "size", "default": "2"}
+    workspace = factory.any_workspace(script={"parse": {"parameters": [size]}})
     with opened_database(url) as database, database.begin() as session:
         enqueue_build(
             session,

@@ -13,22 +13,31 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from db.catalog.edits import activate_version, set_archived
+from db.catalog.edits import activate_version, edit_template, set_archived
 from db.catalog.templates import Push, push_template
 from db.catalog.versions import EnqueuedImport
+from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
 from db.errors import ConflictError, InvalidError
 from db.jobs.declarations import PlannedDeclarations, TemplateParameter, TemplatePreset
 from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job
 from db.reads.imports import VersionDetails, get_version_details
-from db.schema.enums import FailureReason, JobErrorCode, JobStatus, LogLevel, ProvisionerType
+from db.schema.enums import (
+    FailureReason,
+    JobErrorCode,
+    JobStatus,
+    LogLevel,
+    ProvisionerType,
+    Transition,
+)
 from db.schema.tables import (
     Organization,
     ProvisionerJobLog,
     Template,
     TemplateVersionWorkspaceTag,
     User,
+    WorkspaceBuild,
 )
 from provisioner.build.attempt import BuildSettings
 from provisioner.build.endings import Canceled, Ending, Requeued, Succeeded
@@ -436,3 +445,63 @@ class NotReadingEngine(EchoEngine):
 def template_of(site: Site) -> Template:
     with site.database.begin() as session:
         return session.scalars(select(Template)).one()
+
+
+def require_active(site: Site, **changes: Any) -> None:
+    with site.database.begin() as session:
+        edit_template(session, template_of(site).id, {"require_active_version": True, **changes})
+
+
+def version_of(site: Site, build: EnqueuedBuild) -> uuid.UUID:
+    with site.database.begin() as session:
+        return session.get_one(WorkspaceBuild, build.build_id).template_version_id
+
+
+def test_a_start_takes_the_active_version_where_the_template_requires_it(site: Site) -> None:
+    site.imported()
+    workspace = site.factory.workspace(owner=site.author, template=template_of(site))
+    site.factory.finished_build(workspace)
+    second, _ = site.imported()
+    require_active(site)
+    assert version_of(site, site.factory.build(workspace)) == second.version_id
+
+
+@pytest.mark.parametrize("transition", [Transition.STOP, Transition.DELETE])
+def test_what_exists_is_ended_with_the_version_that_made_it(
+    site: Site, transition: Transition
+) -> None:
+    first, _ = site.imported()
+    workspace = site.factory.workspace(owner=site.author, template=template_of(site))
+    site.factory.finished_build(workspace)
+    site.imported()
+    require_active(site)
+    assert version_of(site, site.factory.build(workspace, transition)) == first.version_id
+
+
+def test_another_version_than_the_required_one_is_not_started(site: Site) -> None:
+    first, _ = site.imported()
+    site.imported()
+    require_active(site)
+    user = site.factory.user(organization=site.organization)
+    workspace = site.factory.workspace(owner=user, template=template_of(site))
+    with pytest.raises(ConflictError, match="cannot use non-active version"):
+        site.factory.build(workspace, template_version_id=first.version_id)
+
+
+def test_an_admin_of_templates_may_start_any_version(site: Site) -> None:
+    first, _ = site.imported()
+    site.imported()
+    require_active(site)
+    admin = site.factory.user(organization=site.organization)
+    with site.database.begin() as session:
+        session.get_one(User, admin.id).rbac_roles = ["template-admin"]
+    workspace = site.factory.workspace(owner=admin, template=template_of(site))
+    build = site.factory.build(workspace, template_version_id=first.version_id)
+    assert version_of(site, build) == first.version_id
+
+
+def test_no_workspace_is_created_from_a_deprecated_template(site: Site) -> None:
+    site.imported()
+    require_active(site, deprecated="use dev2")
+    with pytest.raises(ConflictError, match=r"has been deprecated.*: use dev2"):
+        site.factory.workspace(owner=site.author, template=template_of(site))

@@ -22,7 +22,8 @@ from db.schema.tables import Organization, Template, TemplateVersion, User
 from provisioner.host.packing import pack_template
 from worker.broker.doorbell import Ring
 from worker.demo.report import Expectation, Report, name_of
-from worker.enqueue import enqueue_build, enqueue_import
+from worker.enqueue import enqueue_build
+from worker.pushing import enqueue_import
 from worker.waiting import wait_until
 
 TEMPLATES = ("machine", "out-of-stock", "parameterised", "slow")

@@ -123,13 +123,6 @@ def test_a_quota_refusal_of_a_start_is_structured(
     assert answer["quota"] == {"credits_consumed": 0, "budget": 9}
 
 
-def test_an_unknown_parameter_of_a_version_without_an_import_is_refused(chat: Chat) -> None:
-    chat.factory.forget_import(chat.template.id)
-    chat.ended(Transition.STOP)
-    answer = start_workspace(chat.context(), parameters={"colour": "red"})
-    assert answer == {"error": 'the template has no parameter "colour"; it has "size"'}
-
-
 def test_a_build_that_came_and_went_meanwhile_is_not_repeated(chat: Chat) -> None:
     workspace, _ = chat.ended(Transition.STOP)
 
