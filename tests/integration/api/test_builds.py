@@ -14,8 +14,8 @@ from db.schema.tables import Template, User
 from tests.harness.api import shapes
 from tests.harness.api.client import AnswerError, Client
 from tests.harness.api.coder import Coder, CommandError
+from tests.harness.api.door import Door
 from tests.harness.api.strict import ZERO_ID, many
-from tests.integration.api.conftest import Door
 
 COSTLY = {"plan": {"daily_cost": 500}}
 

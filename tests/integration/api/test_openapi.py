@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from db.schema.tables import ProvisionerJob, User, WorkspaceBuild
 from docs.generator import httpapi
-from tests.integration.api.conftest import Door
+from tests.harness.api.door import Door
 
 EXAMPLES = 4  #: for each operation
 CHECKS = (not_a_server_error, status_code_conformance, response_schema_conformance)

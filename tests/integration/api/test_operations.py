@@ -10,7 +10,7 @@ from db.schema.enums import JobStatus
 from db.schema.tables import User
 from tests.harness.api import shapes
 from tests.harness.api.client import Client
-from tests.integration.api.conftest import Door
+from tests.harness.api.door import Door
 
 
 def ask(client: Client, path: str, method: str = "GET", status: int = 200) -> Any:

@@ -12,7 +12,7 @@ from db.schema.enums import TokenScope
 from db.schema.tables import ProvisionerJob, User, WorkspaceBuild
 from docs.generator import httpapi
 from tests.harness.api.client import Client
-from tests.integration.api.conftest import Door
+from tests.harness.api.door import Door
 
 DOCUMENT = httpapi.schema()
 # There is no default organization here, and no dry run.

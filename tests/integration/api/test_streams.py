@@ -17,9 +17,9 @@ from db.jobs.transitions import ClaimedJob
 from db.schema.enums import TokenScope
 from db.schema.tables import User, WorkspaceBuild
 from tests.harness.api.client import AnswerError, Client
+from tests.harness.api.door import Door
 from tests.harness.api.serving import served
 from tests.harness.waiting import wait_until
-from tests.integration.api.conftest import Door
 
 
 @pytest.fixture

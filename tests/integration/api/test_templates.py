@@ -14,9 +14,9 @@ from db.schema.tables import User
 from tests.harness.api import shapes
 from tests.harness.api.client import AnswerError, Client
 from tests.harness.api.coder import Coder, CommandError
+from tests.harness.api.door import Door
 from tests.harness.api.strict import ZERO_ID
 from tests.harness.factory import tar_archive
-from tests.integration.api.conftest import Door
 
 BOX = b"""
 resource "terraform_data" "box" {

@@ -12,8 +12,8 @@ from db.catalog.tokens import revoke_token
 from db.schema.enums import TokenScope, UserStatus
 from db.schema.tables import User
 from tests.harness.api.client import AnswerError, Client
+from tests.harness.api.door import Door
 from tests.harness.api.shapes import KEY, MESSAGE, USER
-from tests.integration.api.conftest import Door
 
 
 def refused(client: Client, path: str, method: str = "GET", **options: object) -> AnswerError:

@@ -13,8 +13,6 @@ from sqlalchemy import text
 
 from cli.main import cli
 from db.engine import Database
-from db.jobs.workers import register_worker
-from db.schema.enums import ProvisionerType
 
 Unchanged = Callable[[], AbstractContextManager[None]]  #: see the fixture nothing_changes
 
@@ -37,20 +35,6 @@ class CommandLine:
         result = self(*arguments, "--output", "json")
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
-
-
-def sign_on(database: Database, name: str, tags: Mapping[str, str] | None = None) -> None:
-    """Write the row of a worker that is alive."""
-    with database.begin() as session:
-        register_worker(
-            session,
-            name=name,
-            tags=tags or {},
-            provisioners=list(ProvisionerType),
-            concurrency=4,
-            version="1.2.3",
-            hostname="host",
-        )
 
 
 def age_workers(database: Database) -> None:

@@ -22,7 +22,8 @@ from db.jobs.transitions import ClaimedJob
 from db.jobs.workers import sign_off_worker, touch_worker
 from db.schema.enums import JobErrorCode, JobStatus, TimingStage
 from tests.harness.factory import Factory, timing
-from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
+from tests.harness.threadworker import sign_on
+from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused
 
 DEADLINE_S = 30
 

@@ -17,7 +17,8 @@ from db.schema.revision import head_revision
 from tests.harness.factory import Factory
 from tests.harness.redis_server import RedisServer, running_redis
 from tests.harness.rights import database_user, redis_user
-from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused, sign_on
+from tests.harness.threadworker import sign_on
+from tests.integration.cli.commandline import CommandLine, Unchanged, age_workers, refused
 from worker.embedded import Embedded
 
 NOBODY_LISTENS = "127.0.0.1:1"

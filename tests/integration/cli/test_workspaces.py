@@ -35,8 +35,9 @@ from db.schema.tables import (
 from tests.harness.factory import Factory, echo_archive
 from tests.harness.imports import push_imported
 from tests.harness.threads import join_thread, start_thread
+from tests.harness.threadworker import sign_on
 from tests.harness.waiting import wait_until
-from tests.integration.cli.commandline import CommandLine, Unchanged, refused, sign_on
+from tests.integration.cli.commandline import CommandLine, Unchanged, refused
 from worker.broker.address import REDIS_SOCKET
 
 Push = Callable[[Mapping[str, Any]], TemplateVersion]
