@@ -51,7 +51,8 @@ def set_up(build: Attempt) -> None:
     loaded = build.input
     files = read_archive(loaded.archive)
     template = _declarations(build, files)
-    variables = values_for(template, loaded.variables, loaded.parameters)
+    stored = {**_earlier_variables(loaded, template), **loaded.variables}
+    variables = values_for(template, stored, loaded.parameters)
     if loaded.transition is not Transition.DELETE:
         _check_values(loaded, template, variables)
     secrets = ask_platform(build)
@@ -86,6 +87,18 @@ def _declarations(build: Attempt, files: TemplateFiles) -> Template:
     if loaded.transition is Transition.DELETE and not loaded.state:
         return Template()
     return loaded.template or build.engine.parse(files)
+
+
+def _earlier_variables(loaded: BuildInput, template: Template) -> dict[str, str]:
+    """Return values that users chose for required variables while that was possible.
+
+    Only for a version without an import: what was made with them can still be stopped.
+    """
+    if loaded.template is not None:
+        return {}
+    required = {variable.name for variable in template.variables if variable.required}
+    kept = required & loaded.parameters.keys() & loaded.previous_parameters.keys()
+    return {name: loaded.parameters[name] for name in kept}
 
 
 def _check_values(loaded: BuildInput, template: Template, variables: Mapping[str, str]) -> None:

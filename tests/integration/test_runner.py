@@ -653,6 +653,19 @@ def build_with(bench: Bench, workspace: Workspace, **parameters: str) -> Claimed
     return job
 
 
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "chosen now"])
+def test_a_value_that_was_once_chosen_for_a_variable_is_kept_and_not_chosen_any_more(
+    bench: Bench, is_kept: bool
+) -> None:
+    script = {"parse": {"variables": [{"name": "region", "required": True}]}}
+    workspace = bench.factory.any_workspace(script=script)
+    bench.factory.forget_import(workspace.template_id)
+    given = {"region": "north"}
+    bench.factory.finished_build(workspace, parameters=given if is_kept else {})
+    job = bench.factory.running_build(workspace, parameters={} if is_kept else given)
+    assert isinstance(bench.run(job), Succeeded) is is_kept
+
+
 @pytest.fixture
 def workspace(factory: Factory) -> Workspace:
     """A workspace of a version without an import: its builds read the template's files."""
