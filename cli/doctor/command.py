@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from cli.doctor.host import check_data_dir, check_database, check_redis, check_terraform
 from cli.doctor.result import CheckResult, Verdict, ok, problem
+from cli.doctor.sandbox import check_sandbox
 from cli.options import output_option
 from cli.printing import JSON, Columns, print_json, print_rows
 from worker.embedded import Embedded, EmbeddedError, start_embedded
@@ -57,6 +58,7 @@ def _examine() -> Iterator[CheckResult]:
     yield ok("settings", "known and consistent")
     yield from check_data_dir(settings)
     yield from check_terraform(settings)
+    yield from check_sandbox(settings)
     try:
         with _embedded(settings) as servers:
             yield from check_database(

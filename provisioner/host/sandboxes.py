@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -41,13 +42,21 @@ _CANDIDATES: Mapping[SandboxMode, tuple[SandboxKind, ...]] = {
 }
 
 
-def choose_sandbox(mode: SandboxMode, *, shared: SharedPaths, limits: Limits) -> Sandbox:
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The sandbox that was chosen."""
+
+    sandbox: Sandbox
+    reason: str = ""  #: why a better one was not chosen; empty if there is none
+
+
+def choose_sandbox(mode: SandboxMode, *, shared: SharedPaths, limits: Limits) -> Choice:
     """Return the best sandbox that the mode allows, after trying it.
 
     Raises:
         SandboxError: the mode demands a sandbox, and none works; the message says why.
     """
-    reasons = []
+    reasons: list[str] = []
     for kind in _CANDIDATES[mode]:
         try:
             sandbox = _MAKERS[kind](shared, limits)
@@ -55,10 +64,10 @@ def choose_sandbox(mode: SandboxMode, *, shared: SharedPaths, limits: Limits) ->
         except SandboxError as error:
             reasons.append(f"{kind}: {error}")
         else:
-            return sandbox
+            return Choice(sandbox=sandbox, reason="; ".join(reasons))
     if mode not in {SandboxMode.AUTO, SandboxMode.OFF}:
         raise SandboxError("; ".join(reasons))
-    return NoSandbox()
+    return Choice(sandbox=NoSandbox(), reason="; ".join(reasons))
 
 
 def check_sandbox(sandbox: Sandbox) -> None:

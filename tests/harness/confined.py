@@ -125,7 +125,8 @@ def main() -> None:
         open_files=order["limits"].get("open_files", 1000),
         disk_bytes=order["limits"].get("disk_megabytes", 1000) * _MEGABYTE,
     )
-    sandbox = choose_sandbox(SandboxMode(order["mode"]), shared=SharedPaths(), limits=limits)
+    mode = SandboxMode(order["mode"])
+    sandbox = choose_sandbox(mode, shared=SharedPaths(), limits=limits).sandbox
     confined = sandbox.confine(order["command"], scope)
     output: list[str] = []
     ended = process.run(

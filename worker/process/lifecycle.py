@@ -53,8 +53,8 @@ from worker.process.services import (
     Services,
     make_directories,
     make_engines,
-    make_sandbox,
     open_services,
+    sandbox_choice,
 )
 from worker.process.shutdown import Shutdown
 from worker.process.watchdog import EXIT_STATUS, LastDoorbell, Watchdog
@@ -310,14 +310,14 @@ def _register(database: Database, settings: Settings) -> uuid.UUID:
 
 
 def _make_sandbox(settings: Settings) -> Sandbox:
-    sandbox = make_sandbox(settings)
+    choice = sandbox_choice(settings)
     if ProvisionerType.TERRAFORM not in settings.engines:
-        return sandbox
-    if sandbox.kind is SandboxKind.OFF:
-        log.warning("sandbox.off", see="docs/security.md")
+        return choice.sandbox
+    if choice.sandbox.kind is SandboxKind.OFF:
+        log.warning("sandbox.off", reason=choice.reason, see="docs/security.md")
     else:
-        log.info("sandbox.chosen", kind=sandbox.kind.value)
-    return sandbox
+        log.info("sandbox.chosen", kind=choice.sandbox.kind.value)
+    return choice.sandbox
 
 
 def run_or_exit(action: Callable[[], Answer]) -> Answer:

@@ -25,7 +25,7 @@ from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.paths import SharedPaths, read_paths
 from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError
-from provisioner.host.sandboxes import choose_sandbox
+from provisioner.host.sandboxes import Choice, choose_sandbox
 from worker.embedded import start_embedded
 from worker.process.connections import chore_connections
 from worker.process.platform import platform_of
@@ -109,14 +109,14 @@ def probe_directory(folder: Path, *, mode: int = 0o777, data: bytes = b"") -> No
         probe.write(data)
 
 
-def make_sandbox(settings: Settings) -> Sandbox:
+def sandbox_choice(settings: Settings) -> Choice:
     """Return the sandbox for templates, after trying it on this host.
 
     Raises:
         SettingsError: the settings demand a sandbox, and none works.
     """
     if ProvisionerType.TERRAFORM not in settings.engines:
-        return NoSandbox()
+        return Choice(sandbox=NoSandbox())
     megabyte = 1024**2
     try:
         return choose_sandbox(

@@ -116,9 +116,8 @@ def run_command(
     _check_interrupt(command, context)
     output = _Output(context, stage)
     started_at = datetime.now(UTC)
-    confined = program.sandbox.confine(
-        (str(program.binary), *arguments), scope_of(program.binary, context, stage)
-    )
+    binary = program.binary.resolve()  # a link may lead to where the sandbox shows nothing
+    confined = program.sandbox.confine((str(binary), *arguments), scope_of(binary, context, stage))
     try:
         ended = process.run(
             confined.command,
