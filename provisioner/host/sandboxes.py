@@ -12,6 +12,7 @@ from pathlib import Path
 from provisioner.host import process
 from provisioner.host.interrupt import Interrupt
 from provisioner.host.sandbox.bubblewrap import Bubblewrap
+from provisioner.host.sandbox.landlock import Landlock
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.paths import SharedPaths
 from provisioner.host.sandbox.port import (
@@ -30,6 +31,7 @@ Make = Callable[[SharedPaths, Limits], Sandbox]
 
 _MAKERS: Mapping[SandboxKind, Make] = {
     SandboxKind.BWRAP: lambda shared, limits: Bubblewrap(shared=shared, limits=limits),
+    SandboxKind.LANDLOCK: lambda shared, limits: Landlock(shared=shared, limits=limits),
 }
 """The best first."""
 

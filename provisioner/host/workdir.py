@@ -77,8 +77,9 @@ class WorkDirectory:
             OSError: the disk is full, or the directory exists already.
             ArchiveError: the archive is refused.
         """
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.mkdir(mode=0o700)
+        # A build of root has a user of its own (see sandbox.ownership), who must be able to enter.
+        self.path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o711)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(self.path / LEASE_FILE, flags, 0o600)

@@ -73,6 +73,8 @@ class Cluster:
         self.factory = Factory(database=self.database)
         self.ledger = self.directory / "ledger"
         self.ledger.mkdir(exist_ok=True)
+        for shared in (self.directory, self.ledger):
+            shared.chmod(0o777)  # builds of a worker that root runs have users of their own
         self.ring = ring_at(self.redis.url)
 
     @cached_property

@@ -20,7 +20,7 @@ def test_they_are_made_and_builds_have_theirs_alone(tmp_path: Path) -> None:
     make_directories(wanted)
     make_directories(wanted)  # a worker that starts again
     assert (tmp_path / "data").is_dir()
-    assert (tmp_path / "work").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "work").stat().st_mode & 0o777 == 0o711
 
 
 @pytest.mark.parametrize("name", ["data", "work"])

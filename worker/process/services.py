@@ -84,7 +84,7 @@ def make_directories(settings: Settings) -> None:
         SettingsError: a folder cannot be created or written.
     """
     # Under root the embedded servers run as another user, who must be able to enter the first.
-    folders = (("DATA", settings.data_dir, 0o755), ("WORK", settings.work_root, 0o700))
+    folders = (("DATA", settings.data_dir, 0o755), ("WORK", settings.work_root, 0o711))
     for name, folder, mode in folders:
         try:
             probe_directory(folder, mode=mode)

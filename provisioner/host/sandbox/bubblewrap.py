@@ -1,28 +1,36 @@
 """The sandbox of bubblewrap: namespaces in which the rest of the host does not exist.
 
-A command gets its own process, mount, IPC, host name and user namespace, and no capability. It
-shares the network. With it ends everything that it started, because its process namespace ends.
+A command gets its own process, mount, IPC and host name namespace, and no capability: by a user
+namespace, or as a user of its own if the worker is root. It shares the network. With it ends
+everything that it started, because its process namespace ends.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from provisioner.host.sandbox.guard import Confinement
 from provisioner.host.sandbox.limits import Limits
+from provisioner.host.sandbox.ownership import build_user, give
 from provisioner.host.sandbox.paths import SharedPaths
 from provisioner.host.sandbox.port import Confined, SandboxError, SandboxKind, Scope
 from provisioner.host.sandbox.system import ROOTS, SETTINGS
 
 _NAMESPACES = (
-    "--unshare-user",
     "--unshare-pid",
     "--unshare-ipc",
     "--unshare-uts",
     "--unshare-cgroup-try",
+)
+# What is needed to enter the work directory, and to become the user of the build. setpriv then
+# gives up all of it.
+_PRIVILEGES_OF_ROOT = (
+    *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
+    *("--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_DAC_READ_SEARCH"),
 )
 _DEPTH = 2  # bubblewrap itself, and the first process of the namespace, which reaps the others
 
@@ -40,40 +48,84 @@ class Bubblewrap:
         """
         self._program = _program("bwrap")
         self._prlimit = _program("prlimit")
+        self._setpriv = _program("setpriv") if os.geteuid() == 0 else ""
         self._shared = shared
         self._limits = limits
         self._base = (
             *_NAMESPACES,
-            *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+            *(_PRIVILEGES_OF_ROOT if self._setpriv else ("--unshare-user",)),
+            *("--die-with-parent", "--new-session"),
             *("--proc", "/proc", "--dev", "/dev"),
             *chain.from_iterable(map(_system_root, ROOTS)),
+            *_make_folders_above(SETTINGS),
             *chain.from_iterable(map(_optional, SETTINGS)),
         )
 
     def confine(self, command: Sequence[str], scope: Scope) -> Confined:
         """Return the command line of bubblewrap."""
+        folders = (*scope.writable, *(() if scope.tmp is None else (scope.tmp,)))
+        user = build_user(scope.cwd)
+        if user is not None:
+            give(folders, user)
         return Confined(
             command=(
                 self._program,
                 *self._base,
                 *self._binds(scope),
+                *_name_of(user, scope),
                 *("--chdir", str(scope.cwd), "--"),
-                # The limit counts what runs in this user namespace only if it is set inside.
+                # Counts what runs in this user namespace, or of this user.
                 *(self._prlimit, f"--nproc={self._limits.processes}", "--"),
+                *(() if user is None else self._as_user(user)),
                 *command,
             ),
-            confinement=Confinement(depth=_DEPTH, limits=self._limits, folders=_folders(scope)),
+            confinement=Confinement(
+                depth=_DEPTH, limits=self._limits, folders=tuple(map(str, folders))
+            ),
+        )
+
+    def _as_user(self, user: int) -> tuple[str, ...]:
+        return (
+            self._setpriv,
+            *(f"--reuid={user}", f"--regid={user}", "--clear-groups"),
+            *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--"),
         )
 
     def _binds(self, scope: Scope) -> Iterator[str]:
         if scope.tmp is not None:  # first, because other paths may be below /tmp
             yield from ("--bind", str(scope.tmp), "/tmp")  # noqa: S108 -- of the sandbox
-        for path in (*self._shared.readable, *scope.readable):
+        readable = (*self._shared.readable, *scope.readable)
+        writable = (*self._shared.writable, *scope.writable)
+        yield from _make_folders_above((*readable, *writable))
+        for path in readable:
             yield from ("--ro-bind", str(path), str(path))
-        for path in (*self._shared.writable, *scope.writable):
+        for path in writable:
             yield from ("--bind", str(path), str(path))
         for path in scope.protected:
             yield from ("--ro-bind", str(path), str(path))
+
+
+def _make_folders_above(paths: Iterable[Path]) -> Iterator[str]:
+    """Make the folders in which the paths are: bubblewrap would make them for root alone."""
+    found = {
+        folder: None  # in order, and each once
+        for path in paths
+        if not any(map(path.is_relative_to, ROOTS))
+        for folder in reversed(path.parents[:-1])
+    }
+    for folder in found:
+        yield from ("--dir", str(folder))
+
+
+def _name_of(user: int | None, scope: Scope) -> tuple[str, ...]:
+    """Give the user of a build a name: programs such as ssh refuse to run without one."""
+    if user is None or scope.tmp is None:
+        return ()
+    passwd = scope.tmp.with_name("passwd")
+    home = scope.tmp.with_name("home")
+    passwd.write_text(f"root:x:0:0:root:/root:/bin/sh\nbuild:x:{user}:{user}::{home}:/bin/sh\n")
+    passwd.chmod(0o644)
+    return ("--ro-bind", str(passwd), "/etc/passwd")
 
 
 def _program(name: str) -> str:
@@ -91,8 +143,3 @@ def _system_root(path: Path) -> tuple[str, ...]:
 
 def _optional(path: Path) -> tuple[str, ...]:
     return ("--ro-bind-try", str(path), str(path))
-
-
-def _folders(scope: Scope) -> tuple[str, ...]:
-    tmp = () if scope.tmp is None else (str(scope.tmp),)
-    return (*map(str, scope.writable), *tmp)

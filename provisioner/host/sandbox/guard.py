@@ -22,8 +22,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from provisioner.host.sandbox import processes
+from provisioner.host.sandbox import processes, restriction
 from provisioner.host.sandbox.limits import Limit, Limits, measure
+from provisioner.host.sandbox.restriction import Rule
 
 CANNOT_GUARD = 125
 """The exit status of a guard that failed itself."""
@@ -34,6 +35,7 @@ _ERROR = struct.Struct("=i")
 _ERROR_END = 3  # the descriptor through which a failed start is reported
 _FIRST_CLOSED = 4
 _HIGHEST = 1 << 20
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 _TAKEN = {*_FORWARDED, signal.SIGCHLD}
@@ -46,7 +48,13 @@ _CLEANUP_TICK_S = 0.005
 _MERCY_S = 3.0  # the program itself may write its state after the rest was killed
 
 
-Packed = tuple[int, "tuple[int, int, int, int] | None", tuple[str, ...]]
+Packed = tuple[
+    int,
+    "tuple[int, int, int, int] | None",
+    tuple[str, ...],
+    "tuple[Rule, ...] | None",
+    "int | None",
+]
 
 
 class Confinement:
@@ -55,25 +63,36 @@ class Confinement:
     Args:
         depth: how many processes stand between the guard's child and the program.
         folders: whose files count for the limit of disk space.
+        rules: of Landlock; None if something else confines the command.
+        user: the id of the user who runs a command with rules; None for this process's user.
     """
 
     def __init__(
-        self, *, depth: int = 0, limits: Limits | None = None, folders: Sequence[str] = ()
+        self,
+        *,
+        depth: int = 0,
+        limits: Limits | None = None,
+        folders: Sequence[str] = (),
+        rules: Sequence[Rule] | None = None,
+        user: int | None = None,
     ) -> None:
         self.depth = depth
         self.limits = limits
         self.folders = tuple(folders)
+        self.rules = None if rules is None else tuple(rules)
+        self.user = user
 
     def pack(self) -> Packed:
         """Return the values as ``unpack`` takes them."""
-        return (self.depth, None if self.limits is None else self.limits.pack(), self.folders)
+        limits = None if self.limits is None else self.limits.pack()
+        return (self.depth, limits, self.folders, self.rules, self.user)
 
 
 def unpack(packed: Packed) -> Confinement:
     """Return the confinement that was packed."""
-    depth, limits, folders = packed
+    depth, limits, folders, rules, user = packed
     unpacked = None if limits is None else Limits(*limits)
-    return Confinement(depth=depth, limits=unpacked, folders=folders)
+    return Confinement(depth=depth, limits=unpacked, folders=folders, rules=rules, user=user)
 
 
 def limit_of(status: int) -> Limit | None:
@@ -163,12 +182,52 @@ def _start(
 ) -> int:
     if confinement.limits is not None:
         _set_limits(confinement.limits)
+    if confinement.rules is not None:
+        return _fork(command, environment, confinement, confinement.rules)
     try:
         return os.posix_spawn(
             command[0], command, environment, setsigmask=(), setsigdef=_TO_DEFAULT
         )
     except ValueError as error:  # a NUL, or "=" in a name
         raise OSError(errno.EINVAL, "") from error
+
+
+def _fork(
+    command: list[bytes],
+    environment: Mapping[bytes, bytes],
+    confinement: Confinement,
+    rules: Sequence[Rule],
+) -> int:
+    """Start the command under rules, which a process can only set for itself."""
+    child = os.fork()
+    if child != 0:
+        return child
+    try:
+        if confinement.limits is not None:
+            _limit_processes(confinement.limits.processes, is_alone=confinement.user is not None)
+        restriction.empty_bounding_set()
+        if confinement.user is not None:
+            _become_user(confinement.user)
+        _die_with_parent()  # the change of the user has undone it
+        restriction.restrict((*rules, (f"/proc/{os.getpid()}", restriction.READ)))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(command[0], command, environment)  # noqa: S606 -- this is its purpose
+    except OSError as error:
+        _refuse(error)
+    except ValueError:  # a NUL, or "=" in a name
+        _refuse(OSError(errno.EINVAL, ""))
+    finally:
+        os._exit(CANNOT_GUARD)
+
+
+def _become_user(user: int) -> None:
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _set_limits(limits: Limits) -> None:
@@ -178,9 +237,25 @@ def _set_limits(limits: Limits) -> None:
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_CORE, 0),
     ):
-        _soft, hard = resource.getrlimit(kind)
-        least = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (least, least))
+        _limit(kind, value)
+
+
+def _limit(kind: int, value: int) -> None:
+    _soft, hard = resource.getrlimit(kind)
+    least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (least, least))
+
+
+def _limit_processes(processes: int, *, is_alone: bool) -> None:
+    """Limit the processes of this user, whichever build they belong to.
+
+    Args:
+        is_alone: whether the user runs nothing else. Otherwise other builds notice it, too, when
+            the limit is reached.
+    """
+    with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 -- see processes
+        on_host = int(file.read().split()[3].partition(b"/")[2])
+    _limit(resource.RLIMIT_NPROC, processes if is_alone else on_host + processes)
 
 
 def _refuse(error: OSError) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.host.sandbox.port import SandboxMode
+from provisioner.host.sandbox.restriction import SIGNALS_ABI, abi
 from tests.harness.confined import ORDINARY_USER, Job
 
 USERS = {"root": 0, "ordinary": ORDINARY_USER} if os.getuid() == 0 else {"ordinary": os.getuid()}
@@ -21,10 +22,12 @@ def uid(request: pytest.FixtureRequest) -> int:
     return USERS[request.param]
 
 
-@pytest.fixture(params=[SandboxMode.BWRAP])
+@pytest.fixture(params=[SandboxMode.BWRAP, SandboxMode.LANDLOCK])
 def mode(request: pytest.FixtureRequest) -> SandboxMode:
     if request.param is SandboxMode.BWRAP and shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed")
+    if request.param is SandboxMode.LANDLOCK and not has_landlock():
+        pytest.skip("the kernel has no Landlock")
     return SandboxMode(request.param)
 
 
@@ -46,3 +49,10 @@ def job(host: Path, mode: SandboxMode, uid: int) -> Job:
 def free(host: Path, uid: int) -> Job:
     """A job without a sandbox."""
     return Job(folder=host / "free", mode=SandboxMode.OFF, uid=uid)
+
+
+def has_landlock() -> bool:
+    try:
+        return abi() >= SIGNALS_ABI
+    except OSError:
+        return False

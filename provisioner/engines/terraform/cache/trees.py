@@ -49,15 +49,17 @@ def describe_tree(tree: Path, *, is_whole: bool = False) -> Manifest:
 
 
 def protect_tree(tree: Path) -> None:
-    """Make the files read-only that copies of the tree will share.
+    """Make the files read-only that copies of the tree will share, and everything this user's.
 
     Raises:
         OSError: the tree cannot be changed.
     """
-    for path in tree.rglob("*"):
+    for path in (tree, *tree.rglob("*")):
         found = path.lstat()
+        if found.st_uid != os.geteuid():  # root's builds run as users of their own
+            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
         if stat.S_ISREG(found.st_mode) and found.st_size > MAX_COPIED:
-            path.chmod(found.st_mode & ~0o222)
+            path.chmod(found.st_mode & ~0o222 | 0o444)
 
 
 def sizes_of(tree: Path) -> dict[tuple[int, int], int]:
