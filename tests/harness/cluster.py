@@ -72,8 +72,10 @@ class Cluster:
     def __post_init__(self) -> None:
         self.factory = Factory(database=self.database)
         self.ledger = self.directory / "ledger"
-        self.ledger.mkdir(exist_ok=True)
-        for shared in (self.directory, self.ledger):
+        self.moods = self.directory / "moods"
+        self.gates = self.directory / "gates"
+        for shared in (self.ledger, self.moods, self.gates):
+            shared.mkdir(exist_ok=True)
             shared.chmod(0o777)  # builds of a worker that root runs have users of their own
         self.ring = ring_at(self.redis.url)
 
@@ -122,7 +124,8 @@ class Cluster:
 
     def _sandbox_paths(self) -> str:
         """The cloud of the tests and its provider, whose interpreter is this one."""
-        return f"{self.directory}:rw,{sys.prefix},{sys.base_prefix}"
+        written = (f"{path}:rw" for path in (self.ledger, self.moods, self.gates))
+        return ",".join([*written, sys.prefix, sys.base_prefix])
 
     def services(self) -> Mapping[str, str]:
         """The settings that every process of this installation has."""
@@ -163,7 +166,7 @@ class Cluster:
 
     def moody_terraform(self, name: str = "terraform") -> MoodyTerraform:
         """A program that does as Terraform does, until it is told otherwise."""
-        return MoodyTerraform(path=self.directory / name)
+        return MoodyTerraform(path=self.moods / name)
 
     def template(
         self, name: str, *, tags: Mapping[str, str] | None = None, **variables: object

@@ -61,17 +61,19 @@ class Gates:
 
     def make_for_template(self) -> None:
         """Make the gate of the template, open."""
-        self.of_template.parent.mkdir(parents=True)
+        _make_folder(self.of_template.parent)
         self.of_template.touch()
+        _forget_reached(self.of_template)
 
     def settings_for(self, worker: str) -> Mapping[str, Any]:
         """Make the gates of a worker if it has none; return the settings that lead it to them."""
         folder = self.root / worker
         program = folder / "terraform"
         if not folder.exists():
-            folder.mkdir(parents=True)
+            _make_folder(folder)
             for stage in STAGES:
                 (folder / stage).touch()
+                _forget_reached(folder / stage)
             program.write_text(PROGRAM.format(folder=folder))
             program.chmod(0o755)
         faults = ",".join(f"{point}=hold:{folder / stage}" for stage, point in POINTS.items())
@@ -81,7 +83,7 @@ class Gates:
         """Hold whatever comes to the stage from now on."""
         for gate in self._of(stage):
             gate.unlink(missing_ok=True)
-            _reached(gate).unlink(missing_ok=True)
+            _forget_reached(gate)
 
     def open(self, stage: str) -> None:
         """Let go what is held in the stage."""
@@ -102,6 +104,18 @@ class Gates:
         else:
             folders = sorted(self.root.iterdir())
             yield from (folder / stage for folder in folders if folder.name != TEMPLATE)
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)  # builds of a worker that root runs have users of their own
+
+
+def _forget_reached(gate: Path) -> None:
+    reached = _reached(gate)
+    reached.unlink(missing_ok=True)
+    reached.touch()
+    reached.chmod(0o666)
 
 
 def _reached(gate: Path) -> Path:
