@@ -57,6 +57,7 @@ class Scenario:
     def prepare(self, templates: Path) -> None:
         """Create the organization, its users and its templates."""
         self.ledger.mkdir()
+        self.ledger.chmod(0o777)  # builds of a worker that root runs have users of their own
         with self.database.begin() as session:
             organization = create_organization(session, name="acme", is_default=True)
             team = create_group(
