@@ -16,7 +16,7 @@ import psutil
 import yaml
 
 from tests.deployment.image import podman
-from tests.deployment.root import BUILD, CLI_CONFIG, CLOUD, NSPAWN, run, run_in
+from tests.deployment.root import BUILD, CLI_CONFIG, CLOUD, LEDGER, NSPAWN, run, run_in
 from tests.harness.cluster import DEPLOY, REPOSITORY, Cluster
 from tests.harness.waiting import NeverHappenedError, wait_until
 from worker.process.children import free_address, is_ready
@@ -87,6 +87,7 @@ def _settings(cluster: Cluster, address: str) -> dict[str, str]:
         "PROVISIONERD_DATABASE_URL": cluster.database_url,
         "PROVISIONERD_REDIS_URL": cluster.redis.url,
         "PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE": CLI_CONFIG,
+        "PROVISIONERD_SANDBOX_PATHS": f"{CLOUD}:rw,{LEDGER}",
         # They share this machine's network, on which others may have the usual port.
         "PROVISIONERD_METRICS_ADDRESS": address,
     }

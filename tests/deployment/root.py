@@ -12,7 +12,8 @@ from tests.harness.cluster import DEPLOY, REPOSITORY
 
 BUILD = REPOSITORY / "build/deploy-test"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-CLI_CONFIG = "/srv/ledger/mirror/terraform.rc"
+LEDGER = "/srv/ledger"
+CLI_CONFIG = f"{LEDGER}/mirror/terraform.rc"
 CLOUD = "/var/lib/provisionerd/cloud"
 """Where the workers have the ledger's folder: the one place that all of them can write to."""
 
