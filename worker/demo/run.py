@@ -44,7 +44,7 @@ def run_demo(data_dir: Path, *, progress: Print) -> Report:
         scenario = Scenario(
             database=services.database,
             ring=ring_at(services.redis_url),
-            ledger=_ledger(data_dir),
+            ledger=data_dir / "ledger",
             print=progress,
         )
         scenario.prepare(DEPLOY / "templates")
@@ -173,18 +173,12 @@ def _metric_lines(address: str) -> list[str]:
     return text.splitlines()
 
 
-def _ledger(data_dir: Path) -> Path:
-    return data_dir / "ledger"
-
-
 def _environment(data_dir: Path) -> Mapping[str, str]:
     """Return the environment of the demo's worker, without the user's own settings."""
     host = {name: value for name, value in os.environ.items() if "PROVISIONERD_" not in name}
     return {
         **host,
         "PROVISIONERD_DATA_DIR": str(data_dir),
-        # The cloud of the demo, and the interpreter of its provider.
-        "PROVISIONERD_SANDBOX_PATHS": f"{_ledger(data_dir)}:rw,{sys.prefix},{sys.base_prefix}",
         "PROVISIONERD_METRICS_ADDRESS": free_address(),
         "PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE": str(_install_ledger(data_dir / "mirror")),
         "PROVISIONERD_SANDBOX_PATHS": _sandbox_paths(data_dir),

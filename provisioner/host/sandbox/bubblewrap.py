@@ -106,7 +106,7 @@ class Bubblewrap:
 
 
 def _make_folders_above(paths: Iterable[Path]) -> Iterator[str]:
-    """Make the folders in which the paths are: bubblewrap would make them for root alone."""
+    """Make the folders in which the paths are: if bubblewrap made them, only root could enter."""
     found = {
         folder: None  # in order, and each once
         for path in paths
