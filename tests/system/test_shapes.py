@@ -31,6 +31,8 @@ LIMIT_S = 300
 PUSHED: Mapping[str, tuple[str, ...]] = {"kubernetes": ("--variable", "namespace=dev")}
 CHOSEN: Mapping[str, tuple[str, ...]] = {"kubernetes": ("--param", "region=eu")}
 TAGS = "network=inner"  # of the template external-auth
+FACTS = Path(__file__).parent / "facts"
+ACCESS_URL = "https://coder.example.com:8443"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,21 @@ class Site:
         with self.cluster.database.begin() as session:
             yield from resource_lines(session, job_id, transition)
 
+    def told(self, job_id: uuid.UUID) -> dict[str, str]:
+        """Return what the template ``facts`` was told in a build."""
+        with self.cluster.database.begin() as session:
+            rows = session.execute(
+                text("""
+                    SELECT item.key, item.value
+                    FROM workspace_resource_metadata AS item
+                    JOIN workspace_resources AS resource
+                      ON resource.id = item.workspace_resource_id
+                    WHERE resource.job_id = :id
+                """),
+                {"id": job_id},
+            )
+            return {row.key: row.value for row in rows}
+
 
 @pytest.fixture(scope="module")
 def site(
@@ -84,7 +101,7 @@ def site(
 ) -> Iterator[Site]:
     mirror = install_providers(tmp_path_factory.mktemp("mirror"))
     with new_cluster(embedded, template_database, mirror) as cluster:
-        cluster.start_worker()
+        cluster.start_worker(access_url=ACCESS_URL)
         cluster.start_worker("tagged", tags=TAGS)
         assert cluster.owner
         yield Site(cluster=cluster)
@@ -101,3 +118,23 @@ def test_a_template_of_a_common_shape_is_stored_as_it_is(site: Site, name: str) 
     lines += site.built(site.build("stop", name), "stop")
     lines += site.built(site.build("delete", name), "delete")
     assert "\n".join(lines) + "\n" == (EXPECTED / f"{name}.txt").read_text()
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_a_template_is_told_who_builds_what(site: Site) -> None:
+    site("template", "push", str(FACTS), "--name", "facts")
+    job_id = site.build("create", "box", "--template", "facts", "--param", "size=3")
+    assert site.told(job_id) == {
+        "access_url": ACCESS_URL,
+        "access_port": "8443",
+        "workspace": "box",
+        "transition": "start",
+        "template": "facts",
+        "template_version": "v1",
+        "owner": site.cluster.owner.username,
+        "groups": "Everyone",
+        "login_type": "password",
+        "session_token": "",
+        "size": "3",
+        "fetches_agent": "true",
+    }
