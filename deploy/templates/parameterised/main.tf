@@ -1,5 +1,5 @@
 # Asks the user who creates the workspace for a parameter that has no default: a build
-# without a value for `region` fails with MISSING_TEMPLATE_PARAMETER before it is planned.
+# without a value for `region` is refused with MISSING_TEMPLATE_PARAMETER.
 
 variable "parameter_region" {
   type        = string
