@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.errors import NotFoundError
+from db.reads.agents import agents_of
 from db.reads.builds import find_parameters, get_build, get_builds
 from db.reads.jobs import get_job
 from db.reads.logs import get_logs
@@ -78,6 +79,30 @@ SELECT workspace_id, :version_id, row_number() OVER (PARTITION BY workspace_id O
        'start', :owner_id, id
 FROM provisioner_jobs
 WHERE type = 'workspace_build';
+
+INSERT INTO workspace_resources (id, job_id, transition, type, name)
+SELECT CAST('dddddddd' || lpad(to_hex(n), 24, '0') AS uuid),
+       CAST('ffffffff' || lpad(to_hex(n), 24, '0') AS uuid), 'start', 'pod', 'dev'
+FROM generate_series(1, 20000) AS n;
+
+INSERT INTO workspace_agents
+    (id, resource_id, name, auth_token, architecture, operating_system)
+SELECT id, id, 'dev', id, 'amd64', 'linux'
+FROM workspace_resources;
+
+INSERT INTO workspace_apps (agent_id, slug, display_name, icon)
+SELECT id, 'code', 'Editor', ''
+FROM workspace_agents;
+
+INSERT INTO workspace_agent_log_sources (workspace_agent_id, id, display_name)
+SELECT id, id, 'Start'
+FROM workspace_agents;
+
+INSERT INTO workspace_agent_scripts
+    (workspace_agent_id, log_source_id, log_path, script, cron, start_blocks_login, run_on_start,
+     run_on_stop, timeout_seconds, display_name)
+SELECT id, id, '', '', '', false, true, false, 0, 'Start'
+FROM workspace_agents;
 
 INSERT INTO provisioner_job_logs (job_id, created_at, source, level, stage, output)
 SELECT id, now(), 'provisioner', 'info', 'stage', 'line'
@@ -178,6 +203,7 @@ QUERIES: dict[str, Query] = {
     "values of a build": lambda s, f: find_parameters(s, f.build_id),
     "parameters of a version": lambda s, f: list_parameters(s, f.build_id),
     "a workspace with its values": lambda s, f: show_workspace(s, f.workspace_id),
+    "agents of a resource": lambda s, _: agents_of(s, [uuid.UUID("dddddddd" + f"{9:024x}")]),
     "states of a workspace": lambda s, f: list_states(s, f.workspace_id),
     "the state of a build": lambda s, f: _or_none(s, f, build_number=1),
     "the newest state": _or_none,

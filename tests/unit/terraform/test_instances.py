@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioner.engines.graph import Graph
 from provisioner.engines.terraform.conversion.instances import (
     Instance,
     instances_of_plan,
     instances_of_state,
 )
+from provisioner.engines.terraform.conversion.resources import left_resources_of
 from tests.harness.instances import managed
 
 PLAN = {
@@ -75,6 +81,40 @@ def test_a_state_has_an_instance_for_each_key() -> None:
         managed("module.m[0].disk.home", key="a", id="1"),
         managed("module.m[0].disk.home", key="b", id="2"),
     ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "item", "key", "agent_id", "slug"]), inner)
+    ),
+    max_leaves=9,
+)
+NAMES = st.sampled_from(["coder_agent", "coder_app", "coder_metadata", "coder_env", "pod", "dev"])
+STATES = st.fixed_dictionaries(
+    {},
+    optional={
+        "resources": JSON
+        | st.lists(
+            st.fixed_dictionaries(
+                {"mode": st.just("managed"), "type": NAMES | JSON, "name": NAMES | JSON},
+                optional={
+                    "module": JSON,
+                    "instances": JSON | st.lists(st.fixed_dictionaries({"attributes": JSON})),
+                },
+            ),
+            max_size=4,
+        )
+    },
+)
+
+
+@given(STATES)
+def test_whatever_is_in_a_state_its_resources_are_found(state: dict[str, Any]) -> None:
+    instances = tuple(instances_of_state(state))
+    edges = [(one.label, other.label) for one in instances for other in instances]
+    assert len(left_resources_of(instances, Graph(edges))) <= len(instances)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from provisioner.engines.terraform.conversion.attributes import Attributes, blocks, text
+
 _INSTANCE_KEY = re.compile(r'\[(?:\d+|"(?:[^"\\]|\\.)*")\]')
 
 
@@ -37,46 +39,51 @@ class Instance:
         return ".".join(filter(None, (self.module, data, self.type, self.name))) + key
 
 
-def instances_of_state(state: Mapping[str, Any]) -> Iterator[Instance]:
-    """Yield the instances in the content of a state file of version 4."""
-    for resource in state.get("resources") or []:
-        if isinstance(resource, dict):
-            for instance in resource.get("instances") or []:
-                yield _of_state(resource, instance)
+def instances_of_state(state: Attributes) -> Iterator[Instance]:
+    """Yield the instances in the content of a state file of version 4.
+
+    A template can write anything into the file while it is applied: what has another form is left
+    out.
+    """
+    for resource in blocks(state, "resources"):
+        for instance in blocks(resource, "instances"):
+            yield _instance(resource, resource.get("module"), instance, "index_key", "attributes")
 
 
-def instances_of_plan(plan: Mapping[str, Any]) -> Iterator[Instance]:
+def instances_of_plan(plan: Attributes) -> Iterator[Instance]:
     """Yield the instances that ``terraform show -json`` prints of a plan.
 
     A data source that was read while planning is in the prior state, one that will be read
     by the apply among the planned values. Child modules come before the module that calls them.
     Attributes that are not known yet are missing.
     """
-    prior = ((plan.get("prior_state") or {}).get("values") or {}).get("root_module") or {}
-    planned = (plan.get("planned_values") or {}).get("root_module") or {}
+    prior = _object(_object(_object(plan, "prior_state"), "values"), "root_module")
+    planned = _object(_object(plan, "planned_values"), "root_module")
     yield from (found for found in _of_module(prior) if found.mode == "data")
     yield from _of_module(planned)
 
 
-def _of_state(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> Instance:
-    module, key = resource.get("module"), instance.get("index_key")
-    return _instance(resource, module, key, instance.get("attributes"))
-
-
-def _of_module(module: Mapping[str, Any]) -> Iterator[Instance]:
-    for child in module.get("child_modules") or []:
+def _of_module(module: Attributes) -> Iterator[Instance]:
+    for child in blocks(module, "child_modules"):
         yield from _of_module(child)
-    for resource in module.get("resources") or []:
-        address, key = module.get("address"), resource.get("index")
-        yield _instance(resource, address, key, resource.get("values"))
+    for resource in blocks(module, "resources"):
+        yield _instance(resource, module.get("address"), resource, "index", "values")
 
 
-def _instance(resource: Mapping[str, Any], module: Any, key: Any, attributes: Any) -> Instance:
+def _instance(
+    resource: Attributes, module: object, instance: Attributes, key: str, attributes: str
+) -> Instance:
+    found = instance.get(key)
     return Instance(
-        mode=str(resource.get("mode")),
-        type=str(resource.get("type")),
-        name=str(resource.get("name")),
-        module=module or "",
-        key=key,
-        attributes=attributes or {},
+        mode=text(resource, "mode"),
+        type=text(resource, "type"),
+        name=text(resource, "name"),
+        module=module if isinstance(module, str) else "",
+        key=found if isinstance(found, int | str) else None,
+        attributes=_object(instance, attributes),
     )
+
+
+def _object(parent: Attributes, name: str) -> Attributes:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
