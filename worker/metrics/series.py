@@ -39,6 +39,7 @@ USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
     (UNTAGGED, Stage.PLAN, FailureReason.COST),
     (UNTAGGED, Stage.APPLY, FailureReason.DEADLINE),
     (UNTAGGED, Stage.APPLY, FailureReason.DRAINED),
+    (UNTAGGED, Stage.SET_UP, FailureReason.HOOK),
     (UNTAGGED, Stage.SET_UP, FailureReason.INTERNAL),
     (UNTAGGED, Stage.SET_UP, FailureReason.PARAMETERS),
     (UNTAGGED, UNCLAIMED, FailureReason.PENDING_LIMIT),
