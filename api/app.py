@@ -16,6 +16,7 @@ from api.routes import (
     builds,
     deployment,
     dryruns,
+    events,
     files,
     jobs,
     operations,
@@ -41,6 +42,7 @@ ROUTERS = (
     builds.router,
     jobs.router,
     operations.router,
+    events.router,
 )
 
 

@@ -13,8 +13,9 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -22,13 +23,14 @@ from starlette.concurrency import run_in_threadpool
 from api.errors import ApiError
 from api.streams.listener import Listener
 from db.engine import Database
+from db.jobs.events import CHANNEL as EVENTS
 from db.jobs.notices import CHANNEL
 from db.outage import is_outage
 from db.reads.contract import ProvisionerJobLog
 from db.reads.joblog import LogReading, read_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger("api")
 
@@ -112,7 +114,10 @@ class Hub:
         self._readers: set[asyncio.Task[None]] = set()
         self._streams: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener = Listener(database, channels=(CHANNEL,), heard=self._heard, lost=self._lost)
+        self._listener = Listener(
+            database, channels=(CHANNEL, EVENTS), heard=self._heard, lost=self._lost
+        )
+        self._event_waiters: set[asyncio.Event] = set()
         self.is_closed = False
         self.queries = 0  #: how often the readers have asked the database
 
@@ -140,6 +145,7 @@ class Hub:
                 follower.fail(HubClosedError("the server shuts down"))
         for reader in self._readers:
             reader.cancel()
+        self._wake_events()
 
     def close_soon(self) -> None:
         """Close from a signal handler or another thread."""
@@ -262,10 +268,21 @@ class Hub:
         with self._database.begin() as session:
             return read_log(session, job_id, after=after)
 
-    def _heard(self, _channel: str, payload: str) -> None:
+    @contextmanager
+    def woken_by_events(self) -> Iterator[asyncio.Event]:
+        """Yield what is set whenever an event may have been committed, or the hub closes."""
+        woken = asyncio.Event()
+        self._event_waiters.add(woken)
+        try:
+            yield woken
+        finally:
+            self._event_waiters.discard(woken)
+
+    def _heard(self, channel: str, payload: str) -> None:
         if self._loop is not None and not self.is_closed:
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake, payload)
+                wake = self._wake_events if channel == EVENTS else partial(self._wake, payload)
+                self._loop.call_soon_threadsafe(wake)
 
     def _lost(self) -> None:
         if self._loop is not None and not self.is_closed:
@@ -281,7 +298,12 @@ class Hub:
         if feed is not None:
             feed.woken.set()
 
+    def _wake_events(self) -> None:
+        for woken in self._event_waiters:
+            woken.set()
+
     def _wake_all(self) -> None:
+        self._wake_events()
         for feed in self._feeds.values():
             feed.woken.set()
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.catalog.audit import Actor, AuditAction, audit_workspace
 from db.catalog.workspaces import EnqueuedBuild, insert_build, lock_workspace
 from db.engine import sql
+from db.jobs.events import EventType, record_workspace
 from db.jobs.finish import orphan_job
 from db.jobs.logs import LogRow, daemon_line
 from db.jobs.statefiles import managed_resources
@@ -64,6 +65,7 @@ def orphan_workspace(
             sql("UPDATE workspaces SET deleted = true, updated_at = now() WHERE id = :id"),
             {"id": workspace_id},
         )
+        record_workspace(session, workspace_id, EventType.WORKSPACE_DELETED)
     audit_workspace(
         session,
         actor=actor,

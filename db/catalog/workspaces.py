@@ -18,6 +18,7 @@ from db.catalog.sources import Source, read_source
 from db.catalog.values import choose_values, tags_of
 from db.engine import sql
 from db.errors import BuildActiveError, ConflictError, NotFoundError
+from db.jobs.events import EventType, record_workspace
 from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import BuildReason, JobPriority, Transition, UserStatus
 from db.schema.tables import Template, User, Workspace
@@ -93,6 +94,7 @@ def create_workspace(session: Session, *, owner: User, template: Template, name:
     )
     taken = f"user {owner.username!r} already has a workspace {name!r}"
     insert_named(session, workspace, taken=taken)
+    record_workspace(session, workspace.id, EventType.WORKSPACE_CREATED)
     return workspace
 
 
@@ -108,6 +110,7 @@ def edit_workspace(session: Session, workspace_id: uuid.UUID, changes: Mapping[s
         .values(**changes, updated_at=func.now())
         .execution_options(synchronize_session=False)
     )
+    record_workspace(session, workspace_id, EventType.WORKSPACE_UPDATED)
 
 
 def get_workspace(session: Session, *, owner: User, name: str) -> Workspace:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError
+from db.jobs.events import EventType, record_workspace
 from db.jobs.imports import ImportResult, store_import
 from db.jobs.leases import Lease
 from db.jobs.logs import LOG_SIZE, LogRow, insert_lines, log_size
@@ -157,15 +158,17 @@ def _store_import(session: Session, moved: Moved, imported: ImportResult) -> Non
 
 
 def _mark_workspace_deleted(session: Session, job_id: uuid.UUID) -> None:
-    session.execute(
+    workspace_id = session.execute(
         sql("""
             UPDATE workspaces
             SET deleted = true, updated_at = now()
             FROM workspace_builds AS build
             WHERE build.job_id = :job_id AND workspaces.id = build.workspace_id
+            RETURNING workspaces.id
         """),
         {"job_id": job_id},
-    )
+    ).scalar_one()
+    record_workspace(session, workspace_id, EventType.WORKSPACE_DELETED)
 
 
 def _timing(timing: Timing) -> dict[str, Any]:

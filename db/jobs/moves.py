@@ -20,6 +20,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.jobs.events import record_job_end
 from db.jobs.notices import NOTIFY
 from db.schema.enums import (
     FailureReason,
@@ -159,6 +160,8 @@ def move_job(
         return None
     moved = _moved(verb, row, worker_was_lost=worker_was_lost)
     assert moved.move in MOVES, f"{moved.move} is not a legal move"
+    if not moved.move.after.is_active:
+        record_job_end(session, moved.job_id)
     session.info.setdefault(_MOVES_MADE, []).append(moved)
     return moved
 

@@ -40,6 +40,7 @@ class AccessRole(StrEnum):
 
 
 WORKER_RIGHTS: Rights = {
+    "events": (INSERT,),
     "alembic_version": (SELECT,),
     "applied_workspace_builds": (SELECT,),
     "audit_logs": (SELECT, DELETE),
@@ -85,6 +86,7 @@ WORKER_RIGHTS: Rights = {
     "workspace_resource_metadata": (INSERT,),
     "workspace_resources": (SELECT, INSERT),
     "workspaces": (SELECT, "UPDATE (deleted, updated_at)"),
+    "SEQUENCE events_id_seq": (USAGE,),
     "SEQUENCE provisioner_job_logs_id_seq": (USAGE,),
     "SEQUENCE provisioner_job_timings_id_seq": (USAGE,),
     "SEQUENCE workspace_resource_metadata_id_seq": (USAGE,),
@@ -158,6 +160,11 @@ READ_RIGHTS |= {"workspace_agents": (_AGENT_COLUMNS,)}
 API_RIGHTS: Rights = {
     **READ_RIGHTS,
     "api_tokens": (SELECT, INSERT, UPDATE, DELETE),
+    "events": (SELECT, INSERT),
+    "webhooks": (SELECT, INSERT, UPDATE, DELETE),
+    "webhook_deliveries": (SELECT, INSERT, UPDATE, DELETE),
+    "SEQUENCE events_id_seq": (USAGE,),
+    "SEQUENCE webhook_deliveries_id_seq": (USAGE,),
     "audit_logs": (SELECT, INSERT),
     "files": (SELECT, INSERT, UPDATE),
     "organization_members": (SELECT, INSERT, UPDATE),

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:58a1882d5eec4330f65af54fa0025ccff136ea0df0610334c485f7df0ac6c3ff
-// text: sha256:14c407d70933157b2b6aa4fdccf20b65f3eacbf5a971d66cac2941d0d4278387
+// made from: sha256:68fd6746e32017d2a3a0de4c3d21b5f63efc83d168363c6077740ba4506c62b8
+// text: sha256:96417f2277d984ade7f993f2dfd06f0b3c8c94a4f20bc9185f89fccba468a533
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -32,6 +32,8 @@ export type AnyOfTheContract =
   | EditTemplate
   | EditVersion
   | EditWorkspace
+  | Event
+  | Events
   | Explanation
   | Forecast
   | GivenValue
@@ -821,6 +823,34 @@ export interface EditVersion {
  */
 export interface EditWorkspace {
   name?: string;
+}
+/**
+ * Something that happened.
+ */
+export interface Event {
+  /**
+   * its position: pass it as `after` or `Last-Event-ID` to go on
+   */
+  id: string;
+  time: string;
+  /**
+   * such as job.failed or workspace.created
+   */
+  type: string;
+  organization_id: string;
+  /**
+   * ids and names of what it is about
+   */
+  data: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * A page of events, oldest first.
+ */
+export interface Events {
+  events: Event[];
+  after: string;
 }
 /**
  * Why a job waits.

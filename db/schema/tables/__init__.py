@@ -15,6 +15,7 @@ from db.schema.tables.agents import (
 from db.schema.tables.audit import AuditLog
 from db.schema.tables.base import Base
 from db.schema.tables.chats import Chat
+from db.schema.tables.events import Event, Webhook, WebhookDelivery
 from db.schema.tables.jobs import (
     LOG_LIMIT_BYTES,
     JobLease,
@@ -58,6 +59,7 @@ __all__ = [
     "AuditLog",
     "Base",
     "Chat",
+    "Event",
     "File",
     "Group",
     "GroupMember",
@@ -80,6 +82,8 @@ __all__ = [
     "TemplateVersionVariable",
     "TemplateVersionWorkspaceTag",
     "User",
+    "Webhook",
+    "WebhookDelivery",
     "Workspace",
     "WorkspaceAgent",
     "WorkspaceAgentDevcontainer",

@@ -23,8 +23,9 @@ def door(database: Database, factory: Factory, embedded: Embedded) -> Iterator[D
     with served(database, redis_url=embedded.redis_url) as (url, site):
         made = Door(url=url, site=site, factory=factory, organization=organization)
         yield made
-        for client in made.clients:
-            client.close()
+    # Streams end with the server.
+    for client in made.clients:
+        client.close()
 
 
 @pytest.fixture
