@@ -465,7 +465,7 @@ def test_a_build_shows_the_resources_that_it_left(database: Database, factory: F
         daily_cost=7,
         metadata=(
             ResourceMetadata(key="region", value="eu"),
-            ResourceMetadata(key="password", value=None, sensitive=True),
+            ResourceMetadata(key="password", value="x", sensitive=True),
         ),
     )
     plain = Resource(type="aws_volume", name="home")
@@ -481,7 +481,7 @@ def test_a_build_shows_the_resources_that_it_left(database: Database, factory: F
     assert instance["workspace_transition"] == "start"
     assert instance["metadata"] == [
         {"key": "region", "value": "eu", "sensitive": False},
-        {"key": "password", "value": "", "sensitive": True},
+        {"key": "password", "value": "x", "sensitive": True},
     ]
     assert "metadata" not in volume
 
