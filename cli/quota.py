@@ -1,7 +1,8 @@
-"""``provisionerd quota``: a user's budget by group, and consumption by workspace."""
+"""``provisionerd quota``: a user's budget and consumption, and what a build would do to them."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 
 import click
@@ -10,7 +11,12 @@ from cli.opening import find_organization, transaction
 from cli.options import organization_option, output_option
 from cli.printing import JSON, print_facts, print_json, print_rows
 from db.catalog.people import get_user
+from db.catalog.workspaces import get_workspace
+from quota.decision import MAX_COST
 from quota.details import QuotaDetails, workspace_quota_details
+from quota.forecast import QuotaForecast, forecast_quota
+
+REFUSED = 3
 
 
 @click.group()
@@ -37,6 +43,63 @@ def show(user: str, organization: str | None, output: str) -> None:
         print_json({"user": owner.username, "organization": home.name, **asdict(details)})
     else:
         _print(owner.username, home.name, details)
+
+
+@quota.command()
+@click.argument("user")
+@click.option(
+    "--cost",
+    required=True,
+    type=click.IntRange(0, MAX_COST),
+    metavar="CREDITS",
+    help="Daily cost of the build.",
+)
+@click.option(
+    "--workspace", metavar="NAME", help="Workspace that is built again; otherwise a new one."
+)
+@organization_option
+@output_option
+def forecast(
+    *, user: str, cost: int, workspace: str | None, organization: str | None, output: str
+) -> None:
+    r"""Say what the quota would decide now about a build of USER. Nothing is charged.
+
+    `provisionerd workspace plan` finds out the cost of a build, and says the same.
+    The exit status is 3 if the quota would refuse the build.
+
+    \b
+    Example:
+        provisionerd quota forecast alice --cost 4
+    """
+    with transaction() as session:
+        owner = get_user(session, user)
+        built = get_workspace(session, owner=owner, name=workspace) if workspace else None
+        home = built.organization_id if built else find_organization(session, organization).id
+        now = forecast_quota(
+            session,
+            organization_id=home,
+            owner_id=owner.id,
+            daily_cost=cost,
+            workspace_id=built.id if built else None,
+        )
+    if output == JSON:
+        print_json(asdict(now))
+    else:
+        print_forecast(owner.username, now)
+    sys.exit(0 if now.ok else REFUSED)
+
+
+def print_forecast(user: str, forecast: QuotaForecast) -> None:
+    """Print what the quota would decide, in one sentence after its figures."""
+    print_facts(
+        {
+            "Daily cost": forecast.daily_cost,
+            "Budget": forecast.budget,
+            "Consumed": f"{forecast.credits_consumed} by other workspaces",
+        }
+    )
+    verdict = "would permit" if forecast.ok else "would refuse"
+    click.echo(f"The quota of {user} {verdict} this build now.")
 
 
 def _print(user: str, organization: str, details: QuotaDetails) -> None:

@@ -19,10 +19,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database, sql
 from db.jobs.leases import Lease, held_row
-from quota.errors import CostError
-from quota.usage import allowance_sql, consumption_sql
-
-MAX_COST = 2**31 - 1
+from quota.decision import DECISION, check_cost
 
 # A statement that waits for a lock reads with its snapshot from before the wait, so the lock and
 # the decision are two statements. ON CONFLICT locks the row even if its WHERE condition is false
@@ -36,8 +33,6 @@ LOCK_ACCOUNT = sql("""
     WHERE build.job_id = :job_id
     ON CONFLICT (organization_id, owner_id) DO UPDATE SET owner_id = account.owner_id WHERE false
 """)
-BUDGET = allowance_sql("charged.organization_id", "charged.owner_id")
-CONSUMED = consumption_sql("charged.organization_id", "charged.owner_id", "charged.build_id")
 # Lock order: the account, then the job. Nothing else locks both.
 DECIDE = sql(f"""
     WITH held AS (
@@ -56,19 +51,7 @@ DECIDE = sql(f"""
         LEFT JOIN workspace_builds AS previous
           ON previous.workspace_id = build.workspace_id
          AND previous.build_number = build.build_number - 1
-    ), figures AS MATERIALIZED (
-        SELECT build_id,
-               previous_cost,
-               ({BUDGET}) AS budget,
-               ({CONSUMED}) AS consumed
-        FROM charged
-    ), decision AS MATERIALIZED (
-        SELECT build_id, budget, consumed,
-               consumed + :daily_cost <= budget
-                   OR coalesce(:daily_cost < previous_cost, false)
-                   OR :daily_cost = 0 AS ok
-        FROM figures
-    ), written AS (
+    ), {DECISION}, written AS (
         UPDATE workspace_builds
         SET daily_cost = CASE WHEN decision.ok THEN :daily_cost ELSE 0 END,
             quota_budget = decision.budget,
@@ -115,7 +98,7 @@ def commit_quota(
         CostError: the cost is not a whole number from 0 to 2**31 - 1.
         LeaseLostError: the token is no longer the job's; nothing was written.
     """
-    _check_cost(daily_cost)
+    check_cost(daily_cost)
     while True:
         try:
             with database.begin() as session:
@@ -124,11 +107,6 @@ def commit_quota(
             if not isinstance(error.orig, LockNotAvailable):
                 raise
         on_wait()
-
-
-def _check_cost(daily_cost: int) -> None:
-    if type(daily_cost) is not int or not 0 <= daily_cost <= MAX_COST:
-        raise CostError(f"a daily cost is a whole number from 0 to {MAX_COST}, not {daily_cost!r}")
 
 
 def _decide(session: Session, lease: Lease, daily_cost: int) -> QuotaDecision:

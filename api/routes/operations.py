@@ -32,7 +32,7 @@ from db.reads.queues import queue_depths
 from db.reads.shapes import AuditLog
 from db.reads.workers import list_workers
 from db.schema.enums import JobStatus, TokenScope, Transition
-from quota.details import get_workspace_quota
+from quota.forecast import forecast_quota
 
 router = APIRouter(prefix="/api/v2", tags=["operations"])
 AUDIT_TERMS = {"username", "action", "resource_type", "resource_id", "organization"}
@@ -209,12 +209,14 @@ def forecast(
             for found in resources
             if found.workspace_transition is Transition.START
         )
-        quota = get_workspace_quota(visit.session, organization_id=home.id, user_id=user_id)
+        now = forecast_quota(
+            visit.session, organization_id=home.id, owner_id=user_id, daily_cost=cost
+        )
         return Forecast(
             daily_cost=cost,
-            credits_consumed=quota.credits_consumed,
-            budget=quota.budget,
-            allowed=cost == 0 or quota.credits_consumed + cost <= quota.budget,
+            credits_consumed=now.credits_consumed,
+            budget=now.budget,
+            allowed=now.ok,
         )
 
 

@@ -18,7 +18,8 @@ from db.jobs.results import BuildResult, Failure
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import FailureReason, JobStatus, Stage, Transition
 from db.schema.tables import Organization, Template, Workspace, WorkspaceBuild
-from quota.commit import MAX_COST, QuotaDecision, commit_quota
+from quota.commit import QuotaDecision, commit_quota
+from quota.decision import MAX_COST
 from quota.errors import CostError
 from quota.usage import allowance, consumption
 from tests.harness.factory import Factory
