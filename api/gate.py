@@ -6,7 +6,8 @@ token, a suspended user or a role that was taken away counts at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -19,7 +20,7 @@ from starlette.requests import HTTPConnection
 from api.caller import Caller
 from api.errors import ApiError, forbidden, signed_out
 from api.site import Site
-from db.catalog.audit import Actor
+from db.catalog.audit import SITE, Actor, AuditAction, audit
 from db.catalog.tokens import SECRET_LENGTH, record_use
 from db.reads.tokens import Holder, find_holder, find_person
 from db.schema.enums import TokenScope, UserStatus
@@ -43,6 +44,26 @@ class Visit:
     caller: Caller
     actor: Actor  #: the caller, for the audit log
     site: Site
+
+    def audit(
+        self,
+        action: AuditAction,
+        *,
+        resource: tuple[str, uuid.UUID, str],
+        organization_id: uuid.UUID = SITE,
+        diff: Mapping[str, object] | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record a change by the caller, as ``db.catalog.audit.audit`` does."""
+        audit(
+            self.session,
+            actor=self.actor,
+            action=action,
+            resource=resource,
+            organization_id=organization_id,
+            diff=diff,
+            facts=facts,
+        )
 
 
 @dataclass(frozen=True)

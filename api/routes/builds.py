@@ -15,7 +15,7 @@ from api.models.requests import CreateBuild, PushState
 from api.routes.finding import named_workspace, or_hidden, visible_workspace
 from api.routes.joblogs import Follow, answer_log, stream_log
 from api.routes.paging import Paged
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.catalog.orphans import orphan_workspace
 from db.catalog.states import push_state
 from db.errors import ConflictError, InvalidError, NotFoundError
@@ -125,10 +125,8 @@ def _enqueue(visit: Visit, row: WorkspaceRow, body: CreateBuild) -> uuid.UUID:
         parameters=body.rich_parameter_values,
         preset_id=body.template_version_preset_id,
     )
-    audit(
-        visit.session,
-        actor=visit.actor,
-        action=ACTIONS[body.transition],
+    visit.audit(
+        ACTIONS[body.transition],
         organization_id=found.organization_id,
         resource=("workspace", found.id, f"{found.owner_name}/{found.name}"),
         facts={"build_number": build.build_number},
@@ -183,10 +181,8 @@ def cancel_build(gate: GateOf, build: uuid.UUID, expect_status: str = "") -> Mes
         if expect_status and found.job.status != expect_status:
             raise ApiError(412, "Job is not in the expected state.")
         cancel(visit, found.job.id)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.CANCEL,
+        visit.audit(
+            AuditAction.CANCEL,
             organization_id=row.workspace.organization_id,
             resource=("workspace_build", found.id, f"{found.workspace_name}/{found.build_number}"),
         )

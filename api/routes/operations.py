@@ -20,7 +20,7 @@ from api.routes.finding import (
     visible_workspace,
 )
 from api.routes.paging import Paged, Search, terms_of
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.audit import find_audit_logs
 from db.reads.builds import find_resources, get_build
@@ -160,10 +160,8 @@ def retry(gate: GateOf, organization: str, job: uuid.UUID) -> WorkspaceBuild:
             template_version_id=workspace.latest_build.template_version_id,
             parameters=(),
         )
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.RETRY,
+        visit.audit(
+            AuditAction.RETRY,
             organization_id=workspace.organization_id,
             resource=("workspace", workspace.id, f"{workspace.owner_name}/{workspace.name}"),
             facts={"retried_job_id": str(found.id), "build_number": build.build_number},

@@ -12,7 +12,7 @@ from api.errors import ApiError, forbidden, refused
 from api.gate import GateOf, Visit
 from api.models.requests import CreateToken, Login
 from api.routes.finding import ME, or_hidden, visible_user
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.catalog.tokens import (
     DEFAULT_LIFETIME,
     MAX_LIFETIME,
@@ -81,10 +81,8 @@ def make_session(gate: GateOf, user: str) -> NewKey:
         if not visit.caller.token_id:
             raise refused("A session key is made by a token.")
         made = derive_token(visit.session, visit.caller.token_id)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.LOGIN,
+        visit.audit(
+            AuditAction.LOGIN,
             resource=("token", visit.caller.user_id, made.id),
         )
         return NewKey(key=made.text)
@@ -110,10 +108,8 @@ def make_token(gate: GateOf, user: str, body: CreateToken) -> NewKey:
             )
         except InvalidError as error:
             raise refused("Validation failed.", str(error), field="lifetime") from error
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.CREATE,
+        visit.audit(
+            AuditAction.CREATE,
             resource=("token", owner.id, made.id),
             facts={"username": owner.username, "scope": made.scope},
         )
@@ -153,10 +149,8 @@ def delete_token(gate: GateOf, user: str, token: str) -> None:
             raise forbidden("Only owners revoke tokens of other users.")
         with or_hidden():
             revoke_token(visit.session, token, user_id=owner.id)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.DELETE,
+        visit.audit(
+            AuditAction.DELETE,
             resource=("token", owner.id, token),
             facts={"username": owner.username},
         )

@@ -18,7 +18,7 @@ from api.routes.finding import (
     visible_version,
 )
 from api.routes.paging import Paged, Search, terms_of
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.catalog.edits import (
     archive_unused_versions,
     delete_template,
@@ -95,10 +95,8 @@ def add_template(gate: GateOf, organization: str, body: CreateTemplate) -> Templ
             raise ApiError(404, text) from error
         _check_attachable(version, home.id)
         template_id = _create(visit, body)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.CREATE,
+        visit.audit(
+            AuditAction.CREATE,
             organization_id=home.id,
             resource=("template", template_id, body.name),
             facts={"version": version.name},
@@ -181,10 +179,8 @@ def change_template(gate: GateOf, template: uuid.UUID, body: EditTemplate) -> Te
                 raise refused("Validation failed.", str(error), field="name") from error
             except ConflictError as error:
                 raise conflict(str(error), field="name") from error
-            audit(
-                visit.session,
-                actor=visit.actor,
-                action=AuditAction.WRITE,
+            visit.audit(
+                AuditAction.WRITE,
                 organization_id=found.organization_id,
                 resource=("template", found.id, found.name),
                 diff={
@@ -204,10 +200,8 @@ def remove_template(gate: GateOf, template: uuid.UUID) -> Message:
             delete_template(visit.session, found.id)
         except ConflictError as error:
             raise refused(str(error)) from error
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.DELETE,
+        visit.audit(
+            AuditAction.DELETE,
             organization_id=found.organization_id,
             resource=("template", found.id, found.name),
         )
@@ -245,10 +239,8 @@ def promote(gate: GateOf, template: uuid.UUID, body: Promote) -> Message:
             raise ApiError(404, "Template version not found.") from error
         _check_promotable(version, found)
         promote_version(visit.session, template_id=found.id, version_id=version.id)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.WRITE,
+        visit.audit(
+            AuditAction.WRITE,
             organization_id=found.organization_id,
             resource=("template", found.id, found.name),
             diff={

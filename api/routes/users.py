@@ -13,7 +13,7 @@ from api.gate import GateOf, Visit
 from api.models.requests import CreateUser, MemberRoles, SiteRoles
 from api.routes.finding import or_hidden, user_id_of, visible_organization, visible_user
 from api.routes.paging import Paged, Search, terms_of
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.catalog.people import (
     create_user,
     get_organization,
@@ -83,10 +83,8 @@ def _create(visit: Visit, body: CreateUser, organizations: list[str]) -> UserRow
     made = create_user(visit.session, username=body.username, organization=first, email=body.email)
     made.name = body.name
     set_site_roles(visit.session, made, body.roles)
-    audit(
-        visit.session,
-        actor=visit.actor,
-        action=AuditAction.CREATE,
+    visit.audit(
+        AuditAction.CREATE,
         resource=("user", made.id, made.username),
     )
     return made
@@ -120,10 +118,8 @@ def _set_status(gate: GateOf, user: str, status: UserStatus) -> User:
             raise refused("You cannot suspend yourself.")
         row = visit.session.get_one(UserRow, found.id)
         set_user_status(visit.session, row, status)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.WRITE,
+        visit.audit(
+            AuditAction.WRITE,
             resource=("user", found.id, found.username),
             diff={"status": {"old": found.status, "new": status}},
         )
@@ -156,10 +152,8 @@ def write_roles(gate: GateOf, user: str, body: SiteRoles) -> User:
             raise refused("You cannot change your own roles.")
         old = [role.name for role in found.roles if role.organization_id is None]
         set_site_roles(visit.session, visit.session.get_one(UserRow, found.id), body.roles)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.WRITE,
+        visit.audit(
+            AuditAction.WRITE,
             resource=("user", found.id, found.username),
             diff={"roles": {"old": old, "new": sorted(body.roles)}},
         )
@@ -250,10 +244,8 @@ def write_member_roles(gate: GateOf, organization: str, user: str, body: MemberR
             set_member_roles(
                 visit.session, row, get_organization(visit.session, home.name), body.roles
             )
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.WRITE,
+        visit.audit(
+            AuditAction.WRITE,
             organization_id=home.id,
             resource=("organization_member", found.id, found.username),
             facts={"roles": sorted(body.roles)},

@@ -16,7 +16,7 @@ from api.routes.builds import cancel
 from api.routes.finding import visible_organization, visible_template, visible_version
 from api.routes.joblogs import Follow, answer_log, stream_log
 from api.routes.templates import named_template, named_version
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.catalog.edits import edit_version
 from db.catalog.versions import NewVersion, create_version
 from db.errors import ConflictError, InvalidError, NotFoundError
@@ -56,10 +56,8 @@ def add_version(gate: GateOf, organization: str, body: CreateVersion) -> Templat
         if not may_use_file(visit.session, body.file_id, user_id=visit.caller.user_id):
             raise ApiError(404, "File not found.")
         made = _create(visit, body, home.id)
-        audit(
-            visit.session,
-            actor=visit.actor,
-            action=AuditAction.CREATE,
+        visit.audit(
+            AuditAction.CREATE,
             organization_id=home.id,
             resource=("template_version", made.id, made.name),
         )

@@ -26,7 +26,7 @@ from api.routes.finding import (
 )
 from api.routes.paging import Paged, Search, terms_of
 from db.catalog import workspaces as catalog
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.errors import ConflictError, InvalidError
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.contract import ProvisionerJobTimings, WorkspaceStatus
@@ -180,10 +180,8 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
         parameters=body.rich_parameter_values,
         preset_id=body.template_version_preset_id,
     )
-    audit(
-        visit.session,
-        actor=visit.actor,
-        action=AuditAction.CREATE,
+    visit.audit(
+        AuditAction.CREATE,
         organization_id=template.organization_id,
         resource=("workspace", made.id, f"{owner.username}/{made.name}"),
     )

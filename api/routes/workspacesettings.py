@@ -16,7 +16,7 @@ from api.gate import GateOf, Visit
 from api.models.requests import Dormancy, EditWorkspace, Schedule, TimeToLive, Updates
 from api.routes.finding import visible_workspace
 from db.catalog import workspaces as catalog
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import AuditAction
 from db.catalog.names import check_name
 from db.errors import InvalidError
 from db.reads.machines import WorkspaceRow
@@ -126,10 +126,8 @@ def _update(
     with visit.session.begin_nested():
         catalog.edit_workspace(visit.session, found.id, changes)
     new = list(changes.values())
-    audit(
-        visit.session,
-        actor=visit.actor,
-        action=AuditAction.WRITE,
+    visit.audit(
+        AuditAction.WRITE,
         organization_id=found.organization_id,
         resource=("workspace", found.id, f"{found.owner_name}/{found.name}"),
         diff={

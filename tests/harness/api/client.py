@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
 from httpx_ws import WebSocketDisconnect, WebSocketUpgradeError, connect_ws
 
 from tests.harness.api.shapes import LOG, MESSAGE
@@ -33,6 +34,13 @@ class AnswerError(Exception):
         self.message: str = body["message"]
         self.detail: str = body["detail"]
         self.validations: list[dict[str, str]] = body["validations"]
+
+
+def refused(doing: Callable[[], object]) -> AnswerError:
+    """Return the error with which the API refuses what ``doing`` asks for."""
+    with pytest.raises(AnswerError) as caught:
+        doing()
+    return caught.value
 
 
 class Client:

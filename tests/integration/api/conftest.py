@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import pytest
+from sqlalchemy import select
 
 from db.engine import Database
-from db.schema.tables import User
+from db.schema.tables import ProvisionerJob, User, WorkspaceBuild
 from tests.harness.api.client import Client
 from tests.harness.api.door import Door
 from tests.harness.api.serving import served
@@ -50,4 +50,25 @@ def member(door: Door, alice: User) -> Client:
     return door.client(alice)
 
 
-Doing = Callable[[], Any]
+@pytest.fixture
+def known(door: Door, owner: User, alice: User) -> Mapping[str, str]:
+    """What alice and the owner have: the values of the parameters in paths."""
+    template = door.factory.template(organization=door.organization, created_by=owner, name="dev")
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    job = door.factory.finished_build(workspace)
+    with door.factory.database.begin() as session:
+        build = session.scalars(select(WorkspaceBuild).where(WorkspaceBuild.job_id == job.id)).one()
+        file_id = session.get_one(ProvisionerJob, job.id).file_id
+    return {
+        "workspace": str(workspace.id),
+        "build": str(build.id),
+        "job": str(job.id),
+        "template": str(template.id),
+        "version": str(template.active_version_id),
+        "organization": "acme",
+        "user": "alice",
+        "name": "box",
+        "number": "1",
+        "file": str(file_id),
+        "token": "aaaaaaaaaa",
+    }

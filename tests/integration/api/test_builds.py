@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from db.schema.enums import JobErrorCode, JobStatus, TokenScope, Transition
 from db.schema.tables import Template, User
 from tests.harness.api import shapes
-from tests.harness.api.client import AnswerError, Client
+from tests.harness.api.client import Client, refused
 from tests.harness.api.coder import Coder, CommandError
 from tests.harness.api.door import Door
 from tests.harness.api.strict import ZERO_ID, many
@@ -37,12 +36,6 @@ def admin_coder(door: Door, owner: User, template: Template) -> Iterator[Coder]:
     made = Coder.login(door.url, door.token(owner))
     yield made
     made.client.close()
-
-
-def refused(doing: Any) -> AnswerError:
-    with pytest.raises(AnswerError) as caught:
-        doing()
-    return caught.value
 
 
 def test_a_workspace_goes_through_its_life(coder: Coder) -> None:

@@ -15,9 +15,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from sqlalchemy import select
 
-from db.schema.tables import ProvisionerJob, User, WorkspaceBuild
+from db.schema.tables import User
 from docs.generator import httpapi
 from tests.harness.api.door import Door
 
@@ -27,29 +26,6 @@ DOCUMENT = httpapi.schema()
 OPERATIONS = [
     (method.upper(), path) for path, found in DOCUMENT["paths"].items() for method in found
 ]
-
-
-@pytest.fixture
-def known(door: Door, owner: User, alice: User) -> Mapping[str, str]:
-    """Values of path parameters with which something is found."""
-    template = door.factory.template(organization=door.organization, created_by=owner, name="dev")
-    workspace = door.factory.workspace(owner=alice, template=template, name="box")
-    job = door.factory.finished_build(workspace)
-    with door.factory.database.begin() as session:
-        build = session.scalars(select(WorkspaceBuild).where(WorkspaceBuild.job_id == job.id)).one()
-        file_id = session.get_one(ProvisionerJob, job.id).file_id
-    return {
-        "workspace": str(workspace.id),
-        "build": str(build.id),
-        "job": str(job.id),
-        "template": str(template.id),
-        "version": str(template.active_version_id),
-        "organization": "acme",
-        "user": "alice",
-        "name": "box",
-        "number": "1",
-        "file": str(file_id),
-    }
 
 
 def operations() -> Iterator[Any]:

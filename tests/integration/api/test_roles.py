@@ -6,10 +6,9 @@ import uuid
 from collections.abc import Mapping
 
 import pytest
-from sqlalchemy import select
 
 from db.schema.enums import TokenScope
-from db.schema.tables import ProvisionerJob, User, WorkspaceBuild
+from db.schema.tables import User
 from docs.generator import httpapi
 from tests.harness.api.client import Client
 from tests.harness.api.door import Door
@@ -54,30 +53,6 @@ OF_OWNERS = {
     "/api/v2/users/{user}/keys/tokens",
 }
 OF_TEMPLATES = {"/api/v2/templates", "/api/v2/templateversions", "/api/v2/organizations"}
-
-
-@pytest.fixture
-def known(door: Door, owner: User, alice: User) -> Mapping[str, str]:
-    """What alice and the owner have: the values of the parameters in paths."""
-    template = door.factory.template(organization=door.organization, created_by=owner, name="dev")
-    workspace = door.factory.workspace(owner=alice, template=template, name="box")
-    job = door.factory.finished_build(workspace)
-    with door.factory.database.begin() as session:
-        build = session.scalars(select(WorkspaceBuild).where(WorkspaceBuild.job_id == job.id)).one()
-        file_id = session.get_one(ProvisionerJob, job.id).file_id
-    return {
-        "workspace": str(workspace.id),
-        "build": str(build.id),
-        "job": str(job.id),
-        "template": str(template.id),
-        "version": str(template.active_version_id),
-        "organization": "acme",
-        "user": "alice",
-        "name": "box",
-        "number": "1",
-        "file": str(file_id),
-        "token": "aaaaaaaaaa",
-    }
 
 
 def filled(path: str, known: Mapping[str, str]) -> str:

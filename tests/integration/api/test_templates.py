@@ -6,13 +6,12 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from db.schema.tables import User
 from tests.harness.api import shapes
-from tests.harness.api.client import AnswerError, Client
+from tests.harness.api.client import Client, refused
 from tests.harness.api.coder import Coder, CommandError
 from tests.harness.api.door import Door
 from tests.harness.api.strict import ZERO_ID
@@ -45,12 +44,6 @@ def coder(door: Door, owner: User, imports_are_run: None) -> Iterator[Coder]:
     made = Coder.login(door.url, door.token(owner))
     yield made
     made.client.close()
-
-
-def refused(doing: Any) -> AnswerError:
-    with pytest.raises(AnswerError) as caught:
-        doing()
-    return caught.value
 
 
 def test_a_template_is_pushed_used_and_pushed_again(coder: Coder) -> None:
