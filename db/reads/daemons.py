@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.reads.serving import SERVES
 from db.reads.shapes import DaemonJob, MatchedProvisioners, ProvisionerDaemon
 
 # Uses: pk_provisioner_daemons. There are few workers, and one job is read for each lease.
@@ -47,18 +48,15 @@ _DAEMONS = sql("""
     ORDER BY worker.created_at DESC, worker.id
 """)
 # Uses: pk_provisioner_jobs.
-_MATCHED = sql("""
+_MATCHED = sql(f"""
     SELECT count(*) AS count,
            count(*) FILTER (WHERE live.takes_jobs) AS available,
            max(worker.last_seen_at) AS most_recently_seen
     FROM provisioner_jobs AS job
-    JOIN provisioner_daemons AS worker
-      ON job.queue = ANY(worker.queues) AND job.provisioner = ANY(worker.provisioners)
-     AND (cardinality(worker.organizations) = 0
-          OR job.organization_id = ANY(worker.organizations))
+    JOIN provisioner_daemons AS worker ON {SERVES}
     LEFT JOIN live_workers AS live ON live.id = worker.id
     WHERE job.id = :job_id AND (live.id IS NOT NULL OR worker.stopped_at IS NULL)
-""")
+""")  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from db.reads.contract import (
     ProvisionerJobInput,
     ProvisionerJobMetadata,
 )
+from db.reads.serving import SERVES
 from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
 
 _NO_TEMPLATE = uuid.UUID(int=0)
@@ -32,7 +33,7 @@ _NO_TEMPLATE = uuid.UUID(int=0)
 # One statement, so that status, queue position and names are consistent. The template version of a
 # workspace build is on the build; an import or a dry run names it in its input.
 # Uses: pk_provisioner_jobs, ix_provisioner_jobs_claimable, uq_workspace_builds_job_id.
-_JOBS = text("""
+_JOBS = text(f"""
     WITH wanted AS MATERIALIZED (
         SELECT *
         FROM provisioner_jobs
@@ -71,11 +72,7 @@ _JOBS = text("""
            CASE WHEN job.job_status = 'pending' THEN ARRAY(
                SELECT worker.id
                FROM live_workers AS worker
-               WHERE worker.takes_jobs
-                 AND job.queue = ANY(worker.queues)
-                 AND job.provisioner = ANY(worker.provisioners)
-                 AND (cardinality(worker.organizations) = 0
-                      OR job.organization_id = ANY(worker.organizations))
+               WHERE worker.takes_jobs AND {SERVES}
                ORDER BY worker.id
            ) ELSE ARRAY[]::uuid[] END AS available_workers,
            coalesce(version.name, '') AS template_version_name,
@@ -103,7 +100,7 @@ _JOBS = text("""
         build.template_version_id, CAST(job.input ->> 'template_version_id' AS uuid)
     )
     LEFT JOIN templates AS template ON template.id = version.template_id
-""")
+""")  # noqa: S608 - made of constants
 
 # A range over the primary key. A comparison as text would read every row.
 _STARTING_WITH = text("""

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.errors import NotFoundError
+from db.reads.serving import SERVES
 from db.schema.enums import JobErrorCode, JobStatus
 
 
@@ -34,7 +35,7 @@ def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
         NotFoundError: there is no such job.
     """
     row = session.execute(
-        text("""
+        text(f"""
             SELECT job.job_status::text AS status, job.stage, job.queue, job.error, job.error_code,
                    coalesce(build.daily_cost, 0) AS daily_cost,
                    build.quota_budget, build.quota_credits_consumed,
@@ -42,16 +43,12 @@ def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
                    CASE WHEN job.job_status = 'pending' THEN (
                        SELECT count(*)
                        FROM live_workers AS worker
-                       WHERE worker.takes_jobs
-                         AND job.queue = ANY(worker.queues)
-                         AND job.provisioner = ANY(worker.provisioners)
-                         AND (cardinality(worker.organizations) = 0
-                              OR job.organization_id = ANY(worker.organizations))
+                       WHERE worker.takes_jobs AND {SERVES}
                    ) END AS workers
             FROM provisioner_jobs AS job
             LEFT JOIN workspace_builds AS build ON build.job_id = job.id
             WHERE job.id = :job_id
-        """),
+        """),  # noqa: S608 - made of constants
         {"job_id": job_id},
     ).one_or_none()
     if row is None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.reads.serving import SERVES
 from db.schema.enums import ProvisionerType
 
 
@@ -146,18 +147,14 @@ class WaitingWork:
 def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
     """Return whether jobs wait for the worker, and how many it runs."""
     row = session.execute(
-        sql("""
+        sql(f"""
             SELECT
                 (
                     SELECT count(*)
                     FROM (
                         SELECT 1
                         FROM provisioner_daemons AS worker
-                        JOIN provisioner_jobs AS job
-                          ON job.queue = ANY(worker.queues)
-                         AND job.provisioner = ANY(worker.provisioners)
-                         AND (cardinality(worker.organizations) = 0
-                              OR job.organization_id = ANY(worker.organizations))
+                        JOIN provisioner_jobs AS job ON {SERVES}
                         WHERE worker.id = :worker_id
                           AND job.started_at IS NULL
                           AND job.completed_at IS NULL
@@ -165,7 +162,7 @@ def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
                     ) AS claimable
                 ) AS waiting,
                 (SELECT count(*) FROM leases WHERE worker_id = :worker_id) AS held
-        """),
+        """),  # noqa: S608 - made of constants
         {"worker_id": worker_id},
     ).one()
     return WaitingWork(**row._asdict())
