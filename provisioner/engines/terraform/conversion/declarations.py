@@ -40,7 +40,7 @@ def _external_auth(instances: Sequence[Instance]) -> tuple[ExternalAuth, ...]:
     by_id: dict[str, ExternalAuth] = {}
     for type_ in _EXTERNAL_AUTH:
         for found in instances:
-            if found.mode == "data" and found.type == type_:
+            if found.is_data_of(type_):
                 by_id |= _service(found)
     return tuple(by_id[id_] for id_ in sorted(by_id))
 

@@ -31,6 +31,10 @@ class Instance:
         module = _INSTANCE_KEY.sub("", self.module)
         return ".".join(filter(None, (module, data, self.type, self.name)))
 
+    def is_data_of(self, type_: str) -> bool:
+        """Return whether it is a data source of this type."""
+        return self.mode == "data" and self.type == type_
+
     @property
     def address(self) -> str:
         """The address within the template, with the instance key."""

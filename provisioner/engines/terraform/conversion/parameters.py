@@ -24,9 +24,7 @@ _MONOTONIC = ("increasing", "decreasing")
 def parameters_of(instances: Sequence[Instance]) -> tuple[TemplateParameter, ...]:
     """Return the parameters, in the order of the plan."""
     return tuple(
-        _parameter(instance.attributes)
-        for instance in instances
-        if instance.mode == "data" and instance.type == TYPE
+        _parameter(instance.attributes) for instance in instances if instance.is_data_of(TYPE)
     )
 
 

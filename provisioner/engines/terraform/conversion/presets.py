@@ -22,9 +22,7 @@ TYPE = "coder_workspace_preset"
 def presets_of(instances: Sequence[Instance]) -> tuple[TemplatePreset, ...]:
     """Return the presets, in the order of the plan."""
     return tuple(
-        _preset(instance.attributes)
-        for instance in instances
-        if instance.mode == "data" and instance.type == TYPE
+        _preset(instance.attributes) for instance in instances if instance.is_data_of(TYPE)
     )
 
 
