@@ -104,8 +104,6 @@ def _check_block(parameter: TemplateParameter) -> None:
 
 
 def _check_text(parameter: TemplateParameter, value: str) -> None:
-    if not parameter.validation_regex:
-        return
     try:
         matching = matches(parameter.validation_regex, value)
     except PatternError:

@@ -87,7 +87,7 @@ _IS_LITERAL: Mapping[str, Callable[[str], bool]] = {
 def _text(value: object) -> str | None:
     """Return a primitive value as Terraform converts it to text; None for a collection."""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return str(value).lower()
     return str(value) if isinstance(value, str | int | float) else None
 
 

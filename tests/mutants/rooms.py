@@ -24,6 +24,14 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_mover.py",
         BUILDS,
     ),
+    "db/parameters": (
+        "tests/unit/test_parameter_rules.py",
+        "tests/unit/test_parameter_choice.py",
+        "tests/unit/test_patterns.py",
+        "tests/unit/test_variable_types.py",
+        "tests/unit/test_judgement.py",
+        "tests/unit/test_expressions.py",
+    ),
     "quota": ("tests/integration/quota", BUILDS),
     "provisioner/build": (
         "tests/unit/test_failures.py",

@@ -132,6 +132,12 @@ def test_an_unknown_parameter_is_refused_beside_those_that_exist() -> None:
     }
 
 
+@pytest.mark.parametrize(("count", "end"), [(20, '"p19"'), (21, '"p19", \u2026')])
+def test_not_more_than_twenty_parameters_are_named(count: int, end: str) -> None:
+    many = [TemplateParameter(name=f"p{number}", required=False) for number in range(count)]
+    assert str(refusal(*many, given={"x": ""})).endswith(end)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -140,6 +146,9 @@ def test_an_unknown_parameter_is_refused_beside_those_that_exist() -> None:
         pytest.param({"fr\0ee": "a"}, "the name of a parameter contains a null byte", id="name"),
         pytest.param({"n" * 2000: "a"}, "the name of a parameter has more than", id="long name"),
         pytest.param({"free": 1}, "the value must be text, not int", id="number"),
+        pytest.param(
+            {1: "a"}, "the name of a parameter must be text, not int", id="number as name"
+        ),
         pytest.param({"free": None}, "the value must be text, not NoneType", id="none"),
         pytest.param(
             {"free": "ä" * MAX_VALUE_BYTES},

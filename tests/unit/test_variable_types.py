@@ -43,7 +43,16 @@ def test_a_constraint_is_read(text: str, expected: Type) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "strange", "list(", "list(string", "list(string) x", "object({a})", "list(" * 99]
+    "text",
+    [
+        "",
+        "strange",
+        "list(",
+        "list(string",
+        "list(string) x",
+        "object({a})",
+        "list(" * 99 + "string" + ")" * 99,
+    ],
 )
 def test_a_constraint_that_cannot_be_read_allows_everything(text: str) -> None:
     assert read_type(text) == ANY
