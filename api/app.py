@@ -24,6 +24,7 @@ from api.routes import (
     templates,
     users,
     versions,
+    webhooks,
     workspaces,
     workspacesettings,
 )
@@ -43,6 +44,7 @@ ROUTERS = (
     jobs.router,
     operations.router,
     events.router,
+    webhooks.router,
 )
 
 

@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "tools": Lazy("cli.tools", "List and call the tools for agents."),
     "user": Lazy("cli.user", "Manage users."),
     "token": Lazy("cli.token", "Create, list and revoke tokens for the HTTP API."),
+    "webhook": Lazy("cli.webhook", "Manage the addresses that events are sent to."),
     "group": Lazy("cli.group", "Manage groups, their members and their allowances."),
     "organization": Lazy("cli.organization", "Create and list organizations."),
 }

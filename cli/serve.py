@@ -14,6 +14,7 @@ from api.limits import Rate
 from api.server import make_server
 from api.site import Site
 from api.streams.hub import Hub
+from api.webhooks.sender import WebhookSender
 from db.engine import Database
 from worker.process.services import open_services
 from worker.process.telemetry import configure_logging
@@ -40,7 +41,16 @@ def serve(address: str | None) -> None:
         site = make_site(settings, services.database, redis_url=services.redis_url)
         with listening(address or settings.api_address) as sock:
             click.echo(f"Serving the API at http://{bound_address(sock)}", err=True)
-            make_server(make_app(site)).run(sockets=[sock])
+            sender = WebhookSender(
+                services.database,
+                retention=settings.retention,
+                allowed=[ip_network(network) for network in settings.webhook_networks],
+            )
+            sender.start()
+            try:
+                make_server(make_app(site)).run(sockets=[sock])
+            finally:
+                sender.stop()
 
 
 @contextmanager

@@ -102,6 +102,11 @@ class Settings(PlatformSettings, TimeSettings):
     api_requests_per_minute: int = Field(
         1200, ge=0, description="requests that one token may make in a minute; 0 means any number"
     )
+    webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="networks that webhooks may reach although they are not public,"
+        " comma-separated",
+    )
     api_streams_per_token: int = Field(
         100, ge=1, description="logs and events that one token may follow at the same time"
     )
@@ -194,7 +199,12 @@ class Settings(PlatformSettings, TimeSettings):
         return {key.strip(): value.strip() for key, _separator, value in pairs}
 
     @field_validator(
-        "engines", "passed_environment", "sandbox_paths", "trusted_proxies", mode="before"
+        "engines",
+        "passed_environment",
+        "sandbox_paths",
+        "trusted_proxies",
+        "webhook_networks",
+        mode="before",
     )
     @classmethod
     def _split_list(cls, value: object) -> object:
@@ -202,7 +212,7 @@ class Settings(PlatformSettings, TimeSettings):
             return value
         return tuple(item.strip() for item in value.split(",") if item.strip())
 
-    @field_validator("trusted_proxies", mode="after")
+    @field_validator("trusted_proxies", "webhook_networks", mode="after")
     @classmethod
     def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:

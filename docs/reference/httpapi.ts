@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:68fd6746e32017d2a3a0de4c3d21b5f63efc83d168363c6077740ba4506c62b8
-// text: sha256:96417f2277d984ade7f993f2dfd06f0b3c8c94a4f20bc9185f89fccba468a533
+// made from: sha256:bacd3be063f4dceb53056e3657d0f712c8bfcc154a1462a4835ca61730726179
+// text: sha256:c5a3293db7fec7a4a6820677de1df3786a59b144c09e520b9a2f2d3e17bec416
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -24,6 +24,7 @@ export type AnyOfTheContract =
   | CreateToken
   | CreateUser
   | CreateVersion
+  | CreateWebhook
   | CreateWorkspace
   | DaemonJob
   | DisplayApp
@@ -33,6 +34,7 @@ export type AnyOfTheContract =
   | EditVersion
   | EditWorkspace
   | Event
+  | EventType
   | Events
   | Explanation
   | Forecast
@@ -48,6 +50,7 @@ export type AnyOfTheContract =
   | MinimalUser
   | NameValue
   | NewKey
+  | NewWebhook
   | Organization
   | OrganizationRole
   | ParameterOption
@@ -81,6 +84,7 @@ export type AnyOfTheContract =
   | UserStatus
   | Users
   | Validation
+  | Webhook
   | WorkerMatch
   | Workspace
   | WorkspaceAgent
@@ -145,6 +149,17 @@ export type SiteRole = "owner" | "template-admin" | "user-admin" | "auditor";
  * Which engine runs a template.
  */
 export type ProvisionerType = "echo" | "terraform";
+/**
+ * What happened.
+ */
+export type EventType =
+  | "job.succeeded"
+  | "job.failed"
+  | "job.canceled"
+  | "workspace.created"
+  | "workspace.updated"
+  | "workspace.deleted"
+  | "webhook.test";
 /**
  * What a user sees of an agent besides its own apps.
  */
@@ -756,6 +771,229 @@ export interface CreateVersion {
   user_variable_values?: GivenValue[];
 }
 /**
+ * An address that events are sent to.
+ */
+export interface CreateWebhook {
+  url: string;
+  /**
+   * events of this organization; absent: of all, for owners
+   */
+  organization_id?: string | null;
+  /**
+   * empty: all
+   *
+   * @maxItems 20
+   */
+  types?:
+    | []
+    | [EventType]
+    | [EventType, EventType]
+    | [EventType, EventType, EventType]
+    | [EventType, EventType, EventType, EventType]
+    | [EventType, EventType, EventType, EventType, EventType]
+    | [EventType, EventType, EventType, EventType, EventType, EventType]
+    | [EventType, EventType, EventType, EventType, EventType, EventType, EventType]
+    | [EventType, EventType, EventType, EventType, EventType, EventType, EventType, EventType]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ]
+    | [
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType,
+        EventType
+      ];
+}
+/**
  * A workspace, with its first build.
  */
 export interface CreateWorkspace {
@@ -1214,6 +1452,13 @@ export interface NameValue {
  */
 export interface NewKey {
   key: string;
+}
+/**
+ * A webhook that was just made, with its secret, which is shown only once.
+ */
+export interface NewWebhook {
+  id: string;
+  secret: string;
 }
 /**
  * An organization.
@@ -1835,6 +2080,26 @@ export interface Users {
    * number of users on all pages
    */
   count: number;
+}
+/**
+ * A webhook, and how it fares.
+ */
+export interface Webhook {
+  id: string;
+  url: string;
+  organization_id?: string | null;
+  types: string[];
+  created_at: string;
+  /**
+   * deliveries that are due or will be tried again
+   */
+  waiting: number;
+  /**
+   * deliveries that were given up; replay sends them again
+   */
+  parked: number;
+  last_delivered_at?: string | null;
+  last_error: string;
 }
 /**
  * A development machine of a user, with its latest build.

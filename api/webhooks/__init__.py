@@ -1,0 +1,1 @@
+"""Webhooks: sending events to addresses of users, signed, in order, until they are accepted."""

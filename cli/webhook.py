@@ -1,0 +1,163 @@
+"""``provisionerd webhook``: addresses that events are sent to."""
+
+from __future__ import annotations
+
+import uuid
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.actor import as_option, find_actor
+from cli.opening import find_organization, transaction
+from cli.options import output_option
+from cli.printing import JSON, Columns, print_json, print_rows
+from db.catalog.audit import SITE, AuditAction, audit
+from db.catalog.people import get_user
+from db.catalog.webhooks import (
+    WebhookListing,
+    create_webhook,
+    delete_webhook,
+    list_webhooks,
+    replay_webhook,
+    send_test,
+)
+from db.jobs.events import EventType
+
+COLUMNS: Columns[WebhookListing] = {
+    "ID": lambda row: row.id,
+    "URL": lambda row: row.url,
+    "TYPES": lambda row: ",".join(row.types) or "all",
+    "WAITING": lambda row: row.waiting,
+    "PARKED": lambda row: row.parked,
+    "LAST DELIVERED": lambda row: row.last_delivered_at,
+    "LAST ERROR": lambda row: row.last_error,
+}
+
+
+@click.group()
+def webhook() -> None:
+    r"""Manage the addresses that events are sent to; `provisionerd serve` sends them.
+
+    \b
+    Example:
+        provisionerd webhook create https://example.com/hook --user alice
+    """
+
+
+@webhook.command()
+@click.argument("url")
+@click.option("--user", "username", required=True, help="User that the webhook belongs to.")
+@click.option("--organization", help="Only events of this organization; otherwise all.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice([kind.value for kind in EventType]),
+    help="Only events of this type; may be given several times.",
+)
+@as_option
+@output_option
+def create(
+    *,
+    url: str,
+    username: str,
+    organization: str | None,
+    types: tuple[str, ...],
+    as_user: str | None,
+    output: str,
+) -> None:
+    r"""Create a webhook. Its secret is shown only once.
+
+    \b
+    Example:
+        provisionerd webhook create https://example.com/hook --user alice --type job.failed
+    """
+    with transaction() as session:
+        home = find_organization(session, organization) if organization else None
+        made = create_webhook(
+            session,
+            url=url,
+            created_by=get_user(session, username).id,
+            organization_id=home.id if home else None,
+            types=types,
+        )
+        audit(
+            session,
+            actor=find_actor(session, as_user),
+            action=AuditAction.CREATE,
+            organization_id=home.id if home else SITE,
+            resource=("webhook", made.id, url),
+        )
+        secret = made.secret
+    if output == JSON:
+        print_json({"id": made.id, "url": url, "secret": secret})
+    else:
+        click.echo(f"Webhook {made.id} was created. Its secret: {secret}")
+
+
+@webhook.command("list")
+@output_option
+def list_(output: str) -> None:
+    r"""List the webhooks and how they fare.
+
+    \b
+    Example:
+        provisionerd webhook list
+    """
+    with transaction() as session:
+        rows = list_webhooks(session)
+    print_rows(rows, COLUMNS, output=output, kind="webhooks")
+
+
+@webhook.command()
+@click.argument("webhook_id", metavar="ID", type=click.UUID)
+def test(webhook_id: uuid.UUID) -> None:
+    r"""Send a test event to a webhook.
+
+    \b
+    Example:
+        provisionerd webhook test 3f2a0c1e-0d5f-4a8e-9a51-6b1c8c2f0a11
+    """
+    with transaction() as session:
+        send_test(session, webhook_id)
+    click.echo("A test event will be sent; `provisionerd webhook list` shows the result.")
+
+
+@webhook.command()
+@click.argument("webhook_id", metavar="ID", type=click.UUID)
+def replay(webhook_id: uuid.UUID) -> None:
+    r"""Send the events again that a webhook has not accepted in all attempts.
+
+    \b
+    Example:
+        provisionerd webhook replay 3f2a0c1e-0d5f-4a8e-9a51-6b1c8c2f0a11
+    """
+    with transaction() as session:
+        count = replay_webhook(session, webhook_id)
+    click.echo(f"{count} events will be sent again.")
+
+
+@webhook.command()
+@click.argument("webhook_id", metavar="ID", type=click.UUID)
+@as_option
+def delete(webhook_id: uuid.UUID, as_user: str | None) -> None:
+    r"""Delete a webhook, with the events that it has not got yet.
+
+    \b
+    Example:
+        provisionerd webhook delete 3f2a0c1e-0d5f-4a8e-9a51-6b1c8c2f0a11
+    """
+    with transaction() as session:
+        url = _url_of(session, webhook_id)
+        delete_webhook(session, webhook_id)
+        audit(
+            session,
+            actor=find_actor(session, as_user),
+            action=AuditAction.DELETE,
+            resource=("webhook", webhook_id, url),
+        )
+    click.echo(f"Webhook {webhook_id} was deleted.")
+
+
+def _url_of(session: Session, webhook_id: uuid.UUID) -> str:
+    return next((row.url for row in list_webhooks(session) if row.id == webhook_id), "")
