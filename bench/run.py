@@ -26,6 +26,7 @@ from bench.services import open_services
 
 BENCHES = (
     "overhead",
+    "imports",
     "throughput",
     "rivals",
     "pickup",

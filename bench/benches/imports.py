@@ -1,0 +1,75 @@
+"""The import of a template version, against the plain command line."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.measure import Result, pair, timed
+from bench.services import Services
+from db.catalog.templates import Push
+from tests.harness.factory import tar_archive
+from worker.pushing import enqueue_import
+
+MAIN = b"""
+variable "workspace_transition" { default = "start" }
+resource "terraform_data" "dev" {
+  input = { daily_cost = 1, at = var.workspace_transition }
+}
+"""
+BARE = """
+set -e
+terraform init -no-color -input=false -json > init.log
+for transition in start stop; do
+  TF_VAR_workspace_transition=$transition terraform plan -no-color -input=false -json -out=plan > plan.log
+  terraform show -no-color -json plan > plan.json
+done
+"""
+
+
+def run(services: Services, rounds: int = 9) -> list[Result]:
+    factory = services.factory
+    organization = factory.organization()
+    author = factory.user(organization=organization)
+    numbers = itertools.count()
+
+    def push() -> None:
+        # A comment makes each template version different.
+        archive = tar_archive({"main.tf": MAIN + f"# {next(numbers)}\n".encode()})
+        wanted = Push(organization=organization, name="bench", archive=archive, created_by=author)
+        with services.database.begin() as session:
+            pushed = enqueue_import(session, wanted)
+        services.wait_for_build(pushed.job_id)
+
+    with services.worker(concurrency=2):
+        push()
+        compared = pair(
+            lambda: timed(push),
+            lambda: timed(lambda: _run_bare(services.data_dir / f"bare-{next(numbers)}")),
+            rounds=rounds,
+        )
+    return [
+        compared.result(
+            "import",
+            "import of a template version, against init and two plans with their JSON",
+            unit="s",
+            reach="<= 1.5",
+            aim="<= 1.2",
+        )
+    ]
+
+
+def _run_bare(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "main.tf").write_bytes(MAIN)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1",
+    }
+    subprocess.run(["/bin/sh", "-c", BARE], cwd=directory, env=environment, check=True)
+    shutil.rmtree(directory)
