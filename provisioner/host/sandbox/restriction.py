@@ -57,7 +57,7 @@ def abi() -> int:
 def restrict(rules: Sequence[Rule]) -> None:
     """Forbid this process all files but those of the rules, signals outside, and capabilities.
 
-    A path that does not exist is left out.
+    A path that does not exist, or that this user cannot reach, is left out.
 
     Raises:
         OSError: the kernel does not allow it.
@@ -98,7 +98,7 @@ def _access(access: int) -> int:
 def _add_rule(ruleset: int, path: str, access: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return
     if not os.path.isdir(path):  # noqa: PTH112 -- importing pathlib takes too long here
         access &= _OF_FILES
