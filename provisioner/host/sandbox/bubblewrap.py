@@ -57,8 +57,8 @@ class Bubblewrap:
             *("--die-with-parent", "--new-session"),
             *("--proc", "/proc", "--dev", "/dev"),
             *chain.from_iterable(map(_system_root, ROOTS)),
-            *_make_folders_above(SETTINGS),
-            *chain.from_iterable(map(_optional, SETTINGS)),
+            *_make_folders_above(filter(Path.exists, SETTINGS)),
+            *chain.from_iterable(map(_optional, filter(Path.exists, SETTINGS))),
         )
 
     def confine(self, command: Sequence[str], scope: Scope) -> Confined:
@@ -74,15 +74,17 @@ class Bubblewrap:
                 *self._binds(scope),
                 *_name_of(user, scope),
                 *("--chdir", str(scope.cwd), "--"),
-                # Counts what runs in this user namespace, or of this user.
-                *(self._prlimit, f"--nproc={self._limits.processes}", "--"),
-                *(() if user is None else self._as_user(user)),
+                *(self._in_namespace() if user is None else self._as_user(user)),
                 *command,
             ),
             confinement=Confinement(
-                depth=_DEPTH, limits=self._limits, folders=tuple(map(str, folders))
+                depth=_DEPTH, limits=self._limits, folders=tuple(map(str, folders)), user=user
             ),
         )
+
+    def _in_namespace(self) -> tuple[str, ...]:
+        # The limit counts what runs in this user namespace only if it is set inside.
+        return (self._prlimit, f"--nproc={self._limits.processes}", "--")
 
     def _as_user(self, user: int) -> tuple[str, ...]:
         return (

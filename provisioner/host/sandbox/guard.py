@@ -64,7 +64,8 @@ class Confinement:
         depth: how many processes stand between the guard's child and the program.
         folders: whose files count for the limit of disk space.
         rules: of Landlock; None if something else confines the command.
-        user: the id of the user who runs a command with rules; None for this process's user.
+        user: the id of the user who runs the command, and nothing else; None for this process's
+            user. A command with rules becomes this user here, another one does so by itself.
     """
 
     def __init__(
@@ -182,6 +183,7 @@ def _start(
 ) -> int:
     if confinement.limits is not None:
         _set_limits(confinement.limits)
+        _limit_processes(confinement.limits, confinement)
     if confinement.rules is not None:
         return _fork(command, environment, confinement, confinement.rules)
     try:
@@ -203,8 +205,6 @@ def _fork(
     if child != 0:
         return child
     try:
-        if confinement.limits is not None:
-            _limit_processes(confinement.limits.processes, is_alone=confinement.user is not None)
         restriction.empty_bounding_set()
         if confinement.user is not None:
             _become_user(confinement.user)
@@ -246,16 +246,18 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (least, least))
 
 
-def _limit_processes(processes: int, *, is_alone: bool) -> None:
-    """Limit the processes of this user, whichever build they belong to.
+def _limit_processes(limits: Limits, confinement: Confinement) -> None:
+    """Limit the processes of the user who runs the command; root is exempt from it.
 
-    Args:
-        is_alone: whether the user runs nothing else. Otherwise other builds notice it, too, when
-            the limit is reached.
+    Where several builds have one user, this is only the last defence: the others notice it, too.
+    A command in a user namespace sets its own limit, which counts only what is in there.
     """
-    with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 -- see processes
-        on_host = int(file.read().split()[3].partition(b"/")[2])
-    _limit(resource.RLIMIT_NPROC, processes if is_alone else on_host + processes)
+    if confinement.user is not None:
+        _limit(resource.RLIMIT_NPROC, limits.processes)
+    elif confinement.rules is not None:
+        with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 -- see processes
+            on_host = int(file.read().split()[3].partition(b"/")[2])
+        _limit(resource.RLIMIT_NPROC, on_host + limits.processes)
 
 
 def _refuse(error: OSError) -> None:
