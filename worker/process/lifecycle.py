@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import version
-from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.engine import Database
-from db.errors import NotFoundError
 from db.jobs.mover import Mover
 from db.jobs.tags import UNTAGGED_QUEUE, served_queues
-from db.jobs.workers import register_worker, sign_off_worker, touch_worker
+from db.jobs.workers import sign_off_worker, touch_worker
 from db.reads.queues import WaitingWork, waiting_work
 from db.schema.enums import ProvisionerType
 from provisioner.engines.port import Engine
 from provisioner.host.recovery import Recoverer
-from provisioner.host.sandbox.port import Sandbox, SandboxKind
 from worker.broker.client import BrokerClient
 from worker.broker.errors import BROKER_AWAY
 from worker.maintenance.chores import Chore
@@ -35,7 +27,6 @@ from worker.maintenance.sweeper import Sweeper
 from worker.metrics.exposition import serve_metrics
 from worker.metrics.multiprocess import (
     forget_lost_processes,
-    is_multiprocess,
     worker_registry,
 )
 from worker.metrics.queues import COUNT_TO, QueueCollector
@@ -44,26 +35,16 @@ from worker.metrics.servers import INTERVAL_S, Probe, ServerCollector, server_pr
 from worker.process.application import App
 from worker.process.bell import Bell
 from worker.process.drain import DrainFlag
-from worker.process.explanation import explain
-from worker.process.hardening import make_undumpable
 from worker.process.listeners import move_listeners
-from worker.process.rights import check_rights
 from worker.process.runtime import make_runtime
 from worker.process.services import (
     Services,
-    make_directories,
-    make_engines,
-    open_services,
-    sandbox_choice,
 )
 from worker.process.shutdown import Shutdown
 from worker.process.watchdog import EXIT_STATUS, LastDoorbell, Watchdog
-from worker.settings import Pool, Settings, SettingsError, load_settings
-from worker.tracing.traces import tracer_maker
+from worker.settings import Settings
 
 log = structlog.get_logger("worker")
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(kw_only=True)
@@ -241,96 +222,3 @@ class Parent:
 
     def _readiness(self) -> str | None:
         return "draining" if self.flag.is_draining else None
-
-
-def begin_parent(app: App, worker: Any) -> Parent:
-    """Open and check what the worker's main process needs, and write the worker's row.
-
-    Args:
-        worker: Celery's own object; the command line may have set its concurrency and pool.
-
-    Raises:
-        SettingsError, EmbeddedError, DatabaseError, RightsError, TerraformNotFoundError: it
-            cannot work.
-    """
-    make_undumpable()
-    settings = load_settings(
-        concurrency=worker.concurrency,
-        pool=Pool.PREFORK if "prefork" in str(worker.pool_cls) else Pool.THREADS,
-    )
-    make_directories(settings)
-    sandbox = _make_sandbox(settings)
-    engines = make_engines(settings, sandbox=sandbox)
-    tracer_maker(os.environ)  # raises if the settings ask for traces that are not available
-    stack = ExitStack()
-    services = stack.enter_context(open_services(settings))
-    app.redis_url = services.redis_url
-    check_rights(services.database, services.redis_url)
-    worker_id = _register(services.database, settings)
-    if settings.pool is Pool.PREFORK and not is_multiprocess():
-        log.warning("metrics.incomplete", reason="start prefork with `provisionerd worker`")
-    # The pool's connections must not cross the fork of prefork.
-    services.database.dispose()
-    metrics = Metrics()
-    metrics.sandbox.labels(sandbox.kind).set(1)
-    return Parent(
-        app=app,
-        settings=settings,
-        services=services,
-        broker=BrokerClient(services.redis_url),
-        engines=engines,
-        worker_id=worker_id,
-        metrics=metrics,
-        flag=DrainFlag(),
-        last_doorbell=LastDoorbell(),
-        stack=stack,
-    )
-
-
-def _register(database: Database, settings: Settings) -> uuid.UUID:
-    """Write the row of this worker.
-
-    Raises:
-        SettingsError: an organization that it is bound to does not exist.
-    """
-    try:
-        with database.begin() as session:
-            return register_worker(
-                session,
-                name=settings.worker_name,
-                tags=settings.tags,
-                provisioners=settings.engines,
-                concurrency=settings.concurrency,
-                version=version("provisionerd"),
-                hostname=platform.node(),
-                organizations=settings.organizations,
-            )
-    except NotFoundError as error:
-        raise SettingsError(f"PROVISIONERD_ORGANIZATIONS: {error}") from error
-
-
-def _make_sandbox(settings: Settings) -> Sandbox:
-    choice = sandbox_choice(settings)
-    if ProvisionerType.TERRAFORM not in settings.engines:
-        return choice.sandbox
-    if choice.sandbox.kind is SandboxKind.OFF:
-        log.warning("sandbox.off", reason=choice.reason, see="docs/security.md")
-    else:
-        log.info("sandbox.chosen", kind=choice.sandbox.kind.value)
-    return choice.sandbox
-
-
-def run_or_exit(action: Callable[[], Answer]) -> Answer:
-    """Run ``action``; if it fails, print one sentence and exit with status 1.
-
-    Celery only logs what a signal's receiver raises: a worker that cannot work would stay alive.
-    """
-    try:
-        return action()
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            log.exception("worker.start_failed")
-        else:
-            sys.stderr.write(f"Error: {sentence}\n")
-        raise SystemExit(1) from error

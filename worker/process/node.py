@@ -20,7 +20,8 @@ from celery.apps.worker import Worker
 
 from worker.metrics.multiprocess import forget_process
 from worker.process.application import App
-from worker.process.lifecycle import Parent, begin_parent, run_or_exit
+from worker.process.lifecycle import Parent
+from worker.process.start import begin_parent, run_or_exit
 from worker.process.telemetry import configure_logging
 from worker.settings import Pool, load_settings
 from worker.tracing.traces import process_tracer
