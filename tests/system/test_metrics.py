@@ -30,12 +30,13 @@ FAILURES = "provisionerd_job_failures_total"
 BUILDS = "provisionerd_workspace_builds_total"
 CLOUD_ERROR = "Error creating instance: insufficient quota in us-east1"
 DEAR = {"plan": {"daily_cost": 2_000_000}}  # above what the cluster allows anybody
+LACKS_PARAMETER = "lacks a parameter that no import has found"
 MIX: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("succeeds", {}),
     ("succeeds", {}),
     ("is refused by quota", DEAR),
     ("is refused by quota", DEAR),
-    ("lacks a parameter", {"parse": {"parameters": [{"name": "size", "required": True}]}}),
+    (LACKS_PARAMETER, {"parse": {"parameters": [{"name": "size", "required": True}]}}),
     ("lacks a variable", {"parse": {"variables": [{"name": "region", "required": True}]}}),
     ("fails in plan for a cloud's quota", {"plan": {"error": CLOUD_ERROR}}),
     ("fails in apply for a cloud's quota", {"apply": {"error": CLOUD_ERROR}}),
@@ -107,7 +108,8 @@ def start(cluster: Cluster, *, pool: str) -> Worker:
 def live(cluster: Cluster, worker: Worker) -> Life:
     """Run the mix on the worker, then drain it while its last build waits."""
     first = scrape(worker)
-    jobs = [enqueue(cluster, script) for _, script in MIX]
+    # What an import has found is asked for when a build is enqueued.
+    jobs = [enqueue(cluster, script, is_imported=what != LACKS_PARAMETER) for what, script in MIX]
     jobs.append(enqueue_overdue(cluster))
     jobs.append(enqueue_canceled(cluster))
     cluster.finish(*jobs)
@@ -135,11 +137,17 @@ def drain(cluster: Cluster, worker: Worker) -> Mapping[str, tuple[int, str]]:
 
 
 def enqueue(
-    cluster: Cluster, script: Mapping[str, Any], *, tags: Mapping[str, str] | None = None
+    cluster: Cluster,
+    script: Mapping[str, Any],
+    *,
+    is_imported: bool = True,
+    tags: Mapping[str, str] | None = None,
 ) -> uuid.UUID:
     template = cluster.factory.template(
         organization=cluster.organization, created_by=cluster.owner, script=script, tags=tags
     )
+    if not is_imported:
+        cluster.factory.forget_import(template.id)
     workspace = cluster.factory.workspace(owner=cluster.owner, template=template)
     return cluster.enqueue(workspace.id)
 
