@@ -1,4 +1,4 @@
-"""``provisionerd workspace show``: a workspace with the values of its last build."""
+"""``provisionerd workspace show``: a workspace, the values of its last build, its resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cli.options import output_option
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
-from db.reads.workspaces import ShownParameter, ShownWorkspace, show_workspace
+from db.reads.workspaces import ShownParameter, ShownResource, ShownWorkspace, show_workspace
 
 _KEPT = {
     (False, True): "may change",
@@ -25,6 +25,12 @@ PARAMETERS: Columns[ShownParameter] = {
     "TYPE": lambda row: row.type,
     "NEXT BUILD": lambda row: _KEPT[row.ephemeral, row.mutable],
 }
+RESOURCES: Columns[ShownResource] = {
+    "RESOURCE": lambda row: f"{row.type}.{row.name}",
+    "DAILY COST": lambda row: row.daily_cost,
+    "AGENTS": lambda row: ", ".join(row.agents),
+    "APPS": lambda row: ", ".join(row.apps),
+}
 
 
 @click.command()
@@ -32,7 +38,7 @@ PARAMETERS: Columns[ShownParameter] = {
 @click.option("--owner", required=True, metavar="USER", help="Owner of the workspace.")
 @output_option
 def show(name: str, owner: str, output: str) -> None:
-    r"""Show the workspace NAME and the parameters of its last build.
+    r"""Show the workspace NAME, the parameters of its last build and the resources that it left.
 
     \b
     Example:
@@ -48,6 +54,9 @@ def show(name: str, owner: str, output: str) -> None:
     if found.parameters:
         click.echo()
         print_rows(found.parameters, PARAMETERS, output=output, kind="parameters")
+    if found.resources:
+        click.echo()
+        print_rows(found.resources, RESOURCES, output=output, kind="resources")
 
 
 def _facts(found: ShownWorkspace) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.reads.builds import find_parameters
+from db.reads.builds import find_parameters, find_resources
 from db.reads.contract import workspace_status
 from db.reads.listings import LIMIT, read_listings
 from db.reads.parameters import list_parameters
@@ -98,8 +98,19 @@ class ShownParameter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownResource:
+    """A resource that a workspace's latest build left, and what runs in it."""
+
+    type: str
+    name: str
+    daily_cost: int
+    agents: list[str]  #: their names
+    apps: list[str]  #: display names of their apps that are not hidden
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShownWorkspace:
-    """A workspace with its latest build and the values of that."""
+    """A workspace with its latest build, the values of that, and the resources that it left."""
 
     id: uuid.UUID
     name: str
@@ -114,6 +125,7 @@ class ShownWorkspace:
     transition: Transition | None
     job_id: uuid.UUID | None
     parameters: list[ShownParameter]
+    resources: list[ShownResource]
 
     @property
     def is_outdated(self) -> bool:
@@ -129,7 +141,27 @@ def show_workspace(session: Session, workspace_id: uuid.UUID) -> ShownWorkspace:
     return ShownWorkspace(
         **_with_status(fields),
         parameters=_shown_parameters(session, build_id, version_id) if build_id else [],
+        resources=_shown_resources(session, row.job_id) if row.job_id else [],
     )
+
+
+def _shown_resources(session: Session, job_id: uuid.UUID) -> list[ShownResource]:
+    return [
+        ShownResource(
+            type=found.type,
+            name=found.name,
+            daily_cost=found.daily_cost,
+            agents=[agent.name for agent in found.agents or ()],
+            apps=[
+                app.display_name
+                for agent in found.agents or ()
+                for app in agent.apps
+                if not app.hidden
+            ],
+        )
+        for found in find_resources(session, job_id)
+        if not found.hide
+    ]
 
 
 def _shown_parameters(
