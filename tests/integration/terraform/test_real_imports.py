@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from db.catalog.templates import Push, push_template
 from db.catalog.versions import EnqueuedImport
 from db.jobs.mover import Mover
 from db.reads.imports import VersionDetails, get_version_details
 from db.schema.enums import FailureReason, ProvisionerType
+from db.schema.tables import Template, User
 from provisioner.build.attempt import BuildLimits, BuildSettings
 from provisioner.build.endings import Ending, Succeeded
 from provisioner.build.failures import FailedJob
 from provisioner.build.runner import Runner
+from provisioner.engines.terraform import hcl
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.host.interrupt import Interrupt
 from tests.harness.factory import Factory, tar_archive
@@ -67,7 +70,7 @@ Import = Callable[..., Imported]
 @pytest.fixture
 def run_import(factory: Factory, tmp_path: Path, terraform: Path) -> Import:
     """Pushes files and runs the import of the version."""
-    organization = factory.organization()
+    organization = factory.organization(everyone_allowance=100)
     author = factory.user(organization=organization)
 
     def run(files: Mapping[str, str], *, limits: BuildLimits | None = None, **how: Any) -> Imported:
@@ -97,18 +100,21 @@ def settings(tmp_path: Path, limits: BuildLimits | None) -> BuildSettings:
 def ended(
     factory: Factory, pushed: EnqueuedImport, how: BuildSettings, terraform: Path
 ) -> Imported:
+    job = factory.claim()
+    assert job is not None
+    ending = runner_of(factory, how, terraform).run(job, Interrupt())
+    with factory.database.begin() as session:
+        details = get_version_details(session, pushed.version_id)
+    return Imported(ending=ending, details=details)
+
+
+def runner_of(factory: Factory, how: BuildSettings, terraform: Path) -> Runner:
     engine = TerraformEngine(terraform, grace=timedelta(seconds=5))
-    runner = Runner(
+    return Runner(
         mover=Mover(database=factory.database),
         engines={ProvisionerType.TERRAFORM: engine},
         settings=how,
     )
-    job = factory.claim()
-    assert job is not None
-    ending = runner.run(job, Interrupt())
-    with factory.database.begin() as session:
-        details = get_version_details(session, pushed.version_id)
-    return Imported(ending=ending, details=details)
 
 
 def test_everything_that_a_template_declares_is_stored(run_import: Import) -> None:
@@ -224,3 +230,25 @@ def test_five_hundred_parameters_are_imported(run_import: Import) -> None:
     found = run_import({"main.tf": main})
     assert isinstance(found.ending, Succeeded), found.ending
     assert len(found.details.parameters) == 500
+
+
+def test_a_build_starts_no_reader_of_hcl(
+    factory: Factory,
+    tmp_path: Path,
+    terraform: Path,
+    run_import: Import,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    imported = run_import({"main.tf": MAIN, "net/main.tf": NET}, values={"region": "eu"})
+    assert isinstance(imported.ending, Succeeded)
+    started: list[Mapping[str, str]] = []
+    monkeypatch.setattr(hcl, "_ask", lambda _kind, texts: started.append(texts))
+    with factory.database.begin() as session:
+        template = session.scalars(select(Template)).one()
+        owner = session.get_one(User, template.created_by)
+    factory.build(factory.workspace(owner=owner, template=template), parameters={"size": "3"})
+    job = factory.claim()
+    assert job is not None
+    ending = runner_of(factory, settings(tmp_path, None), terraform).run(job, Interrupt())
+    assert isinstance(ending, Succeeded), ending
+    assert started == []
