@@ -10,6 +10,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 
 READ = 0
 WRITE = 1
@@ -111,7 +112,8 @@ def _drop_capabilities() -> None:
     number = _CAPSET.get(os.uname().machine)
     if number is not None:
         header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-        _call(number, header, _NO_CAPABILITIES)
+        with suppress(PermissionError):  # a filter of systemd forbids it, to those who have none
+            _call(number, header, _NO_CAPABILITIES)
 
 
 def _prctl(option: int, value: int) -> None:
