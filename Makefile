@@ -34,7 +34,7 @@ MINUTES ?= 30
 CHAOS ?=
 
 # What make test runs of the system tests: mostly waiting, so that two of them fit at the same time.
-SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain pooler shapes)
+SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,api chaos cancel pause drain pooler shapes)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -68,9 +68,9 @@ def _serving_api(settings: Settings, database: Database, console: Console) -> It
     if not settings.api_address or find_spec("fastapi") is None:
         yield
         return
-    url = f"http://{settings.api_address}/"
+    url = f"http://{settings.api_address}/{_login_of_owner(database)}"
+    console.print(f"API         {url}", markup=False)
     process = subprocess.Popen(API, start_new_session=True)
-    console.print(f"API         {url}{_login_of_owner(database)}", markup=False)
     try:
         yield
     finally:

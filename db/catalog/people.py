@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import any_, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -115,7 +115,7 @@ def first_owner(session: Session) -> uuid.UUID | None:
     return session.scalars(
         select(User.id)
         .where(
-            User.rbac_roles.contains([SiteRole.OWNER.value]),
+            literal(SiteRole.OWNER.value) == any_(User.rbac_roles),
             User.status == UserStatus.ACTIVE,
             ~User.deleted,
         )
