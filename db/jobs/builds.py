@@ -40,6 +40,7 @@ class BuildInput:
     template_version: str
     external_auth: Sequence[Mapping[str, Any]]  #: services, as the version declares them
     archive: bytes
+    graph: Sequence[tuple[str, str]] | None  #: that the version was imported with
     module_files: bytes | None  #: the modules that the version was imported with
     fetches_modules: bool  #: whether the template wants them to be downloaded for each build
     state: bytes | None
@@ -82,6 +83,11 @@ LOAD_BUILD = sql(f"""
             FROM template_version_terraform_values
             WHERE template_version_id = version.id
               AND NOT template.disable_module_cache) AS module_file_id,
+           (SELECT graph
+            FROM template_version_terraform_values
+            WHERE template_version_id = version.id
+              AND build.transition <> 'delete'
+              AND NOT template.disable_module_cache) AS graph,
            (SELECT coalesce(json_agg(group_name ORDER BY group_name), '[]')
             FROM group_members_expanded AS grouped
             WHERE grouped.user_id = workspace.owner_id

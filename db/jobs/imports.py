@@ -40,6 +40,9 @@ from db.texts import storable
 README_LIMIT = 1_048_576
 """Maximum characters of a README: the width of the column."""
 
+GRAPH_LIMIT = 1_048_576
+"""A graph with more characters is not stored: its builds ask Terraform, which takes less time."""
+
 NOBODY = uuid.UUID(int=0)
 """The creator of files that imports make. Source: Coder."""
 
@@ -84,6 +87,7 @@ class ImportResult:
     resources: Mapping[Transition, Sequence[Resource]] = field(default_factory=dict)
     module_files: bytes | None = None  #: a tar of the modules and of the completed lock file
     provisionerd_version: str = ""
+    graph: Sequence[tuple[str, str]] = ()  #: pairs of addresses: what refers to what
 
 
 LOAD_IMPORT = sql("""
@@ -279,15 +283,27 @@ def _store_values(session: Session, version_id: uuid.UUID, result: ImportResult)
     session.execute(
         sql("""
             INSERT INTO template_version_terraform_values
-                (template_version_id, cached_module_files, provisionerd_version)
-            VALUES (:version_id, :file_id, :version)
+                (template_version_id, cached_module_files, provisionerd_version, graph)
+            VALUES (:version_id, :file_id, :version, CAST(:graph AS jsonb))
             ON CONFLICT (template_version_id) DO UPDATE
             SET cached_module_files = excluded.cached_module_files,
                 provisionerd_version = excluded.provisionerd_version,
+                graph = excluded.graph,
                 updated_at = now()
         """),
-        {"version_id": version_id, "file_id": file_id, "version": result.provisionerd_version},
+        {
+            "version_id": version_id,
+            "file_id": file_id,
+            "version": result.provisionerd_version,
+            "graph": _graph(result),
+        },
     )
+
+
+def _graph(result: ImportResult) -> str | None:
+    """Return the graph as JSON, None if it is empty or so large that each build would read it."""
+    text = json.dumps([list(map(storable, edge)) for edge in result.graph])
+    return text if result.graph and len(text) <= GRAPH_LIMIT else None
 
 
 def _parameter_row(found: TemplateParameter) -> dict[str, Any]:

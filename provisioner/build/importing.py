@@ -111,7 +111,7 @@ def plan_start(attempt: Attempt) -> None:
     _check_tags(attempt, declares)
     for sentence in unknown_in_presets(declares):
         attempt.log_line(LogLevel.WARN, sentence)
-    attempt.found = replace(attempt.found, declares=declares)
+    attempt.found = replace(attempt.found, declares=declares, graph=planned.graph.edges())
 
 
 def plan_stop(attempt: Attempt) -> None:

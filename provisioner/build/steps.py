@@ -20,6 +20,7 @@ from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
 from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.parameters import ParameterFacts
 from provisioner.build.secrets import ask_platform
+from provisioner.engines.graph import Graph
 from provisioner.engines.port import BuildContext, EngineError
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import InterruptReason
@@ -71,6 +72,7 @@ def set_up(build: Attempt) -> None:
         home=build.directory.home,
         tmp=build.directory.tmp,
         module_files=loaded.module_files,
+        graph=Graph(loaded.graph or ()),
         fetches_modules=loaded.fetches_modules,
         unpack=lambda: build.directory.make(loaded.archive),
         on_state=lambda state: _store_checkpoint(build, state),

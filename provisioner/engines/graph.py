@@ -20,6 +20,18 @@ class Graph:
             self._dependencies[dependent].add(dependency)
             self._dependents[dependency].add(dependent)
 
+    def __bool__(self) -> bool:
+        """Return whether there are edges."""
+        return bool(self._dependencies)
+
+    def edges(self) -> list[tuple[str, str]]:
+        """Return the edges in the order of their addresses."""
+        return sorted(
+            (dependent, dependency)
+            for dependent, dependencies in self._dependencies.items()
+            for dependency in dependencies
+        )
+
     def nearest_dependency(self, address: str, wanted: Container[str]) -> str | None:
         """Return the wanted address that ``address`` needs by the fewest edges, None if none.
 

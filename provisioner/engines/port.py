@@ -77,7 +77,7 @@ class BuildContext:
     tmp: Path | None = None  #: what they see as ``/tmp`` in a sandbox that can do that
     module_files: bytes | None = None  #: what ``installed`` returned at the version's import
     fetches_modules: bool = False  #: whether ``init`` downloads modules, whatever a cache has
-    graph: Graph = field(default_factory=Graph)  #: that the plan returned, for the apply
+    graph: Graph = field(default_factory=Graph)  #: of the version, or that its plan returned
     unpack: Callable[[], None] = lambda: None
     """Makes the directory with the files in it, and the home of the engine's processes. An engine
     that needs no files does not call it, because it would be most of its work."""

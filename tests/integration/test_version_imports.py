@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from provisioner.build.endings import Canceled, Ending, Requeued, Succeeded
 from provisioner.build.failures import FailedJob
 from provisioner.build.runner import Runner
 from provisioner.engines.echo import EchoEngine
+from provisioner.engines.graph import Graph
 from provisioner.engines.port import BuildContext, Plan
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.factory import Factory, tar_archive
@@ -239,6 +240,26 @@ def test_resources_are_stored_for_a_start_and_for_a_stop(site: Site) -> None:
     )
     stored = [(row.transition, row.name, row.daily_cost) for row in site.details(pushed).resources]
     assert sorted(stored) == [("start", "dev", 5), ("start", "home", 2), ("stop", "home", 2)]
+
+
+class GraphEngine(EchoEngine):
+    """An echo engine whose plan has a graph, and which notes the graph that it was given."""
+
+    edges = (("pod.dev", "coder_agent.dev"),)
+    given: Graph | None = None
+
+    def plan(self, context: BuildContext) -> Plan:
+        self.given = context.graph
+        return replace(super().plan(context), graph=Graph(self.edges))
+
+
+def test_a_build_gets_the_graph_that_its_import_found(site: Site) -> None:
+    engine = site.engine = GraphEngine()
+    site.imported({})
+    workspace = site.factory.workspace(owner=site.author, template=template_of(site))
+    site.run(site.factory.running_build(workspace))
+    assert engine.given is not None
+    assert engine.given.edges() == [("pod.dev", "coder_agent.dev")]
 
 
 def test_the_readme_is_stored(site: Site) -> None:

@@ -162,6 +162,8 @@ class TemplateVersionTerraformValues(Base):
         ForeignKey("files.id"), index=True
     )
     provisionerd_version: Mapped[str] = mapped_column(server_default="")
+    #: pairs of addresses, the second of what the first refers to; NULL if builds ask Terraform
+    graph: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class WorkspaceModule(Base):

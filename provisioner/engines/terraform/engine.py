@@ -4,9 +4,9 @@ A template's ``backend`` and ``cloud`` blocks are not used: an override file wit
 whose name sorts after every file of the template, replaces them, and the state file is returned to
 the caller. Files that a template archive may have planted (``.terraform``, state files, a plan)
 are removed before ``init``. Starting a command costs as much as its work, so there is one for
-``init``, two for ``plan`` and one for ``apply``. Only a template with something to attach to its
-resources needs a third for ``plan``, which prints the graph: the JSON of a plan does not say what
-locals and dynamic blocks refer to.
+``init``, two for ``plan`` and one for ``apply``. The import of a template with something to attach
+to its resources needs a third for ``plan``, which prints the graph: the JSON of a plan does not say
+what locals and dynamic blocks refer to.
 """
 
 from __future__ import annotations
@@ -219,8 +219,8 @@ class TerraformEngine:
         plan = read_plan(self._capture(context, TimingStage.PLAN, *show)[0])
         daily_cost = price_plan(plan)
         instances = tuple(instances_of_plan(plan))
-        graph = Graph()
-        if _needs_graph(instances):
+        graph = context.graph
+        if not graph and _needs_graph(instances):
             graph, more = self._read_graph(context)
             timings += more
         resources = _convert(instances, replace(context, graph=graph))
@@ -229,7 +229,7 @@ class TerraformEngine:
             timings=timings,
             resources=resources,
             declares=_judged(
-                context, lambda: declarations_of(instances), otherwise=PlannedDeclarations()
+                context, lambda: declarations_of(instances), otherwise=PlannedDeclarations
             ),
             graph=graph,
         )
@@ -262,11 +262,11 @@ def _convert(instances: Sequence[Instance], context: BuildContext) -> tuple[Reso
     return _judged(
         context,
         lambda: resources_of(instances, context.graph),
-        otherwise=left_resources_of(instances, context.graph),
+        otherwise=lambda: left_resources_of(instances, context.graph),
     )
 
 
-def _judged(context: BuildContext, convert: Callable[[], T], *, otherwise: T) -> T:
+def _judged(context: BuildContext, convert: Callable[[], T], *, otherwise: Callable[[], T]) -> T:
     """Return what was converted.
 
     Raises:
@@ -279,7 +279,7 @@ def _judged(context: BuildContext, convert: Callable[[], T], *, otherwise: T) ->
         if context.transition is Transition.START:
             raise
         context.log(LogLevel.WARN, str(error))
-        return otherwise
+        return otherwise()
 
 
 def _plan_arguments(context: BuildContext) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from db.jobs.resources import Resource
-from db.schema.enums import Transition
+from db.schema.enums import TimingStage, Transition
+from provisioner.engines.graph import Graph
 from provisioner.engines.port import BuildContext
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.host.interrupt import Interrupt
@@ -90,6 +91,18 @@ def test_a_plan_and_an_apply_attach_the_same_to_a_shape(
     plan = engine.plan(context)
     applied = engine.apply(replace(context, graph=plan.graph))
     assert attached(plan.resources) == attached(applied.resources) == RUNNING[shape]
+
+
+def test_a_build_whose_version_has_a_graph_asks_for_none(
+    engine: TerraformEngine, cli_config: Path, tmp_path: Path
+) -> None:
+    context = context_of("external-agent", cli_config, tmp_path, Transition.START)
+    engine.init(context)
+    asked = engine.plan(context)
+    given = engine.plan(replace(context, graph=Graph(asked.graph.edges())))
+    stages = [{timing.stage for timing in plan.timings} for plan in (asked, given)]
+    assert [TimingStage.GRAPH in found for found in stages] == [True, False]
+    assert attached(given.resources) == RUNNING["external-agent"]
 
 
 def test_a_stop_attaches_no_agent(

@@ -66,6 +66,11 @@ def test_the_nearest_dependent_is_the_fewest_edges_away(
     assert Graph(EDGES).nearest_dependent(address, wanted) == expected
 
 
+def test_a_graph_is_made_again_from_its_edges() -> None:
+    assert Graph(Graph(EDGES).edges()).edges() == sorted(EDGES)
+    assert (bool(Graph(EDGES)), bool(Graph())) == (True, False)
+
+
 def test_a_cycle_ends_the_search() -> None:
     assert Graph([("a", "b"), ("b", "a")]).nearest_dependency("a", {"c"}) is None
 
