@@ -12,6 +12,7 @@ from api.errors import add_handlers
 from api.headers import CommonHeaders, OnePath
 from api.limits import BodyLimit
 from api.openapi import document_of, operation_id
+from api.patience import Patience
 from api.routes import (
     builds,
     deployment,
@@ -79,6 +80,7 @@ def make_app(site: Site) -> FastAPI:
     add_handlers(app)
     # The last one that is added is the first that a request meets.
     app.add_middleware(BodyLimit)
+    app.add_middleware(Patience)
     app.add_middleware(CommonHeaders)
     app.add_middleware(OnePath)
     return app

@@ -7,6 +7,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from api.patience import BoundedProtocol
 from api.streams.hub import Hub
 
 GRACE_S = 10
@@ -41,6 +42,7 @@ def make_server(app: FastAPI) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=BoundedProtocol,
         # Coder's client fails when it is offered an extension.
         ws="wsproto",
         ws_per_message_deflate=False,
