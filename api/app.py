@@ -11,6 +11,7 @@ from api.answers import JsonAnswer
 from api.errors import add_handlers
 from api.headers import CommonHeaders, OnePath
 from api.limits import BodyLimit
+from api.metrics import ApiMetrics, Measured
 from api.openapi import document_of, operation_id
 from api.patience import Patience
 from api.routes import (
@@ -49,8 +50,12 @@ ROUTERS = (
 )
 
 
-def make_app(site: Site) -> FastAPI:
-    """Return the application. It listens for notices while it runs."""
+def make_app(site: Site, metrics: ApiMetrics | None = None) -> FastAPI:
+    """Return the application. It listens for notices while it runs.
+
+    Args:
+        metrics: counts the requests.
+    """
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
@@ -82,5 +87,7 @@ def make_app(site: Site) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(Patience)
     app.add_middleware(CommonHeaders)
+    if metrics is not None:
+        app.add_middleware(Measured, metrics=metrics)
     app.add_middleware(OnePath)
     return app

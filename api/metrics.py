@@ -43,6 +43,10 @@ class ApiMetrics:
         for result in ("accepted", "failed"):
             self.webhooks.labels(result)
 
+    def count_webhook(self, is_accepted: bool) -> None:
+        """Count an attempt to deliver an event."""
+        self.webhooks.labels("accepted" if is_accepted else "failed").inc()
+
 
 class HubCollector(Collector):
     """The followers of this process."""

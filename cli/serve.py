@@ -8,17 +8,22 @@ from contextlib import contextmanager
 from ipaddress import ip_network
 
 import click
+from prometheus_client import CollectorRegistry
 
 from api.app import make_app
 from api.limits import Rate
+from api.metrics import ApiMetrics, HubCollector
 from api.server import make_server
 from api.site import Site
 from api.streams.hub import Hub
 from api.webhooks.sender import WebhookSender
 from db.engine import Database
+from worker.metrics.exposition import serve_metrics
 from worker.process.services import open_services
 from worker.process.telemetry import configure_logging
 from worker.settings import Settings, load_settings
+
+OFF = "off"
 
 
 @click.command()
@@ -41,16 +46,34 @@ def serve(address: str | None) -> None:
         site = make_site(settings, services.database, redis_url=services.redis_url)
         with listening(address or settings.api_address) as sock:
             click.echo(f"Serving the API at http://{bound_address(sock)}", err=True)
+            registry = CollectorRegistry()
+            metrics = ApiMetrics(registry)
+            registry.register(HubCollector(site.hub))
             sender = WebhookSender(
                 services.database,
                 retention=settings.retention,
                 allowed=[ip_network(network) for network in settings.webhook_networks],
+                attempted=metrics.count_webhook,
             )
             sender.start()
             try:
-                make_server(make_app(site)).run(sockets=[sock])
+                with metrics_served(settings.api_metrics_address, registry):
+                    make_server(make_app(site, metrics)).run(sockets=[sock])
             finally:
                 sender.stop()
+
+
+@contextmanager
+def metrics_served(address: str, registry: CollectorRegistry) -> Iterator[None]:
+    """Serve /metrics while the block runs, unless the address is "off"."""
+    if address == OFF:
+        yield
+        return
+    server = serve_metrics(address, registry=registry, readiness=lambda: None)
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 @contextmanager

@@ -95,6 +95,9 @@ class Settings(PlatformSettings, TimeSettings):
         "127.0.0.1:7080",
         description="HOST:PORT of the HTTP API; empty keeps `provisionerd up` from serving it",
     )
+    api_metrics_address: str = Field(
+        "127.0.0.1:2114", description="HOST:PORT of /metrics of the HTTP API; off keeps it closed"
+    )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="networks of proxies that identify users by X-Forwarded-User, comma-separated",

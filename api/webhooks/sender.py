@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from api.site import Network
@@ -32,14 +32,25 @@ USER_AGENT = "provisionerd-webhooks"
 
 
 class WebhookSender:
-    """Sends what is due until it is stopped."""
+    """Sends what is due until it is stopped.
+
+    Args:
+        allowed: networks that are reached although they are not public.
+        attempted: called after each attempt, with whether it was accepted.
+    """
 
     def __init__(
-        self, database: Database, *, retention: Retention, allowed: Sequence[Network] = ()
+        self,
+        database: Database,
+        *,
+        retention: Retention,
+        allowed: Sequence[Network] = (),
+        attempted: Callable[[bool], object] = lambda _accepted: None,
     ) -> None:
         self._database = database
         self._retention = retention
         self._allowed = allowed
+        self._attempted = attempted
         self._stopping = threading.Event()
         self._pruned_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="provisionerd-webhooks", daemon=True)
@@ -78,8 +89,10 @@ class WebhookSender:
 
     def _send(self, delivery: Delivery) -> None:
         status, error = self._attempt(delivery)
+        is_accepted = status is not None and 200 <= status < 300
+        self._attempted(is_accepted)
         with self._database.begin() as session:
-            if status is not None and 200 <= status < 300:
+            if status is not None and is_accepted:
                 record_delivered(session, delivery, status=status)
             else:
                 record_failure(session, delivery, status=status, error=error)

@@ -35,6 +35,7 @@ def environment() -> Iterator[Mapping[str, str]]:
             "PROVISIONERD_DATA_DIR": f"{folder}/data",
             "PROVISIONERD_METRICS_ADDRESS": free_address(),
             "PROVISIONERD_API_ADDRESS": free_address(),
+            "PROVISIONERD_API_METRICS_ADDRESS": free_address(),
         }
 
 
@@ -75,6 +76,11 @@ def test_up_serves_the_commands_of_coder(environment: Mapping[str, str], tmp_pat
         assert coder.show("box")["latest_build"]["daily_cost"] == 5
         coder.delete("box")
         assert [job["type"] for job in coder.jobs_list()][-1] == "template_version_import"
+        scraped = httpx.get(
+            f"http://{environment['PROVISIONERD_API_METRICS_ADDRESS']}/metrics"
+        ).text
+        assert 'route="/api/v2/users/{user}/workspaces",status="201"} 1.0' in scraped
+        assert "provisionerd_api_notices_received 1.0" in scraped
         coder.logout()
         coder.client.close()
     finally:
