@@ -51,6 +51,19 @@ USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
     (UNTAGGED, Stage.APPLY, FailureReason.WORKER_LOST),
 )
 """Error code, stage and reason of the series that are 0 from the first scrape."""
+USUAL_FAILURES_OF_IMPORTS: Sequence[tuple[str, str, FailureReason]] = (
+    (JobErrorCode.REQUIRED_TEMPLATE_VARIABLES, Stage.INIT, FailureReason.PARAMETERS),
+    (UNTAGGED, Stage.SET_UP, FailureReason.ARCHIVE),
+    (UNTAGGED, Stage.PLAN, FailureReason.COST),
+    (UNTAGGED, Stage.PLAN, FailureReason.DEADLINE),
+    (UNTAGGED, Stage.INIT, FailureReason.PARAMETERS),
+    (UNTAGGED, UNCLAIMED, FailureReason.PENDING_LIMIT),
+    (UNTAGGED, Stage.INIT, FailureReason.TEMPLATE),
+    (UNTAGGED, Stage.PLAN, FailureReason.TEMPLATE),
+    (UNTAGGED, Stage.INIT, FailureReason.TERRAFORM),
+    (UNTAGGED, Stage.PLAN, FailureReason.TERRAFORM),
+)
+"""The same for imports, whose label ``transition`` is empty."""
 
 
 class Metrics:
@@ -246,6 +259,8 @@ class Metrics:
         for transition in Transition:
             for code, stage, reason in USUAL_FAILURES:
                 self.failures.labels(code, transition, stage, reason)
+        for code, stage, reason in USUAL_FAILURES_OF_IMPORTS:
+            self.failures.labels(code, "", stage, reason)
         for answer in ("allowed", "refused"):
             self.quota_decisions.labels(answer)
             self.quota_credits.labels(answer)
