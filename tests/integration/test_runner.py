@@ -349,6 +349,7 @@ def test_an_engine_that_asks_for_its_directory_finds_the_template_there(bench: B
         "template",
         "template/echo.json",
         "template/main.tf",
+        "tmp",
     ]
 
 

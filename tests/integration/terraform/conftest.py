@@ -13,6 +13,7 @@ import pytest
 
 from db.schema.enums import Transition
 from provisioner.engines.port import BuildContext
+from provisioner.engines.terraform.declarations import read_template
 from provisioner.host.interrupt import Interrupt
 from tests.harness.chaos.disks import mounted_disk
 from tests.harness.providers import install_providers
@@ -59,12 +60,10 @@ def make_build(terraform: Path, tmp_path: Path) -> MakeBuild:
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        context = dataclasses.replace(
-            standard,
-            files={name: memoryview(text.encode()) for name, text in files.items()},
-            interrupt=Interrupt(),
-            **facts,
-        )
+        content = {name: memoryview(text.encode()) for name, text in files.items()}
+        if facts.get("variables"):  # what declares them is read once, as by an import
+            facts.setdefault("template", read_template(content))
+        context = dataclasses.replace(standard, files=content, interrupt=Interrupt(), **facts)
         return Build(binary, directory, context)
 
     return make
