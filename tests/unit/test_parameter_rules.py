@@ -69,6 +69,9 @@ def test_a_value_that_keeps_the_rules_is_taken(facts: dict[str, Any], value: str
         pytest.param(NUMBER, "a", '"a" is not a number', id="number"),
         pytest.param(NUMBER, "1_0", '"1_0" is not a number', id="separators"),
         pytest.param(RANGE, "1.5", 'value "1.5" is not a number', id="whole number"),
+        pytest.param(
+            UP, str(2**63), 'value "9223372036854775808" is not a number', id="64 bits exceeded"
+        ),
         pytest.param(RANGE, "2", "value 2 is less than the minimum 3", id="minimum"),
         pytest.param(RANGE, "10", "value 10 is more than the maximum 9", id="maximum"),
         pytest.param(WORDED, "x", "x is not from 3 to 9", id="own words, no number"),
@@ -161,6 +164,12 @@ def test_a_value_of_another_type_is_refused(kind: str, value: str, words: str) -
     with pytest.raises(RuleError) as caught:
         check_value(parameter(variable_type=kind), value)
     assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(("length", "end"), [(200, 'x" is not a number'), (201, 'x…" is not')])
+def test_a_long_value_is_shortened_in_an_error(length: int, end: str) -> None:
+    with pytest.raises(RuleError, match=end):
+        check_value(parameter(**NUMBER), "x" * length)
 
 
 def test_a_pattern_that_only_go_understands_is_left_to_the_provider() -> None:
