@@ -28,6 +28,7 @@ def test_it_has_all_parts() -> None:
         "migrate",
         "worker-1",
         "worker-2",
+        "api",
         "exporter",
         "prometheus",
         "grafana",
@@ -92,7 +93,7 @@ def test_stores_are_reached_by_provisionerd_alone(name: str) -> None:
     assert "ports" not in SERVICES[name]
 
 
-@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+@pytest.mark.parametrize("name", ["api", "prometheus", "grafana"])
 def test_pages_are_served_on_this_machine_alone(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name]["ports"])
 
@@ -136,7 +137,7 @@ def test_prometheus_scrapes_every_process_of_ours() -> None:
         for names in job["dns_sd_configs"]
         for name in names["names"]
     }
-    assert scraped == {*WORKERS, "exporter"}
+    assert scraped == {*WORKERS, "api", "exporter"}
 
 
 def test_grafana_finds_its_data_source_and_its_dashboard() -> None:

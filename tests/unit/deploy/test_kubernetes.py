@@ -13,6 +13,7 @@ from tests.unit.deploy.series import named_series, recorded_series, served_serie
 from worker.settings import Settings
 
 KUBERNETES = DEPLOY / "kubernetes"
+DEPLOYMENTS = ("provisionerd-api", "provisionerd-exporter", "provisionerd-worker")
 VERSIONS = ("1.30", "1.33", "1.37")
 BASE = [
     resource
@@ -73,12 +74,15 @@ def test_the_example_has_everything(rendered: list[dict[str, Any]]) -> None:
     assert {manifest["kind"] for manifest in rendered} == {
         "ConfigMap",
         "Deployment",
+        "HorizontalPodAutoscaler",
+        "Ingress",
         "Job",
         "Namespace",
         "NetworkPolicy",
         "PodDisruptionBudget",
         "PodMonitor",
         "ScaledObject",
+        "Service",
         "ServiceAccount",
     }
 
@@ -143,7 +147,7 @@ def test_the_commands_exist(manifest: dict[str, Any]) -> None:
     assert container(manifest)["args"][0] in COMMANDS
 
 
-@pytest.mark.parametrize("called", ["provisionerd-worker", "provisionerd-exporter"])
+@pytest.mark.parametrize("called", DEPLOYMENTS)
 def test_health_and_readiness_are_asked_where_metrics_are_served(called: str) -> None:
     served = container(resource("Deployment", called))
     asked = {
@@ -157,10 +161,12 @@ def test_health_and_readiness_are_asked_where_metrics_are_served(called: str) ->
     }
 
 
-@pytest.mark.parametrize("called", ["provisionerd-worker", "provisionerd-exporter"])
+@pytest.mark.parametrize("called", DEPLOYMENTS)
 def test_the_port_of_the_metrics_is_the_one_that_is_set(called: str) -> None:
-    (port,) = container(resource("Deployment", called))["ports"]
-    assert SETTINGS["PROVISIONERD_METRICS_ADDRESS"].endswith(f":{port['containerPort']}")
+    ports = {port["name"]: port for port in container(resource("Deployment", called))["ports"]}
+    where = f":{ports['metrics']['containerPort']}"
+    name_of_setting = "API_METRICS_ADDRESS" if called.endswith("api") else "METRICS_ADDRESS"
+    assert SETTINGS[f"PROVISIONERD_{name_of_setting}"].endswith(where)
 
 
 def test_a_worker_gets_the_time_that_its_drain_may_take() -> None:
@@ -168,7 +174,9 @@ def test_a_worker_gets_the_time_that_its_drain_may_take() -> None:
     assert worker["terminationGracePeriodSeconds"] >= time_to_stop(SETTINGS)
 
 
-def test_nobody_but_the_scraper_may_connect() -> None:
+def test_nobody_but_the_scraper_and_the_ingress_may_connect() -> None:
+    of_api = resource("NetworkPolicy", "provisionerd-api")["spec"]
+    assert [rule["ports"] for rule in of_api["ingress"]] == [[{"protocol": "TCP", "port": 7080}]]
     policy = resource("NetworkPolicy", "provisionerd")["spec"]
     assert [rule["ports"] for rule in policy["ingress"]] == [[{"protocol": "TCP", "port": 2112}]]
 
