@@ -112,5 +112,5 @@ def _poison(attempt: int) -> Failure:
     return Failure(
         reason=FailureReason.POISON,
         message=f"{_LOST_LEASE} in the last of {attempt} attempts to run"
-        " this build; it will not be tried again",
+        " this job; it will not be tried again",
     )

@@ -109,7 +109,7 @@ def test_a_job_lost_in_every_attempt_fails_as_poison(factory: Factory) -> None:
     assert statuses[1:] == [JobStatus.PENDING, JobStatus.PENDING, JobStatus.FAILED]
     assert (row.failure_reason, row.error_code) == (FailureReason.POISON, None)
     assert row.error == (
-        "the worker stopped renewing its lease in the last of 3 attempts to run this build;"
+        "the worker stopped renewing its lease in the last of 3 attempts to run this job;"
         " it will not be tried again"
     )
 

@@ -87,7 +87,7 @@ class Sweeper:
         """Fail the jobs that nobody claimed within the limit."""
         failure = Failure(
             reason=FailureReason.PENDING_LIMIT,
-            message=f"no worker claimed this build within {_minutes(self.pending_limit)};"
+            message=f"no worker claimed this job within {_minutes(self.pending_limit)};"
             " `provisionerd queue explain JOB` shows which workers could",
         )
 
