@@ -31,7 +31,7 @@ from provisioner.host.workdir import find_work_directories
 from tests.harness.factory import Factory
 from tests.harness.ledger import machines_of
 from tests.harness.redis_server import RedisServer
-from tests.harness.releases import Version
+from tests.harness.releases import CURRENT, Version
 from tests.harness.terraform import MoodyTerraform
 from tests.harness.waiting import DEADLINE_S, wait_until
 from tests.harness.worker import Worker
@@ -105,6 +105,7 @@ class Cluster:
             environment: variables that are no settings.
         """
         work_dir = self.directory / host
+        is_released = version is not None and version != CURRENT
         given = {
             **TIMES,
             **self.services(),
@@ -113,7 +114,8 @@ class Cluster:
             "METRICS_ADDRESS": free_address(),
             "TERRAFORM_CLI_CONFIG_FILE": str(self.cli_config),
             "CONCURRENCY": "4",
-            **({} if version else {"SANDBOX_PATHS": self._sandbox_paths()}),
+            # The released version knows no sandbox.
+            **({} if is_released else {"SANDBOX_PATHS": self._sandbox_paths()}),
             **{key.upper(): str(value) for key, value in settings.items()},
         }
         command = version.command("worker") if version else worker_command(name)
