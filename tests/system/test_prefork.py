@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import psutil
 import pytest
 
 from db.schema.enums import JobStatus, Stage
@@ -41,10 +42,9 @@ def test_a_build_whose_child_was_killed_runs_again(
     with terraform.hanging("plan"):
         job_id = shared.enqueue(shared.workspace("plain"))
         terraform.wait()
-    # Its launcher stands between the two.
-    (child,) = {process.parents()[1] for process in worker.terraforms()}
+    (launcher,) = [launcher for launcher in worker.launchers() if launcher.children()]
 
-    child.kill()
+    psutil.Process(launcher.ppid()).kill()
 
     assert shared.finish(job_id) == [JobStatus.SUCCEEDED]
     assert shared.row(job_id)["attempt"] == 2
