@@ -15,6 +15,7 @@ from api.metrics import ApiMetrics, Measured
 from api.openapi import document_of, operation_id
 from api.patience import Patience
 from api.routes import (
+    agents,
     builds,
     deployment,
     dryruns,
@@ -47,6 +48,7 @@ ROUTERS = (
     operations.router,
     events.router,
     webhooks.router,
+    agents.router,
 )
 
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
+from db.engine import sql
+from db.errors import NotFoundError
 from db.reads.agentcontract import (
     AgentStatus,
     StartupScriptBehavior,
@@ -156,3 +158,25 @@ def _script(row: Row[Any]) -> WorkspaceAgentScript:
 
 def _log_source(row: Row[Any]) -> WorkspaceAgentLogSource:
     return WorkspaceAgentLogSource(**row._asdict())
+
+
+def find_workspace_of_agent(session: Session, agent_id: uuid.UUID) -> uuid.UUID:
+    """Return the id of the workspace that an agent belongs to.
+
+    Raises:
+        NotFoundError: there is no such agent, or it belongs to a template version.
+    """
+    # Uses: pk_workspace_agents, pk_workspace_resources, uq_workspace_builds_job_id.
+    found = session.execute(
+        sql("""
+            SELECT build.workspace_id
+            FROM workspace_agents AS agent
+            JOIN workspace_resources AS resource ON resource.id = agent.resource_id
+            JOIN workspace_builds AS build ON build.job_id = resource.job_id
+            WHERE agent.id = :id
+        """),
+        {"id": agent_id},
+    ).scalar_one_or_none()
+    if found is None:
+        raise NotFoundError(f"there is no agent {agent_id}")
+    return uuid.UUID(str(found))

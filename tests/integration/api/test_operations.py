@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from db.jobs.agents import Agent
+from db.jobs.resources import Resource
+from db.jobs.results import BuildResult
 from db.schema.enums import JobStatus
 from db.schema.tables import User
 from tests.harness.api import shapes
 from tests.harness.api.client import Client
 from tests.harness.api.door import Door
+
+TOKEN = "0d4c1a7e-5a51-4a8e-9a51-6b1c8c2f0a11"
 
 
 def ask(client: Client, path: str, method: str = "GET", status: int = 200) -> Any:
@@ -69,3 +74,22 @@ def test_the_audit_log_says_who_did_what_from_where(
     assert ask(member, "audit", status=404)
     auditor = door.client(door.user("organization-auditor"))
     assert ask(auditor, "audit")["count"] == 1
+
+
+def test_an_agent_has_no_ports_and_no_log_here(door: Door, alice: User, owner: User) -> None:
+    template = door.factory.template(organization=door.organization, created_by=owner)
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    agent = Agent(name="main", token=TOKEN, operating_system="linux", architecture="amd64")
+    result = BuildResult(resources=[Resource(type="pod", name="dev", agents=(agent,))])
+    door.factory.finished_build(workspace, result=result)
+    member, stranger = door.client(alice), door.client(door.user())
+    (build,) = [ask(member, "users/me/workspace/box")["latest_build"]]
+    (shown,) = shapes.BUILD(build, "build")["resources"][0]["agents"]
+    path = f"workspaceagents/{shown['id']}"
+    assert ask(member, f"{path}/listening-ports") == {"ports": []}
+    assert ask(member, f"{path}/containers?label=x") == {"devcontainers": [], "containers": []}
+    assert ask(member, f"{path}/logs") == []
+    with member.logs(f"{path}/logs?follow") as lines:
+        assert list(lines) == []
+    assert ask(stranger, f"{path}/logs", status=404)
+    assert TOKEN not in member.send("GET", "users/me/workspace/box").text
