@@ -35,6 +35,8 @@ PUBLIC = {
 OF_EVERYBODY = {  # a user without any role, about itself or about the organization
     "/api/v2/appearance",
     "/api/v2/deployment/ssh",
+    "/api/v2/events",
+    "/api/v2/webhooks",
     "/api/v2/organizations",
     "/api/v2/templates",
     "/api/v2/users",
