@@ -37,6 +37,7 @@ BENCHES = (
     "logs",
     "memory",
     "reads",
+    "api",
     "scrape",
     "sizing",
     "scale",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -71,4 +72,6 @@ def known(door: Door, owner: User, alice: User) -> Mapping[str, str]:
         "number": "1",
         "file": str(file_id),
         "token": "aaaaaaaaaa",
+        "agent": str(uuid.uuid4()),
+        "webhook": str(uuid.uuid4()),
     }
