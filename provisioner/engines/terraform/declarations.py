@@ -15,6 +15,7 @@ from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateParameter, 
 from provisioner.engines.terraform.hcl import TemplateError, read_hcl
 from provisioner.engines.terraform.workspacetags import tags_of
 from provisioner.host.archive import TemplateFiles
+from provisioner.host.sandbox.port import Sandbox
 
 WORKSPACE_VARIABLES = frozenset(
     {
@@ -42,7 +43,9 @@ _OVERRIDE = re.compile(r"(^|_)override\.(tf|tofu)(\.json)?$")
 _Block = Mapping[str, Any]
 
 
-def read_template(files: TemplateFiles, *, is_tofu: bool = False) -> Template:
+def read_template(
+    files: TemplateFiles, *, is_tofu: bool = False, sandbox: Sandbox | None = None
+) -> Template:
     """Return the variables and parameters of a template's root module, in the files' order.
 
     Parameters are ``data "coder_parameter"`` blocks and variables named ``parameter_<name>``.
@@ -52,13 +55,14 @@ def read_template(files: TemplateFiles, *, is_tofu: bool = False) -> Template:
 
     Args:
         is_tofu: whether OpenTofu runs the template: it prefers ``.tofu`` files.
+        sandbox: where files in HCL are read; the default is none.
 
     Raises:
         TemplateError: there are no Terraform files, or one of them cannot be read.
     """
     names = _names(files, is_tofu=is_tofu)
     texts = tuple((name, _text(name, files[name])) for name in names)
-    blocks = _read_blocks(texts)
+    blocks = _read_blocks(texts, sandbox)
     declared = _merged(_labelled(blocks, "variable"))
     parameters = _parameters(blocks, declared, texts)
     return Template(
@@ -72,8 +76,9 @@ def read_template(files: TemplateFiles, *, is_tofu: bool = False) -> Template:
     )
 
 
-def _read_blocks(texts: tuple[tuple[str, str], ...]) -> list[_Block]:
-    read = read_hcl({name: text for name, text in texts if not name.endswith(".json")})
+def _read_blocks(texts: tuple[tuple[str, str], ...], sandbox: Sandbox | None) -> list[_Block]:
+    of_hcl = {name: text for name, text in texts if not name.endswith(".json")}
+    read = read_hcl(of_hcl, sandbox=sandbox)
     return [read[name] if name in read else _read_json(name, text) for name, text in texts]
 
 

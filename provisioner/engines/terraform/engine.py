@@ -82,7 +82,8 @@ class TerraformEngine:
 
     def parse(self, files: TemplateFiles) -> Template:
         """Read which variables and parameters the template declares, without running anything."""
-        return read_template(files, is_tofu="tofu" in self._program.binary.name)
+        is_tofu = "tofu" in self._program.binary.name
+        return read_template(files, is_tofu=is_tofu, sandbox=self._program.sandbox)
 
     def init(self, context: BuildContext) -> tuple[Timing, ...]:
         """Unpack the template, add the workspace's state, install providers and modules.

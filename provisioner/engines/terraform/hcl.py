@@ -16,11 +16,13 @@ from provisioner.engines.port import EngineError
 from provisioner.engines.terraform import hclreader
 from provisioner.host import process
 from provisioner.host.interrupt import Interrupt
+from provisioner.host.sandbox.port import NoSandbox, Sandbox, Scope
 
 TIMEOUT = timedelta(seconds=30)
 ANSWER_LIMIT = 64 * 1024 * 1024
 """How many characters of the answer are read; no real template needs more."""
 
+_INTERPRETER = (Path(sys.prefix), Path(sys.base_prefix), Path(hclreader.__file__))
 _POSITION = re.compile(
     r"^invalid HCL: \S*?:(?P<line>\d+),\d+-(?:\d+,)?\d+: (?P<words>.*)$", re.DOTALL
 )
@@ -30,7 +32,9 @@ class TemplateError(EngineError):
     """The template's files cannot be read; the message names the file and the line."""
 
 
-def read_hcl(texts: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+def read_hcl(
+    texts: Mapping[str, str], *, sandbox: Sandbox | None = None
+) -> dict[str, Mapping[str, Any]]:
     """Return the ``variable`` and ``data`` blocks of each file, by file name.
 
     An expression that is not a literal is returned as its text.
@@ -38,7 +42,7 @@ def read_hcl(texts: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
     Raises:
         TemplateError: a file is not HCL, or takes too much time or memory to read.
     """
-    return _read("files", texts, _sentence)
+    return _read("files", texts, _sentence, sandbox or NoSandbox())
 
 
 def read_values(texts: Mapping[str, str]) -> dict[str, Any]:
@@ -47,29 +51,33 @@ def read_values(texts: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         TemplateError: a text is not a literal, or takes too much time or memory to read.
     """
-    return _read("values", texts, _sentence_of_value)
+    return _read("values", texts, _sentence_of_value, NoSandbox())
 
 
 def _read(
-    kind: str, texts: Mapping[str, str], sentence: Callable[[str, str], str]
+    kind: str, texts: Mapping[str, str], sentence: Callable[[str, str], str], sandbox: Sandbox
 ) -> dict[str, Any]:
     if not texts:
         return {}
     bodies = {}
-    for answer in _ask(kind, texts):
+    for answer in _ask(kind, texts, sandbox):
         if "error" in answer:
             raise TemplateError(sentence(answer["name"], str(answer["error"])))
         bodies[str(answer["name"])] = answer["body"]
     return bodies
 
 
-def _ask(kind: str, texts: Mapping[str, str]) -> list[Any]:
+def _ask(kind: str, texts: Mapping[str, str], sandbox: Sandbox) -> list[Any]:
     answer, errors = _Text(), _Text()
     with tempfile.TemporaryDirectory(prefix="provisionerd-hcl-") as folder:
         given = Path(folder) / "files.json"
         given.write_text(json.dumps(texts), encoding="utf-8")
+        confined = sandbox.confine(
+            (sys.executable, "-I", "-B", hclreader.__file__, kind, str(given)),
+            Scope(cwd=Path(folder), writable=(Path(folder),), readable=_INTERPRETER),
+        )
         ended = process.run(
-            [sys.executable, "-I", "-B", hclreader.__file__, kind, str(given)],
+            confined.command,
             cwd=Path(folder),
             environment={"PATH": os.defpath, "GOMEMLIMIT": "512MiB", "GOTRACEBACK": "none"},
             on_stdout=answer.take,
@@ -77,6 +85,7 @@ def _ask(kind: str, texts: Mapping[str, str]) -> list[Any]:
             interrupt=Interrupt(),
             timeout=TIMEOUT,
             grace=timedelta(),
+            confinement=confined.confinement,
         )
     if ended.returncode != 0 or answer.overflowed:
         names = ", ".join(texts)

@@ -161,6 +161,12 @@ def test_another_template_may_use_a_package_of_the_store(
     assert "Initialized from cache" not in second.text
 
 
+def test_declarations_are_read_in_the_sandbox(make_confined: MakeConfined) -> None:
+    build = make_confined('variable "size" {\n  type = number\n}\n', SandboxMode.BWRAP)
+    template = build.engine.parse(build.context.files)
+    assert [variable.name for variable in template.variables] == ["size"]
+
+
 def test_an_apply_that_is_interrupted_ends_cleanly(
     make_confined: MakeConfined, mode: SandboxMode
 ) -> None:
