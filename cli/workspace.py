@@ -17,11 +17,10 @@ from cli.printing import Columns, print_rows
 from cli.ringing import ring_or_warn
 from cli.values import GivenValues, refusals, values_options
 from db.catalog.people import get_user
-from db.catalog.templates import get_template, get_version
+from db.catalog.templates import get_template, get_version, get_version_to_update_to
 from db.catalog.workspaces import create_workspace, get_workspace
 from db.reads.workspaces import WorkspaceListing, list_workspaces
 from db.schema.enums import Transition
-from db.schema.tables import Template
 from worker.enqueue import enqueue_build
 from worker.tracing.traces import process_tracer
 
@@ -267,5 +266,5 @@ def _version(
 ) -> uuid.UUID | None:
     """Return the requested version; None means the version of the workspace's builds."""
     if update:
-        return session.get_one(Template, template_id).active_version_id
+        return get_version_to_update_to(session, template_id)
     return get_version(session, template_id=template_id, name=name) if name else None

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name
 from db.catalog.versions import EnqueuedImport, NewVersion, create_version
+from db.engine import sql
 from db.errors import ConflictError, NotFoundError
 from db.jobs.archives import store_file
 from db.schema.enums import ProvisionerType
@@ -79,6 +80,37 @@ def get_template(session: Session, *, name: str, organization: Organization) -> 
             " makes one"
         )
     return template
+
+
+def get_version_to_update_to(session: Session, template_id: uuid.UUID) -> uuid.UUID | None:
+    """Return the version that an update of a workspace asks for.
+
+    That is the active version; or the newest one, if it was pushed since to become active and its
+    import has failed or still runs. No workspace can be built from that one, and whoever asks for
+    an update should be told why instead of getting the version that they have.
+    """
+    found: uuid.UUID | None = session.execute(
+        sql("""
+            SELECT coalesce(
+                (SELECT newest.id
+                 FROM template_versions AS newest
+                 JOIN provisioner_jobs AS import ON import.id = newest.job_id
+                 WHERE newest.template_id = template.id
+                   AND NOT newest.archived
+                   AND coalesce(CAST(import.input ->> 'activate' AS boolean), false)
+                   AND import.job_status <> 'succeeded'
+                   AND newest.created_at > active.created_at
+                   AND newest.created_at >= template.updated_at
+                 ORDER BY newest.created_at DESC
+                 LIMIT 1),
+                active.id)
+            FROM templates AS template
+            LEFT JOIN template_versions AS active ON active.id = template.active_version_id
+            WHERE template.id = :template_id
+        """),
+        {"template_id": template_id},
+    ).scalar()
+    return found
 
 
 def get_version(session: Session, *, template_id: uuid.UUID, name: str) -> uuid.UUID:

@@ -123,6 +123,24 @@ def test_a_failed_update_leaves_a_workspace_that_can_be_stopped_and_deleted(
     assert [run(*command).exit_code for command in (STOP, DELETE)] == [0, 0]
 
 
+def test_an_update_to_a_version_that_could_not_be_imported_is_refused(
+    run: CommandLine, push: Push, builds_are_run: None, tmp_path: Path
+) -> None:
+    push({})
+    run(*CREATE)
+    folder = tmp_path / "template"
+    folder.mkdir()
+    (folder / "main.tf").touch()
+    (folder / "echo.json").write_text('{"plan": {"error": "no such flavor"}}')
+    run("template", "push", str(folder), "--name", "dev", "--provisioner", "echo")
+
+    result = run(*START, "--update")
+
+    assert result.exit_code == 1
+    assert 'version "v2" has failed to import' in result.stderr
+    assert [run(*command).exit_code for command in (START, STOP, DELETE)] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("command", [START, STOP, DELETE], ids=["start", "stop", "delete"])
 def test_a_version_can_be_named(
     run: CommandLine, push: Push, builds_are_run: None, command: tuple[str, ...]
