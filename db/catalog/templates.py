@@ -86,8 +86,8 @@ def get_version_to_update_to(session: Session, template_id: uuid.UUID) -> uuid.U
     """Return the version that an update of a workspace asks for.
 
     That is the active version; or the newest one, if it was pushed since to become active and its
-    import has failed or still runs. No workspace can be built from that one, and whoever asks for
-    an update should be told why instead of getting the version that they have.
+    import has failed or still runs. No workspace can be built from that one, and a person who asks
+    for an update should be told why instead of getting the version that they have.
     """
     found: uuid.UUID | None = session.execute(
         sql("""

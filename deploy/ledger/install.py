@@ -12,6 +12,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 SOURCE = "provisionerd.test/demo/ledger"
@@ -43,12 +45,15 @@ class LedgerError(Exception):
     """The ledger provider cannot be installed; the message says what to do."""
 
 
-def install(mirror_dir: Path, python: Path) -> Path:
+def install(mirror_dir: Path, python: Path, *, clouds: Sequence[Path] = ()) -> Path:
     """Lay out the mirror; may be repeated.
 
     Args:
         mirror_dir: where the mirror goes, made if missing.
         python: the interpreter that has the package ``tf``.
+        clouds: the folders in which templates keep their clouds. A worker that uses the CLI
+            configuration shows them to their sandboxes, with what the provider needs. None if the
+            worker's settings say what sandboxes see.
 
     Returns:
         The Terraform CLI configuration file to name in ``TF_CLI_CONFIG_FILE``.
@@ -66,7 +71,20 @@ def install(mirror_dir: Path, python: Path) -> Path:
     config = mirror / "terraform.rc"
     folder = json.dumps(str(mirror / "providers"))
     config.write_text(_CLI_CONFIG.format(mirror=folder, source=SOURCE))
+    needs = config.with_name(f"{config.name}.sandbox.json")
+    needs.unlink(missing_ok=True)
+    if clouds:
+        needs.write_text(json.dumps(_needs(clouds), indent=2) + "\n")
     return config
+
+
+def _needs(clouds: Sequence[Path]) -> dict[str, list[str] | bool]:
+    """Return what the provider needs of its host (docs/security.md)."""
+    return {
+        "readable": [sys.prefix, sys.base_prefix],
+        "writable": [str(cloud.absolute()) for cloud in clouds],
+        "keeps_user": True,  # a cloud may be in a folder that only the worker's user can enter
+    }
 
 
 def main() -> None:
@@ -74,7 +92,8 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: install.py DIR")
     try:
-        print(install(Path(sys.argv[1]), Path(sys.executable)))  # noqa: T201
+        clouds = sorted({Path(tempfile.gettempdir()), Path("/tmp")})  # noqa: S108
+        print(install(Path(sys.argv[1]), Path(sys.executable), clouds=clouds))  # noqa: T201
     except LedgerError as error:
         sys.exit(str(error))
 

@@ -31,6 +31,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 """What every user may run; of this project it needs only what has no requirements."""
 
 _MEGABYTE = 1024**2
+_KINDS_OF_PATHS = ("readable", "writable", "hidden")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Job:
     mode: SandboxMode
     uid: int = 0
     readable: tuple[Path, ...] = ()
+    shared: SharedPaths = field(default_factory=SharedPaths)
     limits: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +79,7 @@ class Job:
             "mode": self.mode,
             "readable": [str(path) for path in self.readable],
             "protected": [str(path) for path in protected],
+            "shared": self._shared(),
             "limits": self.limits,
             "timeout_s": timeout_s,
         }
@@ -99,6 +102,10 @@ class Job:
 
     def shell(self, code: str, **options: Any) -> Ended:
         return self.run("/bin/bash", "-c", code, **options)
+
+    def _shared(self) -> dict[str, Any]:
+        paths = {name: list(map(str, getattr(self.shared, name))) for name in _KINDS_OF_PATHS}
+        return {**paths, "keeps_user": self.shared.keeps_user}
 
     def _interpreter(self) -> list[str]:
         if self.uid == os.getuid():
@@ -126,7 +133,9 @@ def main() -> None:
         disk_bytes=order["limits"].get("disk_megabytes", 1000) * _MEGABYTE,
     )
     mode = SandboxMode(order["mode"])
-    sandbox = choose_sandbox(mode, shared=SharedPaths(), limits=limits).sandbox
+    paths = {name: tuple(map(Path, order["shared"][name])) for name in _KINDS_OF_PATHS}
+    shared = SharedPaths(**paths, keeps_user=order["shared"]["keeps_user"])
+    sandbox = choose_sandbox(mode, shared=shared, limits=limits).sandbox
     confined = sandbox.confine(order["command"], scope)
     output: list[str] = []
     ended = process.run(

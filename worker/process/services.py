@@ -23,7 +23,7 @@ from provisioner.engines.terraform.binary import RELEASE_URL, Progress, find_ter
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.sandbox.limits import Limits
-from provisioner.host.sandbox.paths import SharedPaths, read_paths
+from provisioner.host.sandbox.paths import SharedPaths, read_needs, read_paths
 from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError
 from provisioner.host.sandboxes import Choice, choose_sandbox
 from worker.embedded import start_embedded
@@ -140,7 +140,25 @@ def _shared_paths(settings: Settings) -> SharedPaths:
     for path in (*shared.readable, *shared.writable):
         if not path.exists():
             raise SettingsError(f"PROVISIONERD_SANDBOX_PATHS names {path}, which does not exist")
-    return shared
+    needs = provider_needs(settings)
+    return SharedPaths(
+        readable=(*shared.readable, *needs.readable),
+        writable=(*shared.writable, *needs.writable),
+        hidden=(settings.data_dir.absolute(), settings.work_root.absolute()),
+        keeps_user=needs.keeps_user,
+    )
+
+
+def provider_needs(settings: Settings) -> SharedPaths:
+    """Return what the installer of a provider says that its provider needs of this host.
+
+    Raises:
+        SettingsError: what it says cannot be read.
+    """
+    try:
+        return read_needs(settings.terraform_cli_config_file)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def make_engines(

@@ -31,6 +31,7 @@ from worker.process.services import (
     make_directories,
     make_engines,
     open_services,
+    provider_needs,
     sandbox_choice,
 )
 from worker.process.watchdog import LastDoorbell
@@ -116,7 +117,20 @@ def _make_sandbox(settings: Settings) -> Sandbox:
         log.warning("sandbox.off", reason=choice.reason, see="docs/security.md")
     else:
         log.info("sandbox.chosen", kind=choice.sandbox.kind.value)
+        _warn_of_needs(settings)
     return choice.sandbox
+
+
+def _warn_of_needs(settings: Settings) -> None:
+    """Say what templates see because a provider needs it: nobody set that on this worker."""
+    needs = provider_needs(settings)
+    if paths := [*needs.readable, *needs.writable]:
+        log.warning(
+            "sandbox.widened",
+            paths=[str(path) for path in paths],
+            keeps_user=needs.keeps_user,
+            see="docs/security.md",
+        )
 
 
 def run_or_exit(action: Callable[[], Answer]) -> Answer:

@@ -64,7 +64,7 @@ class Bubblewrap:
     def confine(self, command: Sequence[str], scope: Scope) -> Confined:
         """Return the command line of bubblewrap."""
         folders = (*scope.writable, *(() if scope.tmp is None else (scope.tmp,)))
-        user = build_user(scope.cwd)
+        user = None if self._shared.keeps_user else build_user(scope.cwd)
         if user is not None:
             give(folders, user)
         return Confined(
@@ -74,7 +74,7 @@ class Bubblewrap:
                 *self._binds(scope),
                 *_name_of(user, scope),
                 *("--chdir", str(scope.cwd), "--"),
-                *(self._in_namespace() if user is None else self._as_user(user)),
+                *(self._without_privileges(user) if self._setpriv else self._in_namespace()),
                 *command,
             ),
             confinement=Confinement(
@@ -86,25 +86,37 @@ class Bubblewrap:
         # The limit counts what runs in this user namespace only if it is set inside.
         return (self._prlimit, f"--nproc={self._limits.processes}", "--")
 
-    def _as_user(self, user: int) -> tuple[str, ...]:
+    def _without_privileges(self, user: int | None) -> tuple[str, ...]:
+        """Give up those of root, and become the user of the build if it has one."""
+        become = () if user is None else (f"--reuid={user}", f"--regid={user}", "--clear-groups")
         return (
             self._setpriv,
-            *(f"--reuid={user}", f"--regid={user}", "--clear-groups"),
+            *become,
             *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--"),
         )
 
     def _binds(self, scope: Scope) -> Iterator[str]:
         if scope.tmp is not None:  # first, because other paths may be below /tmp
             yield from ("--bind", str(scope.tmp), "/tmp")  # noqa: S108 -- of the sandbox
-        readable = (*self._shared.readable, *scope.readable)
-        writable = (*self._shared.writable, *scope.writable)
-        yield from _make_folders_above((*readable, *writable))
-        for path in readable:
-            yield from ("--ro-bind", str(path), str(path))
-        for path in writable:
-            yield from ("--bind", str(path), str(path))
+        yield from _show(self._shared.readable, self._shared.writable)
+        for path in self._shared.hidden:
+            if any(path.is_relative_to(shown) for shown in self._shown):
+                yield from ("--perms", "0755", "--tmpfs", str(path))
+        yield from _show(scope.readable, scope.writable)
         for path in scope.protected:
             yield from ("--ro-bind", str(path), str(path))
+
+    @property
+    def _shown(self) -> tuple[Path, ...]:
+        return (*self._shared.readable, *self._shared.writable)
+
+
+def _show(readable: Sequence[Path], writable: Sequence[Path]) -> Iterator[str]:
+    yield from _make_folders_above((*readable, *writable))
+    for path in readable:
+        yield from ("--ro-bind", str(path), str(path))
+    for path in writable:
+        yield from ("--bind", str(path), str(path))
 
 
 def _make_folders_above(paths: Iterable[Path]) -> Iterator[str]:

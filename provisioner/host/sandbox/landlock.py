@@ -12,7 +12,7 @@ from pathlib import Path
 from provisioner.host.sandbox.guard import Confinement
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.ownership import build_user, give
-from provisioner.host.sandbox.paths import SharedPaths
+from provisioner.host.sandbox.paths import SharedPaths, without_hidden
 from provisioner.host.sandbox.port import Confined, SandboxError, SandboxKind, Scope
 from provisioner.host.sandbox.restriction import MINIMUM_ABI, READ, WRITE, Rule, abi
 from provisioner.host.sandbox.system import ROOTS, SETTINGS
@@ -43,14 +43,13 @@ class Landlock:
         if found < MINIMUM_ABI:
             raise SandboxError("the kernel's version is too old; Linux 6.2 is needed")
         self._limits = limits
-        self._base = (
-            *_rules((*ROOTS, *SETTINGS, *_KERNEL, *shared.readable), READ),
-            *_rules((*_DEVICES, *shared.writable), WRITE),
-        )
+        self._shared = shared
+        self._base = (*_rules((*ROOTS, *SETTINGS, *_KERNEL), READ), *_rules(_DEVICES, WRITE))
 
     def confine(self, command: Sequence[str], scope: Scope) -> Confined:
         """Return the command, with the rules for the guard to set."""
-        user = build_user(scope.cwd)
+        shared = self._shared
+        user = None if shared.keeps_user else build_user(scope.cwd)
         if user is not None:
             give(scope.writable, user)
         return Confined(
@@ -61,6 +60,8 @@ class Landlock:
                 folders=[str(path) for path in scope.writable],
                 rules=(
                     *self._base,
+                    *_rules(without_hidden(shared.readable, shared.hidden), READ),
+                    *_rules(without_hidden(shared.writable, shared.hidden), WRITE),
                     *_rules(scope.readable, READ),
                     *_rules(scope.writable, WRITE),
                 ),

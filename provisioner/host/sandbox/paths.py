@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,18 @@ WRITABLE = ":rw"
 
 @dataclass(frozen=True, kw_only=True)
 class SharedPaths:
-    """Paths that all commands see in addition to their own."""
+    """Paths that all commands see in addition to their own.
+
+    Args:
+        hidden: what they never see, even inside of the other paths.
+        keeps_user: commands run as the worker's user, without root's privileges, although the
+            worker is root: what they may write belongs to that user.
+    """
 
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+    keeps_user: bool = False
 
 
 def read_paths(entries: Iterable[str]) -> SharedPaths:
@@ -32,3 +41,43 @@ def read_paths(entries: Iterable[str]) -> SharedPaths:
             raise ValueError(f"{entry!r} is not an absolute path below /")
         (writable if entry.endswith(WRITABLE) else readable).append(path)
     return SharedPaths(readable=tuple(readable), writable=tuple(writable))
+
+
+def read_needs(cli_config: Path | None) -> SharedPaths:
+    """Return what the installer of a provider says that its provider needs of this host.
+
+    Next to the CLI configuration ``terraform.rc`` that is ``terraform.rc.sandbox.json``, an object
+    with ``readable`` and ``writable`` (lists of paths) and ``keeps_user``. Paths that do not exist
+    are left out.
+
+    Raises:
+        ValueError: the file is not such an object, or names a path that ``read_paths`` refuses.
+    """
+    if cli_config is None:
+        return SharedPaths()
+    needs = cli_config.with_name(f"{cli_config.name}.sandbox.json")
+    try:
+        found = json.loads(needs.read_bytes())
+        readable, writable = found["readable"], found["writable"]
+        named = read_paths([*readable, *(f"{path}{WRITABLE}" for path in writable)])
+        keeps_user = bool(found["keeps_user"])
+    except FileNotFoundError:
+        return SharedPaths()
+    except (OSError, LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{needs} does not say what a provider needs: {error}") from error
+    return SharedPaths(
+        readable=tuple(path for path in named.readable if path.exists()),
+        writable=tuple(path for path in named.writable if path.exists()),
+        keeps_user=keeps_user,
+    )
+
+
+def without_hidden(paths: Iterable[Path], hidden: Sequence[Path]) -> Iterator[Path]:
+    """Yield the paths; in place of one that contains something hidden, what else it contains."""
+    for path in paths:
+        if any(path.is_relative_to(other) for other in hidden):
+            continue
+        if any(other.is_relative_to(path) for other in hidden):
+            yield from without_hidden(sorted(path.iterdir()), hidden)
+        else:
+            yield path
