@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from api.answers import Validation
 from api.errors import ApiError, refused
@@ -39,7 +40,7 @@ def enqueue(
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the template version cannot be built from.
     """
-    try:
+    with refusals():
         return enqueue_build(
             visit.session,
             workspace_id=workspace_id,
@@ -50,6 +51,17 @@ def enqueue(
             preset=preset_id,
             redis_url=visit.site.redis_url,
         )
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Answer values that are not allowed with the reason for each.
+
+    Raises:
+        ApiError: a value is not allowed.
+    """
+    try:
+        yield
     except ParameterValidationError as error:
         raise _refusal(error) from error
     except InvalidError as error:

@@ -13,6 +13,7 @@ from cli.details import show
 from cli.opening import find_organization, opened, transaction
 from cli.options import limit_option, organization_option, output_option
 from cli.orphaning import delete_orphan
+from cli.planning import plan
 from cli.printing import Columns, print_rows
 from cli.ringing import ring_or_warn
 from cli.values import GivenValues, refusals, values_options
@@ -49,7 +50,7 @@ detach_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    r"""Create, start, stop, delete, show and list workspaces.
+    r"""Plan, create, start, stop, delete, show and list workspaces.
 
     \b
     The build's log is shown until the build ends. The exit status is:
@@ -214,6 +215,7 @@ def delete(
     _build(request, values, version_name=version_name)
 
 
+workspace.add_command(plan)
 workspace.add_command(show)
 
 

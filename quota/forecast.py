@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.reads.dryruns import DryRun
 from quota.decision import DECISION, check_cost
 
 # The next build of the workspace takes the place of its latest one, whose cost does not count then.
@@ -67,3 +68,20 @@ def forecast_quota(
         },
     ).one()
     return QuotaForecast(**row._asdict(), daily_cost=daily_cost)
+
+
+def forecast_of(session: Session, run: DryRun) -> QuotaForecast | None:
+    """Return what the quota commit would decide now about the start that a dry run planned.
+
+    Returns:
+        None if the dry run has not succeeded.
+    """
+    if run.daily_cost is None:
+        return None
+    return forecast_quota(
+        session,
+        organization_id=run.organization_id,
+        owner_id=run.owner_id,
+        daily_cost=run.daily_cost,
+        workspace_id=run.workspace_id,
+    )

@@ -7,41 +7,51 @@ import uuid
 from fastapi import APIRouter, Request, Response, WebSocket
 
 from api.answers import Message
+from api.building import refusals
 from api.errors import ApiError, hidden, refused
 from api.gate import GateOf, Visit
 from api.models.requests import DryRun
 from api.routes.builds import cancel
 from api.routes.finding import or_hidden, visible_version
 from api.routes.joblogs import Follow, answer_log, stream_log
-from db.catalog.dryruns import copy_import
+from db.catalog.dryruns import new_workspace
 from db.reads.accounts import as_uuid
 from db.reads.builds import find_resources
 from db.reads.contract import ProvisionerJob, WorkspaceResource
 from db.reads.daemons import find_matched
 from db.reads.jobs import Job, as_contract, get_job
 from db.reads.shapes import MatchedProvisioners, TemplateVersion
-from db.schema.enums import JobStatus, JobType, TokenScope, Transition
+from db.schema.enums import JobStatus, JobType, TokenScope
+from db.schema.tables import Template, User
+from worker.planning import enqueue_dry_run
 
 router = APIRouter(prefix="/api/v2/templateversions/{version}/dry-run", tags=["dry runs"])
 
 
 @router.post("", status_code=201)
 def add_dry_run(gate: GateOf, version: uuid.UUID, body: DryRun) -> ProvisionerJob:
-    """Say what a workspace would have: what the import of the version found for a start."""
+    """Let a worker plan the start of a new workspace of the caller. Nothing is made or charged."""
     with gate.enter(TokenScope.BUILD) as visit:
         found = visible_version(visit, version)
         if found.job.completed_at is None:
             raise ApiError(425, "Template version import job hasn't completed!")
         if found.job.status is not JobStatus.SUCCEEDED:
             raise refused("Template version import job has failed.")
-        job_id = copy_import(
-            visit.session,
-            import_job_id=found.job.id,
-            version_id=found.id,
-            initiator_id=visit.caller.user_id,
-            workspace_name=body.workspace_name,
-        )
-        return as_contract(get_job(visit.session, job_id))
+        if found.template_id is None:
+            raise refused("Template version is not part of a template.")
+        with refusals():
+            run = enqueue_dry_run(
+                visit.session,
+                new_workspace(
+                    owner=visit.session.get_one(User, visit.caller.user_id),
+                    template=visit.session.get_one(Template, found.template_id),
+                    name=body.workspace_name,
+                ),
+                template_version_id=found.id,
+                parameters={given.name: given.value for given in body.rich_parameter_values},
+                redis_url=visit.site.redis_url,
+            )
+        return as_contract(get_job(visit.session, run.job_id))
 
 
 @router.get("/{job}")
@@ -65,14 +75,10 @@ def read_matched(gate: GateOf, version: uuid.UUID, job: uuid.UUID) -> MatchedPro
 def read_resources(gate: GateOf, version: uuid.UUID, job: uuid.UUID) -> list[WorkspaceResource]:
     """Return what a workspace would have."""
     with gate.enter() as visit:
-        found, of = _visible(visit, version, job)
+        found, _version = _visible(visit, version, job)
         if found.completed_at is None:
             raise refused("Job hasn't completed!")
-        own = find_resources(visit.session, found.id)
-        imported = own or find_resources(visit.session, of.job.id)
-        return [
-            resource for resource in imported if resource.workspace_transition is Transition.START
-        ]
+        return find_resources(visit.session, found.id)
 
 
 @router.patch("/{job}/cancel")

@@ -1,48 +1,141 @@
-"""A dry run that is answered from the import of the version, without a worker."""
+"""Enqueueing dry runs: a worker plans a start, and nothing is made, changed or charged."""
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from db.catalog.names import check_name
+from db.catalog.sources import PlannedWorkspace, Source, read_source
+from db.catalog.values import choose_values, tags_of
+from db.catalog.workspaces import lock_workspace
 from db.engine import sql
-from db.texts import check_storable
+from db.jobs.tags import queue_name, with_owner
+from db.schema.enums import Transition
+from db.schema.tables import Template, User
+
+# The job has no workspace_id: builds of the workspace do not wait for it.
+INSERT_DRY_RUN = sql("""
+    WITH job AS (
+        INSERT INTO provisioner_jobs
+            (id, organization_id, initiator_id, provisioner, file_id, type, input, tags, owner_id,
+             queue, fair_rank)
+        VALUES
+            (:job_id, :organization_id, :initiator_id, CAST(:provisioner AS provisioner_type),
+             :file_id, 'template_version_dry_run', CAST(:input AS jsonb), CAST(:tags AS jsonb),
+             :owner_id, :queue, :fair_rank)
+        RETURNING id
+    )
+    INSERT INTO template_version_dry_runs
+        (job_id, template_version_id, owner_id, workspace_id, workspace_name, parameters)
+    SELECT id, :version_id, :owner_id, :workspace_id, :workspace_name, CAST(:parameters AS jsonb)
+    FROM job
+""")
 
 
-def copy_import(
-    session: Session,
-    *,
-    import_job_id: uuid.UUID,
-    version_id: uuid.UUID,
-    initiator_id: uuid.UUID,
-    workspace_name: str,
-) -> uuid.UUID:
-    """Insert a dry run that has already succeeded, and return the id of its job.
+@dataclass(frozen=True, kw_only=True)
+class EnqueuedDryRun:
+    """An enqueued dry run, with what the caller needs to follow its job and to ring its queue."""
 
-    Its resources are those that the import of the version planned for a start.
+    job_id: uuid.UUID
+    version_id: uuid.UUID
+    queue: str
+
+
+def new_workspace(*, owner: User, template: Template, name: str = "") -> PlannedWorkspace:
+    """Return a workspace that does not exist, for ``insert_dry_run``.
+
+    Raises:
+        InvalidError: the name is not allowed. It may be empty.
     """
-    job_id = uuid.uuid4()
-    given = {
-        "template_version_id": str(version_id),
-        "workspace_name": check_storable("name of a workspace", workspace_name),
-    }
+    return PlannedWorkspace(
+        id=None,
+        owner_id=owner.id,
+        organization_id=template.organization_id,
+        template_id=template.id,
+        name=check_name("workspace", name) if name else "",
+    )
+
+
+def existing_workspace(session: Session, workspace_id: uuid.UUID) -> PlannedWorkspace:
+    """Return a workspace that exists, for ``insert_dry_run``.
+
+    Raises:
+        NotFoundError: there is no such workspace, or it was deleted.
+    """
+    row = lock_workspace(session, workspace_id)
+    return PlannedWorkspace(
+        id=row.id,
+        owner_id=row.owner_id,
+        organization_id=row.organization_id,
+        template_id=row.template_id,
+        name=row.name,
+    )
+
+
+def insert_dry_run(
+    session: Session,
+    workspace: PlannedWorkspace,
+    *,
+    initiator_id: uuid.UUID | None = None,
+    template_version_id: uuid.UUID | None = None,
+    parameters: Mapping[str, str] | None = None,
+    preset: uuid.UUID | str | None = None,
+) -> EnqueuedDryRun:
+    """Insert a pending dry run of the workspace's next start in the caller's transaction.
+
+    The version and the values are chosen and judged as for a build.
+
+    Args: as of ``insert_build``.
+
+    Raises:
+        NotFoundError: the template has no usable version.
+        BuildActiveError: the workspace has an unfinished build, so its next state is not known.
+        ConflictError: the template version cannot be built from.
+        ParameterValidationError: the values are not allowed.
+        InvalidError: the version has no such preset, or a workspace tag cannot be evaluated.
+    """
+    initiator_id = initiator_id or workspace.owner_id
+    source = read_source(
+        session,
+        workspace,
+        template_version_id,
+        transition=Transition.START,
+        initiator_id=initiator_id,
+    )
+    chosen = choose_values(source, Transition.START, parameters or {}, preset)
+    # The declarations of a version without an import are not known here: other values are kept.
+    values = {**(source.previous_values if chosen.others_from else {}), **chosen.values}
+    tags = with_owner(tags_of(source, values, Transition.START), workspace.owner_id)
+    run = EnqueuedDryRun(job_id=uuid.uuid4(), version_id=source.version_id, queue=queue_name(tags))
     session.execute(
-        sql("""
-            INSERT INTO provisioner_jobs
-                (id, organization_id, initiator_id, provisioner, file_id, type, input, tags, queue,
-                 started_at, completed_at)
-            SELECT :job_id, organization_id, :initiator_id, provisioner, file_id,
-                   'template_version_dry_run', CAST(:input AS jsonb), tags, queue, now(), now()
-            FROM provisioner_jobs
-            WHERE id = :import_job_id
-        """),
+        INSERT_DRY_RUN,
         {
-            "job_id": job_id,
+            **_values(run, workspace, source),
             "initiator_id": initiator_id,
-            "import_job_id": import_job_id,
-            "input": json.dumps(given),
+            "tags": json.dumps(tags),
+            "parameters": json.dumps(values),
         },
     )
-    return job_id
+    return run
+
+
+def _values(run: EnqueuedDryRun, workspace: PlannedWorkspace, source: Source) -> dict[str, object]:
+    given = {"template_version_id": str(run.version_id), "workspace_name": workspace.name}
+    return {
+        "job_id": run.job_id,
+        "version_id": run.version_id,
+        "queue": run.queue,
+        "organization_id": workspace.organization_id,
+        "owner_id": workspace.owner_id,
+        "workspace_id": workspace.id,
+        "workspace_name": workspace.name,
+        "provisioner": source.provisioner,
+        "file_id": source.file_id,
+        "fair_rank": source.fair_rank,
+        "input": json.dumps(given),
+    }

@@ -89,12 +89,13 @@ READ_SOURCE = f"""
                 LIMIT :limit
             ) AS unfinished) AS fair_rank
     FROM templates AS template
-    LEFT JOIN latest_workspace_builds AS previous ON previous.workspace_id = :workspace_id
+    LEFT JOIN latest_workspace_builds AS previous
+           ON previous.workspace_id = CAST(:workspace_id AS uuid)
     LEFT JOIN provisioner_jobs AS previous_job ON previous_job.id = previous.job_id
     LEFT JOIN LATERAL (
         SELECT id, template_version_id
         FROM applied_workspace_builds
-        WHERE workspace_id = :workspace_id
+        WHERE workspace_id = CAST(:workspace_id AS uuid)
         ORDER BY build_number DESC
         LIMIT 1
     ) AS applied ON true
@@ -107,6 +108,17 @@ READ_SOURCE = f"""
     LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
     WHERE template.id = :template_id
 """  # noqa: S608 - made of constants
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedWorkspace:
+    """A workspace for a dry run; it need not exist."""
+
+    id: uuid.UUID | None
+    owner_id: uuid.UUID
+    organization_id: uuid.UUID
+    template_id: uuid.UUID
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +143,7 @@ class Source:
 
 def read_source(
     session: Session,
-    workspace: Row[Any],
+    workspace: Row[Any] | PlannedWorkspace,
     template_version_id: uuid.UUID | None,
     *,
     transition: Transition,

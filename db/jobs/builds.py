@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import TextClause
 from sqlalchemy.orm import Session
 
 from db.engine import sql
@@ -58,26 +59,30 @@ class BuildInput:
 
 
 # Lists come as JSON within the row: one round trip instead of four.
-LOAD_BUILD = sql(f"""
-    SELECT build.id AS build_id,
-           build.build_number,
-           build.transition::text,
-           build.provisioner_state AS state,
-           workspace.id AS workspace_id,
-           workspace.name AS workspace_name,
+#
+# The rest of a statement that has ``asked``, one row: build_id, build_number, transition, state,
+# workspace_id, workspace_name, owner_id, organization_id, version_id, file_id, parameters, and
+# values_from, the build that values are kept from.
+INPUT = f"""
+    SELECT asked.build_id,
+           asked.build_number,
+           asked.transition::text,
+           asked.state,
+           asked.workspace_id,
+           asked.workspace_name,
            owner.id AS owner_id,
            owner.username AS owner_name,
            owner.email AS owner_email,
            owner.name AS owner_full_name,
            owner.login_type::text AS owner_login_type,
            owner.rbac_roles AS owner_roles,
-           workspace.organization_id,
+           asked.organization_id,
            member.roles AS organization_roles,
            version.external_auth_providers AS external_auth,
            template.id AS template_id,
            template.name AS template_name,
            version.name AS template_version,
-           job.file_id,
+           asked.file_id,
            template.disable_module_cache AS fetches_modules,
            (SELECT cached_module_files
             FROM template_version_terraform_values
@@ -86,47 +91,96 @@ LOAD_BUILD = sql(f"""
            (SELECT graph
             FROM template_version_terraform_values
             WHERE template_version_id = version.id
-              AND build.transition <> 'delete'
+              AND asked.transition <> 'delete'
               AND NOT template.disable_module_cache) AS graph,
            (SELECT coalesce(json_agg(group_name ORDER BY group_name), '[]')
             FROM group_members_expanded AS grouped
-            WHERE grouped.user_id = workspace.owner_id
-              AND grouped.organization_id = workspace.organization_id) AS owner_groups,
-           (SELECT coalesce(json_object_agg(given.name, given.value), '{{}}')
-            FROM workspace_build_parameters AS given
-            WHERE given.workspace_build_id = build.id) AS parameters,
+            WHERE grouped.user_id = asked.owner_id
+              AND grouped.organization_id = asked.organization_id) AS owner_groups,
+           asked.parameters,
            (SELECT coalesce(json_object_agg(earlier.name, earlier.value), '{{}}')
             FROM workspace_build_parameters AS earlier
-            WHERE earlier.workspace_build_id = coalesce(applied.id, previous.id)
-           ) AS previous_parameters,
+            WHERE earlier.workspace_build_id = asked.values_from) AS previous_parameters,
            (SELECT coalesce(json_agg(variable ORDER BY variable.position, variable.name), '[]')
             FROM template_version_variables AS variable
             WHERE variable.template_version_id = version.id) AS variables,
            {PARAMETERS} AS declared
-    FROM provisioner_jobs AS job
-    JOIN workspace_builds AS build ON build.job_id = job.id
-    JOIN workspaces AS workspace ON workspace.id = build.workspace_id
-    JOIN users AS owner ON owner.id = workspace.owner_id
+    FROM asked
+    JOIN users AS owner ON owner.id = asked.owner_id
     LEFT JOIN organization_members AS member
-           ON member.organization_id = workspace.organization_id
-          AND member.user_id = workspace.owner_id
-    JOIN template_versions AS version ON version.id = build.template_version_id
+           ON member.organization_id = asked.organization_id
+          AND member.user_id = asked.owner_id
+    JOIN template_versions AS version ON version.id = asked.version_id
     JOIN templates AS template ON template.id = version.template_id
-    LEFT JOIN workspace_builds AS previous
-           ON previous.workspace_id = build.workspace_id
-          AND previous.build_number = build.build_number - 1
-    -- The build that the values were copied from: see db.catalog.workspaces.
-    LEFT JOIN LATERAL (
-        SELECT earlier.id
-        FROM applied_workspace_builds AS earlier
-        WHERE earlier.workspace_id = build.workspace_id
-          AND earlier.build_number < build.build_number
-        ORDER BY earlier.build_number DESC
-        LIMIT 1
-    ) AS applied ON true
-    WHERE job.id = :job_id
-      AND job.lease_token = :lease_token
-      AND job.completed_at IS NULL
+"""  # noqa: S608 - made of constants
+LOAD_BUILD = sql(f"""
+    WITH asked AS (
+        SELECT build.id AS build_id,
+               build.build_number,
+               build.transition,
+               build.provisioner_state AS state,
+               workspace.id AS workspace_id,
+               workspace.name AS workspace_name,
+               workspace.owner_id,
+               workspace.organization_id,
+               build.template_version_id AS version_id,
+               job.file_id,
+               (SELECT coalesce(json_object_agg(given.name, given.value), '{{}}')
+                FROM workspace_build_parameters AS given
+                WHERE given.workspace_build_id = build.id) AS parameters,
+               coalesce(applied.id, previous.id) AS values_from
+        FROM provisioner_jobs AS job
+        JOIN workspace_builds AS build ON build.job_id = job.id
+        JOIN workspaces AS workspace ON workspace.id = build.workspace_id
+        LEFT JOIN workspace_builds AS previous
+               ON previous.workspace_id = build.workspace_id
+              AND previous.build_number = build.build_number - 1
+        -- The build that the values were copied from: see db.catalog.workspaces.
+        LEFT JOIN LATERAL (
+            SELECT earlier.id
+            FROM applied_workspace_builds AS earlier
+            WHERE earlier.workspace_id = build.workspace_id
+              AND earlier.build_number < build.build_number
+            ORDER BY earlier.build_number DESC
+            LIMIT 1
+        ) AS applied ON true
+        WHERE job.id = :job_id
+          AND job.lease_token = :lease_token
+          AND job.completed_at IS NULL
+    )
+    {INPUT}
+""")  # noqa: S608 - made of constants
+# A build and a workspace that do not exist have the id of the job.
+LOAD_DRY_RUN = sql(f"""
+    WITH asked AS (
+        SELECT job.id AS build_id,
+               coalesce(latest.build_number, 0) + 1 AS build_number,
+               CAST('start' AS workspace_transition) AS transition,
+               before.provisioner_state AS state,
+               coalesce(run.workspace_id, job.id) AS workspace_id,
+               run.workspace_name,
+               run.owner_id,
+               job.organization_id,
+               run.template_version_id AS version_id,
+               job.file_id,
+               run.parameters,
+               coalesce(applied.id, latest.id) AS values_from
+        FROM provisioner_jobs AS job
+        JOIN template_version_dry_runs AS run ON run.job_id = job.id
+        LEFT JOIN latest_workspace_builds AS latest ON latest.workspace_id = run.workspace_id
+        LEFT JOIN workspace_builds AS before ON before.id = latest.id
+        LEFT JOIN LATERAL (
+            SELECT earlier.id
+            FROM applied_workspace_builds AS earlier
+            WHERE earlier.workspace_id = run.workspace_id
+            ORDER BY earlier.build_number DESC
+            LIMIT 1
+        ) AS applied ON true
+        WHERE job.id = :job_id
+          AND job.lease_token = :lease_token
+          AND job.completed_at IS NULL
+    )
+    {INPUT}
 """)  # noqa: S608 - made of constants
 
 
@@ -136,7 +190,25 @@ def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> Bui
     Raises:
         LeaseLostError: the token is no longer the job's.
     """
-    fields = held_row(session, lease, LOAD_BUILD)._asdict()
+    return _load(session, lease, LOAD_BUILD, archives)
+
+
+def load_dry_run(session: Session, lease: Lease, *, archives: ArchiveCache) -> BuildInput:
+    """Read a claimed dry run as the start that it stands for.
+
+    An existing workspace has its latest state, and the values of the last build that entered
+    apply as the previous ones.
+
+    Raises:
+        LeaseLostError: the token is no longer the job's.
+    """
+    return _load(session, lease, LOAD_DRY_RUN, archives)
+
+
+def _load(
+    session: Session, lease: Lease, statement: TextClause, archives: ArchiveCache
+) -> BuildInput:
+    fields = held_row(session, lease, statement)._asdict()
     file_id, declared = fields.pop("file_id"), fields.pop("declared")
     module_file_id = fields.pop("module_file_id")
     variables = fields.pop("variables")

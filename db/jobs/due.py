@@ -110,7 +110,7 @@ FIND_ENDED_JOBS = sql("""
                      AND later.build_number > build.build_number
                      AND later.provisioner_state IS NOT NULL
                ) AS is_state_due,
-           job.type = 'workspace_build' AND (
+           job.type = 'template_version_dry_run' OR job.type = 'workspace_build' AND (
                build.id IS NULL
                OR workspace.deleted
                OR EXISTS (

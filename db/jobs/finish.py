@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError
+from db.jobs.dryruns import store_dry_run
 from db.jobs.events import EventType, record_workspace
 from db.jobs.imports import ImportResult, store_import
 from db.jobs.leases import Lease
@@ -141,6 +142,8 @@ def _finish(
         insert_resources(session, moved.job_id, moved.transition, result.resources)
     if result.imported is not None:
         _store_import(session, moved, result.imported)
+    if result.planned is not None and moved.move.after is JobStatus.SUCCEEDED:
+        store_dry_run(session, moved.job_id, result.planned)
     insert_rows(
         session,
         ProvisionerJobTiming,

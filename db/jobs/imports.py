@@ -171,7 +171,7 @@ def store_import(session: Session, job_id: uuid.UUID, result: ImportResult, *, i
         _store_readme(session, version_id, result.readme)
     if is_ok:
         _store_declarations(session, version_id, result)
-        insert_rows(session, WorkspaceModule, _module_rows(job_id, result.modules))
+        insert_modules(session, job_id, result.modules)
         _store_values(session, version_id, result)
         session.execute(ACTIVATE, {"version_id": version_id})
 
@@ -315,11 +315,12 @@ def _parameter_row(found: TemplateParameter) -> dict[str, Any]:
     return row
 
 
-def _module_rows(job_id: uuid.UUID, modules: Iterable[TemplateModule]) -> list[dict[str, Any]]:
-    return [
-        {"job_id": job_id, "transition": Transition.START, **_texts(asdict(module))}
-        for module in modules
-    ]
+def insert_modules(session: Session, job_id: uuid.UUID, modules: Iterable[TemplateModule]) -> None:
+    """Store the modules that the template of a job calls."""
+    of_job = {"job_id": job_id, "transition": Transition.START}
+    insert_rows(
+        session, WorkspaceModule, [{**of_job, **_texts(asdict(module))} for module in modules]
+    )
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from db.jobs.agents import Agent
+from db.schema.enums import PlannedAction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +30,14 @@ class Resource:
     icon: str = ""
     metadata: tuple[ResourceMetadata, ...] = ()
     agents: tuple[Agent, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceChange:
+    """What a plan would do to one instance of a managed resource."""
+
+    address: str  #: with module and instance key, as Terraform prints it
+    type: str
+    name: str
+    action: PlannedAction
+    daily_cost: int = 0  #: credits per day of the instance after the change

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from db.jobs.declarations import TemplateModule
 from db.jobs.imports import ImportResult
 from db.jobs.logs import LogRow
-from db.jobs.resources import Resource
+from db.jobs.resources import Resource, ResourceChange
 from db.jobs.states import State
 from db.schema.enums import FailureReason, JobErrorCode, Stage, TimingStage
 from db.texts import storable
@@ -27,12 +28,23 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DryRunResult:
+    """What a dry run has found so far."""
+
+    daily_cost: int = 0  #: credits per day
+    changes: Sequence[ResourceChange] = ()
+    resources: Sequence[Resource] = ()
+    modules: Sequence[TemplateModule] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuildResult:
     """What a job leaves behind. If ``state`` is None, the stored one is kept."""
 
     state: State | None = None
     resources: Sequence[Resource] = ()
     imported: ImportResult | None = None  #: of the import of a template version
+    planned: DryRunResult | None = None  #: of a dry run
     timings: Sequence[Timing] = ()
     last_lines: Sequence[LogRow] = ()  #: of its log, not stored yet
     log_overflowed: bool = False

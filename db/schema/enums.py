@@ -73,6 +73,17 @@ def job_is_insufficient_quota_error_code(code: str | None) -> bool:
     return code == JobErrorCode.INSUFFICIENT_QUOTA
 
 
+class PlannedAction(StrEnum):
+    """What a plan would do to a resource."""
+
+    CREATE = "create"
+    UPDATE = "update"  #: in place
+    REPLACE = "replace"  #: destroy it and create another one, in either order
+    DELETE = "delete"
+    FORGET = "forget"  #: leave it as it is, and remove it from the state
+    NO_OP = "no-op"
+
+
 class JobType(StrEnum):
     """What a provisioner job does."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from db.schema.enums import JobType, Stage
-from provisioner.build import importing, steps
+from provisioner.build import dryrun, importing, steps
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.endings import UnknownJobTypeError
 
 RECIPES: Mapping[str, Recipe] = {
     JobType.WORKSPACE_BUILD: steps.RECIPE,
     JobType.TEMPLATE_VERSION_IMPORT: importing.RECIPE,
+    JobType.TEMPLATE_VERSION_DRY_RUN: dryrun.RECIPE,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -21,7 +21,7 @@ from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.parameters import ParameterFacts
 from provisioner.build.secrets import ask_platform
 from provisioner.engines.graph import Graph
-from provisioner.engines.port import BuildContext, EngineError
+from provisioner.engines.port import BuildContext, EngineError, Plan
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.process import reason_of
@@ -37,16 +37,24 @@ from quota.commit import commit_quota
 
 log = structlog.get_logger("provisioner")
 
+Load = Callable[..., BuildInput]
+"""Reads the input of a claimed job: ``load_build``, or a function of the same signature."""
+
 GROWTH = 2
 """An apply may make the state this many times as large without running out of reserved room."""
 
 
 def set_up(build: Attempt) -> None:
-    """Read the build and its template, check parameters and variables."""
+    """Read the build and its template, check parameters and variables, ask for its secrets."""
+    prepare(build, load_build, ask_platform)
+
+
+def prepare(build: Attempt, load: Load, ask: Callable[[Attempt], BuildSecrets]) -> None:
+    """Make the context of a build that ``load`` reads, with the secrets that ``ask`` returns."""
 
     def read() -> BuildInput:
         with build.database.begin() as session:
-            return load_build(session, build.lease, archives=build.archives)
+            return load(session, build.lease, archives=build.archives)
 
     build.input = retry_outage(read, may_go_on=build.interrupt.may_write)
     loaded = build.input
@@ -56,7 +64,7 @@ def set_up(build: Attempt) -> None:
     variables = values_for(template, stored, loaded.parameters)
     if loaded.transition is not Transition.DELETE:
         _check_values(loaded, template, variables)
-    secrets = ask_platform(build)
+    secrets = ask(build)
     build.context = BuildContext(
         files=files,
         directory=build.directory.template,
@@ -127,11 +135,17 @@ def plan(build: Attempt) -> None:
     Raises:
         EngineError: the plan failed, or the disk has too little room for the state.
     """
-    planned = build.engine.plan(build.context_for(build.settings.limits.plan))
+    planned = run_plan(build)
     build.daily_cost = planned.daily_cost
     build.context = replace(build.loaded_context, graph=planned.graph)
-    build.result = replace(build.result, timings=[*build.result.timings, *planned.timings])
     _reserve_room(build)
+
+
+def run_plan(build: Attempt) -> Plan:
+    """Plan the transition, and keep the timings."""
+    planned = build.engine.plan(build.context_for(build.settings.limits.plan))
+    build.result = replace(build.result, timings=[*build.result.timings, *planned.timings])
+    return planned
 
 
 def _reserve_room(build: Attempt) -> None:

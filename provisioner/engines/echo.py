@@ -36,9 +36,9 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
-from db.jobs.resources import Resource
+from db.jobs.resources import Resource, ResourceChange
 from db.jobs.results import Timing
-from db.schema.enums import LogLevel, TimingStage, Transition
+from db.schema.enums import LogLevel, PlannedAction, TimingStage, Transition
 from provisioner.engines.port import (
     TERRAFORM_VERSION,
     Applied,
@@ -167,6 +167,7 @@ class EchoEngine:
         return Plan(
             daily_cost=_cost_of(applied) if daily_cost is None else daily_cost,
             resources=_resources_of(applied),
+            changes=_changes_of(applied, context),
         )
 
     def apply(self, context: BuildContext) -> Applied:
@@ -204,6 +205,29 @@ def _apply_of(script: _Script, transition: Transition) -> _Apply:
 
 def _resources_of(operation: _Apply) -> tuple[Resource, ...]:
     return tuple(Resource(**dict(resource)) for resource in operation.resources)
+
+
+def _changes_of(operation: _Apply, context: BuildContext) -> tuple[ResourceChange, ...]:
+    """Return what the apply would do to the resources in the earlier state."""
+    earlier = json.loads(context.state).get("resources", []) if context.state else []
+    existing = {(str(found.get("type")), str(found.get("name"))) for found in earlier}
+    planned = {(found.type, found.name): found.daily_cost for found in operation.resources}
+    return tuple(
+        ResourceChange(
+            address=f"{kind}.{name}",
+            type=kind,
+            name=name,
+            action=_action((kind, name) in existing, (kind, name) in planned),
+            daily_cost=planned.get((kind, name), 0),
+        )
+        for kind, name in sorted(existing | planned.keys())
+    )
+
+
+def _action(exists: bool, is_planned: bool) -> PlannedAction:
+    if not is_planned:
+        return PlannedAction.DELETE
+    return PlannedAction.NO_OP if exists else PlannedAction.CREATE
 
 
 def _cost_of(operation: _Apply) -> int:

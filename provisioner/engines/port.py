@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from db.jobs.declarations import PlannedDeclarations, Template, TemplateModule
-from db.jobs.resources import Resource
+from db.jobs.resources import Resource, ResourceChange
 from db.jobs.results import Timing
 from db.schema.enums import LogLevel, Transition
 from provisioner.engines.graph import Graph
@@ -33,6 +33,7 @@ class Plan:
     daily_cost: int  #: credits per day of all planned resources, 0 <= cost < 2**31
     timings: tuple[Timing, ...] = ()
     resources: tuple[Resource, ...] = ()
+    changes: tuple[ResourceChange, ...] = ()  #: of managed resources
     declares: PlannedDeclarations = field(default_factory=PlannedDeclarations)
     graph: Graph = field(default_factory=Graph)  #: empty if nothing is attached to resources
 

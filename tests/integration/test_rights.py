@@ -11,6 +11,7 @@ from redis.exceptions import NoPermissionError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from db.catalog.dryruns import existing_workspace
 from db.engine import Database, DatabaseError
 from db.schema.enums import Transition
 from db.schema.grants import AccessRole, missing_rights
@@ -24,6 +25,7 @@ from worker.broker.rights import WORKER_COMMANDS, missing_commands
 from worker.embedded import Embedded
 from worker.enqueue import enqueue_build
 from worker.metrics.queues import FleetCollector, QueueCollector
+from worker.planning import enqueue_dry_run
 
 REFUSED = r"permission denied|must be owner|does not exist"
 ROLES = [role.value for role in AccessRole]
@@ -47,6 +49,12 @@ def enqueue(url: str, factory: Factory, redis_url: str | None = None) -> None:
     size = {"name": "size", "default": "2"}
     workspace = factory.any_workspace(script={"parse": {"parameters": [size]}})
     with opened_database(url) as database, database.begin() as session:
+        enqueue_dry_run(
+            session,
+            existing_workspace(session, workspace.id),
+            parameters={"size": "1"},
+            ring=lambda _queue: True,
+        )
         enqueue_build(
             session,
             workspace_id=workspace.id,

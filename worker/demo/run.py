@@ -65,7 +65,8 @@ def _fill_the_budget(scenario: Scenario) -> None:
 
 
 def _exceed_the_budget(scenario: Scenario) -> None:
-    """2. A third build does not fit: quota refuses it, and its error code says so."""
+    """2. A third build does not fit: a forecast says so before, and then quota refuses it."""
+    scenario.forecast("gamma", "machine", fits=False)
     scenario.create(
         "gamma",
         "machine",

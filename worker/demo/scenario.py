@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from db.catalog.dryruns import new_workspace
 from db.catalog.people import add_group_member, create_group, create_organization, create_user
 from db.catalog.templates import Push, get_template
 from db.catalog.versions import EnqueuedImport
@@ -15,14 +16,17 @@ from db.catalog.workspaces import create_workspace, get_workspace
 from db.engine import Database
 from db.errors import ParameterValidationError
 from db.jobs.transitions import cancel_job
+from db.reads.dryruns import get_dry_run
 from db.reads.follow import await_end
 from db.reads.jobs import Job, get_job
 from db.schema.enums import JobErrorCode, Transition
 from db.schema.tables import Organization, Template, TemplateVersion, User
 from provisioner.host.packing import pack_template
+from quota.forecast import forecast_of
 from worker.broker.doorbell import Ring
 from worker.demo.report import Expectation, Report, name_of
 from worker.enqueue import enqueue_build
+from worker.planning import enqueue_dry_run
 from worker.pushing import enqueue_import
 from worker.waiting import wait_until
 
@@ -89,6 +93,25 @@ class Scenario:
             folder: that of the files; by default the one with the template's name.
         """
         self.finish(self._push(template, folder or template).job_id, expected)
+
+    def forecast(self, workspace: str, template: str, *, fits: bool, owner: str = "alice") -> None:
+        """Plan a new workspace, and report a problem if the quota's forecast is another one."""
+        with self.database.begin() as session:
+            planned = new_workspace(
+                owner=self.users[owner], template=self.templates[template], name=workspace
+            )
+            run = enqueue_dry_run(session, planned, ring=self.ring)
+        self._await(run.job_id)
+        with self.database.begin() as session:
+            found = forecast_of(session, get_dry_run(session, run.job_id))
+        if found is None:
+            self.check(False, f"{workspace}: the dry run did not succeed")
+            return
+        self.print(
+            f"  {workspace} plan: costs {found.daily_cost}, {found.credits_consumed} of"
+            f" {found.budget} credits in use: quota would {'permit' if found.ok else 'refuse'} it"
+        )
+        self.check(found.ok is fits, f"{workspace}: the forecast is wrong")
 
     def check_active(self, template: str, version: str) -> None:
         """Report a problem unless the version is the template's active one."""

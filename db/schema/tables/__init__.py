@@ -35,6 +35,7 @@ from db.schema.tables.people import (
 from db.schema.tables.templates import File, Template, TemplateVersion
 from db.schema.tables.tokens import ApiToken
 from db.schema.tables.versions import (
+    TemplateVersionDryRun,
     TemplateVersionParameter,
     TemplateVersionPreset,
     TemplateVersionPresetParameter,
@@ -74,6 +75,7 @@ __all__ = [
     "ReplacedState",
     "Template",
     "TemplateVersion",
+    "TemplateVersionDryRun",
     "TemplateVersionParameter",
     "TemplateVersionPreset",
     "TemplateVersionPresetParameter",

@@ -1,4 +1,4 @@
-"""What the import of a template version found: declarations, presets, tags, modules and files."""
+"""What the import of a template version found, and what dry runs of the version found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.enums import PrebuildStatus, Transition
-from db.schema.tables.base import Base, CreatedAt, JobFk, UpdatedAt, UuidPk
+from db.schema.tables.base import Base, CreatedAt, JobFk, UpdatedAt, UserFk, UuidPk
 
 EMPTY_LIST = text("'[]'::jsonb")
 EMPTY_OBJECT = text("'{}'::jsonb")
@@ -178,3 +178,24 @@ class WorkspaceModule(Base):
     version: Mapped[str] = mapped_column(server_default="")
     key: Mapped[str]  #: its path in the configuration, such as ``network.subnets``
     created_at: Mapped[CreatedAt]
+
+
+class TemplateVersionDryRun(Base):
+    """What a dry run plans for, and what its plan found: NULL until it has succeeded."""
+
+    __tablename__ = "template_version_dry_runs"
+
+    job_id: Mapped[JobFk] = mapped_column(primary_key=True)
+    template_version_id: Mapped[VersionFk]
+    owner_id: Mapped[UserFk]
+    #: whose state the plan starts from; NULL for a workspace that does not exist
+    workspace_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("workspaces.id", ondelete="CASCADE")
+    )
+    workspace_name: Mapped[str]
+    parameters: Mapped[dict[str, str]]
+    daily_cost: Mapped[int | None]
+    #: objects with address, type, name, action and daily_cost
+    changes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+
+    __table_args__ = (CheckConstraint("daily_cost >= 0", name="daily_cost_not_negative"),)

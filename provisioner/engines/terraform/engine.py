@@ -28,6 +28,7 @@ from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file
 from provisioner.engines.terraform.capture import capture
+from provisioner.engines.terraform.changes import changes_of
 from provisioner.engines.terraform.checkpoint import Checkpoints
 from provisioner.engines.terraform.conversion.declarations import declarations_of
 from provisioner.engines.terraform.conversion.dot import read_graph
@@ -218,7 +219,7 @@ class TerraformEngine:
     def _read_plan(self, context: BuildContext, timings: tuple[Timing, ...]) -> Plan:
         show = ("show", "-no-color", "-json", workdir.PLAN_FILE)
         plan = read_plan(self._capture(context, TimingStage.PLAN, *show)[0])
-        daily_cost = price_plan(plan)
+        costs = price_plan(plan)
         instances = tuple(instances_of_plan(plan))
         graph = context.graph
         if not graph and _needs_graph(instances):
@@ -226,9 +227,10 @@ class TerraformEngine:
             timings += more
         resources = _convert(instances, replace(context, graph=graph))
         return Plan(
-            daily_cost=daily_cost,
+            daily_cost=sum(costs.values()),
             timings=timings,
             resources=resources,
+            changes=tuple(changes_of(plan, costs)),
             declares=_judged(
                 context, lambda: declarations_of(instances), otherwise=PlannedDeclarations
             ),

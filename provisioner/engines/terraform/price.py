@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -26,8 +27,8 @@ def read_plan(plan_json: str) -> dict[str, Any]:
     return plan
 
 
-def price_plan(plan: Mapping[str, Any]) -> int:
-    """Return the daily cost in credits of a plan.
+def price_plan(plan: Mapping[str, Any]) -> dict[str, int]:
+    """Return the daily cost in credits of each instance of a plan that costs something, by address.
 
     A ``coder_metadata`` instance costs its ``daily_cost``; a ``terraform_data`` instance costs
     ``input.daily_cost`` if its input is an object with that attribute. Unset or null is 0. A
@@ -43,13 +44,17 @@ def price_plan(plan: Mapping[str, Any]) -> int:
         for change in plan.get("resource_changes", [])
     }
     root = plan.get("planned_values", {}).get("root_module", {})
-    total = sum(_cost_of(planned, unknown.get(planned["address"])) for planned in _planned(root))
+    costs: Counter[str] = Counter()
+    for planned in _planned(root):
+        address = planned["address"]
+        costs[address] += _cost_of(planned, unknown.get(address))
+    total = sum(costs.values())
     if total > MAX_DAILY_COST:
         raise PriceError(
             f"the plan costs {total} credits per day in total; at most {MAX_DAILY_COST} can be "
             "accounted for, lower the daily_cost of its resources"
         )
-    return total
+    return {address: cost for address, cost in costs.items() if cost}
 
 
 def _planned(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

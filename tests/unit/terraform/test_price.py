@@ -13,7 +13,7 @@ from provisioner.engines.terraform.price import price_plan, read_plan
 
 
 def price(plan_json: str) -> int:
-    return price_plan(read_plan(plan_json))
+    return sum(price_plan(read_plan(plan_json)).values())
 
 
 def data(cost: str, name: str = "dev", **resource: object) -> dict[str, object]:
