@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from db.catalog.dryruns import existing_workspace
 from db.schema.enums import JobStatus, Stage, Transition
 from tests.harness.cluster import Cluster
 from tests.harness.rights import database_user, redis_user
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
+from worker.planning import enqueue_dry_run
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -38,6 +40,17 @@ def test_it_runs_a_build_of_each_transition(shared: Cluster, worker: Worker) -> 
     workspace_id = shared.workspace("machine")
     statuses = [shared.build(workspace_id, transition)["status"] for transition in Transition]
     assert statuses == [JobStatus.SUCCEEDED] * len(Transition)
+    assert "permission" not in worker.said()
+
+
+def test_it_plans_a_dry_run_that_makes_nothing(shared: Cluster, worker: Worker) -> None:
+    workspace_id, before = shared.workspace("machine"), shared.machines()
+    with shared.database.begin() as session:
+        workspace = existing_workspace(session, workspace_id)
+        job_id = enqueue_dry_run(session, workspace, ring=shared.ring).job_id
+    wait_until(lambda: not shared.factory.status(job_id).is_active, "the end of the dry run")
+    assert shared.factory.status(job_id) is JobStatus.SUCCEEDED
+    assert shared.machines() == before
     assert "permission" not in worker.said()
 
 
