@@ -54,3 +54,9 @@ def test_the_neighbours_of_a_hidden_folder_are_shown_in_place_of_what_contains_i
     shown = without_hidden([tmp_path], [tmp_path / "data" / "work"])
 
     assert list(shown) == [tmp_path / "cloud", tmp_path / "other"]
+
+
+def test_a_path_that_is_named_inside_of_a_hidden_folder_is_shown(tmp_path: Path) -> None:
+    cloud = tmp_path / "data" / "cloud"
+
+    assert list(without_hidden([cloud], [tmp_path / "data"])) == [cloud]

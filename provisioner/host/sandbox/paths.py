@@ -73,9 +73,12 @@ def read_needs(cli_config: Path | None) -> SharedPaths:
 
 
 def without_hidden(paths: Iterable[Path], hidden: Sequence[Path]) -> Iterator[Path]:
-    """Yield the paths; in place of one that contains something hidden, what else it contains."""
+    """Yield the paths; in place of one that contains something hidden, what else it contains.
+
+    A path that is named itself inside of a hidden folder is shown, as bubblewrap does.
+    """
     for path in paths:
-        if any(path.is_relative_to(other) for other in hidden):
+        if path in hidden:
             continue
         if any(other.is_relative_to(path) for other in hidden):
             yield from without_hidden(sorted(path.iterdir()), hidden)
