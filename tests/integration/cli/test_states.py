@@ -48,7 +48,7 @@ def orphan(factory: Factory, box: Workspace, tmp_path: Path) -> Path:
     """A state that was put aside: a later build has begun from the stored one."""
     lost = factory.finished_build(box, result=BuildResult(state=state_of(6)))
     factory.finished_build(box, Transition.STOP, result=BuildResult(state=state_of(7)))
-    path = tmp_path / "data/work/orphaned-states" / f"{lost.id}.tfstate"
+    path = tmp_path / "data" / "work" / "orphaned-states" / f"{lost.id}.tfstate"
     path.parent.mkdir(parents=True)
     path.write_bytes(state_file(9))
     return path
