@@ -155,7 +155,7 @@ lock: setup ## Lock the newest packages that pyproject.toml allows, build backen
 		--output-file requirements.lock pyproject.toml build/backend.in
 	@echo "Locking what the image runs"
 	@rm -f deploy/docker/requirements.lock
-	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra api \
 		--constraint requirements.lock --generate-hashes --no-header --no-annotate \
 		--output-file deploy/docker/requirements.lock pyproject.toml build/backend.in
 
