@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import ApiError
-from api.streams.listener import Listener
 from db.engine import Database
 from db.jobs.events import CHANNEL as EVENTS
 from db.jobs.notices import CHANNEL
 from db.outage import is_outage
 from db.reads.contract import ProvisionerJobLog
 from db.reads.joblog import LogReading, read_log
+from db.reads.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import Database, sql
 from db.streak import Streak
 
-log = logging.getLogger("api")
+log = logging.getLogger("db")
 
 PROBE_S = 2.0  #: how long a notice to itself may take
 CHECK_S = 5.0  #: without notices, how often the connection is checked
