@@ -11,7 +11,7 @@ from api.errors import ApiError, refused
 from api.gate import Visit
 from api.models.requests import GivenValue
 from db.catalog.workspaces import EnqueuedBuild
-from db.errors import InvalidError, ParameterValidationError
+from db.errors import ActiveVersionRequiredError, InvalidError, ParameterValidationError
 from db.reads.shapes import TemplateVersion
 from db.reads.versions import get_version
 from db.schema.enums import JobStatus, Transition
@@ -58,7 +58,7 @@ def refusals() -> Iterator[None]:
     """Answer values that are not allowed with the reason for each.
 
     Raises:
-        ApiError: a value is not allowed.
+        ApiError: a value is not allowed, or the template requires its active version.
     """
     try:
         yield
@@ -66,6 +66,9 @@ def refusals() -> Iterator[None]:
         raise _refusal(error) from error
     except InvalidError as error:
         raise refused("Validation failed.", str(error)) from error
+    except ActiveVersionRequiredError as error:
+        # With this status `coder start` tries again with the active version.
+        raise ApiError(403, str(error)) from error
 
 
 def usable_version(

@@ -7,6 +7,8 @@ RequestError              a request that cannot be fulfilled
 └── ConflictError         the data in the database does not allow it now
     ├── BuildActiveError  the workspace has an unfinished build
     ├── VersionImportingError  the version's import has not ended
+    ├── ActiveVersionRequiredError  the template wants its active version
+    ├── TemplateDeprecatedError  the template makes no new workspaces
     └── StateRefusedError a state must not replace the stored one
 LeaseLostError            the writer no longer holds the lease of the job
 """
@@ -89,6 +91,26 @@ class VersionImportingError(ConflictError):
             f"The provided template version is {status}. Wait for it to complete importing!"
         )
         self.job_id = job_id
+
+
+class ActiveVersionRequiredError(ConflictError):
+    """A start names another version than the one that its template requires."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot use non-active version: the template requires the active one; start the"
+            " workspace with --update"
+        )
+
+
+class TemplateDeprecatedError(ConflictError):
+    """No workspace is created from a template that is deprecated."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f'Template "{name}" has been deprecated, and cannot be used to create a new'
+            f" workspace: {why}"
+        )
 
 
 class StateRefusedError(ConflictError):

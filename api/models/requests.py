@@ -92,6 +92,7 @@ class CreateTemplate(RequestModel):
     description: Annotated[str, Field(max_length=127)] = ""
     icon: Annotated[str, Field(max_length=256)] = ""
     allow_user_cancel_workspace_jobs: bool | None = None
+    require_active_version: bool = False
 
 
 class EditTemplate(RequestModel):
@@ -102,6 +103,9 @@ class EditTemplate(RequestModel):
     description: Annotated[str, Field(max_length=127)] | None = None
     icon: Annotated[str, Field(max_length=256)] | None = None
     allow_user_cancel_workspace_jobs: bool | None = None
+    require_active_version: bool | None = None
+    deprecation_message: Text | None = None
+    disable_module_cache: bool | None = None
 
 
 class Promote(RequestModel):

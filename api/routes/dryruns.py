@@ -37,7 +37,7 @@ def add_dry_run(gate: GateOf, version: uuid.UUID, body: DryRun) -> ProvisionerJo
             raise ApiError(425, "Template version import job hasn't completed!")
         if found.job.status is not JobStatus.SUCCEEDED:
             raise refused("Template version import job has failed.")
-        if found.template_id is None:
+        if not found.template_id.int:
             raise refused("Template version is not part of a template.")
         with refusals():
             run = enqueue_dry_run(

@@ -40,6 +40,9 @@ KNOWN_TERMS = {
 }  # fmt: skip
 
 
+COLUMNS = {"deprecation_message": "deprecated"}  #: that have another name than in the API
+
+
 class ArchivedVersions(ContractModel):
     """The versions that were archived."""
 
@@ -52,8 +55,8 @@ def list_templates(gate: GateOf, q: Search = "") -> list[Template]:
     """List the templates that the caller may see, those with the most users first."""
     terms = terms_of(q, known=KNOWN_TERMS, bare="display_name")
     with gate.enter() as visit:
-        if terms.get("deprecated") == "true" or terms.get("deleted") == "true":
-            return []  # templates are not deprecated here, and deleted ones are not shown
+        if terms.get("deleted") == "true":
+            return []  # deleted templates are not shown
         author = terms.get("author")
         wanted = TemplateFilter(
             organizations=visit.caller.organizations_with(Right.READ_TEMPLATES),
@@ -62,6 +65,7 @@ def list_templates(gate: GateOf, q: Search = "") -> list[Template]:
             name=terms.get("name"),
             display_name=terms.get("display_name") or terms.get("exact_display_name"),
             author=visit.caller.username if author == "me" else author,
+            deprecated={"true": True, "false": False}.get(terms.get("deprecated", "")),
             ids=_ids(terms.get("ids", "")),
         )
         return find_templates(visit.session, wanted)
@@ -125,6 +129,7 @@ def _create(visit: Visit, body: CreateTemplate) -> uuid.UUID:
             description=body.description,
             icon=body.icon,
             allow_user_cancel_workspace_jobs=True if allows is None else allows,
+            require_active_version=body.require_active_version,
         )
     except InvalidError as error:
         raise refused("Invalid create template request.", str(error), field="name") from error
@@ -174,7 +179,11 @@ def change_template(gate: GateOf, template: uuid.UUID, body: EditTemplate) -> Te
         }
         if changes:
             try:
-                edit_template(visit.session, found.id, changes)
+                edit_template(
+                    visit.session,
+                    found.id,
+                    {COLUMNS.get(name, name): changes[name] for name in changes},
+                )
             except InvalidError as error:
                 raise refused("Validation failed.", str(error), field="name") from error
             except ConflictError as error:

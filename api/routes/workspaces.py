@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
@@ -27,7 +28,7 @@ from api.routes.finding import (
 from api.routes.paging import Paged, Search, terms_of
 from db.catalog import workspaces as catalog
 from db.catalog.audit import AuditAction
-from db.errors import ConflictError, InvalidError
+from db.errors import ConflictError, InvalidError, TemplateDeprecatedError
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.contract import ProvisionerJobTimings, WorkspaceStatus
 from db.reads.machines import WorkspaceFilter, find_workspaces
@@ -42,7 +43,7 @@ router = APIRouter(prefix="/api/v2", tags=["workspaces"])
 KNOWN_TERMS = {
     "owner", "name", "template", "status", "organization", "id", "has-agent", "healthy", "dormant",
     "outdated", "last_used_after", "last_used_before", "shared", "shared_with_user",
-    "shared_with_group", "has-ai-task", "has_external_agent", "is-dormant", "deleted",
+    "shared_with_group", "has-ai-task", "has_external_agent", "is-dormant", "deleted", "param",
 }  # fmt: skip
 WithDeleted = Annotated[bool, Query(alias="include_deleted")]
 
@@ -50,10 +51,13 @@ WithDeleted = Annotated[bool, Query(alias="include_deleted")]
 @router.get("/workspaces")
 def list_workspaces(gate: GateOf, page: Paged, q: Search = "") -> Workspaces:
     """List the workspaces that the caller may see; those that were deleted are left out."""
+    terms = terms_of(q, known=KNOWN_TERMS, bare="name")
     with gate.enter() as visit:
+        if _asks_for_nothing(terms):
+            return Workspaces(workspaces=[], count=0)
         found, count = find_workspaces(
             visit.session,
-            _filter(visit.caller, q),
+            _filter(visit.caller, terms),
             favorites_of=visit.caller.user_id,
             limit=page.limit or EVERYTHING,
             offset=page.offset,
@@ -61,15 +65,25 @@ def list_workspaces(gate: GateOf, page: Paged, q: Search = "") -> Workspaces:
         return Workspaces(workspaces=found, count=count)
 
 
-def _filter(caller: Caller, query: str) -> WorkspaceFilter:
-    terms = terms_of(query, known=KNOWN_TERMS, bare="name")
+def _asks_for_nothing(terms: Mapping[str, str]) -> bool:
+    """Return whether only workspaces with what is not here are wanted: shares, running agents."""
+    return (
+        "shared_with_user" in terms
+        or "shared_with_group" in terms
+        or bool(_truth(terms.get("shared"), "shared"))
+        or _truth(terms.get("healthy"), "healthy") is False
+        or terms.get("has-agent") == "connected"
+    )
+
+
+def _filter(caller: Caller, terms: Mapping[str, str]) -> WorkspaceFilter:
     owner, name, exact_name = terms.get("owner"), terms.get("name"), None
     if name and "/" in name:
         owner, _, exact_name = name.partition("/")
         name = None
-    visible = caller.organizations_with(Right.READ_WORKSPACES)
+    parameter, has_value, value = terms.get("param", "").partition("=")
     return WorkspaceFilter(
-        organizations=visible,
+        organizations=caller.organizations_with(Right.READ_WORKSPACES),
         seen_by=caller.user_id,
         owner=caller.username if owner == ME else owner,
         name=name,
@@ -80,6 +94,12 @@ def _filter(caller: Caller, query: str) -> WorkspaceFilter:
         ids=_ids(terms.get("id")),
         outdated=_truth(terms.get("outdated"), "outdated"),
         dormant=bool(_truth(terms.get("dormant") or terms.get("is-dormant"), "dormant")),
+        used_after=_time(terms.get("last_used_after"), "last_used_after"),
+        used_before=_time(terms.get("last_used_before"), "last_used_before"),
+        has_ai_task=_truth(terms.get("has-ai-task"), "has-ai-task"),
+        has_external_agent=_truth(terms.get("has_external_agent"), "has_external_agent"),
+        parameter=parameter or None,
+        parameter_value=value if has_value else None,
     )
 
 
@@ -99,6 +119,17 @@ def _ids(given: str | None) -> list[uuid.UUID]:
     if None in ids:
         raise refused("Invalid workspace search query.", f"{given!r} is not a UUID", field="id")
     return [id_ for id_ in ids if id_ is not None]
+
+
+def _time(given: str | None, field: str) -> datetime | None:
+    if given is None:
+        return None
+    try:
+        time = datetime.fromisoformat(given.upper())
+    except ValueError as error:
+        detail = f"{given!r} is not a time in RFC 3339"
+        raise refused("Invalid workspace search query.", detail, field=field) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _truth(given: str | None, field: str) -> bool | None:
@@ -164,6 +195,8 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
         )
     except InvalidError as error:
         raise refused("Validation failed.", str(error), field="name") from error
+    except TemplateDeprecatedError as error:
+        raise refused(str(error)) from error
     except ConflictError as error:
         message = f'Workspace "{body.name}" already exists.'
         raise conflict(message, field="name", detail=str(error)) from error

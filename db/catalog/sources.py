@@ -11,7 +11,13 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import BuildActiveError, ConflictError, NotFoundError, VersionImportingError
+from db.errors import (
+    ActiveVersionRequiredError,
+    BuildActiveError,
+    ConflictError,
+    NotFoundError,
+    VersionImportingError,
+)
 from db.jobs.declarations import TemplateParameter
 from db.jobs.parameters import PARAMETERS, PRESETS, StoredPreset, parameters_of, presets_of
 from db.schema.enums import JobStatus, Transition
@@ -169,10 +175,7 @@ def read_source(
         raise BuildActiveError
     check_usable_version(row)
     if row.is_refused:
-        raise ConflictError(
-            "cannot use non-active version: the template requires the active one; start the"
-            " workspace with --update"
-        )
+        raise ActiveVersionRequiredError
     return Source(
         previous_id=row.previous_id,
         values_from=row.values_from,

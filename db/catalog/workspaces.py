@@ -17,7 +17,12 @@ from db.catalog.people import PREBUILDS_USER_ID
 from db.catalog.sources import Source, read_source
 from db.catalog.values import choose_values, tags_of
 from db.engine import sql
-from db.errors import BuildActiveError, ConflictError, NotFoundError
+from db.errors import (
+    BuildActiveError,
+    ConflictError,
+    NotFoundError,
+    TemplateDeprecatedError,
+)
 from db.jobs.events import EventType, record_workspace
 from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import BuildReason, JobPriority, Transition, UserStatus
@@ -75,22 +80,20 @@ def create_workspace(session: Session, *, owner: User, template: Template, name:
 
     Raises:
         InvalidError: the name is not allowed.
-        ConflictError: the owner has a workspace of that name or is not active, or the template
-            is deprecated.
+        TemplateDeprecatedError: the template makes no new workspaces.
+        ConflictError: the owner has a workspace of that name, or is not active.
     """
     if owner.status is not UserStatus.ACTIVE:
         raise ConflictError(f"user {owner.username!r} is {owner.status} and cannot build")
     if template.deprecated:
-        raise ConflictError(
-            f'Template "{template.name}" has been deprecated, and cannot be used to create a new'
-            f" workspace: {template.deprecated}"
-        )
+        raise TemplateDeprecatedError(template.name, template.deprecated)
     workspace = Workspace(
         id=uuid.uuid4(),
         owner_id=owner.id,
         organization_id=template.organization_id,
         template_id=template.id,
         name=check_name("workspace", name),
+        last_used_at=func.now(),
     )
     taken = f"user {owner.username!r} already has a workspace {name!r}"
     insert_named(session, workspace, taken=taken)
@@ -157,6 +160,7 @@ def insert_build(
     Raises:
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
         BuildActiveError: the workspace has an unfinished build.
+        ActiveVersionRequiredError: the template requires its active version.
         ConflictError: the template version cannot be built from.
         ParameterValidationError: the values are not allowed; a delete never fails by them.
         InvalidError: the version has no such preset, or a workspace tag cannot be evaluated.

@@ -47,7 +47,7 @@ _BUILDS = text("""
            build.build_number, build.transition, build.initiator_id,
            initiator.username AS initiator_name,
            build.job_id, build.reason, build.daily_cost, build.has_ai_task,
-           build.has_external_agent,
+           build.has_external_agent, build.template_version_preset_id,
            nullif(build.deadline, '0001-01-01 00:00:00+00') AS deadline,
            nullif(build.max_deadline, '0001-01-01 00:00:00+00') AS max_deadline
     FROM workspace_builds AS build

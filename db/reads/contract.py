@@ -250,6 +250,9 @@ class WorkspaceBuild(ContractModel):
     max_deadline: UtcTime | None = Field(None, description="the latest possible deadline")
     status: WorkspaceStatus
     daily_cost: int = Field(description="credits per day, as charged by the quota commit")
+    template_version_preset_id: UUID | None = Field(
+        None, description="the preset that its values are of"
+    )
     has_ai_task: bool | None = Field(None, description="whether it has a task for an AI agent")
     has_external_agent: bool | None = Field(
         None, description="whether an agent runs on a machine that the template does not make"

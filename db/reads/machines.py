@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -27,6 +28,7 @@ _WORKSPACES = """
            template.display_name AS template_display_name, template.icon AS template_icon,
            template.allow_user_cancel_workspace_jobs AS template_allow_user_cancel_workspace_jobs,
            template.active_version_id AS template_active_version_id,
+           template.require_active_version AS template_require_active_version,
            latest.id AS latest_id, latest.template_version_id AS latest_version_id,
            latest.transition::text AS latest_transition, job.job_status::text AS latest_status,
            workspace.name, workspace.autostart_schedule, workspace.ttl / 1000000 AS ttl_ms,
@@ -67,6 +69,12 @@ class WorkspaceFilter:
     ids: Collection[uuid.UUID] = ()
     outdated: bool | None = None
     dormant: bool = False
+    used_after: datetime | None = None
+    used_before: datetime | None = None
+    has_ai_task: bool | None = None
+    has_external_agent: bool | None = None
+    parameter: str | None = None  #: a parameter of the latest build
+    parameter_value: str | None = None  #: of that parameter, in lower case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +109,21 @@ _PAGE = sql(f"""
                OR :outdated = (latest.template_version_id
                                IS DISTINCT FROM template.active_version_id))
           AND (NOT :dormant OR workspace.dormant_at IS NOT NULL)
+          AND (CAST(:used_after AS timestamptz) IS NULL OR workspace.last_used_at > :used_after)
+          AND (CAST(:used_before AS timestamptz) IS NULL OR workspace.last_used_at < :used_before)
+          AND (CAST(:has_ai_task AS boolean) IS NULL
+               OR :has_ai_task = (SELECT coalesce(build.has_ai_task, false)
+                                  FROM workspace_builds AS build WHERE build.id = latest.id))
+          AND (CAST(:has_external_agent AS boolean) IS NULL
+               OR :has_external_agent = (SELECT coalesce(build.has_external_agent, false)
+                                         FROM workspace_builds AS build
+                                         WHERE build.id = latest.id))
+          AND (CAST(:parameter AS text) IS NULL OR EXISTS (
+                  SELECT 1 FROM workspace_build_parameters AS chosen
+                  WHERE chosen.workspace_build_id = latest.id
+                    AND lower(chosen.name) = :parameter
+                    AND (CAST(:parameter_value AS text) IS NULL
+                         OR lower(chosen.value) = :parameter_value)))
     ) AS found
     WHERE CAST(:status AS text) IS NULL OR {_STATUS} = :status
     ORDER BY (favorite AND owner_id = :favorites_of) DESC,
@@ -174,18 +197,11 @@ def find_workspace_id(
 
 
 def _values(wanted: WorkspaceFilter) -> dict[str, object]:
+    visible = wanted.organizations
     return {
-        "organizations": None if wanted.organizations is None else list(wanted.organizations),
-        "seen_by": wanted.seen_by,
-        "owner": wanted.owner,
-        "name": wanted.name,
-        "exact_name": wanted.exact_name,
-        "template": wanted.template,
-        "organization": wanted.organization,
-        "status": wanted.status,
+        **vars(wanted),
+        "organizations": None if visible is None else list(visible),
         "ids": list(wanted.ids),
-        "outdated": wanted.outdated,
-        "dormant": wanted.dormant,
     }
 
 

@@ -135,8 +135,8 @@ class Template(ContractModel):
     }
     description: str
     icon: str
-    deprecated: bool = False
-    deprecation_message: str = ""
+    deprecated: bool = Field(description="whether no new workspaces are made of it")
+    deprecation_message: str
     deleted: bool
     default_ttl_ms: int = 0
     activity_bump_ms: int = 0
@@ -150,13 +150,13 @@ class Template(ContractModel):
     failure_ttl_ms: int = 0
     time_til_dormant_ms: int = 0
     time_til_dormant_autodelete_ms: int = 0
-    require_active_version: bool = False
+    require_active_version: bool
     max_port_share_level: str = "owner"
     cors_behavior: str = "simple"
     use_classic_parameter_flow: bool = Field(
         True, description="always true: clients ask for rich parameters"
     )
-    disable_module_cache: bool = False
+    disable_module_cache: bool
 
 
 class MatchedProvisioners(ContractModel):
@@ -182,7 +182,7 @@ class TemplateVersion(ContractModel):
     created_by: MinimalUser
     archived: bool
     matched_provisioners: MatchedProvisioners | None = None
-    has_external_agent: bool = False
+    has_external_agent: bool
 
 
 class WorkspaceHealth(ContractModel):
@@ -209,7 +209,7 @@ class Workspace(ContractModel):
     template_icon: str
     template_allow_user_cancel_workspace_jobs: bool
     template_active_version_id: UUID
-    template_require_active_version: bool = False
+    template_require_active_version: bool
     template_use_classic_parameter_flow: bool = True
     latest_build: WorkspaceBuild
     outdated: bool = Field(description="whether the template's active version is another")

@@ -26,7 +26,8 @@ _TEMPLATES = """
            template.name, template.display_name, template.provisioner::text,
            template.active_version_id, template.description, template.icon, template.deleted,
            template.created_by AS created_by_id, creator.username AS created_by_name,
-           template.allow_user_cancel_workspace_jobs,
+           template.allow_user_cancel_workspace_jobs, template.deprecated AS deprecation_message,
+           template.require_active_version, template.disable_module_cache,
            (SELECT count(DISTINCT workspace.owner_id)
             FROM workspaces AS workspace
             WHERE workspace.template_id = template.id AND NOT workspace.deleted)
@@ -38,7 +39,8 @@ _TEMPLATES = """
 _VERSIONS = """
     SELECT version.id, version.template_id, version.organization_id, version.created_at,
            version.updated_at, version.name, version.message, version.readme, version.archived,
-           version.job_id, creator.id AS creator_id, creator.username AS creator_name,
+           version.has_external_agent, version.job_id, creator.id AS creator_id,
+           creator.username AS creator_name,
            creator.name AS creator_full_name, creator.avatar_url AS creator_avatar_url
     FROM template_versions AS version
     JOIN users AS creator ON creator.id = version.created_by
@@ -55,6 +57,7 @@ class TemplateFilter:
     name: str | None = None  #: a part of the name
     display_name: str | None = None  #: a part of the name for people
     author: str | None = None
+    deprecated: bool | None = None
     ids: Collection[uuid.UUID] = field(default_factory=tuple)
 
 
@@ -78,6 +81,8 @@ def find_templates(session: Session, wanted: TemplateFilter) -> list[Template]:
                                    IN lower(template.display_name || ' ' || template.name)) > 0)
                   AND (CAST(:author AS text) IS NULL
                        OR lower(creator.username) = lower(:author))
+                  AND (CAST(:deprecated AS boolean) IS NULL
+                       OR :deprecated = (template.deprecated <> ''))
                   AND (cardinality(CAST(:ids AS uuid[])) = 0 OR template.id = ANY(:ids))
             ) AS found
             ORDER BY active_user_count DESC, lower(name)
@@ -90,6 +95,7 @@ def find_templates(session: Session, wanted: TemplateFilter) -> list[Template]:
             "name": wanted.name,
             "display_name": wanted.display_name,
             "author": wanted.author,
+            "deprecated": wanted.deprecated,
             "ids": list(wanted.ids),
             "limit": EVERYTHING,
         },
@@ -153,8 +159,7 @@ def find_versions(
 def _template(row: Row[Any]) -> Template:
     fields: dict[str, Any] = row._asdict()
     fields["active_version_id"] = row.active_version_id or NO_ID
-    fields["display_name"] = row.display_name
-    return Template(**fields)
+    return Template(**fields, deprecated=bool(row.deprecation_message))
 
 
 def _versions(session: Session, rows: Sequence[Row[Any]]) -> list[TemplateVersion]:
@@ -180,4 +185,5 @@ def _version(row: Row[Any], job: ProvisionerJob) -> TemplateVersion:
             avatar_url=row.creator_avatar_url,
         ),
         archived=row.archived,
+        has_external_agent=row.has_external_agent,
     )

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:bacd3be063f4dceb53056e3657d0f712c8bfcc154a1462a4835ca61730726179
-// text: sha256:c5a3293db7fec7a4a6820677de1df3786a59b144c09e520b9a2f2d3e17bec416
+// made from: sha256:c5e2c866e785646ba80af611822e7bac239f4a1dfb8275814219d9e65af8274d
+// text: sha256:7b26427d50ab3899395e8773f212bdf00d1e48235eedc28a2c5d50f789d65241
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -345,6 +345,7 @@ export interface CreateTemplate {
   description?: string;
   icon?: string;
   allow_user_cancel_workspace_jobs?: boolean | null;
+  require_active_version?: boolean;
 }
 /**
  * A token for oneself or, by an owner, for another user.
@@ -1048,6 +1049,9 @@ export interface EditTemplate {
   description?: string | null;
   icon?: string | null;
   allow_user_cancel_workspace_jobs?: boolean | null;
+  require_active_version?: boolean | null;
+  deprecation_message?: string | null;
+  disable_module_cache?: boolean | null;
 }
 /**
  * A new name or message of a template version.
@@ -1949,8 +1953,11 @@ export interface Template {
   };
   description: string;
   icon: string;
-  deprecated?: boolean;
-  deprecation_message?: string;
+  /**
+   * whether no new workspaces are made of it
+   */
+  deprecated: boolean;
+  deprecation_message: string;
   deleted: boolean;
   default_ttl_ms?: number;
   activity_bump_ms?: number;
@@ -1964,14 +1971,14 @@ export interface Template {
   failure_ttl_ms?: number;
   time_til_dormant_ms?: number;
   time_til_dormant_autodelete_ms?: number;
-  require_active_version?: boolean;
+  require_active_version: boolean;
   max_port_share_level?: string;
   cors_behavior?: string;
   /**
    * always true: clients ask for rich parameters
    */
   use_classic_parameter_flow?: boolean;
-  disable_module_cache?: boolean;
+  disable_module_cache: boolean;
 }
 /**
  * One pushed content of a template.
@@ -1992,7 +1999,7 @@ export interface TemplateVersion {
   created_by: MinimalUser;
   archived: boolean;
   matched_provisioners?: MatchedProvisioners | null;
-  has_external_agent?: boolean;
+  has_external_agent: boolean;
 }
 /**
  * A parameter of a template version.
@@ -2119,7 +2126,7 @@ export interface Workspace {
   template_icon: string;
   template_allow_user_cancel_workspace_jobs: boolean;
   template_active_version_id: string;
-  template_require_active_version?: boolean;
+  template_require_active_version: boolean;
   template_use_classic_parameter_flow?: boolean;
   latest_build: WorkspaceBuild;
   /**
@@ -2184,6 +2191,10 @@ export interface WorkspaceBuild {
    * credits per day, as charged by the quota commit
    */
   daily_cost: number;
+  /**
+   * the preset that its values are of
+   */
+  template_version_preset_id?: string | null;
   /**
    * whether it has a task for an AI agent
    */

@@ -1,6 +1,6 @@
 // TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
-// made from: sha256:12fe757a0308e90144b8cab9421f4114619c38cc96e0587e9b5e0c165b89d7cf
-// text: sha256:9b059b02bf3298d17872ee64b29c05188eff6141366a9f0d67ca960d72b45a1e
+// made from: sha256:bfa1024ab6570f806e52e6c092c0424f7910b46b9606d94275d36ee436c848a5
+// text: sha256:618f90a09d4d3f4667876f35644426e96065ca021ed4d15f419cfc50654d13ca
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -493,6 +493,10 @@ export interface WorkspaceBuild {
    * credits per day, as charged by the quota commit
    */
   daily_cost: number;
+  /**
+   * the preset that its values are of
+   */
+  template_version_preset_id?: string;
   /**
    * whether it has a task for an AI agent
    */

@@ -316,10 +316,26 @@ class Coder:
             self.build(reference, "stop")
             latest = self.workspace(reference)["latest_build"]
         self.client.get(f"workspacebuilds/{latest['id']}/parameters", many(shapes.NAME_VALUE))
-        version_id = latest["template_version_id"]
-        given = self._prepare(version_id, workspace["name"], parameters, is_new=False)
+        active = workspace["template_active_version_id"]
+        wants_active = (
+            workspace["automatic_updates"] == "always"
+            or workspace["template_require_active_version"]
+        )
+        version_id = active if wants_active else latest["template_version_id"]
+        try:
+            return self._start(workspace, version_id, parameters)
+        except AnswerError as error:
+            if error.status != 403:
+                raise
+            return self._start(workspace, active, parameters)
+
+    def _start(
+        self, workspace: Mapping[str, Any], version_id: str, parameters: Mapping[str, str]
+    ) -> dict[str, Any]:
+        is_update = version_id != workspace["latest_build"]["template_version_id"]
+        given = self._prepare(version_id, workspace["name"], parameters, is_new=is_update)
         return self.build(
-            reference, "start", version=version_id, rich_parameter_values=given, reason="cli"
+            workspace["id"], "start", version=version_id, rich_parameter_values=given, reason="cli"
         )
 
     def restart(self, reference: str) -> dict[str, Any]:

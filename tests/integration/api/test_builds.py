@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from db.schema.enums import JobErrorCode, JobStatus, TokenScope, Transition
-from db.schema.tables import Template, User
+from db.schema.tables import Template, TemplateVersion, User
 from tests.harness.api import shapes
 from tests.harness.api.client import Client, refused
 from tests.harness.api.coder import Coder, CommandError
@@ -151,6 +151,15 @@ def test_a_workspace_is_renamed_and_favored(coder: Coder) -> None:
         ('template:"dev"', ["box"]),
         ("organization:acme", ["box"]),
         ("outdated:true", []),
+        ("last_used_after:2020-01-01T00:00:00Z", ["box"]),
+        ("last_used_before:2020-01-01T00:00:00Z", []),
+        ("has-ai-task:true", []),
+        ("has_external_agent:false", ["box"]),
+        ("shared:false", ["box"]),
+        ("shared_with_user:alice", []),
+        ("healthy:false", []),
+        ("has-agent:connected", []),
+        ("param:region", []),
         ("owner:nobody", []),
     ],
 )
@@ -209,6 +218,52 @@ def test_what_a_version_cannot_do_is_refused_in_the_words_of_the_reference(
 
     assert refusal(uuid.uuid4()) == (400, "template version does not exist")
     assert refusal(other.active_version_id) == (400, "template version doesn't match template")
+
+
+def test_a_start_takes_the_version_that_the_template_requires(
+    coder: Coder, admin_coder: Coder, door: Door, owner: User, template: Template
+) -> None:
+    coder.create("box", "dev")
+    coder.stop("box")
+    other = door.factory.template(organization=door.organization, created_by=owner)
+    with door.factory.database.begin() as session:
+        version = session.get_one(TemplateVersion, other.active_version_id)
+        version.template_id, version.name = template.id, "v2"
+        session.flush()
+        session.get_one(Template, template.id).active_version_id = other.active_version_id
+    edited = admin_coder.templates_edit("dev", require_active_version=True)
+    assert edited["require_active_version"]
+    path = f"workspaces/{coder.workspace('box')['id']}/builds"
+    body = {"transition": "start", "template_version_id": str(template.active_version_id)}
+    error = refused(lambda: coder.client.ask("POST", path, shapes.BUILD, status=201, body=body))
+    assert (error.status, "non-active version" in error.message) == (403, True)
+    assert coder.start("box")["template_version_id"] == str(other.active_version_id)
+
+
+def test_a_deprecated_template_makes_no_workspace(
+    coder: Coder, admin_coder: Coder, template: Template
+) -> None:
+    edited = admin_coder.templates_edit("dev", deprecation_message="use dev2")
+    assert (edited["deprecated"], edited["deprecation_message"]) == (True, "use dev2")
+    error = refused(lambda: coder.create("box", "dev"))
+    assert (error.status, "has been deprecated" in error.message) == (400, True)
+    found = [
+        len(coder.client.get(f"templates?q=deprecated:{is_so}", many(shapes.TEMPLATE)))
+        for is_so in ("true", "false")
+    ]
+    assert found == [1, 0]
+    assert not admin_coder.templates_edit("dev", deprecation_message="")["deprecated"]
+
+
+def test_a_version_without_a_template_has_no_dry_run(
+    door: Door, admin: Client, template: Template
+) -> None:
+    with door.factory.database.begin() as session:
+        session.get_one(TemplateVersion, template.active_version_id).template_id = None
+    path = f"templateversions/{template.active_version_id}/dry-run"
+    body = {"workspace_name": "box", "rich_parameter_values": None}
+    error = refused(lambda: admin.ask("POST", path, shapes.JOB, status=201, body=body))
+    assert (error.status, error.message) == (400, "Template version is not part of a template.")
 
 
 def test_jobs_are_listed_for_template_admins_only(coder: Coder, admin_coder: Coder) -> None:
