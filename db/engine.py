@@ -6,13 +6,17 @@ import functools
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
+import sqlalchemy.event
 from sqlalchemy.orm import Session, sessionmaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from psycopg import Notify
+
 
 MINIMUM_SERVER_VERSION = (15, 0)
 
@@ -94,10 +98,20 @@ def open_database(
             timeouts or Timeouts(), prepared_statements=prepared_statements
         ),
     )
+    sqlalchemy.event.listen(engine, "connect", _drop_notices)
     return Database(
         engine=engine,
         sessions=sessionmaker(engine, expire_on_commit=False),
     )
+
+
+def ignore_notice(_notice: Notify) -> None:
+    """Handle a notice that a connection did not ask for."""
+
+
+def _drop_notices(connection: Any, _record: object) -> None:
+    """Let a connection keep no notices: a pooler may give it a server connection that listens."""
+    connection.add_notify_handler(ignore_notice)
 
 
 def _psycopg_url(url: str) -> sqlalchemy.URL:

@@ -7,7 +7,9 @@ from importlib.metadata import version
 
 from cli.doctor.result import CheckResult, ok, problem, warning
 from db.engine import Database
+from db.jobs.notices import CHANNEL
 from db.reads.fleet import read_fleet
+from db.reads.listener import notices_arrive
 from db.reads.queues import QueueDepth, queue_depths
 from db.reads.server import ConnectionFacts, connection_facts
 from db.reads.workers import WorkerListing, list_workers
@@ -27,6 +29,7 @@ def check_deployment(database: Database) -> Iterator[CheckResult]:
     yield connections_result(workers, connections)
     yield from _check_queues(database)
     yield _check_leases(database)
+    yield check_notices(database)
 
 
 def check_workers(workers: list[WorkerListing]) -> Iterator[CheckResult]:
@@ -64,6 +67,19 @@ def connections_result(workers: list[WorkerListing], facts: ConnectionFacts) -> 
             " or lower PROVISIONERD_CONCURRENCY.",
         )
     return ok(name, found)
+
+
+def check_notices(database: Database) -> CheckResult:
+    """Check that PostgreSQL's notices arrive; through some poolers they do not."""
+    name = "notices"
+    if notices_arrive(database, CHANNEL):
+        return ok(name, "PostgreSQL's notices arrive, so followers of logs are woken")
+    return warning(
+        name,
+        "PostgreSQL's notices do not arrive here, so followers of logs and events poll",
+        "Give `provisionerd serve` a PROVISIONERD_DATABASE_URL without a pooler, or with one in"
+        " session mode.",
+    )
 
 
 def _live(workers: list[WorkerListing]) -> list[WorkerListing]:

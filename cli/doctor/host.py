@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.doctor.deployment import check_deployment
@@ -72,7 +73,7 @@ def check_database(
         yield _version_result(version)
         yield _clock_result(skew_s)
         yield from _check_schema(database, is_embedded=is_embedded)
-    except (DatabaseError, SQLAlchemyError) as error:
+    except (DatabaseError, SQLAlchemyError, psycopg.Error) as error:
         yield problem(
             "PostgreSQL", _said(error), "Correct PROVISIONERD_DATABASE_URL, or start PostgreSQL."
         )

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.engine import Database, sql
+from db.engine import Database, ignore_notice, sql
 from db.streak import Streak
 
 log = logging.getLogger("db")
@@ -84,17 +84,9 @@ class Listener:
             self._stopping.wait(RECONNECT_S)
 
     def _listen(self) -> None:
-        pooled = self._database.engine.raw_connection()
-        connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
-        pooled.detach()
-        self._connection = connection
+        self._connection = connection = _connect(self._database)
         with connection:
-            connection.autocommit = True
-            for channel in self._channels:
-                connection.execute(
-                    psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel))
-                )
-            self.is_pushed = self._probe(connection)
+            self.is_pushed = _listen_and_probe(self._database, connection, self._channels)
             if not self.is_pushed:
                 log.warning("notices do not arrive, so followers poll: is there a pooler between?")
             self._failing.end()
@@ -102,18 +94,6 @@ class Listener:
             while not self._stopping.is_set():
                 if not self._receive(connection, CHECK_S):
                     connection.execute("SELECT 1")
-
-    def _probe(self, connection: psycopg.Connection[Any]) -> bool:
-        wanted = f"{PROBE}{uuid.uuid4()}"
-        with self._database.begin() as session:
-            session.execute(
-                sql("SELECT pg_notify(:channel, :payload)"),
-                {"channel": self._channels[0], "payload": wanted},
-            )
-        return any(
-            notice.payload == wanted
-            for notice in connection.notifies(timeout=PROBE_S, stop_after=1)
-        )
 
     def _receive(self, connection: psycopg.Connection[Any], within_s: float) -> bool:
         """Pass on the notices of a while; return whether there were any."""
@@ -125,3 +105,39 @@ class Listener:
             if self._stopping.is_set():
                 break
         return received
+
+
+def notices_arrive(database: Database, channel: str) -> bool:
+    """Return whether a connection like that of a ``Listener`` gets the notices of a channel.
+
+    Raises:
+        psycopg.Error, SQLAlchemyError: the database cannot be reached.
+    """
+    with _connect(database) as connection:
+        return _listen_and_probe(database, connection, (channel,))
+
+
+def _connect(database: Database) -> psycopg.Connection[Any]:
+    """Return a connection that the pool knows nothing of."""
+    pooled = database.engine.raw_connection()
+    connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
+    pooled.detach()
+    connection.remove_notify_handler(ignore_notice)
+    return connection
+
+
+def _listen_and_probe(
+    database: Database, connection: psycopg.Connection[Any], channels: tuple[str, ...]
+) -> bool:
+    """Listen to the channels; return whether a notice that is sent to the first one arrives."""
+    connection.autocommit = True
+    for channel in channels:
+        connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+    wanted = f"{PROBE}{uuid.uuid4()}"
+    with database.begin() as session:
+        session.execute(
+            sql("SELECT pg_notify(:channel, :payload)"),
+            {"channel": channels[0], "payload": wanted},
+        )
+    # Notices of other transactions may come before it.
+    return any(notice.payload == wanted for notice in connection.notifies(timeout=PROBE_S))

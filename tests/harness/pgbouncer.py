@@ -20,7 +20,7 @@ from tests.harness.waiting import DEADLINE_S, wait_until
 DATABASE = "provisionerd"
 CONFIGURATION = """\
 [databases]
-{database} = host=127.0.0.1 port={target} dbname=postgres user={role}
+{database} = host=127.0.0.1 port={target} dbname={target_database} user={role}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -51,6 +51,8 @@ class PgBouncer:
     mode: str  #: ``session`` or ``transaction``
     port: int
     pool_size: int = 100  #: in session mode each connection of each worker takes one
+    role: str = ROLE  #: whom PostgreSQL takes it for
+    target_database: str = "postgres"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -114,7 +116,8 @@ class PgBouncer:
             CONFIGURATION.format(
                 database=DATABASE,
                 target=self.server.port,
-                role=ROLE,
+                target_database=self.target_database,
+                role=self.role,
                 port=self.port,
                 mode=self.mode,
                 pool_size=self.pool_size,
