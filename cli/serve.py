@@ -23,8 +23,6 @@ from worker.process.services import open_services
 from worker.process.telemetry import configure_logging
 from worker.settings import Settings, load_settings
 
-OFF = "off"
-
 
 @click.command()
 @click.option("--address", help="HOST:PORT to serve at (PROVISIONERD_API_ADDRESS).")
@@ -65,8 +63,8 @@ def serve(address: str | None) -> None:
 
 @contextmanager
 def metrics_served(address: str, registry: CollectorRegistry) -> Iterator[None]:
-    """Serve /metrics while the block runs, unless the address is "off"."""
-    if address == OFF:
+    """Serve /metrics while the block runs, unless the address is empty."""
+    if not address:
         yield
         return
     server = serve_metrics(address, registry=registry, readiness=lambda: None)

@@ -49,6 +49,9 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+TURNED_OFF_WHEN_EMPTY = frozenset({"metrics_address", "api_address", "api_metrics_address"})
+
+
 class Settings(PlatformSettings, TimeSettings):
     """All settings, with their meaning, unit, default and bounds."""
 
@@ -96,7 +99,7 @@ class Settings(PlatformSettings, TimeSettings):
         description="HOST:PORT of the HTTP API; empty keeps `provisionerd up` from serving it",
     )
     api_metrics_address: str = Field(
-        "127.0.0.1:2114", description="HOST:PORT of /metrics of the HTTP API; off keeps it closed"
+        "127.0.0.1:2114", description="HOST:PORT of /metrics of the HTTP API; empty turns it off"
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -267,7 +270,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
     names = os.environ if environment is None else environment
     if problem := problem_of_names(Settings.model_fields, names):
         raise SettingsError(problem)
-    given = values_of(Settings.model_fields, names)
+    given = values_of(Settings.model_fields, names, may_be_empty=TURNED_OFF_WHEN_EMPTY)
     try:
         # Unlike the constructor, model_validate does not read the environment itself.
         return Settings.model_validate({**given, **overrides})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 PREFIX = "PROVISIONERD_"
 
@@ -13,12 +13,19 @@ def variable_of(field: str) -> str:
     return PREFIX + field.upper()
 
 
-def values_of(fields: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of the settings that are set; an empty variable is not set."""
+def values_of(
+    fields: Iterable[str], environment: Mapping[str, str], *, may_be_empty: Container[str] = ()
+) -> dict[str, str]:
+    """Return the values of the settings that are set.
+
+    Args:
+        may_be_empty: fields whose empty variable is a value; any other empty variable is not set.
+    """
+    given = {field: environment.get(variable_of(field)) for field in fields}
     return {
-        field: environment[variable_of(field)]
-        for field in fields
-        if environment.get(variable_of(field), "") != ""
+        field: value
+        for field, value in given.items()
+        if value or (value is not None and field in may_be_empty)
     }
 
 

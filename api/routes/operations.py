@@ -85,7 +85,7 @@ class AuditLogs(ContractModel):
     """A page of the audit log."""
 
     audit_logs: list[AuditLog]
-    count: int = Field(description="number of changes on all pages")
+    count: int = Field(description="number of changes on all pages, at most 10000")
 
 
 @router.get("/queues")

@@ -14,6 +14,27 @@ from db.engine import sql
 from db.reads.listings import LIMIT, read_listings
 from db.reads.shapes import AuditLog
 
+COUNTED = 10_000  #: changes beyond this number are listed, but not counted
+
+_WANTED = """
+    FROM audit_logs AS change
+    WHERE (CAST(:organizations AS uuid[]) IS NULL
+           OR change.organization_id = ANY(:organizations))
+      AND (CAST(:username AS text) IS NULL OR lower(change.username) = lower(:username))
+      AND (CAST(:action AS text) IS NULL OR change.action = :action)
+      AND (CAST(:resource_type AS text) IS NULL OR change.resource_type = :resource_type)
+      AND (CAST(:resource_id AS uuid) IS NULL OR change.resource_id = :resource_id)
+"""
+_CHANGES = sql(f"""
+    SELECT change.id, change.time, change.username, change.user_id, change.organization_id,
+           change.action, change.resource_type, change.resource_id, change.resource_target,
+           change.diff, change.additional_fields
+    {_WANTED}
+    ORDER BY change.time DESC, change.id
+    LIMIT :limit OFFSET :offset
+""")
+_NUMBER_OF_CHANGES = sql(f"SELECT count(*) FROM (SELECT 1 {_WANTED} LIMIT :limit) AS counted")  # noqa: S608
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditListing:
@@ -87,37 +108,18 @@ def find_audit_logs(
 ) -> tuple[list[AuditLog], int]:
     """Return a page of the changes, the last one first, and their number on all pages.
 
+    The number is at most ``COUNTED``: counting all would read the whole log for each page.
+
     Args:
         organizations: only changes in these; None for all, also those of the whole site.
     """
-    rows = session.execute(
-        sql("""
-            SELECT change.id, change.time, change.username, change.user_id,
-                   change.organization_id, change.action, change.resource_type,
-                   change.resource_id, change.resource_target, change.diff,
-                   change.additional_fields, count(*) OVER () AS total
-            FROM audit_logs AS change
-            WHERE (CAST(:organizations AS uuid[]) IS NULL
-                   OR change.organization_id = ANY(:organizations))
-              AND (CAST(:username AS text) IS NULL OR lower(change.username) = lower(:username))
-              AND (CAST(:action AS text) IS NULL OR change.action = :action)
-              AND (CAST(:resource_type AS text) IS NULL OR change.resource_type = :resource_type)
-              AND (CAST(:resource_id AS uuid) IS NULL OR change.resource_id = :resource_id)
-            ORDER BY change.time DESC, change.id
-            LIMIT :limit OFFSET :offset
-        """),
-        {
-            "organizations": None if organizations is None else list(organizations),
-            "username": username,
-            "action": action,
-            "resource_type": resource_type,
-            "resource_id": resource_id,
-            "limit": limit,
-            "offset": offset,
-        },
-    ).all()
-    found = [
-        AuditLog(**{name: value for name, value in row._asdict().items() if name != "total"})
-        for row in rows
-    ]
-    return found, rows[0].total if rows else 0
+    wanted = {
+        "organizations": None if organizations is None else list(organizations),
+        "username": username,
+        "action": action,
+        "resource_type": resource_type,
+        "resource_id": resource_id,
+    }
+    rows = session.execute(_CHANGES, {**wanted, "limit": limit, "offset": offset})
+    count = session.execute(_NUMBER_OF_CHANGES, {**wanted, "limit": COUNTED}).scalar_one()
+    return [AuditLog(**row._asdict()) for row in rows], count

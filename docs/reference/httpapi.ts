@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:c5e2c866e785646ba80af611822e7bac239f4a1dfb8275814219d9e65af8274d
-// text: sha256:7b26427d50ab3899395e8773f212bdf00d1e48235eedc28a2c5d50f789d65241
+// made from: sha256:2dcd1773e04d4dd8a0c075492cc9b7054166cff2809a51b9a00da6d9f186bcea
+// text: sha256:aaae14efda211881c6c6853a334700c44baf02caff7b664c677972884924febe
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -263,7 +263,7 @@ export interface AuditLog {
 export interface AuditLogs {
   audit_logs: AuditLog[];
   /**
-   * number of changes on all pages
+   * number of changes on all pages, at most 10000
    */
   count: number;
 }

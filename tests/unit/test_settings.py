@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from db.schema.enums import ProvisionerType
-from worker.settings import LogFormat, Pool, Settings, SettingsError, load_settings
+from worker.settings import (
+    TURNED_OFF_WHEN_EMPTY,
+    LogFormat,
+    Pool,
+    Settings,
+    SettingsError,
+    load_settings,
+)
 from worker.variables import PREFIX
 
 
@@ -57,6 +64,11 @@ def test_a_variable_is_read_as_its_setting(name: str, text: str, value: object) 
 
 def test_an_empty_variable_means_the_default() -> None:
     assert load(CONCURRENCY="").concurrency == 4
+
+
+@pytest.mark.parametrize("name", sorted(TURNED_OFF_WHEN_EMPTY))
+def test_an_address_that_is_empty_is_turned_off(name: str) -> None:
+    assert getattr(load(**{name.upper(): ""}), name) == ""
 
 
 def test_the_home_directory_is_expanded() -> None:

@@ -76,6 +76,17 @@ def test_the_audit_log_says_who_did_what_from_where(
     assert ask(auditor, "audit")["count"] == 1
 
 
+def test_changes_of_the_audit_log_are_counted_up_to_a_limit(
+    door: Door, owner: User, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.reads.audit.COUNTED", 2)
+    for name in ("bob", "carol", "dora"):
+        body = {"username": name, "email": f"{name}@example.test"}
+        admin.ask("POST", "users", shapes.USER, status=201, body=body)
+    found = ask(admin, "audit?limit=1")
+    assert (len(found["audit_logs"]), found["count"]) == (1, 2)
+
+
 def test_an_agent_has_no_ports_and_no_log_here(door: Door, alice: User, owner: User) -> None:
     template = door.factory.template(organization=door.organization, created_by=owner)
     workspace = door.factory.workspace(owner=alice, template=template, name="box")
