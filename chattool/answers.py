@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 
 import structlog
 
-from chattool.context import ToolContext
+from chattool.context import OwnerContext
 from chattool.errors import AuthorizationError, WorkspaceBuildError
 from chattool.figures import look_up_figures
 from db.errors import ParameterValidationError, RequestError
@@ -54,7 +54,7 @@ def answered(tool: Callable[Params, Answer]) -> Callable[Params, Answer]:
 
 
 def build_failure(
-    context: ToolContext,
+    context: OwnerContext,
     error: WorkspaceBuildError,
     *,
     prefix: str,
@@ -90,7 +90,7 @@ def describe_resources(build: WorkspaceBuild) -> list[Answer]:
 
 
 def _quota_refusal(
-    context: ToolContext, error: WorkspaceBuildError, *, action: str, build_id: uuid.UUID
+    context: OwnerContext, error: WorkspaceBuildError, *, action: str, build_id: uuid.UUID
 ) -> Answer:
     answer: Answer = {
         "error_code": str(error.code),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from chattool.answers import Answer, build_failure
 from chattool.context import ToolContext
 from chattool.errors import BuildTimeoutError, WorkspaceBuildError
-from chattool.waiting import wait_for_build
 from db.catalog.chats import note_build
 from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.schema.enums import JobStatus, Transition
@@ -36,7 +35,7 @@ def wait_for_active_build(
     """
     _note(context, bound)
     try:
-        wait_for_build(context.database, bound.build_id, settings=context.settings)
+        context.wait_for(bound.build_id)
     except WorkspaceBuildError as error:
         was_canceling = bound.status is JobStatus.CANCELING
         if was_canceling and not isinstance(error, BuildTimeoutError):

@@ -14,7 +14,6 @@ from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.naming import choose_name
 from chattool.parameters import ChosenValues, choose_values
-from chattool.waiting import after_import, wait_for_build
 from db.catalog import workspaces
 from db.catalog.chats import (
     bind_chat,
@@ -26,6 +25,7 @@ from db.errors import ConflictError, InvalidError, NotFoundError
 from db.reads.builds import get_build
 from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.reads.templates import find_template, list_template_names
+from db.schema.enums import Transition
 from db.schema.tables import Template, User, Workspace
 from db.texts import check_storable
 
@@ -66,10 +66,8 @@ def create_workspace(
     while True:
         bound = read_binding(context)
         if bound is None or not _is_usable(bound):
-            made = after_import(
-                context.database,
-                partial(_create, context, template_id.strip(), name, values),
-                settings=context.settings,
+            made = context.after_import(
+                partial(_create, context, template_id.strip(), name, values)
             )
             if made:
                 return _created(context, made)
@@ -126,8 +124,13 @@ def _create(
         owner = context.authorize(session)
         workspace_name = choose_name(name, seed=template.name)
         workspace = _insert_workspace(session, owner, template, workspace_name, bound)
-        build = context.enqueue_start(
-            session, owner, workspace.id, values=values, template_version_id=version.id
+        build = context.enqueue(
+            session,
+            owner,
+            workspace.id,
+            Transition.START,
+            values=values,
+            template_version_id=version.id,
         )
         bind_chat(session, context.chat, workspace_id=workspace.id, build_id=build.build_id)
         return find_bound_workspace(session, context.chat)
@@ -171,7 +174,7 @@ def _insert_workspace(
 
 def _created(context: ToolContext, made: BoundWorkspace) -> Answer:
     try:
-        build = wait_for_build(context.database, made.build_id, settings=context.settings)
+        build = context.wait_for(made.build_id)
     except WorkspaceBuildError as error:
         return build_failure(
             context,

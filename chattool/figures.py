@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import structlog
 from sqlalchemy.orm import Session
 
-from chattool.context import ToolContext
+from chattool.context import OwnerContext
 from db.reads.builds import find_quota_decision
 from db.reads.contract import WorkspaceQuota
 from db.reads.server import limit_statements
@@ -18,7 +18,7 @@ from quota.details import get_workspace_quota
 log = structlog.get_logger("chattool")
 
 
-def look_up_figures(context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota | None:
+def look_up_figures(context: OwnerContext, build_id: uuid.UUID) -> WorkspaceQuota | None:
     """Return the figures of the build's refusal, or None if they cannot be read in time.
 
     Errors, including those of the owner's authorization, are only logged: the agent must get the
@@ -42,7 +42,7 @@ def look_up_figures(context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota
         return None
 
 
-def _answer(answer: Future[WorkspaceQuota], context: ToolContext, build_id: uuid.UUID) -> None:
+def _answer(answer: Future[WorkspaceQuota], context: OwnerContext, build_id: uuid.UUID) -> None:
     try:
         with context.database.begin() as session:
             limit_statements(session, context.settings.quota_timeout)
@@ -53,7 +53,7 @@ def _answer(answer: Future[WorkspaceQuota], context: ToolContext, build_id: uuid
         answer.set_result(figures)
 
 
-def _read(session: Session, context: ToolContext, build_id: uuid.UUID) -> WorkspaceQuota:
+def _read(session: Session, context: OwnerContext, build_id: uuid.UUID) -> WorkspaceQuota:
     owner = context.authorize(session)
     # The figures of the decision cannot contradict it; the current figures could.
     return find_quota_decision(session, build_id) or get_workspace_quota(

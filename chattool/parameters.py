@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from db.errors import InvalidError
 
@@ -13,8 +13,11 @@ from db.errors import InvalidError
 class ChosenValues:
     """Values of parameters, and a preset by its id or its name."""
 
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
     preset: uuid.UUID | str | None = None
+
+
+NO_VALUES = ChosenValues()
 
 
 def choose_values(

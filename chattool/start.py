@@ -11,11 +11,11 @@ from chattool.binding import read_binding, wait_for_active_build
 from chattool.context import ToolContext
 from chattool.errors import WorkspaceBuildError
 from chattool.parameters import ChosenValues, choose_values
-from chattool.waiting import after_import, wait_for_build
 from db.catalog.chats import note_build
 from db.errors import BuildActiveError, NotFoundError, ParameterValidationError
 from db.reads.builds import get_build
 from db.reads.chats import BoundWorkspace
+from db.schema.enums import Transition
 
 
 @answered
@@ -51,11 +51,7 @@ def start_workspace(
                 return failure
         else:
             try:
-                build_id = after_import(
-                    context.database,
-                    partial(_start, context, bound, values),
-                    settings=context.settings,
-                )
+                build_id = context.after_import(partial(_start, context, bound, values))
             except ParameterValidationError as error:
                 return {**refused_values(error), "template_id": str(bound.template_id)}
             if build_id:
@@ -86,7 +82,7 @@ def _start(context: ToolContext, bound: BoundWorkspace, values: ChosenValues) ->
     try:
         with context.database.begin() as session:
             owner = context.authorize(session)
-            build = context.enqueue_start(session, owner, bound.id, values=values)
+            build = context.enqueue(session, owner, bound.id, Transition.START, values=values)
             if build.build_number != bound.build_number + 1:
                 # Another build ran since the status was read, and may have started it.
                 session.rollback()
@@ -99,7 +95,7 @@ def _start(context: ToolContext, bound: BoundWorkspace, values: ChosenValues) ->
 
 def _started(context: ToolContext, bound: BoundWorkspace, build_id: uuid.UUID) -> Answer:
     try:
-        build = wait_for_build(context.database, build_id, settings=context.settings)
+        build = context.wait_for(build_id)
     except WorkspaceBuildError as error:
         return build_failure(
             context,

@@ -1,10 +1,11 @@
-"""Waits for builds and imports by polling their job rows."""
+"""Waits for builds and imports, woken by notices or by polling their job rows."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -15,22 +16,36 @@ from db.errors import ConflictError, VersionImportingError
 from db.outage import retry_outage
 from db.reads.builds import find_job_of_build, get_build
 from db.reads.contract import WorkspaceBuild
-from db.reads.follow import Pace, await_end
+from db.reads.follow import Update, follow
 from db.reads.progress import JobProgress
+from db.reads.waking import Watch
 from db.schema.enums import JobStatus
 
 Done = TypeVar("Done")
+Report = Callable[[Update], None]
+"""Called with each change of the job that a tool waits for."""
+
+
+def report_nothing(_update: Update) -> None:
+    """Report to nobody."""
 
 
 def wait_for_build(
-    database: Database, build_id: uuid.UUID, *, settings: ToolSettings | None = None
+    database: Database,
+    build_id: uuid.UUID,
+    *,
+    settings: ToolSettings | None = None,
+    watch: Watch | None = None,
+    report: Report = report_nothing,
 ) -> WorkspaceBuild:
     """Wait until the build has ended, and return it in the form of the contract.
 
     The row is polled, first without a delay. An outage of the database does not end the wait.
 
     Args:
-        settings: poll interval and time limit; by default 2 seconds and 10 minutes.
+        settings: longest poll interval and time limit; by default 2 seconds and 10 minutes.
+        watch: ends the wait as soon as the build changes; by default the build is only polled.
+        report: called with each change.
 
     Raises:
         WorkspaceBuildError: it failed or was canceled; has the row's error and error code.
@@ -38,7 +53,8 @@ def wait_for_build(
         NotFoundError: there is no such build.
     """
     limits = settings or ToolSettings()
-    ended = _await_end(database, build_id, limits)
+    waiting = Waiting(database, limits, watch or Watch(), report)
+    ended = waiting.for_build(build_id)
     if ended.status.is_active:
         raise BuildTimeoutError(_still(ended.status, limits.timeout))
     if ended.status is not JobStatus.SUCCEEDED:
@@ -47,7 +63,14 @@ def wait_for_build(
         return get_build(session, build_id)
 
 
-def after_import(database: Database, act: Callable[[], Done], *, settings: ToolSettings) -> Done:
+def after_import(
+    database: Database,
+    act: Callable[[], Done],
+    *,
+    settings: ToolSettings,
+    watch: Watch | None = None,
+    report: Report = report_nothing,
+) -> Done:
     """Return what ``act`` returns; wait for imports of template versions that it needs.
 
     Args:
@@ -56,12 +79,12 @@ def after_import(database: Database, act: Callable[[], Done], *, settings: ToolS
     Raises:
         ConflictError: an import did not end within the time limit.
     """
-    end = time.monotonic() + settings.timeout.total_seconds()
+    waiting = Waiting(database, settings, watch or Watch(), report)
     while True:
         try:
             return act()
         except VersionImportingError as error:
-            ended = _await_job(database, error.job_id, settings, end)
+            ended = waiting.for_job(error.job_id)
             if ended.status.is_active:
                 raise ConflictError(
                     f"timed out waiting for the import of the template version: it is still"
@@ -69,20 +92,47 @@ def after_import(database: Database, act: Callable[[], Done], *, settings: ToolS
                 ) from error
 
 
-def _await_end(database: Database, build_id: uuid.UUID, limits: ToolSettings) -> JobProgress:
-    end = time.monotonic() + limits.timeout.total_seconds()
-    job_id = retry_outage(
-        lambda: _find_job(database, build_id), may_go_on=lambda: time.monotonic() < end
-    )
-    return _await_job(database, job_id, limits, end)
+class Waiting:
+    """The waits of one call, which have one time limit together."""
 
+    def __init__(
+        self, database: Database, settings: ToolSettings, watch: Watch, report: Report
+    ) -> None:
+        self._database = database
+        self._poll_s = settings.poll.total_seconds()
+        self._end = time.monotonic() + settings.timeout.total_seconds()
+        self._watch = watch
+        self._report = report
 
-def _await_job(
-    database: Database, job_id: uuid.UUID, limits: ToolSettings, end: float
-) -> JobProgress:
-    pause_s, left_s = limits.poll.total_seconds(), max(0.0, end - time.monotonic())
-    pace = Pace(first_pause_s=pause_s, last_pause_s=pause_s, outage_s=left_s)
-    return await_end(database, job_id, pace=pace, limit_s=left_s)
+    def for_build(self, build_id: uuid.UUID) -> JobProgress:
+        """Wait for a build; its status is still active if the time limit has passed.
+
+        Raises:
+            NotFoundError: there is no such build.
+        """
+        job_id = retry_outage(
+            lambda: _find_job(self._database, build_id),
+            may_go_on=lambda: time.monotonic() < self._end,
+        )
+        return self.for_job(job_id)
+
+    def for_job(self, job_id: uuid.UUID) -> JobProgress:
+        """Wait for a job; its status is still active if the time limit has passed."""
+        left_s = max(0.0, self._end - time.monotonic())
+        pace = replace(self._watch.pace(self._poll_s), outage_s=left_s)
+        with self._watch.over(job_id):
+            updates = follow(
+                self._database,
+                job_id,
+                after=None,
+                pace=pace,
+                limit_s=left_s,
+                wait=self._watch.wait,
+            )
+            for update in updates:
+                self._report(update)
+                progress = update.progress
+        return progress
 
 
 def _find_job(database: Database, build_id: uuid.UUID) -> uuid.UUID:
