@@ -12,7 +12,8 @@ from chattool.create import create_workspace
 from chattool.errors import AuthorizationError, BuildTimeoutError, WorkspaceBuildError
 from chattool.settings import ToolSettings, tool_settings
 from chattool.start import start_workspace
-from chattool.tools import TOOLS, Tool, as_function_tool, as_input_schema_tool
+from chattool.tool import Tool, as_function_tool, as_input_schema_tool
+from chattool.tools import TOOLS
 from chattool.waiting import wait_for_build
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 import structlog
@@ -14,7 +14,7 @@ from chattool.errors import AuthorizationError, WorkspaceBuildError
 from chattool.figures import look_up_figures
 from db.errors import ParameterValidationError, RequestError
 from db.outage import is_outage
-from db.reads.contract import WorkspaceBuild, WorkspaceResource
+from db.reads.contract import WorkspaceResource
 from db.schema.enums import job_is_insufficient_quota_error_code
 from provisioner.engines.port import EngineError
 from provisioner.host.members import ArchiveError
@@ -84,9 +84,9 @@ def refused_values(error: ParameterValidationError) -> Answer:
     }
 
 
-def describe_resources(build: WorkspaceBuild) -> list[Answer]:
-    """Return the build's resources, without values that are marked sensitive."""
-    return [_describe(resource) for resource in build.resources]
+def describe_resources(resources: Sequence[WorkspaceResource]) -> list[Answer]:
+    """Return resources without values that are marked sensitive."""
+    return [_describe(resource) for resource in resources]
 
 
 def _quota_refusal(

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 from chattool.authorization import AuthorizedOwner, OwnerAuthorization, StoredAuthorization
 from chattool.parameters import NO_VALUES, ChosenValues
 from chattool.settings import ToolSettings
-from chattool.waiting import Done, Report, after_import, report_nothing, wait_for_build
-from db.catalog.audit import Actor
+from chattool.waiting import Done, Report, Waiting, after_import, report_nothing, wait_for_build
+from db.catalog.audit import Actor, AuditAction, audit
 from db.catalog.chats import ChatKey
 from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
 from db.reads.contract import WorkspaceBuild
+from db.reads.progress import JobProgress
 from db.reads.waking import Watch
 from db.schema.enums import Transition
 from worker.broker.doorbell import Ring
@@ -80,6 +81,23 @@ class OwnerContext:
             watch=self.watch,
             report=self.report,
         )
+
+    def wait_for_job(self, job_id: uuid.UUID) -> JobProgress:
+        """Wait until a job has ended; its status is active if the time limit has passed."""
+        return Waiting(self.database, self.settings, self.watch, self.report).for_job(job_id)
+
+    def record(
+        self, session: Session, action: AuditAction, *, resource: tuple[str, uuid.UUID, str]
+    ) -> None:
+        """Record a change in the audit log, in the transaction that makes it."""
+        if self.actor is not None:
+            audit(
+                session,
+                actor=self.actor,
+                action=action,
+                organization_id=self.organization_id,
+                resource=resource,
+            )
 
     def after_import(self, act: Callable[[], Done]) -> Done:
         """Return what ``act`` returns, as ``chattool.waiting.after_import`` does."""

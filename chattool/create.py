@@ -105,7 +105,7 @@ def _existing(context: ToolContext, bound: BoundWorkspace, *, has_waited: bool) 
         "status": "already_exists",
         "message": message,
         "build_id": str(build.id),
-        "resources": describe_resources(build),
+        "resources": describe_resources(build.resources),
     }
 
 
@@ -187,5 +187,5 @@ def _created(context: ToolContext, made: BoundWorkspace) -> Answer:
         "created": True,
         "workspace_name": made.name,
         "build_id": str(build.id),
-        "resources": describe_resources(build),
+        "resources": describe_resources(build.resources),
     }

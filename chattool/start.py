@@ -73,7 +73,7 @@ def _running(context: ToolContext, bound: BoundWorkspace) -> Answer:
         "started": True,
         "workspace_name": bound.name,
         "no_build": True,
-        "resources": describe_resources(build),
+        "resources": describe_resources(build.resources),
     }
 
 
@@ -108,5 +108,5 @@ def _started(context: ToolContext, bound: BoundWorkspace, build_id: uuid.UUID) -
         "started": True,
         "workspace_name": bound.name,
         "build_id": str(build.id),
-        "resources": describe_resources(build),
+        "resources": describe_resources(build.resources),
     }

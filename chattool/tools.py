@@ -1,36 +1,19 @@
-"""The tools that agents call: name, description, JSON schema, and a call that returns JSON."""
+"""The tools that agents call: those of a chat's workspace, and those of its owner."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Mapping
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from chattool.answers import Answer
-from chattool.context import ToolContext
 from chattool.create import create_workspace
+from chattool.owned.tools import OWNER_TOOLS
 from chattool.start import start_workspace
+from chattool.tool import Arguments, ParameterValue, Tool
 
 
-def _as_text(value: object) -> object:
-    """Return numbers, booleans and lists as text: models write them where text is expected."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value) if isinstance(value, int | float) else value
-
-
-ParameterValue = Annotated[str, BeforeValidator(_as_text)]
-
-
-class CreateWorkspaceArguments(BaseModel):
+class CreateWorkspaceArguments(Arguments):
     """The arguments of ``create_workspace``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     template_id: str = Field(
         description="The template to create the workspace from: its ID (a UUID) or its name."
@@ -52,10 +35,8 @@ class CreateWorkspaceArguments(BaseModel):
     preset: str | None = Field(None, description="The name of a preset, in place of its ID.")
 
 
-class StartWorkspaceArguments(BaseModel):
+class StartWorkspaceArguments(Arguments):
     """The arguments of ``start_workspace``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     parameters: dict[str, ParameterValue] | None = Field(
         None,
@@ -69,36 +50,7 @@ class StartWorkspaceArguments(BaseModel):
     preset: str | None = Field(None, description="The name of a preset, in place of its ID.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tool:
-    """One tool, independent of any SDK."""
-
-    name: str
-    description: str
-    arguments: type[BaseModel]
-    run: Callable[..., Answer]
-
-    @property
-    def input_schema(self) -> dict[str, Any]:
-        """The JSON schema of the arguments."""
-        schema = self.arguments.model_json_schema()
-        # pydantic's titles and the class's docstring are of no use to a model.
-        return {key: value for key, value in schema.items() if key not in {"title", "description"}}
-
-    def call(self, context: ToolContext, arguments: Mapping[str, Any]) -> Answer:
-        """Run the tool and return its answer, always JSON.
-
-        Arguments that do not match the schema give an answer too: ``error``, with an entry in
-        ``validations`` for each field.
-        """
-        try:
-            given = self.arguments.model_validate(arguments)
-        except ValidationError as error:
-            return _invalid(self.name, error)
-        return self.run(context, **dict(given))
-
-
-TOOLS: Mapping[str, Tool] = {
+CHAT_TOOLS: Mapping[str, Tool] = {
     tool.name: tool
     for tool in (
         Tool(
@@ -133,34 +85,5 @@ TOOLS: Mapping[str, Tool] = {
 }
 
 
-def as_input_schema_tool(tool: Tool) -> dict[str, Any]:
-    """Return the tool for SDKs that expect ``name``, ``description`` and ``input_schema``."""
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "input_schema": tool.input_schema,
-    }
-
-
-def as_function_tool(tool: Tool) -> dict[str, Any]:
-    """Return the tool for SDKs that expect a function with ``parameters``."""
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.input_schema,
-        },
-    }
-
-
-def _invalid(tool: str, error: ValidationError) -> Answer:
-    validations = [
-        {"field": ".".join(str(part) for part in item["loc"]), "detail": item["msg"]}
-        for item in error.errors(include_url=False, include_input=False)
-    ]
-    listed = "; ".join(f"{found['field']}: {found['detail']}" for found in validations)
-    return {
-        "error": f"the arguments of {tool} are not valid: {listed}",
-        "validations": validations,
-    }
+TOOLS: Mapping[str, Tool] = {**OWNER_TOOLS, **CHAT_TOOLS}
+"""Those of a chat: its create_workspace and start_workspace take the place of the owner's."""

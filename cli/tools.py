@@ -10,7 +10,8 @@ import click
 
 from chattool.context import ToolContext
 from chattool.settings import tool_settings
-from chattool.tools import TOOLS, Tool, as_function_tool, as_input_schema_tool
+from chattool.tool import Tool, as_function_tool, as_input_schema_tool
+from chattool.tools import TOOLS
 from cli.opening import find_organization, opened
 from cli.options import organization_option
 from cli.printing import print_json
