@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from api.answers import JsonAnswer
 from api.errors import add_handlers
 from api.headers import CommonHeaders, OnePath
 from api.limits import BodyLimit
+from api.mcp.door import PATH, McpDoor
 from api.metrics import ApiMetrics, Measured
 from api.openapi import document_of, operation_id
 from api.patience import Patience
@@ -63,10 +65,12 @@ def make_app(site: Site, metrics: ApiMetrics | None = None) -> FastAPI:
     async def running(_app: FastAPI) -> AsyncIterator[None]:
         site.hub.start()
         try:
-            yield
+            async with door.open():
+                yield
         finally:
             site.hub.close()
 
+    door = McpDoor(site)
     app = FastAPI(
         title="provisionerd",
         version="2",
@@ -84,6 +88,7 @@ def make_app(site: Site, metrics: ApiMetrics | None = None) -> FastAPI:
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     for router in ROUTERS:
         app.include_router(router)
+    app.router.routes.append(Route(PATH, door, include_in_schema=False))
     add_handlers(app)
     # The last one that is added is the first that a request meets.
     app.add_middleware(BodyLimit)

@@ -85,5 +85,5 @@ CHAT_TOOLS: Mapping[str, Tool] = {
 }
 
 
-TOOLS: Mapping[str, Tool] = {**OWNER_TOOLS, **CHAT_TOOLS}
+TOOLS: Mapping[str, Tool] = {**CHAT_TOOLS, **OWNER_TOOLS, **CHAT_TOOLS}
 """Those of a chat: its create_workspace and start_workspace take the place of the owner's."""

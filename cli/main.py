@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "up": Lazy("cli.up", "Run PostgreSQL, Redis and a worker together."),
     "worker": Lazy("cli.worker", "Run builds until SIGTERM."),
     "serve": Lazy("cli.serve", "Serve the HTTP API, in the form of Coder's."),
+    "mcp": Lazy("cli.mcp", "Serve agents' tools over standard input and output."),
     "exporter": Lazy("cli.exporter", "Serve metrics of the whole deployment."),
     "migrate": Lazy("cli.migrate", "Migrate the database to the current schema."),
     "grants": Lazy("cli.grants", "Print the rights in PostgreSQL and Redis that a role needs."),

@@ -28,6 +28,7 @@ from db.outage import is_outage
 from db.reads.contract import ProvisionerJobLog
 from db.reads.joblog import LogReading, read_log
 from db.reads.listener import Listener
+from db.reads.waking import Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,6 +119,7 @@ class Hub:
             database, channels=(CHANNEL, EVENTS), heard=self._heard, lost=self._lost
         )
         self._event_waiters: set[asyncio.Event] = set()
+        self.waker = Waker()  #: for threads that wait for a job
         self.is_closed = False
         self.queries = 0  #: how often the readers have asked the database
 
@@ -140,6 +142,7 @@ class Hub:
         """End all streams, so that their clients resume at another process."""
         self.is_closed = True
         self._listener.stop()
+        self.waker.close()
         for feed in list(self._feeds.values()):
             for follower in feed.followers:
                 follower.fail(HubClosedError("the server shuts down"))
@@ -279,12 +282,15 @@ class Hub:
             self._event_waiters.discard(woken)
 
     def _heard(self, channel: str, payload: str) -> None:
+        self.waker.heard(channel, payload)
         if self._loop is not None and not self.is_closed:
             with suppress(RuntimeError):
                 wake = self._wake_events if channel == EVENTS else partial(self._wake, payload)
                 self._loop.call_soon_threadsafe(wake)
 
     def _lost(self) -> None:
+        self.waker.is_pushed = self.is_pushed
+        self.waker.lost()
         if self._loop is not None and not self.is_closed:
             # The loop may have been closed since.
             with suppress(RuntimeError):

@@ -22,17 +22,21 @@ class AbandonedError(Exception):
 
 
 class Waker:
-    """The watches of a process. Whoever hears notices of PostgreSQL calls ``heard``."""
+    """The watches of a process. The listener for notices of PostgreSQL calls ``heard``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+        self._is_closed = False
         self.is_pushed = False  #: whether notices arrive
 
     def add(self, job_id: uuid.UUID, watch: Watch) -> None:
         """Wake the watch from now on whenever the job may have changed."""
         with self._lock:
             self._watches[str(job_id)].add(watch)
+            is_closed = self._is_closed
+        if is_closed:
+            watch.abandon()
 
     def remove(self, job_id: uuid.UUID, watch: Watch) -> None:
         """Forget what ``add`` was told."""
@@ -52,10 +56,19 @@ class Waker:
 
     def lost(self) -> None:
         """Wake all: notices may have been missed."""
-        with self._lock:
-            watches = [watch for found in self._watches.values() for watch in found]
-        for watch in watches:
+        for watch in self._all():
             watch.wake()
+
+    def close(self) -> None:
+        """End all waits by an error, now and from now on: the process shuts down."""
+        with self._lock:
+            self._is_closed = True
+        for watch in self._all():
+            watch.abandon()
+
+    def _all(self) -> list[Watch]:
+        with self._lock:
+            return [watch for found in self._watches.values() for watch in found]
 
 
 class Watch:
@@ -83,7 +96,7 @@ class Watch:
             self._waker.remove(job_id, self)
 
     def pace(self, poll_s: float) -> Pace:
-        """Return how often to poll beside the notices.
+        """Return how often to poll in addition to the notices.
 
         Args:
             poll_s: the longest pause between polls when notices do not arrive, in seconds.
@@ -94,7 +107,7 @@ class Watch:
         return Pace(first_pause_s=min(FIRST_POLL_S, poll_s), last_pause_s=poll_s)
 
     def wait(self, seconds: float) -> None:
-        """Wait until the job may have changed, at most so many seconds.
+        """Wait until the job may have changed, at most that many seconds.
 
         Raises:
             AbandonedError: nobody wants the answer any more.
