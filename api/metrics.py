@@ -11,6 +11,9 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.streams.hub import Hub
+from db.catalog.webhooks import oldest_delivery_s
+from db.engine import Database
+from worker.metrics.cached import Cached
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 NO_ROUTE = "none"
@@ -66,6 +69,29 @@ class HubCollector(Collector):
             "1 if PostgreSQL's notices arrive; 0 if followers are served by polling.",
             value=int(self._hub.is_pushed),
         )
+
+
+class WebhookCollector(Collector):
+    """The deliveries that wait, of all processes."""
+
+    def __init__(self, database: Database) -> None:
+        self._oldest_s = Cached[float](database, oldest_delivery_s, 0)
+
+    def describe(self) -> Iterator[Metric]:
+        """Name the series without asking the database."""
+        yield _oldest(0)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauge; the last good reading when the database is away."""
+        yield _oldest(self._oldest_s.get())
+
+
+def _oldest(seconds: float) -> Metric:
+    return GaugeMetricFamily(
+        "provisionerd_webhook_oldest_seconds",
+        "Age of the oldest event that a webhook has neither accepted nor refused for good.",
+        value=seconds,
+    )
 
 
 class Measured:

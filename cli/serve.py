@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from api.app import make_app
 from api.limits import Rate
-from api.metrics import ApiMetrics, HubCollector
+from api.metrics import ApiMetrics, HubCollector, WebhookCollector
 from api.server import make_server
 from api.site import Site
 from api.streams.hub import Hub
@@ -47,6 +47,7 @@ def serve(address: str | None) -> None:
             registry = CollectorRegistry()
             metrics = ApiMetrics(registry)
             registry.register(HubCollector(site.hub))
+            registry.register(WebhookCollector(services.database))
             sender = WebhookSender(
                 services.database,
                 retention=settings.retention,

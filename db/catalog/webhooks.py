@@ -92,7 +92,18 @@ TAKE = sql("""
     RETURNING delivery.id, delivery.webhook_id, delivery.body, delivery.attempts, hook.url,
               hook.secret
 """)
+# Uses: ix_webhook_deliveries_waiting.
+OLDEST = sql("""
+    SELECT coalesce(extract(epoch FROM now() - min(created_at))::float, 0)
+    FROM webhook_deliveries
+    WHERE delivered_at IS NULL AND parked_at IS NULL
+""")
 LOCK = 7_203_482_613
+
+
+def oldest_delivery_s(session: Session) -> float:
+    """Return how many seconds ago the oldest delivery that still waits was made; 0: none waits."""
+    return float(session.execute(OLDEST).scalar_one())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 
 from db.jobs.transitions import cancel_job
+from tests.alerts import api
 from tests.alerts.scene import Scene, prepared_scene
 from tests.harness.waiting import NeverHappenedError, wait_until
 
@@ -53,6 +54,7 @@ class Row:
 
 NOT_PROVOKED: Mapping[str, str] = {
     "ProvisionerdBuildsSlow": "it compares the median of an hour with that of seven days",
+    "ProvisionerdApiSlow": "it needs many requests that take longer than a second",
 }
 
 
@@ -200,6 +202,13 @@ CASES = (
     Case(lost_worker, "a worker and its Terraform killed in apply", ("WorkerLost", "WorkerDown")),
     Case(no_worker, "all workers killed in apply", ("LeaseOld",)),
     Case(no_exporter, "the exporter stopped", ("ExporterDown",)),
+    Case(
+        api.refused_by_database,
+        "PostgreSQL refuses the API's connections, and clients ask",
+        ("ApiFailing", "ApiPolls"),
+    ),
+    Case(api.killed, "a process of the API killed", ("ApiDown",)),
+    Case(api.late_event, "an event made 20 minutes ago (its row says so)", ("WebhooksLate",)),
 )
 
 

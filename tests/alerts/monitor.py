@@ -87,7 +87,7 @@ def configuration(directory: Path) -> dict[str, object]:
                     {"files": [str(directory / f"{job}.json")], "refresh_interval": "1s"}
                 ],
             }
-            for job in ("provisionerd-worker", "provisionerd-exporter")
+            for job in ("provisionerd-worker", "provisionerd-exporter", "provisionerd-api")
         ],
     }
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,36 @@ from worker.process.children import free_address, is_ready
 
 DISK_MEGABYTES = 400
 FILLER = "filler"
+
+
+@dataclass(kw_only=True)
+class Api:
+    """A process of the HTTP API."""
+
+    environment: Mapping[str, str]
+    address: str = field(default_factory=free_address)
+    metrics_address: str = field(default_factory=free_address)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process, and wait until it serves metrics."""
+        environment = {
+            **self.environment,
+            "PROVISIONERD_API_ADDRESS": self.address,
+            "PROVISIONERD_API_METRICS_ADDRESS": self.metrics_address,
+        }
+        command = [sys.executable, "-m", "cli.main", "serve"]
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=REPOSITORY, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: is_ready(self.metrics_address), "the API to be ready")
+
+    def kill(self) -> None:
+        """End the process as a crash does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(30)
+            self.process = None
 
 
 @dataclass(kw_only=True)
@@ -71,15 +101,9 @@ class Scene:
 
     def start_exporter(self) -> None:
         """Start the exporter, and let Prometheus scrape it."""
-        environment = {
-            **os.environ,
-            "PROVISIONERD_DATABASE_URL": self.cluster.database_url,
-            "PROVISIONERD_REDIS_URL": self.cluster.redis.url,
-            **{f"PROVISIONERD_{name}": value for name, value in TIMES.items()},
-        }
         self.exporter = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "exporter", "--address", self.exporter_address],
-            env=environment,
+            env=self._environment(self.cluster.database_url),
             cwd=REPOSITORY,
             stderr=subprocess.DEVNULL,
         )
@@ -92,6 +116,27 @@ class Scene:
             self.exporter.terminate()
             self.exporter.wait(30)
             self.exporter = None
+
+    @contextmanager
+    def api(self) -> Iterator[Api]:
+        """A process of the API behind the proxy, which Prometheus scrapes while the block runs."""
+        api = Api(environment=self._environment(retarget(self.proxy)(self.cluster.database_url)))
+        api.start()
+        try:
+            self.monitor.scrape("provisionerd-api", [api.metrics_address])
+            wait_until(lambda: self.monitor.knows(api.metrics_address), "two scrapes", tick_s=0.2)
+            yield api
+        finally:
+            self.monitor.scrape("provisionerd-api", [])
+            api.kill()
+
+    def _environment(self, database_url: str) -> Mapping[str, str]:
+        return {
+            **os.environ,
+            "PROVISIONERD_DATABASE_URL": database_url,
+            "PROVISIONERD_REDIS_URL": self.cluster.redis.url,
+            **{f"PROVISIONERD_{name}": value for name, value in TIMES.items()},
+        }
 
     def fill_disk(self) -> None:
         """Leave no room on PostgreSQL's disk."""

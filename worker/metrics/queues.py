@@ -7,38 +7,23 @@ limit, and also the series of the whole deployment.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Sequence
 
-import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.jobs.tags import UNTAGGED_QUEUE
 from db.reads.fleet import Fleet, read_fleet
 from db.reads.queues import QueueDepth, queue_depths
-from db.streak import Streak
-
-log = structlog.get_logger("worker")
-
-CACHE_S = 2.0
-"""Scrapes within this time share one query."""
-
-PATIENCE_S = 2.0
-"""How long a scrape waits for the database before it shows the last good reading."""
+from worker.metrics.cached import Cached
 
 COUNT_TO = 1_000
 """Number of jobs that a worker counts in a queue, so that many workers do not count many jobs.
 
 The exporter counts all jobs; alerts and dashboards use the highest value.
 """
-
-Reading = TypeVar("Reading")
 
 
 class QueueCollector(Collector):
@@ -52,7 +37,7 @@ class QueueCollector(Collector):
         def read(session: Session) -> Sequence[QueueDepth]:
             return queue_depths(session, count_to=count_to)
 
-        self._cached = _Cached[Sequence[QueueDepth]](database, read, ())
+        self._cached = Cached[Sequence[QueueDepth]](database, read, ())
 
     def describe(self) -> Iterator[Metric]:
         """Name the series without asking the database."""
@@ -71,7 +56,7 @@ class FleetCollector(Collector):
     """
 
     def __init__(self, database: Database, *, lease_s: float) -> None:
-        self._cached = _Cached[Fleet | None](database, read_fleet, None)
+        self._cached = Cached[Fleet | None](database, read_fleet, None)
         self._lease_s = lease_s
 
     def describe(self) -> Iterator[Metric]:
@@ -81,55 +66,6 @@ class FleetCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return the series; the ones of the last good reading when the database is away."""
         return iter(_fleet_families(self._cached.get(), self._lease_s))
-
-
-class _Cached(Generic[Reading]):
-    """The result of a query, for ``CACHE_S`` seconds, or until the database is back."""
-
-    def __init__(
-        self, database: Database, read: Callable[[Session], Reading], first: Reading
-    ) -> None:
-        self._database = database
-        self._read = read
-        self._reading = first
-        self._read_at = float("-inf")
-        self._asked_at = float("-inf")
-        self._asking: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._failing = Streak()
-
-    def get(self) -> Reading:
-        """Return the reading; after ``PATIENCE_S``, the last good one, as the database may hang."""
-        with self._lock:
-            asking = self._ask()
-            left_s = self._asked_at + PATIENCE_S - time.monotonic()
-        if asking is not None:
-            asking.join(max(0.0, left_s))
-        return self._reading
-
-    def _ask(self) -> threading.Thread | None:
-        """Return the thread that reads now; None if the last reading is still fresh."""
-        if self._asking is not None and self._asking.is_alive():
-            return self._asking
-        now = time.monotonic()
-        if now - self._read_at <= CACHE_S:
-            return None
-        self._asked_at = now
-        self._asking = threading.Thread(target=self._refresh, name="metrics-sql", daemon=True)
-        self._asking.start()
-        return self._asking
-
-    def _refresh(self) -> None:
-        try:
-            with self._database.begin() as session:
-                self._reading = self._read(session)
-        except SQLAlchemyError as error:
-            if self._failing.fail():
-                log.warning("metrics.unread", error=str(error))
-        else:
-            if failures := self._failing.end():
-                log.info("metrics.recovered", failures=failures)
-        self._read_at = time.monotonic()
 
 
 def _queue_families(depths: Sequence[QueueDepth]) -> list[Metric]:

@@ -9,6 +9,8 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from api.metrics import ApiMetrics, HubCollector, WebhookCollector
+from api.streams.hub import Hub
 from db.engine import Database
 from tests.unit.deploy.files import DEPLOY, read_yaml
 from worker.metrics.queues import FleetCollector, QueueCollector
@@ -27,7 +29,7 @@ MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 
 
 def served_series() -> Mapping[str, frozenset[str]]:
-    """Return every series that a worker or the exporter serves, with its own labels."""
+    """Return every series that one of our processes serves, with its own labels."""
     return dict(_counted()) | dict(_queried())
 
 
@@ -68,8 +70,13 @@ def _of_buckets(series: str) -> frozenset[str]:
 
 
 def _counted() -> Iterator[tuple[str, frozenset[str]]]:
-    metrics = Metrics(CollectorRegistry())
-    own = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    counters = (Metrics(CollectorRegistry()), ApiMetrics(CollectorRegistry()))
+    own = [
+        value
+        for metrics in counters
+        for value in vars(metrics).values()
+        if isinstance(value, MetricWrapperBase)
+    ]
     for metric in own:
         assert metric._type is not None
         for suffix in SUFFIXES[metric._type]:
@@ -83,6 +90,8 @@ def _queried() -> Iterator[tuple[str, frozenset[str]]]:
         QueueCollector(no_database).describe(),
         FleetCollector(no_database, lease_s=20).describe(),
         servers.collect(),
+        HubCollector(Hub(no_database)).collect(),
+        WebhookCollector(no_database).describe(),
     ):
         for family in families:
             yield family.name, frozenset(cast("Any", family)._labelnames)

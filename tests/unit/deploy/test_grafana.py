@@ -93,4 +93,5 @@ def test_the_dashboard_asks_the_operators_questions_in_their_order() -> None:
         "What does quota refuse?",
         "Is anything lost?",
         "Do workers reach PostgreSQL and Redis?",
+        "How does the API answer?",
     ]
