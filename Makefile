@@ -30,6 +30,9 @@ COVERED := $(if $(filter yes,$(COVERAGE)),--cov --cov-report= --cov-fail-under=0
 # How long `make mutants` tries; it goes on where the last run ended.
 MINUTES ?= 30
 
+# The cases of `make bad-input`, such as CASES="cycle plan-json"; all when empty.
+CASES ?=
+
 # More options of `make chaos`, such as CHAOS="--minutes 8 --output json".
 CHAOS ?=
 
@@ -38,7 +41,7 @@ SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,api chaos cancel pause drain
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test faults pooler deploy-test alerts-test format check docs bench chaos mutants generate lock clean
+.PHONY: help setup demo test faults pooler deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -137,6 +140,9 @@ bench: setup ## Measure claims, quota commits and whole builds
 
 chaos: setup ## Kill workers and servers while builds run, and check each round (ROUNDS, SEED)
 	@$(PY) -m bench.chaos play $(CHAOS)
+
+bad-input: setup ## Import templates that are too much or wrong, and print how each ended
+	@$(PY) -m bench.badinput $(CASES)
 
 mutants: setup ## Break a copy of the code in many places, and count what no test notices (MINUTES=30)
 	@$(PY) -m tests.mutants --minutes $(MINUTES)

@@ -14,7 +14,7 @@ from api.errors import ApiError, answer_to
 
 MAX_BODY_BYTES = 1024 * 1024  #: of a JSON body; a pushed state may be larger
 MAX_STATE_BODY_BYTES = 96 * 1024 * 1024
-MAX_UPLOAD_BYTES = 10 * 1024 * 1024
+MAX_UPLOAD_BYTES = 100 * 1024 * 1024
 CLIENTS_KEPT = 10_000
 WINDOW_S = 60.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
@@ -23,3 +24,5 @@ class Site:
     trusted_proxies: tuple[Network, ...] = field(default=())
     rate: Rate = field(default_factory=lambda: Rate(0))  #: of requests of one token
     streams_per_token: int = 100  #: open at the same time
+    #: held by the one upload that is in memory
+    uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

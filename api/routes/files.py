@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +20,7 @@ from db.reads.contract import ContractModel
 from db.schema.enums import TokenScope
 
 router = APIRouter(prefix="/api/v2", tags=["files"])
+SPOOLED_BYTES = 1024 * 1024  #: a larger body waits in a file for its turn
 ZIPS = {"application/zip", "application/x-zip-compressed"}
 
 
@@ -37,10 +39,11 @@ async def upload(gate: GateOf, request: Request, response: Response) -> Uploaded
     kind = request.headers.get("Content-Type", "")
     # Before the body is read: a stranger must not make the server read one.
     await run_in_threadpool(_check, gate, kind)
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-    file_id, is_new = await run_in_threadpool(_store, gate, bytes(data), kind)
+    with SpooledTemporaryFile(max_size=SPOOLED_BYTES) as body:
+        async for chunk in request.stream():
+            body.write(chunk)
+        async with gate.site.uploading:
+            file_id, is_new = await run_in_threadpool(_store, gate, body, kind)
     if not is_new:
         response.status_code = 200
     return Uploaded(hash=file_id)
@@ -52,7 +55,9 @@ def _check(gate: Gate, kind: str) -> None:
             raise refused(f'Unsupported content type header "{kind[:100]}".')
 
 
-def _store(gate: Gate, data: bytes, kind: str) -> tuple[uuid.UUID, bool]:
+def _store(gate: Gate, body: IO[bytes], kind: str) -> tuple[uuid.UUID, bool]:
+    body.seek(0)
+    data = body.read()
     try:
         archive = as_tar(data) if kind in ZIPS else ended_tar(data)
     except ArchiveRefusedError as error:

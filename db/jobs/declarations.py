@@ -117,3 +117,4 @@ class PlannedDeclarations:
     external_auth: Sequence[ExternalAuth] = ()
     has_ai_task: bool = False
     has_external_agent: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)  #: of a build with the defaults

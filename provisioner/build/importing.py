@@ -7,10 +7,12 @@ workspace. What it declares is stored when the job is finished.
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from db.jobs.declarations import PlannedDeclarations, Template, TemplateParameter
 from db.jobs.imports import ImportInput, ImportResult, load_import
+from db.jobs.results import Timing
 from db.outage import retry_outage
 from db.parameters.expressions import Values
 from db.parameters.tags import workspace_tags
@@ -26,8 +28,10 @@ from provisioner.engines.port import (
 from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.platform.platform import agent_entries
-from provisioner.template.judgement import check_declarations, unknown_in_presets
+from provisioner.template.judgement import check_declarations, wrong_in_presets
+from provisioner.template.localmodules import find_module_cycle
 from provisioner.template.parameters import check_variables
+from provisioner.template.tags import settle_tags
 from provisioner.template.variables import fill_variables, placeholders_for
 
 README = "README.md"
@@ -65,7 +69,7 @@ def set_up(attempt: Attempt) -> None:
 def init(attempt: Attempt) -> None:
     """Install providers and modules, and keep the modules for the builds of the version."""
     context = attempt.context_for(attempt.settings.limits.init)
-    timings = attempt.engine.init(context)
+    timings = _initialized(attempt, context)
     installed = attempt.engine.installed(context)
     found = ImportResult(
         modules=installed.modules,
@@ -108,10 +112,12 @@ def plan_start(attempt: Attempt) -> None:
     planned = _plan(attempt, Transition.START)
     declares = _merged(attempt.loaded_context.template, planned.declares)
     check_declarations(declares)
-    _check_tags(attempt, declares)
-    for sentence in unknown_in_presets(declares):
+    tags = _tags(attempt, declares)
+    for sentence in wrong_in_presets(declares):
         attempt.log_line(LogLevel.WARN, sentence)
-    attempt.found = replace(attempt.found, declares=declares, graph=planned.graph.edges())
+    attempt.found = replace(
+        attempt.found, declares=declares, tags=tags, graph=planned.graph.edges()
+    )
 
 
 def plan_stop(attempt: Attempt) -> None:
@@ -129,6 +135,17 @@ RECIPE = Recipe(
         Step(stage=Stage.PLAN, heading="Detecting ephemeral resources", run=plan_stop),
     ),
 )
+
+
+def _initialized(attempt: Attempt, context: BuildContext) -> Sequence[Timing]:
+    try:
+        return attempt.engine.init(context)
+    except EngineInterruptedError:
+        raise
+    except EngineError as error:
+        if cycle := find_module_cycle(context.files):
+            error.args = (f"terraform init: local modules call each other: {' -> '.join(cycle)}",)
+        raise
 
 
 def _plan(attempt: Attempt, transition: Transition) -> Plan:
@@ -173,11 +190,11 @@ def _merged(template: Template, declares: PlannedDeclarations) -> PlannedDeclara
     return replace(declares, parameters=[*declares.parameters, *only_in_files])
 
 
-def _check_tags(attempt: Attempt, declares: PlannedDeclarations) -> None:
-    """Evaluate the workspace tags with defaults, so that no build finds that they cannot be.
+def _tags(attempt: Attempt, declares: PlannedDeclarations) -> Mapping[str, str]:
+    """Return the expressions of workspace tags. No build finds that they cannot be evaluated.
 
     Raises:
-        WorkspaceTagError: one cannot be evaluated.
+        WorkspaceTagError: one cannot be evaluated, with the defaults of parameters.
     """
     variables = {
         found.name: found.default_value if found.value is None else found.value
@@ -187,7 +204,9 @@ def _check_tags(attempt: Attempt, declares: PlannedDeclarations) -> None:
         found.name: found.default or _UNKNOWN.get(found.type, "") for found in declares.parameters
     }
     known = Values(variables=variables, parameters=parameters)
-    workspace_tags(attempt.loaded_context.template.tags, known)
+    tags = settle_tags(attempt.loaded_context.template.tags, declares.tags, known)
+    workspace_tags(tags, known)
+    return tags
 
 
 def _readme(files: TemplateFiles) -> str:

@@ -39,6 +39,9 @@ class ArchiveLimits:
 
 
 DEFAULT_LIMITS = ArchiveLimits()
+STREAM_LIMITS = ArchiveLimits(max_upload_bytes=100 * 1024 * 1024)
+"""Of a tar that somebody made on purpose; a folder may have a forgotten disk image in it."""
+_CACHED_BYTES = 1024 * 1024
 
 
 def check_upload_size(size: int, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:
@@ -88,9 +91,18 @@ class _Content:
     files: dict[str, Member] = field(default_factory=dict)
 
 
+def _checked(archive: bytes, limits: ArchiveLimits) -> _Content:
+    # The cache keeps the archives themselves, so it must not keep large ones.
+    return (_checked_once if len(archive) <= _CACHED_BYTES else _check)(archive, limits)
+
+
 # All builds of a template version use the same archive: the cache saves each but the first 0.1 ms.
 @functools.lru_cache(maxsize=32)
-def _checked(archive: bytes, limits: ArchiveLimits) -> _Content:
+def _checked_once(archive: bytes, limits: ArchiveLimits) -> _Content:
+    return _check(archive, limits)
+
+
+def _check(archive: bytes, limits: ArchiveLimits) -> _Content:
     content = _Content()
     listed: set[str] = set()
     spelling: dict[str, str] = {}

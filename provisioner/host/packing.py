@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from provisioner.host.archive import (
     DEFAULT_LIMITS,
+    STREAM_LIMITS,
     ArchiveLimits,
     check_upload_size,
     read_archive,
@@ -72,7 +73,7 @@ def pack_template(directory: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) ->
     return pack_folder(directory, limits=limits).archive
 
 
-def take_tar(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> Packed:
+def take_tar(stream: BinaryIO, *, limits: ArchiveLimits = STREAM_LIMITS) -> Packed:
     """Take a tar as the archive of a template, with everything that is in it.
 
     Raises:

@@ -9,6 +9,8 @@ from dataclasses import asdict
 
 from db.jobs.declarations import PlannedDeclarations, TemplateParameter
 from db.parameters.limits import MAX_GIVEN, MAX_NAME_BYTES, MAX_VALUE_BYTES
+from db.parameters.rules import RuleError
+from db.parameters.validation import check_value
 
 MAX_DESCRIPTION_BYTES = 65_536
 MAX_DECLARATIONS = 4 * 1024 * 1024
@@ -36,12 +38,21 @@ def check_declarations(declares: PlannedDeclarations) -> None:
     _check_sizes(declares)
 
 
-def unknown_in_presets(declares: PlannedDeclarations) -> Iterator[str]:
-    """Yield a sentence for each value of a preset whose parameter the template does not have."""
-    known = {found.name for found in declares.parameters}
+def wrong_in_presets(declares: PlannedDeclarations) -> Iterator[str]:
+    """Yield a sentence for each value of a preset that a build with its defaults would refuse.
+
+    Coder takes such a preset, too: other values may make the value right.
+    """
+    known = {found.name: found for found in declares.parameters}
     for preset in declares.presets:
-        for name in sorted(preset.parameters.keys() - known):
-            yield f'the preset "{preset.name}" has a value for the unknown parameter "{name}"'
+        for name, value in sorted(preset.parameters.items()):
+            if name not in known:
+                yield f'the preset "{preset.name}" has a value for the unknown parameter "{name}"'
+                continue
+            try:
+                check_value(known[name], value)
+            except RuleError as error:
+                yield f'the preset "{preset.name}" has a wrong value for "{name}": {error}'
 
 
 def _check_unique(kind: str, names: Iterable[str]) -> None:

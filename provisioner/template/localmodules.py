@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from provisioner.host.archive import TemplateFiles
@@ -31,9 +32,16 @@ class _LocalModule:
     source: str
 
     @property
+    def caller(self) -> str:
+        return posixpath.dirname(self.file) or "."
+
+    @property
+    def folder(self) -> str:
+        return posixpath.normpath(posixpath.join(self.caller, self.source))
+
+    @property
     def is_inside(self) -> bool:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(self.file), self.source))
-        return path.partition("/")[0] != ".."
+        return self.folder.partition("/")[0] != ".."
 
 
 def check_local_modules(files: TemplateFiles) -> None:
@@ -49,6 +57,21 @@ def check_local_modules(files: TemplateFiles) -> None:
                 " which is outside of the template's folder, so it would not be pushed; put the"
                 " module into the folder, or put a link to it there and push with --root DIR"
             )
+
+
+def find_module_cycle(files: TemplateFiles) -> tuple[str, ...]:
+    """Return the folders of local modules that call each other, the first one again at the end.
+
+    Empty if there are none. Terraform itself only says that a path is too long.
+    """
+    callers: dict[str, set[str]] = {}
+    for module in _local_modules(files):
+        callers.setdefault(module.folder, set()).add(module.caller)
+    try:
+        TopologicalSorter(callers).prepare()
+    except CycleError as error:
+        return tuple(error.args[1])
+    return ()
 
 
 def _local_modules(files: TemplateFiles) -> Iterator[_LocalModule]:

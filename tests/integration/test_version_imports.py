@@ -22,6 +22,7 @@ from db.errors import ConflictError, InvalidError
 from db.jobs.declarations import PlannedDeclarations, TemplateParameter, TemplatePreset
 from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job
+from db.parameters.expressions import Values, evaluate
 from db.reads.imports import VersionDetails, get_version_details
 from db.schema.enums import (
     FailureReason,
@@ -316,6 +317,14 @@ def test_workspace_tags_are_stored_as_expressions(site: Site) -> None:
     with site.database.begin() as session:
         [tag] = session.scalars(select(TemplateVersionWorkspaceTag))
     assert (tag.key, tag.value) == ("zone", '"eu"')
+
+
+def test_a_workspace_tag_of_variables_alone_gets_the_value_of_the_plan(site: Site) -> None:
+    site.engine = DeclaringEngine(PlannedDeclarations(tags={"zone": 'e"u${}'}))
+    site.imported({"parse": {"tags": {"zone": 'lower("E\\"U")'}}})
+    with site.database.begin() as session:
+        [tag] = session.scalars(select(TemplateVersionWorkspaceTag))
+    assert evaluate(tag.value, Values(variables={}, parameters={})) == 'e"u${}'
 
 
 def test_a_workspace_tag_that_cannot_be_evaluated_fails_the_import(site: Site) -> None:

@@ -8,7 +8,12 @@ import pytest
 
 from db.jobs.declarations import PlannedDeclarations, TemplateParameter, TemplatePreset
 from db.parameters.limits import MAX_GIVEN, MAX_VALUE_BYTES
-from provisioner.template.judgement import MAX_DECLARATIONS, DeclarationError, check_declarations
+from provisioner.template.judgement import (
+    MAX_DECLARATIONS,
+    DeclarationError,
+    check_declarations,
+    wrong_in_presets,
+)
 
 
 def parameter(name: str = "p", **facts: Any) -> TemplateParameter:
@@ -30,6 +35,21 @@ def numbered(count: int, **facts: Any) -> list[TemplateParameter]:
 )
 def test_declarations_within_the_limits_are_taken(declares: PlannedDeclarations) -> None:
     check_declarations(declares)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentences"),
+    [
+        ("5", []),
+        ("9", ['the preset "P" has a wrong value for "size": value 9 is more than the maximum 5']),
+    ],
+)
+def test_a_preset_with_a_wrong_value_is_warned_of(value: str, sentences: list[str]) -> None:
+    declares = PlannedDeclarations(
+        parameters=[parameter("size", type="number", validation_max=5)],
+        presets=[TemplatePreset(name="P", parameters={"size": value})],
+    )
+    assert list(wrong_in_presets(declares)) == sentences
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from provisioner.host.members import ArchiveError
-from provisioner.template.localmodules import check_local_modules
+from provisioner.template.localmodules import check_local_modules, find_module_cycle
 
 
 def check(text: str, *, file: str = "main.tf") -> None:
@@ -53,6 +55,30 @@ def test_a_module_in_json_is_refused_too() -> None:
 )
 def test_what_is_no_local_module_is_not_judged(text: str) -> None:
     check(text)
+
+
+@pytest.mark.parametrize(
+    ("sources", "cycle"),
+    [
+        ({".": "./a", "a": "./b"}, ()),
+        ({".": "./"}, (".", ".")),
+        ({".": "./a", "a": "../b", "b": "../a"}, ("a", "b", "a")),
+        ({".": "./a", "a": "../b", "b": "../c", "c": "../a"}, ("a", "b", "c", "a")),
+    ],
+)
+def test_modules_that_call_each_other_are_found(
+    sources: dict[str, str], cycle: tuple[str, ...]
+) -> None:
+    files = {
+        f"{folder}/main.tf".removeprefix("./"): memoryview(
+            f'module "m" {{ source = "{source}" }}'.encode()
+        )
+        for folder, source in sources.items()
+    }
+    found = find_module_cycle(files)
+    assert (set(found), len(found)) == (set(cycle), len(cycle))
+    for caller, called in itertools.pairwise(found):
+        assert sources[caller].removeprefix("./").removeprefix("../") in {called, ""}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"module": []}', '{"module": {"a": 1}}'])

@@ -9,7 +9,7 @@ from db.schema.enums import TimingStage
 from provisioner.engines.port import BuildContext, EngineError
 from provisioner.engines.terraform.operation import Program, run_command
 
-MAX_OUTPUT = 256 * 1024 * 1024
+MAX_OUTPUT = 128 * 1024 * 1024
 """A plan with more characters of JSON is refused before it fills the memory; so is a graph."""
 
 

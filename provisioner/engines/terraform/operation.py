@@ -37,6 +37,8 @@ MAX_LOGGED = 16 * 1024
 
 _TAIL_LINES = 20
 _HEAD = 256  # the message of a line stands within this many characters
+_CRASHED = ("fatal error: ", "panic: ")  # how Go begins a long dump of its stacks
+_NO_MEMORY = ("out of memory", "cannot allocate memory")
 _FRAME = " \t│╷╵"  # Terraform draws these characters around an error on a terminal
 _LOST = (
     "the process that watches over it was killed, so it was stopped; see whether the worker's host"
@@ -172,6 +174,7 @@ class _Output:
         self._first_error: Diagnostic | None = None
         self._failed: list[str] = []  # failed resources that no error has named yet
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._crash = ""  # the first line of a crash of Terraform itself
         self._whole_stdout = _WholeLines(self._take_line)
         self._whole_stderr = _WholeLines(self._take_error_line)
 
@@ -185,7 +188,9 @@ class _Output:
         """Return why the command failed: its first error, or else the end of its error output."""
         if self._first_error is not None:
             return self._clean(self._first_error.explain())
-        text = _end_of(self._tail)
+        if any(words in self._crash for words in _NO_MEMORY):
+            return _AT_LIMIT[Limit.MEMORY]
+        text = self._crash or _end_of(self._tail)
         status = f"exit status {returncode}" if returncode >= 0 else f"signal {-returncode}"
         return f"{text[-MAX_EXPLANATION:]} ({status})" if text else status
 
@@ -219,7 +224,10 @@ class _Output:
         return diagnostic
 
     def _take_error_line(self, line: str) -> None:
-        self._tail.append(self._clean(line))
+        cleaned = self._clean(line)
+        self._tail.append(cleaned)
+        if not self._crash and cleaned.startswith(_CRASHED):
+            self._crash = cleaned
         self._write(LogLevel.ERROR, line)
 
     def _write(self, level: LogLevel, text: str) -> None:

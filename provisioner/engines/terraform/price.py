@@ -11,13 +11,19 @@ from typing import Any
 from provisioner.engines.port import EngineError, PriceError
 from provisioner.engines.terraform.conversion.cost import MAX_DAILY_COST, parse_cost
 
+MAX_VALUES = 8_000_000
+"""A plan with more values is refused: an empty list takes three characters, and twenty times as
+much memory when it was read."""
+
 
 def read_plan(plan_json: str) -> dict[str, Any]:
     """Return the content of a plan that ``terraform show -json`` printed.
 
     Raises:
-        EngineError: it is not readable, or is not a plan.
+        EngineError: it is not readable, has more than ``MAX_VALUES`` values, or is not a plan.
     """
+    if sum(map(plan_json.count, ",[{")) > MAX_VALUES:
+        raise EngineError(f"terraform show: the plan has more than {MAX_VALUES} values")
     try:
         plan = json.loads(plan_json, parse_float=Decimal)
     except (ValueError, RecursionError) as error:

@@ -179,6 +179,17 @@ def test_a_flood_of_lines_arrives_whole_and_in_order(
             "terraform apply: panic: nil map (exit status 11)",
             id="other text",
         ),
+        pytest.param(
+            "echo 'panic: nil map' >&2; seq 1 50 >&2; exit 2",
+            "terraform apply: panic: nil map (exit status 2)",
+            id="a crash with a long dump",
+        ),
+        pytest.param(
+            "echo 'fatal error: runtime: out of memory' >&2; seq 1 50 >&2; exit 2",
+            "terraform apply: it used more memory than a build may use"
+            " (PROVISIONERD_JOB_MEMORY_MEGABYTES)",
+            id="no memory left",
+        ),
         pytest.param("exit 2", "terraform apply: exit status 2", id="nothing"),
         pytest.param("kill -9 $$", "terraform apply: signal 9", id="killed by another"),
     ],

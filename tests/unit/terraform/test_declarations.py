@@ -193,3 +193,8 @@ def test_a_template_has_one_task() -> None:
     assert refusal(managed("coder_ai_task.a"), managed("coder_ai_task.b")) == (
         "only one 'coder_ai_task' resource can be provisioned per template, found 2"
     )
+
+
+def test_workspace_tags_have_the_values_of_the_plan() -> None:
+    found = declarations_of([read("coder_workspace_tags.x", tags={"zone": "eu", "later": None})])
+    assert found.tags == {"zone": "eu"}

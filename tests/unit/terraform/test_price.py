@@ -165,3 +165,11 @@ def test_what_the_plan_destroys_is_free() -> None:
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(EngineError, match=r"^terraform show: "):
         price(text)
+
+
+def test_a_plan_with_too_many_values_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("provisioner.engines.terraform.price.MAX_VALUES", 100)
+    with pytest.raises(EngineError, match="the plan has more than 100 values"):
+        price(json.dumps({"planned_values": [[]] * 200}))

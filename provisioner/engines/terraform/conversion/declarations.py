@@ -33,7 +33,18 @@ def declarations_of(instances: Sequence[Instance]) -> PlannedDeclarations:
         external_auth=_external_auth(instances),
         has_ai_task="coder_ai_task" in managed,
         has_external_agent="coder_external_agent" in managed,
+        tags=_tags(instances),
     )
+
+
+def _tags(instances: Sequence[Instance]) -> dict[str, str]:
+    return {
+        key: value
+        for found in instances
+        if found.is_data_of("coder_workspace_tags")
+        for key, value in (found.attributes.get("tags") or {}).items()
+        if isinstance(value, str)
+    }
 
 
 def _external_auth(instances: Sequence[Instance]) -> tuple[ExternalAuth, ...]:
