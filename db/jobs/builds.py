@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,7 +218,14 @@ def _load(
         module_files=archives.get(session, module_file_id) if module_file_id else None,
         variables={found["name"]: found["value"] for found in variables if _has_value(found)},
         template=_template(declared, variables),
-        sensitive_values=_sensitive_values(variables),
+        sensitive_values=frozenset(
+            {
+                *_sensitive_values(variables),
+                *_sensitive_parameters(
+                    declared, fields["parameters"], fields["previous_parameters"]
+                ),
+            }
+        ),
     )
 
 
@@ -248,4 +255,19 @@ def _variable(row: Mapping[str, Any]) -> TemplateVariable:
 
 
 def _sensitive_values(variables: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    return frozenset(found["value"] for found in variables if found["sensitive"] and found["value"])
+    return frozenset(
+        value
+        for found in variables
+        if found["sensitive"]
+        for value in (found["value"], found["default_value"])
+        if value
+    )
+
+
+def _sensitive_parameters(
+    declared: Sequence[Mapping[str, Any]] | None, *given: Mapping[str, str]
+) -> Iterator[str]:
+    for found in declared or ():
+        if found["sensitive"]:
+            yield from (values[found["name"]] for values in given if found["name"] in values)
+            yield found["default_value"] or ""

@@ -56,6 +56,7 @@ class TemplateParameter:
     validation_monotonic: str = ""  #: increasing, decreasing or empty
     order: int = 0
     ephemeral: bool = False
+    sensitive: bool = False  #: its value must not appear in logs and errors
     variable_type: str | None = None  #: the type of the variable that declares it, if one does
 
 

@@ -76,6 +76,7 @@ def _parameter(row: Mapping[str, Any]) -> TemplateParameter:
         validation_monotonic=row["validation_monotonic"],
         order=row["display_order"],
         ephemeral=row["ephemeral"],
+        sensitive=row["sensitive"],
         variable_type=row["variable_type"],
     )
 

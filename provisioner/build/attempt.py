@@ -27,6 +27,7 @@ from provisioner.engines.port import BuildContext, Engine
 from provisioner.host.interrupt import Interrupt
 from provisioner.host.workdir import WorkDirectory
 from provisioner.platform.platform import Platform
+from provisioner.redaction.redaction import redaction_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +116,14 @@ class Attempt:
         environment = {**context.environment, **self.trace.environment()}
         return replace(context, timeout=timeout, environment=environment)
 
+    def clean(self, text: str) -> str:
+        """Return a text without the secrets of the job that are known so far."""
+        known = self.context.sensitive if self.context is not None else frozenset()
+        return redaction_of(known).apply(text)
+
     def log_line(self, level: LogLevel, output: str) -> None:
         """Write a line of the daemon itself into the log of the job."""
-        self.logs.write(level, output, source=LogSource.PROVISIONER_DAEMON)
+        self.logs.write(level, self.clean(output), source=LogSource.PROVISIONER_DAEMON)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,7 +167,7 @@ def _base_entries(host: Mapping[str, str], passed_names: Sequence[str]) -> dict[
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         **{name: host[name] for name in _FROM_HOST if name in host},
-        **_passed(host, passed_names),
+        **passed_entries(host, passed_names),
     }
 
 
@@ -185,7 +185,12 @@ def check_passed_names(passed_names: Sequence[str]) -> None:
             )
 
 
-def _passed(host: Mapping[str, str], passed_names: Sequence[str]) -> dict[str, str]:
+def passed_entries(host: Mapping[str, str], passed_names: Sequence[str]) -> dict[str, str]:
+    """Return the variables of the worker that the operator passes to templates.
+
+    Raises:
+        BuildEnvironmentError: an entry names or covers something that must not be passed.
+    """
     check_passed_names(passed_names)
     passed = {}
     for name, value in host.items():

@@ -19,6 +19,7 @@ from db.parameters.tags import workspace_tags
 from db.schema.enums import LogLevel, Stage, Transition
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.environment import import_environment
+from provisioner.build.workersecrets import secrets_of_worker
 from provisioner.engines.port import (
     BuildContext,
     EngineError,
@@ -28,6 +29,7 @@ from provisioner.engines.port import (
 from provisioner.engines.terraform.conversion.errors import ConversionError
 from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.platform.platform import agent_entries
+from provisioner.redaction.secrets import secrets_in, with_marked
 from provisioner.template.judgement import check_declarations, wrong_in_presets
 from provisioner.template.localmodules import find_module_cycle
 from provisioner.template.parameters import check_variables
@@ -55,7 +57,9 @@ def set_up(attempt: Attempt) -> None:
         transition=Transition.START,
         environment=_environment(attempt, Transition.START),
         variables={},
-        sensitive=loaded.sensitive_values,
+        # Which of the given values are secret is known when the files have been read.
+        sensitive=secrets_in({*loaded.sensitive_values, *loaded.given.values()})
+        | secrets_of_worker(attempt.settings),
         log=attempt.logs.write,
         interrupt=attempt.interrupt,
         timeout=attempt.settings.limits.init,
@@ -94,12 +98,19 @@ def parse(attempt: Attempt) -> None:
     )
     values = {found.name: found.value for found in variables if found.value is not None}
     check_variables(template, values)
-    secrets = [found.value for found in variables if found.sensitive and found.value]
+    secrets = [
+        text
+        for found in variables
+        if found.sensitive
+        for text in (found.value, found.default_value)
+    ]
+    secrets += [found.default for found in template.parameters if found.sensitive]
     attempt.context = replace(
         context,
         template=template,
         variables={**values, **placeholders_for(template)},
-        sensitive=frozenset(secrets),
+        sensitive=secrets_in({*secrets, *version.sensitive_values})
+        | secrets_of_worker(attempt.settings),
     )
 
 
@@ -161,6 +172,9 @@ def _plan(attempt: Attempt, transition: Transition) -> Plan:
     context = attempt.context_for(attempt.settings.limits.plan)
     try:
         planned = attempt.engine.plan(context)
+        attempt.context = replace(
+            attempt.loaded_context, sensitive=with_marked(context.sensitive, planned.sensitive)
+        )
     except (EngineInterruptedError, ConversionError):
         raise  # no value of a parameter would change it
     except EngineError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,6 +38,7 @@ from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
 from provisioner.engines.port import Engine
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import name_work_directory
+from provisioner.redaction.redaction import CLEAN
 
 log = structlog.get_logger("provisioner")
 
@@ -80,6 +82,7 @@ class Runner:
         if job.claim > 1:
             build.log_line(LogLevel.INFO, _claim_line(job, self._settings.max_attempts))
         ending: Ending = Lost()
+        cleaned = CLEAN.set(build.clean)
         try:
             ending = self._walk(build)
             with trace.step(Stage.COMPLETE):
@@ -91,6 +94,7 @@ class Runner:
             raise
         finally:
             _leave(build, ending)
+            CLEAN.reset(cleaned)
         return ending
 
     def _build(
@@ -122,6 +126,9 @@ class Runner:
             )
             if _is_bug(ending):
                 log.exception("build.broke", job_id=str(build.job.id))
+            if isinstance(ending, FailedJob):
+                # It may quote a template, a provider or a cloud.
+                return replace(ending, error=build.clean(ending.error))
             return ending
         return Succeeded(result=build.result)
 

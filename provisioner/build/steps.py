@@ -20,6 +20,7 @@ from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
 from provisioner.build.environment import WorkspaceFacts, build_environment
 from provisioner.build.parameters import ParameterFacts
 from provisioner.build.secrets import ask_platform
+from provisioner.build.workersecrets import secrets_of_worker
 from provisioner.engines.graph import Graph
 from provisioner.engines.port import BuildContext, EngineError, Plan
 from provisioner.host.archive import TemplateFiles, read_archive
@@ -27,6 +28,7 @@ from provisioner.host.interrupt import InterruptReason
 from provisioner.host.process import reason_of
 from provisioner.platform.hook import BuildSecrets
 from provisioner.platform.platform import OwnerFacts, agent_entries, owner_entries
+from provisioner.redaction.secrets import secrets_in, secrets_of_state, with_marked
 from provisioner.template.parameters import (
     check_known,
     check_parameters,
@@ -71,7 +73,7 @@ def prepare(build: Attempt, load: Load, ask: Callable[[Attempt], BuildSecrets]) 
         transition=loaded.transition,
         environment=_environment(build, secrets),
         variables=variables,
-        sensitive=loaded.sensitive_values | secrets.sensitive_values,
+        sensitive=_secrets(build, secrets),
         log=build.logs.write,
         interrupt=build.interrupt,
         timeout=build.settings.limits.init,
@@ -145,6 +147,8 @@ def run_plan(build: Attempt) -> Plan:
     """Plan the transition, and keep the timings."""
     planned = build.engine.plan(build.context_for(build.settings.limits.plan))
     build.result = replace(build.result, timings=[*build.result.timings, *planned.timings])
+    context = build.loaded_context
+    build.context = replace(context, sensitive=with_marked(context.sensitive, planned.sensitive))
     return planned
 
 
@@ -236,6 +240,12 @@ RECIPE = Recipe(
         ),
     ),
 )
+
+
+def _secrets(build: Attempt, secrets: BuildSecrets) -> frozenset[str]:
+    loaded = build.loaded
+    known = secrets_in(loaded.sensitive_values | secrets.sensitive_values)
+    return with_marked(known | secrets_of_worker(build.settings), secrets_of_state(loaded.state))
 
 
 def _environment(build: Attempt, secrets: BuildSecrets) -> dict[str, str]:

@@ -36,6 +36,7 @@ class Plan:
     changes: tuple[ResourceChange, ...] = ()  #: of managed resources
     declares: PlannedDeclarations = field(default_factory=PlannedDeclarations)
     graph: Graph = field(default_factory=Graph)  #: empty if nothing is attached to resources
+    sensitive: frozenset[str] = frozenset()  #: values that must not appear in logs and errors
 
 
 @dataclass(frozen=True, kw_only=True)

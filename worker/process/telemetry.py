@@ -9,6 +9,7 @@ import structlog
 
 from db.outage import is_outage
 from db.texts import first_line
+from provisioner.redaction.redaction import CLEAN
 from worker.broker.errors import BROKER_AWAY
 from worker.settings import LogFormat, Settings
 
@@ -34,7 +35,7 @@ def configure_logging(settings: Settings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        CleanFormatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -48,6 +49,14 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(logging.WARNING)
     for name in ("worker", "provisioner", "db", "quota", "chattool"):
         logging.getLogger(name).setLevel(level)
+
+
+class CleanFormatter(structlog.stdlib.ProcessorFormatter):
+    """Writes records, with their tracebacks, without the secrets of the build that logs them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        return CLEAN.get()(super().format(record))
 
 
 def shorten_outage(record: logging.LogRecord) -> bool:

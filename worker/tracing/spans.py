@@ -21,6 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from db.jobs.moves import Moved
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import Stage, Transition
+from provisioner.redaction.redaction import CLEAN
 
 NAME = "provisionerd"
 FLUSH_MS = 5000
@@ -101,8 +102,22 @@ class SpanAttempt:
         self._tracer = tracer
 
     def step(self, stage: Stage) -> AbstractContextManager[object]:
-        """Return the span of a step; it records exceptions."""
-        return self._tracer.start_as_current_span(stage.value)
+        """Return the span of a step; it records exceptions without the secrets of the build."""
+        return self._recorded(stage.value)
+
+    @contextmanager
+    def _recorded(self, name: str) -> Iterator[None]:
+        with self._tracer.start_as_current_span(
+            name, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except Exception as error:
+                text = CLEAN.get()(str(error))
+                shown = {"exception.message": text, "exception.stacktrace": text}
+                span.record_exception(error, attributes=shown)
+                span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {text}"))
+                raise
 
     def environment(self) -> Mapping[str, str]:
         """Return the current span as the environment variables of W3C trace context."""

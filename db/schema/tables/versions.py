@@ -76,6 +76,8 @@ class TemplateVersionParameter(Base):
     required: Mapped[bool] = mapped_column(server_default=text("true"))  #: it has no default
     display_order: Mapped[int] = mapped_column(server_default=text("0"))
     ephemeral: Mapped[bool] = mapped_column(server_default=FALSE)
+    #: its value must not appear in logs and errors
+    sensitive: Mapped[bool] = mapped_column(server_default=FALSE)
     #: the Terraform type of the variable that declares it; NULL if none does
     variable_type: Mapped[str | None]
 

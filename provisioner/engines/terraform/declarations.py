@@ -101,6 +101,7 @@ def _parameters(
                 found,
                 required="default" not in block,
                 ephemeral=_is_true(block.get("ephemeral")),
+                sensitive=_is_true(block.get("sensitive")),
                 variable_type=kind,
                 type=PARAMETER_TYPES.get(kind, "string"),
             )

@@ -54,6 +54,7 @@ from provisioner.engines.terraform.version import JSON_INIT, Version, check_vers
 from provisioner.host import process
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.sandbox.port import NoSandbox, Sandbox
+from provisioner.redaction.secrets import secrets_of_plan
 
 T = TypeVar("T")
 _ATTACHED = frozenset({"coder_agent", "coder_metadata"})
@@ -235,6 +236,7 @@ class TerraformEngine:
                 context, lambda: declarations_of(instances), otherwise=PlannedDeclarations
             ),
             graph=graph,
+            sensitive=secrets_of_plan(plan),
         )
 
     def _read_graph(self, context: BuildContext) -> tuple[Graph, tuple[Timing, ...]]:

@@ -21,13 +21,13 @@ from provisioner.engines.terraform.messages import (
     parse_message,
     plain_text,
 )
-from provisioner.engines.terraform.redaction import Redaction
 from provisioner.engines.terraform.scope import scope_of
 from provisioner.engines.terraform.timings import TimingLog
 from provisioner.host import process
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.sandbox.limits import Limit
 from provisioner.host.sandbox.port import NoSandbox, Sandbox
+from provisioner.redaction.redaction import redaction_of
 
 MAX_LINE = 1024 * 1024
 """Only this many characters of a longer line of output are read; a longer JSON message is lost,
@@ -170,7 +170,7 @@ class _Output:
         self.timings = TimingLog(stage=stage)
         self.printed_state: bytes | None = None
         self._log = context.log
-        self._redaction = Redaction(context.sensitive)
+        self._redaction = redaction_of(context.sensitive)
         self._first_error: Diagnostic | None = None
         self._failed: list[str] = []  # failed resources that no error has named yet
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)

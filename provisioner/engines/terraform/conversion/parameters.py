@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from db.jobs.declarations import ParameterOption, TemplateParameter
@@ -50,7 +51,17 @@ def _parameter(attributes: Attributes) -> TemplateParameter:
         validation_monotonic=_one_of(_MONOTONIC, text(rule, "monotonic"), ""),
         order=integer(attributes, "order"),
         ephemeral=flag(attributes, "ephemeral"),
+        sensitive=_is_masked(attributes),
     )
+
+
+def _is_masked(attributes: Attributes) -> bool:
+    """Return whether forms hide what is typed, which the style of an input asks for."""
+    try:
+        styling = json.loads(text(attributes, "styling") or "{}")
+    except ValueError:
+        return False
+    return isinstance(styling, dict) and styling.get("mask_input") is True
 
 
 def _options(attributes: Attributes) -> Iterator[ParameterOption]:
