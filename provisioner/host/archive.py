@@ -21,9 +21,10 @@ from provisioner.host.members import ArchiveError, Member, read_members
 TemplateFiles = Mapping[str, memoryview]
 """The content of each file of a template, by its path in the archive."""
 
-_PLANTED = (".terraform", ".terraform.d", ".terraformrc", "*.tfstate", "*.tfstate.*")
-"""Names that Terraform would use although no configuration refers to them: plugins, settings,
-state."""
+_PLANTED = (".terraform", "*.tfstate", "*.tfstate.*")
+"""Names of what Terraform itself makes, and would use although no configuration refers to it."""
+_SETTINGS = ("terraform.d", ".terraform.d", ".terraformrc", "terraform.rc", "*.tfrc", "*.tfrc.json")
+"""Names of what tells Terraform where providers come from, which only the operator decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +142,7 @@ def _safe_path(member: Member, limits: ArchiveLimits) -> str:
     path = name.removeprefix("./")
     _check_inside(name, path)
     _check_length(name, path, limits)
-    if any(_is_planted(part) for part in path.split("/")):
-        raise ArchiveError(
-            f"the template archive has {name!r}, which only Terraform itself may make; remove it"
-        )
+    _check_names(name, path)
     return path
 
 
@@ -163,8 +161,22 @@ def _check_length(name: str, path: str, limits: ArchiveLimits) -> None:
         )
 
 
-def _is_planted(part: str) -> bool:
-    return any(fnmatchcase(_folded(part), planted) for planted in _PLANTED)
+def _check_names(name: str, path: str) -> None:
+    if _has_any(path, _PLANTED):
+        raise ArchiveError(
+            f"the template archive has {name!r}, which only Terraform itself may make; remove it"
+        )
+    if _has_any(path, _SETTINGS):
+        raise ArchiveError(
+            f"the template archive has {name!r}, which tells Terraform where to take providers from;"
+            " only the operator of the workers may do that, so remove it"
+        )
+
+
+def _has_any(path: str, patterns: tuple[str, ...]) -> bool:
+    return any(
+        fnmatchcase(_folded(part), pattern) for part in path.split("/") for pattern in patterns
+    )
 
 
 def _add(path: str, member: Member, content: _Content, spelling: dict[str, str]) -> None:
