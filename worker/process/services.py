@@ -20,6 +20,7 @@ from provisioner.build.attempt import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Engine
 from provisioner.engines.terraform.binary import RELEASE_URL, Progress, find_terraform
+from provisioner.engines.terraform.cliconfig import settle_cli_config
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.sandbox.limits import Limits
@@ -200,12 +201,16 @@ def locate_terraform(settings: Settings, *, progress: Progress | None = None) ->
 
 
 def build_settings(settings: Settings) -> BuildSettings:
-    """Return the settings that all builds of this worker share."""
+    """Return the settings that all builds of this worker share.
+
+    Raises:
+        SettingsError: a setting that builds use cannot be used.
+    """
     return BuildSettings(
         work_root=settings.work_root,
         host_environment=dict(os.environ),
         passed_names=settings.passed_environment,
-        terraform_cli_config_file=settings.terraform_cli_config_file,
+        terraform_cli_config_file=_cli_config(settings),
         plugin_cache_dir=settings.plugin_cache_dir,
         platform=platform_of(settings),
         state_reserve_bytes=settings.state_reserve_megabytes * 1024**2,
@@ -218,6 +223,17 @@ def build_settings(settings: Settings) -> BuildSettings:
             apply=timedelta(seconds=settings.apply_timeout_seconds),
         ),
     )
+
+
+def _cli_config(settings: Settings) -> Path:
+    given = settings.terraform_cli_config_file
+    try:
+        return settle_cli_config(given, settings.data_dir / "terraform")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"the CLI configuration of Terraform cannot be used ({error}); correct"
+            " PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE, or unset it to use registries alone"
+        ) from error
 
 
 def _init_cache(settings: Settings) -> InitCache | None:
