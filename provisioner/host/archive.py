@@ -168,7 +168,7 @@ def _check_names(name: str, path: str) -> None:
         )
     if _has_any(path, _SETTINGS):
         raise ArchiveError(
-            f"the template archive has {name!r}, which tells Terraform where to take providers from;"
+            f"the template archive has {name!r}, which says where providers come from;"
             " only the operator of the workers may do that, so remove it"
         )
 
