@@ -77,6 +77,7 @@ class BuildContext:
     state: bytes | None = None  #: the workspace's state before this build
     home: Path | None = None  #: HOME of the engine's processes
     tmp: Path | None = None  #: what they see as ``/tmp`` in a sandbox that can do that
+    lent: Path | None = None  #: a folder that they can read and not change
     module_files: bytes | None = None  #: what ``installed`` returned at the version's import
     fetches_modules: bool = False  #: whether ``init`` downloads modules, whatever a cache has
     graph: Graph = field(default_factory=Graph)  #: of the version, or that its plan returned

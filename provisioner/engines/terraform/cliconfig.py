@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 _SOURCES = re.compile(r"^\s*provider_installation\b", re.MULTILINE)
+_MIRRORS = re.compile(r"\b(?:filesystem|network|oci)_mirror\b")
 _REGISTRIES = "provider_installation {\n  direct {}\n}\n"
-_REGISTRIES_AS_JSON = [{"direct": [{}]}]
+_REGISTRIES_AS_JSON: list[dict[str, object]] = [{"direct": [{}]}]
 _KEY = "provider_installation"
 
 
@@ -60,6 +61,11 @@ def with_sources(text: str) -> str:
 def has_sources(text: str) -> bool:
     """Return whether a CLI configuration says where providers come from."""
     return bool(_SOURCES.search(text)) or f'"{_KEY}"' in text
+
+
+def has_mirrors(text: str) -> bool:
+    """Return whether a CLI configuration names a mirror, whose packages have no signature."""
+    return bool(_MIRRORS.search(text))
 
 
 def _written(data: bytes, folder: Path, mode: int) -> Path:

@@ -14,8 +14,6 @@ and then ``recover`` lets the build go on with a real ``init``.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -30,7 +28,13 @@ from provisioner.engines.port import BuildContext
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.cache.initkey import cli_config
 from provisioner.engines.terraform.cache.lockfile import read_lock_file
-from provisioner.engines.terraform.cache.plugins import PluginView, providers_in, show_packages
+from provisioner.engines.terraform.cache.plugins import (
+    PluginView,
+    Settled,
+    Sources,
+    providers_in,
+    show_packages,
+)
 from provisioner.engines.terraform.cache.trees import copy_tree
 from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 from provisioner.engines.terraform.kept import put_modules
@@ -149,10 +153,10 @@ class InitCache:
 
     def _install(self, key: str, context: BuildContext, install: Install) -> tuple[Timing, ...]:
         with self._store.draft() as draft:
-            timings, packages = self._installed(draft, context, install)
-            if (context.directory / workdir.DATA_DIR).is_dir():
+            timings, settled = self._installed(draft, context, install)
+            if (context.directory / workdir.DATA_DIR).is_dir() and not settled.refused:
                 try:
-                    self._publish(key, context, draft / "tree", packages)
+                    self._publish(key, context, draft / "tree", settled.keys)
                 except OSError as error:
                     log.warning("init_cache.failed", error=str(error))
         return timings
@@ -174,30 +178,29 @@ class InitCache:
 
     def _installed(
         self, draft: Path, context: BuildContext, install: Install
-    ) -> tuple[tuple[Timing, ...], tuple[str, ...]]:
-        """Run the real init with the store's packages, twice if one of them was forged.
-
-        Returns:
-            The timings, and the store's keys of the packages that are in use.
-        """
+    ) -> tuple[tuple[Timing, ...], Settled]:
+        """Run the real init with the store's packages, twice if one of them was forged."""
         put_modules(context)
         config = cli_config(context.environment)
         if "TF_PLUGIN_CACHE_DIR" in context.environment or _OWN_PLUGIN_CACHE.search(config):
-            return install(context), ()
+            return install(context), Settled(keys=(), refused=())
         lock_file = context.directory / workdir.LOCK_FILE
         locked = read_lock_file(lock_file)
         data_dir = context.directory / workdir.DATA_DIR
-        origin = hashlib.sha256(os.fsencode(config)).hexdigest()
-        view = show_packages(self._store, draft / "plugins", origin=origin, locked=locked)
+        sources = Sources(config=config)
+        view = show_packages(self._store, draft / "first", sources=sources, locked=locked)
         timings = install(_with(context, view))
         forged = view.forged(data_dir, read_lock_file(lock_file))
         if forged:
             log.warning("init_cache.forged", packages=forged)
             view.drop(forged)
             _start_again(context)
-            view = show_packages(self._store, draft / "again", origin=origin, locked=locked)
+            view = show_packages(self._store, draft / "again", sources=sources, locked=locked)
             timings = install(_with(context, view))
-        return timings, view.settle(data_dir)
+        settled = view.settle(data_dir, read_lock_file(lock_file))
+        if settled.refused:
+            log.warning("init_cache.unverified", packages=settled.refused)
+        return timings, settled
 
 
 def _start_again(context: BuildContext) -> None:
@@ -207,7 +210,8 @@ def _start_again(context: BuildContext) -> None:
 
 
 def _with(context: BuildContext, view: PluginView) -> BuildContext:
-    return dataclasses.replace(context, environment={**context.environment, **view.environment})
+    environment = {**context.environment, **view.environment}
+    return dataclasses.replace(context, environment=environment, lent=view.lent)
 
 
 def _notes(directory: Path) -> Path:

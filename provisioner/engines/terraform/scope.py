@@ -33,6 +33,7 @@ def scope_of(binary: Path, context: BuildContext, stage: TimingStage) -> Scope:
             *_existing(context.environment.get(name, "") for name in _FILES_OF_ENVIRONMENT),
             *_existing(_QUOTED_PATH.findall(cli_config(context.environment))),
             *(() if is_init else caches),
+            *(() if context.lent is None else (context.lent,)),
         ),
         protected=() if is_init else tuple(_providers(context.directory)),
         tmp=context.tmp,

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from provisioner.engines.port import EngineError
 from provisioner.engines.terraform import files
 from provisioner.engines.terraform.cache.lockfile import package_hash, read_lock_file
 from provisioner.engines.terraform.cache.treestore import TreeKind
+from provisioner.engines.terraform.cliconfig import settle_cli_config
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.interrupt import InterruptReason
+from provisioner.host.sandbox.port import Confined, NoSandbox, Scope
 from tests.harness.waiting import wait_until
 from tests.integration.terraform.builds import Build, MakeBuild, MakeCached, Spawn, Template
 from tests.integration.terraform.mirror import Mirror, make_mirror
@@ -81,6 +83,17 @@ def cached(make_build: MakeBuild, counted: Path, cache_root: Path, mirror: Mirro
         return build
 
     return make
+
+
+class Recorder(NoSandbox):
+    """Notes what each command may see."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+
+    def confine(self, command: Sequence[str], scope: Scope) -> Confined:
+        self.scopes.append(scope)
+        return super().confine(command, scope)
 
 
 def kept(cache_root: Path, kind: TreeKind = TreeKind.INITIALIZED) -> list[Path]:
@@ -208,6 +221,52 @@ def test_a_build_gets_the_lock_file_of_the_first_init(
         read_lock_file(build.context.directory / ".terraform.lock.hcl") for build in builds
     )
     assert second == first != {}
+
+
+@pytest.fixture
+def planted(mirror: Mirror, tmp_path: Path) -> dict[str, str]:
+    """A template that finds its provider in its own folder, where Terraform searches by itself."""
+    plugins = tmp_path / "planted" / "terraform.d" / "plugins"
+    shutil.copytree(mirror.config.parent / "packed", plugins)
+    return {"main.tf": mirror.template(tmp_path / "ledger")}
+
+
+def test_what_a_template_brings_is_lent_to_no_other_build(
+    cached: MakeCached, cache_root: Path, planted: dict[str, str], tmp_path: Path
+) -> None:
+    """As if a template had written its folder after it was unpacked, and no source was named."""
+    config = tmp_path / "terraform.rc"
+    config.write_text("disable_checkpoint = true\n")
+    build = cached(planted, config=config, directory=tmp_path / "planted")
+    build.engine.init(build.context)
+    assert [kept(cache_root, kind) for kind in TreeKind] == [[], []]
+
+
+def test_what_a_template_brings_is_not_used_if_the_operator_names_no_source(
+    cached: MakeCached, planted: dict[str, str], tmp_path: Path
+) -> None:
+    settled = settle_cli_config(None, tmp_path / "made")
+    build = cached(planted, config=settled, directory=tmp_path / "planted")
+    with pytest.raises(EngineError, match="query available provider packages"):
+        build.engine.init(build.context)
+
+
+def test_no_command_can_write_to_what_the_store_lends(
+    cached: MakeCached, counted: Path, mirror: Mirror, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        build = cached(mirror.template(tmp_path / name))
+        sandbox = Recorder()
+        build.engine = TerraformEngine(
+            counted,
+            grace=timedelta(seconds=30),
+            cache=InitCache(tmp_path / "cache", max_bytes=10**9),
+            sandbox=sandbox,
+        )
+        build.engine.init(build.context)
+    (scope,) = sandbox.scopes
+    (lent,) = (path for path in scope.readable if path.name == "lent")
+    assert not any(lent.is_relative_to(path) for path in scope.writable)
 
 
 def _forge(path: Path) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+SIGNED = "zh:"
+"""How hashes of packed packages begin. Terraform adds those of a registry if it signed them."""
+
 # Terraform writes and formats this file. A provider in another format is not found, and is then
 # treated like one that is not locked.
 _PROVIDER = re.compile(r'^\s*provider\s+"([^"\n]+)"\s*\{(.*?)^\s*\}', re.DOTALL | re.MULTILINE)

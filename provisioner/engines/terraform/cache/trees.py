@@ -48,6 +48,16 @@ def describe_tree(tree: Path, *, is_whole: bool = False) -> Manifest:
     return dict(_described(tree, "", is_whole=is_whole))
 
 
+def is_plain(tree: Path) -> bool:
+    """Return whether everything in the tree is a folder or a plain file.
+
+    Raises:
+        OSError: the tree cannot be read.
+    """
+    modes = (path.lstat().st_mode for path in tree.rglob("*"))
+    return all(stat.S_ISDIR(mode) or stat.S_ISREG(mode) for mode in modes)
+
+
 def protect_tree(tree: Path) -> None:
     """Make the files read-only that copies of the tree will share, and everything this user's.
 
