@@ -20,7 +20,7 @@ from provisioner.build.attempt import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Engine
 from provisioner.engines.terraform.binary import RELEASE_URL, Progress, find_terraform
-from provisioner.engines.terraform.cliconfig import settle_cli_config
+from provisioner.engines.terraform.cache.cliconfig import settle_cli_config
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.sandbox.limits import Limits
@@ -232,7 +232,7 @@ def _cli_config(settings: Settings) -> Path:
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"the CLI configuration of Terraform cannot be used ({error}); correct"
-            " PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE, or unset it to use registries alone"
+            " PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE, or unset it to use only registries"
         ) from error
 
 

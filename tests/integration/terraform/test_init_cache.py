@@ -19,9 +19,9 @@ from db.schema.enums import LogLevel, TimingStage
 from deploy.ledger.install import SOURCE
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform import files
+from provisioner.engines.terraform.cache.cliconfig import settle_cli_config
 from provisioner.engines.terraform.cache.lockfile import package_hash, read_lock_file
 from provisioner.engines.terraform.cache.treestore import TreeKind
-from provisioner.engines.terraform.cliconfig import settle_cli_config
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.interrupt import InterruptReason

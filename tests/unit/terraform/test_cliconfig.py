@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.engines.terraform.cliconfig import settle_cli_config, with_sources
+from provisioner.engines.terraform.cache.cliconfig import settle_cli_config, with_sources
 
 CREDENTIALS = 'credentials "registry.example" {\n  token = "t"\n}\n'
 MIRROR = 'provider_installation {\n  filesystem_mirror {\n    path = "/srv/mirror"\n  }\n}\n'

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.engines.terraform.cache.cliconfig import has_mirrors, has_sources
 from provisioner.engines.terraform.cache.lockfile import SIGNED, LockedProvider, package_hash
 from provisioner.engines.terraform.cache.trees import copy_tree, is_plain
 from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
-from provisioner.engines.terraform.cliconfig import has_mirrors, has_sources
 
 _PACKAGES = "*/*/*/*/*"  # host/namespace/type/version/platform
 _PROVIDERS = "providers"
