@@ -123,10 +123,10 @@ class Settings(PlatformSettings, TimeSettings):
     terraform_version: str = Field(TERRAFORM_VERSION, description="Terraform version to fetch")
     terraform_sha256: str | None = Field(
         None,
-        description="SHA-256 of the fetched archive, in addition to the release's published sums",
+        description="SHA-256 of the fetched archive, in addition to the sums that HashiCorp signed",
     )
     terraform_release_url: str | None = Field(
-        None, description="a mirror of the official release server"
+        None, description="an HTTPS mirror of the official release server, signatures included"
     )
     terraform_cli_config_file: Path | None = Field(
         None, description="Terraform CLI configuration file for all builds, for example a mirror"

@@ -19,10 +19,11 @@ from db.texts import first_line
 from provisioner.build.attempt import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Engine
-from provisioner.engines.terraform.binary import RELEASE_URL, Progress, find_terraform
+from provisioner.engines.terraform.binary import RELEASE_URL, find_terraform
 from provisioner.engines.terraform.cache.cliconfig import settle_cli_config
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
+from provisioner.engines.terraform.release.download import Progress
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.paths import SharedPaths, read_needs, read_paths
 from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError

@@ -1,0 +1,1 @@
+"""Releases of Terraform: fetched, and verified before they are used; starts nothing."""
