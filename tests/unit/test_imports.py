@@ -32,6 +32,7 @@ READS_INSUFFICIENT_QUOTA = ("chattool/", "cli/", "worker/demo/", "worker/metrics
 IMPORTS_BY_NAME = {"cli/main.py"}
 # Imports that are made when they are used: of large packages that most processes do not need.
 IMPORTS_LATE = {
+    ("provisioner/engines/terraform/release/signature.py", "pysequoia"),
     ("worker/process/services.py", "db.schema.migrate"),  # Alembic
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra
 }

@@ -27,11 +27,12 @@ def check_signature(data: bytes, signature: bytes, key: bytes) -> None:
         SignatureError: it was not, or the signature cannot be read.
     """
     # Here: only a process that fetched Terraform, or may have to, loads the library.
-    from pysequoia import Cert, Sig, verify  # noqa: PLC0415
+    import pysequoia  # noqa: PLC0415
 
     # Its errors are of general types, and their messages have a trace of the library in them.
     try:
-        signer = Cert.from_bytes(key)
-        verify(bytes=data, store=lambda _ids: [signer], signature=Sig.from_bytes(signature))
+        signer = pysequoia.Cert.from_bytes(key)
+        given = pysequoia.Sig.from_bytes(signature)
+        pysequoia.verify(bytes=data, store=lambda _ids: [signer], signature=given)
     except Exception as error:
         raise SignatureError("it has no valid signature of the expected key") from error
