@@ -70,15 +70,19 @@ def conflict(message: str, *, field: str = "", detail: str = "") -> ApiError:
 
 def answer_to(error: ApiError) -> Response:
     """Return the response for an error."""
-    body = Message(
+    return JsonAnswer(
+        message_of(error).model_dump(mode="json"),
+        status_code=error.status,
+        headers=dict(error.headers) if error.headers else None,
+    )
+
+
+def message_of(error: ApiError) -> Message:
+    """Return the envelope of an error."""
+    return Message(
         message=error.message,
         detail=error.detail or None,
         validations=list(error.validations) or None,
-    )
-    return JsonAnswer(
-        body.model_dump(mode="json"),
-        status_code=error.status,
-        headers=dict(error.headers) if error.headers else None,
     )
 
 

@@ -26,13 +26,15 @@ DOCUMENT = httpapi.schema()
 OPERATIONS = [
     (method.upper(), path) for path, found in DOCUMENT["paths"].items() for method in found
 ]
+ENDLESS = {"/api/v2/workspaces/{workspace}/watch"}  #: a stream goes on until the client leaves
 
 
 def operations() -> Iterator[Any]:
     schema = schemathesis.openapi.from_dict(DOCUMENT)
     for result in schema.get_all_operations():
         assert isinstance(result, Ok)
-        yield result.ok()
+        if (operation := result.ok()).path not in ENDLESS:
+            yield operation
 
 
 def test_every_answer_is_one_that_the_document_describes(
@@ -67,7 +69,7 @@ def test_every_answer_is_one_that_the_document_describes(
         except Exception as error:  # noqa: BLE001 - all of them are shown together
             wrong.append(f"{operation.label}: {error}")
     assert wrong == [], "\n".join(wrong)
-    assert asked >= len(OPERATIONS)
+    assert asked >= len(OPERATIONS) - len(ENDLESS)
 
 
 def test_the_document_is_valid_openapi() -> None:

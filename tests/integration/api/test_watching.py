@@ -1,0 +1,90 @@
+"""Watching a workspace, with a reader as strict as Go's client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from db.schema.enums import Transition, UserStatus
+from db.schema.tables import User, Workspace
+from tests.harness.api import shapes
+from tests.harness.api.client import Client
+from tests.harness.api.door import Door
+
+Watched = Iterator[tuple[str, Any]]
+
+
+@contextmanager
+def watching(client: Client, workspace: Workspace) -> Iterator[Watched]:
+    """The events of the stream: their types and what they carry."""
+    path = f"/api/v2/workspaces/{workspace.id}/watch"
+    with client.http.stream("GET", path, headers=client.headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        yield _events(answer.iter_lines())
+
+
+def _events(lines: Iterator[str]) -> Watched:
+    for line in lines:
+        if not line:
+            continue
+        assert line.startswith("event: ")
+        kind = line.removeprefix("event: ")
+        following = next(lines)
+        if kind == "ping":
+            assert not following
+            yield kind, None
+            continue
+        assert following.startswith("data: ")
+        yield kind, json.loads(following.removeprefix("data: "))
+
+
+def next_data(events: Watched) -> Any:
+    """Return what the next event with a workspace carries."""
+    kind, data = next(event for event in events if event[0] != "ping")
+    assert kind == "data"
+    return shapes.WORKSPACE(data, "workspace")
+
+
+@pytest.fixture
+def workspace(door: Door, alice: User, owner: User) -> Workspace:
+    template = door.factory.template(organization=door.organization, created_by=owner)
+    made = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(made)
+    return made
+
+
+def test_a_watcher_gets_the_workspace_at_once_and_after_each_change(
+    door: Door, member: Client, workspace: Workspace
+) -> None:
+    with watching(member, workspace) as events:
+        assert next(events) == ("ping", None)
+        assert next_data(events)["latest_build"]["status"] == "running"
+        job = door.factory.running_build(workspace, transition=Transition.STOP)
+        seen = next_data(events)["latest_build"]["status"]
+        while seen == "pending":  # the stream may have looked before the job was claimed
+            seen = next_data(events)["latest_build"]["status"]
+        assert seen == "stopping"
+        door.factory.finish(job)
+        assert next_data(events)["latest_build"]["status"] == "stopped"
+
+
+def test_a_watcher_who_is_suspended_gets_the_reason_and_an_end(
+    door: Door, member: Client, workspace: Workspace, alice: User
+) -> None:
+    with watching(member, workspace) as events:
+        next_data(events)
+        with door.factory.database.begin() as session:
+            session.get_one(User, alice.id).status = UserStatus.SUSPENDED
+        kind, data = next(event for event in events if event[0] != "ping")
+        assert (kind, "not active" in data["message"]) == ("error", True)
+        assert list(events) == []
+
+
+def test_a_stranger_watches_nothing(door: Door, workspace: Workspace) -> None:
+    stranger = door.client(door.user(name="bob"))
+    assert stranger.send("GET", f"workspaces/{workspace.id}/watch").status_code == 404
