@@ -31,7 +31,7 @@ from tests.harness.waiting import wait_until
 from worker.pushing import enqueue_import
 
 ENDS_WITHIN_S = 300
-GROWTH_MB = 700
+GROWTH_MB = 250
 SUCCEEDED = "succeeded"
 CODER = """
 terraform {

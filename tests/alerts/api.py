@@ -11,7 +11,8 @@ from urllib.request import urlopen
 
 from sqlalchemy import text
 
-from tests.alerts.scene import Api, Scene
+from tests.alerts.scene import Scene
+from tests.harness.api.process import ApiProcess
 
 ASK_S = 0.1
 LATE = text("""
@@ -63,7 +64,7 @@ def late_event(scene: Scene) -> Iterator[None]:
             session.execute(text("DELETE FROM webhooks"))
 
 
-def _ask(api: Api, stopping: threading.Event) -> None:
+def _ask(api: ApiProcess, stopping: threading.Event) -> None:
     while not stopping.wait(ASK_S):
         with suppress(urllib.error.URLError, OSError):
-            urlopen(f"http://{api.address}/api/v2/users/me?access_token={'a' * 10}-{'b' * 22}")
+            urlopen(f"{api.url}/api/v2/users/me?access_token={'a' * 10}-{'b' * 22}")

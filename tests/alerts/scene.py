@@ -14,6 +14,7 @@ from typing import Any
 
 from db.engine import Database
 from tests.alerts.monitor import Monitor, running_prometheus
+from tests.harness.api.process import ApiProcess
 from tests.harness.cluster import REPOSITORY, TIMES, Cluster
 from tests.harness.databases import make_template
 from tests.harness.installation import new_cluster
@@ -26,36 +27,6 @@ from worker.process.children import free_address, is_ready
 
 DISK_MEGABYTES = 400
 FILLER = "filler"
-
-
-@dataclass(kw_only=True)
-class Api:
-    """A process of the HTTP API."""
-
-    environment: Mapping[str, str]
-    address: str = field(default_factory=free_address)
-    metrics_address: str = field(default_factory=free_address)
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start the process, and wait until it serves metrics."""
-        environment = {
-            **self.environment,
-            "PROVISIONERD_API_ADDRESS": self.address,
-            "PROVISIONERD_API_METRICS_ADDRESS": self.metrics_address,
-        }
-        command = [sys.executable, "-m", "cli.main", "serve"]
-        self.process = subprocess.Popen(
-            command, env=environment, cwd=REPOSITORY, stderr=subprocess.DEVNULL
-        )
-        wait_until(lambda: is_ready(self.metrics_address), "the API to be ready")
-
-    def kill(self) -> None:
-        """End the process as a crash does."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(30)
-            self.process = None
 
 
 @dataclass(kw_only=True)
@@ -118,9 +89,10 @@ class Scene:
             self.exporter = None
 
     @contextmanager
-    def api(self) -> Iterator[Api]:
+    def api(self) -> Iterator[ApiProcess]:
         """A process of the API behind the proxy, which Prometheus scrapes while the block runs."""
-        api = Api(environment=self._environment(retarget(self.proxy)(self.cluster.database_url)))
+        url = retarget(self.proxy)(self.cluster.database_url)
+        api = ApiProcess(environment=self._environment(url))
         api.start()
         try:
             self.monitor.scrape("provisionerd-api", [api.metrics_address])

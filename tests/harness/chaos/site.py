@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from db.schema.migrate import migrate
+from tests.harness.api.process import ApiProcess
 from tests.harness.chaos.clocks import Clocks, build_clocks
 from tests.harness.chaos.disks import Disk, mounted_disk
 from tests.harness.chaos.gates import Gates
@@ -153,6 +154,28 @@ class Site:
         return self.cluster.start_worker(
             f"{host.name}-released", host=host.folder, version=self.release, **self._settings(host)
         )
+
+    @contextmanager
+    def apis(self) -> Iterator[Sequence[ApiProcess]]:
+        """Two processes of the API: one is woken by PostgreSQL, the other may have to poll."""
+        kept = {name: value for name, value in os.environ.items() if "PROVISIONERD" not in name}
+        shared = {
+            **kept,
+            "PROVISIONERD_REDIS_URL": self.cluster.redis.url,
+            "PROVISIONERD_DATA_DIR": str(self.cluster.directory / "data-api"),
+            "PROVISIONERD_PREPARED_STATEMENTS": "false",
+        }
+        urls = (_as_role(self.server), self.cluster.database_url)
+        apis = [
+            ApiProcess(environment={**shared, "PROVISIONERD_DATABASE_URL": url}) for url in urls
+        ]
+        try:
+            for api in apis:
+                api.start()
+            yield apis
+        finally:
+            for api in apis:
+                api.kill()
 
     def _data_of(self, host: Host) -> Path:
         return self.cluster.directory / f"data-{host.folder}"
