@@ -27,6 +27,7 @@ from bench.services import open_services
 BENCHES = (
     "overhead",
     "imports",
+    "fresh",
     "sandbox",
     "throughput",
     "rivals",

@@ -1,0 +1,153 @@
+"""The first build of a version on a host that has never seen it, with a module from a server.
+
+The import has fetched the module. The build takes it from the import, while the plain command line
+downloads it, from a server that takes ``DELAY_S`` for each answer.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import shutil
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from sqlalchemy import select
+
+from bench.benches.overhead import BARE
+from bench.measure import Result, pair, timed
+from bench.services import Services
+from db.catalog.templates import Push
+from db.catalog.workspaces import create_workspace
+from db.schema.enums import Transition
+from db.schema.tables import Template, TemplateVersion, User
+from tests.harness.factory import tar_archive
+from worker.enqueue import enqueue_build
+from worker.pushing import enqueue_import
+
+DELAY_S = 0.1
+MODULE = b'resource "terraform_data" "dev" {\n  input = { daily_cost = 1 }\n}\n'
+MAIN = 'module "dev" {{\n  source = "{url}/module.zip"\n}}\n# {number}\n'
+
+
+class ModuleServer:
+    """Serves the module, slowly, and counts."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.requests = 0
+
+
+def run(services: Services, rounds: int = 5) -> list[Result]:
+    with _serving() as server:
+        versions = _import(services, server, count=rounds)
+        fetched = server.requests
+        bare = services.data_dir / "bare"
+        with services.worker(data_dir=services.data_dir / "fresh", worker_name="fresh"):
+            compared = pair(
+                lambda: timed(lambda: _build(services, versions.pop())),
+                lambda: timed(lambda: _run_bare(bare, server)),
+                rounds=rounds,
+            )
+        # Each import has asked as often as each run of the command line.
+        downloads = server.requests - 2 * fetched
+    return [
+        compared.result(
+            "fresh",
+            "first build of a version on a fresh host, against the same commands with a download",
+            unit="s",
+            reach="<= 1.5",
+            aim="<= 1",
+        ),
+        Result(
+            bench="fresh",
+            what="modules that these builds downloaded",
+            unit="",
+            ours=downloads,
+            reach="<= 0",
+        ),
+    ]
+
+
+def _import(services: Services, server: ModuleServer, *, count: int) -> list[Template]:
+    """Import versions by a worker of another host, which ends then."""
+    factory = services.factory
+    organization = factory.organization(everyone_allowance=1000)
+    author = factory.user(organization=organization)
+    templates = []
+    with services.worker(concurrency=2):
+        for number in range(count):
+            archive = tar_archive({"main.tf": MAIN.format(url=server.url, number=number).encode()})
+            push = Push(
+                organization=organization,
+                name=f"fresh{number}",
+                archive=archive,
+                created_by=author,
+            )
+            with services.database.begin() as session:
+                pushed = enqueue_import(session, push, redis_url=services.redis_url)
+            services.wait_for_build(pushed.job_id)
+            with services.database.begin() as session:
+                query = select(Template).join(
+                    TemplateVersion, TemplateVersion.template_id == Template.id
+                )
+                query = query.where(TemplateVersion.id == pushed.version_id)
+                templates.append(session.scalars(query).one())
+    return templates
+
+
+def _build(services: Services, template: Template) -> None:
+    with services.database.begin() as session:
+        owner = session.get_one(User, template.created_by)
+        made = create_workspace(session, owner=owner, template=template, name=template.name)
+        queued = enqueue_build(session, workspace_id=made.id, transition=Transition.START)
+    services.wait_for_build(queued.job_id)
+
+
+_NUMBERS = itertools.count()
+
+
+def _run_bare(root: Path, server: ModuleServer) -> None:
+    directory = root / str(next(_NUMBERS))
+    directory.mkdir(parents=True)
+    (directory / "main.tf").write_text(MAIN.format(url=server.url, number=0))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1",
+    }
+    subprocess.run(["/bin/sh", "-c", BARE], cwd=directory, env=environment, check=True)
+    shutil.rmtree(directory)
+
+
+@contextmanager
+def _serving() -> Iterator[ModuleServer]:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("main.tf", MODULE)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            counted.requests += 1
+            time.sleep(DELAY_S)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(packed.getvalue())))
+            self.end_headers()
+            self.wfile.write(packed.getvalue())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        counted = ModuleServer(f"http://127.0.0.1:{http.server_address[1]}")
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield counted
+        http.shutdown()
