@@ -6,7 +6,7 @@ WORK_DIR/orphaned-states/<job>.tfstate            waits for a person
 
 from __future__ import annotations
 
-import shutil
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,19 +32,21 @@ class OrphanedState:
     state: State | None  #: None if it cannot be read as a state
 
 
-def put_aside(work_root: Path, job_id: uuid.UUID, file: Path) -> Path:
-    """Copy a state file to where a person finds it; return the path of the copy.
+def put_aside(work_root: Path, job_id: uuid.UUID, state: bytes) -> Path:
+    """Write a state to where a person finds it; return its path.
 
     Raises:
-        OSError: it cannot be copied, for example because the disk is full. A partial copy never
+        OSError: it cannot be written, for example because the disk is full. A partial file never
             has the final name.
     """
     folder = work_root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / f"{job_id}{SUFFIX}"
     partial = folder / f"{job_id}.partial"
-    shutil.copyfile(file, partial)
-    partial.chmod(0o600)
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(state)
     partial.replace(target)
     return target
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
+
 from provisioner.host import launcher
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.lines import PIECE, Lines, TakeText
@@ -29,7 +31,10 @@ from provisioner.host.sandbox.guard import Confinement, limit_of
 from provisioner.host.sandbox.limits import Limit
 from provisioner.host.stop import Stop
 
+log = structlog.get_logger("provisioner")
+
 _TICK_S = 0.1  # the longest delay until an interrupt is noticed
+_ANSWER_S = 30.0  # a launcher on a busy host answers within a second
 _DRAIN_S = 1.0  # the rest in the pipes after the leader has ended is read within milliseconds
 
 
@@ -107,9 +112,9 @@ def _started(order: bytes, name: str) -> Iterator[_Program]:
             stdout, stdout_end = _pipe(kept, handed)
             stderr, stderr_end = _pipe(kept, handed)
             ends = (theirs.fileno(), stdout_end, stderr_end, stdout, stderr)
-            _LAUNCHER.send(launcher.HEAD.pack(len(order)), ends)
-        pid = _order(channel, order, name)
-        program = _Program(pid, channel, (stdout, stderr), kept)
+            parent = _LAUNCHER.send(launcher.HEAD.pack(len(order)), ends)
+        pid = _order(channel, order, name, parent)
+        program = _Program(pid, channel, (stdout, stderr), kept, parent)
         kept.callback(program.release)
         yield program
 
@@ -130,12 +135,21 @@ def _pipe(kept: ExitStack, handed: ExitStack) -> tuple[int, int]:
     return reading, writing
 
 
-def _order(channel: socket.socket, order: bytes, name: str) -> int:
+def _order(channel: socket.socket, order: bytes, name: str, parent: int) -> int:
     reply = b""
-    with suppress(ConnectionError):
-        channel.sendall(order)
-        reply = channel.recv(launcher.REPLY.size)
-    if not reply:
+    _LAUNCHER.wake(parent)
+    channel.settimeout(_ANSWER_S)
+    try:
+        with suppress(ConnectionError):
+            channel.sendall(order)
+            reply = channel.recv(launcher.REPLY.size)
+    except TimeoutError as error:
+        _LAUNCHER.replace(parent)
+        raise OSError(
+            errno.ETIMEDOUT, "the launcher, which starts it, did not answer; try again"
+        ) from error
+    channel.settimeout(None)
+    if len(reply) != launcher.REPLY.size:
         raise OSError(errno.ECONNRESET, "the launcher, which starts it, was killed; try again")
     what, number = launcher.REPLY.unpack(reply)
     if what == launcher.REFUSED:
@@ -147,14 +161,21 @@ class _Program:
     """A program that was started, and the channel to the launcher for it."""
 
     def __init__(
-        self, pid: int, channel: socket.socket, outputs: tuple[int, int], kept: ExitStack
+        self,
+        pid: int,
+        channel: socket.socket,
+        outputs: tuple[int, int],
+        kept: ExitStack,
+        parent: int,
     ) -> None:
         self.channel = channel
         self.outputs = outputs
         self.returncode: int | None = None
         self.is_lost = False  # the launcher is gone: nothing watches over the program now
         self._pid = pid
+        self._parent = parent  # the launcher's process id
         # While the launcher lives, the process id cannot be reused. The handle is for afterwards.
+        self._silent_since: float | None = None  # ended, but the launcher has not said so
         self._handle: int | None = None
         with suppress(AttributeError, OSError):  # not every version or sandbox of Linux has it
             self._handle = os.pidfd_open(pid)
@@ -165,20 +186,38 @@ class _Program:
         reply = b""
         with suppress(ConnectionError):
             reply = self.channel.recv(launcher.REPLY.size)
-        if reply:
+        if len(reply) == launcher.REPLY.size:
             self.returncode = launcher.REPLY.unpack(reply)[1]
         else:
             self.is_lost = True
 
     def has_ended(self) -> bool:
-        return self.returncode is not None or (self.is_lost and self._is_gone())
+        if self.returncode is not None:
+            return True
+        is_gone = self._is_gone()
+        if is_gone and not self.is_lost:
+            self._expect_word()
+        return self.is_lost and is_gone
+
+    def _expect_word(self) -> None:
+        """Replace a launcher that does not say that the program has ended: it hangs."""
+        now = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since = now
+            _LAUNCHER.wake(self._parent)
+        elif now - self._silent_since > _ANSWER_S:
+            _LAUNCHER.replace(self._parent)
+            self.is_lost = True
 
     def send(self, number: signal.Signals) -> None:
         """Send SIGKILL to the whole group, any other signal to the leader."""
         if not self.is_lost:
+            _LAUNCHER.wake(self._parent)
             with suppress(ConnectionError):
                 self.channel.sendall(bytes([number]))
-                return
+                if number != signal.SIGKILL:
+                    return
+        # A launcher that hangs passes nothing on: whoever must end is killed from here, too.
         with suppress(ProcessLookupError):
             if number == signal.SIGKILL:
                 os.killpg(self._pid, number)
@@ -191,10 +230,17 @@ class _Program:
         """Kill the rest of the group; return when the launcher has done so."""
         if self.is_lost:
             self.send(signal.SIGKILL)
-        with suppress(ConnectionError):
-            self.channel.sendall(bytes([launcher.RELEASE]))
-            while self.channel.recv(launcher.REPLY.size):
-                pass  # the exit status, if nobody has read it
+        _LAUNCHER.wake(self._parent)
+        self.channel.settimeout(_ANSWER_S)
+        try:
+            with suppress(ConnectionError):
+                self.channel.sendall(bytes([launcher.RELEASE]))
+                while self.channel.recv(launcher.REPLY.size):
+                    pass  # the exit status, if nobody has read it
+        except TimeoutError:
+            _LAUNCHER.replace(self._parent)
+            self.is_lost = True
+            self.send(signal.SIGKILL)
 
     def _is_gone(self) -> bool:
         if self._handle is not None:
@@ -253,16 +299,37 @@ class _Launcher:
             after_in_child=self._forget,
         )
 
-    def send(self, head: bytes, descriptors: Sequence[int]) -> None:
-        """Send the head of an order, with its descriptors."""
+    def send(self, head: bytes, descriptors: Sequence[int]) -> int:
+        """Send the head of an order, with its descriptors; return the launcher's process id."""
         with self._lock:
             if self._socket is not None:
                 with suppress(ConnectionError):
                     socket.send_fds(self._socket, [head], descriptors)
-                    return
+                    return self._pid
                 self._reap(self._socket)
             self._socket = self._start()
             socket.send_fds(self._socket, [head], descriptors)
+            return self._pid
+
+    def wake(self, pid: int) -> None:
+        """Let a launcher go on that somebody has stopped."""
+        with self._lock, suppress(ProcessLookupError):
+            if self._socket is not None and self._pid == pid:
+                os.kill(pid, signal.SIGCONT)
+
+    def replace(self, pid: int) -> None:
+        """Kill the launcher of this process id, which hangs; the next order starts another one.
+
+        Its programs are stopped like those of a launcher that was killed by somebody else.
+        """
+        with self._lock:
+            if self._socket is None or self._pid != pid:
+                return  # it was replaced already
+            log.error("launcher.hangs", pid=pid)
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            self._reap(self._socket)
+            self._socket = None
 
     def _start(self) -> socket.socket:
         ours, theirs = _socket_pair()

@@ -25,9 +25,11 @@ from sqlalchemy.orm import Session
 from db.jobs.leases import Lease, renew_leases
 from db.jobs.mover import Mover
 from db.jobs.reaper import reap_lease
+from db.jobs.statefiles import MAX_STATE_BYTES
 from db.jobs.states import State, read_state, store_recovered_state
 from db.outage import is_outage
 from provisioner.host.orphans import put_aside
+from provisioner.host.reading import read_file
 from provisioner.host.workdir import (
     ERRORED_STATE_FILE,
     STATE_FILE,
@@ -48,6 +50,7 @@ class Recovered(StrEnum):
     SETTLED = "settled"  #: the stored state was already the newest
     KEPT = "kept"  #: a later build had started; the state was put aside for a person
     FAILED = "failed"  #: the directory could not be read or removed; it is tried again
+    FORGED = "forged"  #: its lease file is not a worker's, so it is left alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,7 @@ class Recoverer:
     lease: timedelta
     grace: timedelta
     _first_seen: dict[Path, float] = field(default_factory=dict)
+    _forged: set[Path] = field(default_factory=set)
 
     def recover(self) -> list[Recovery]:
         """Recover every directory that no worker uses any more.
@@ -80,7 +84,16 @@ class Recoverer:
         A failure in one directory does not stop the recovery of the others.
         """
         remove_remnants(self.work_root)
-        return [self._recover(found) for found in find_work_directories(self.work_root)]
+        forged: list[Recovery] = []
+
+        def refuse(path: Path, reason: str) -> None:
+            forged.append(Recovery(directory=path, outcome=Recovered.FORGED))
+            if path not in self._forged:
+                self._forged.add(path)
+                log.error("build.lease_forged", directory=str(path), reason=reason)
+
+        found = list(find_work_directories(self.work_root, on_forged=refuse))
+        return [*map(self._recover, found), *forged]
 
     def _recover(self, directory: WorkDirectory) -> Recovery:
         try:
@@ -111,10 +124,11 @@ class Recoverer:
             directory.release()
 
     def _settle(self, directory: WorkDirectory) -> Recovery:
-        path, state = newest_state(directory.template)
+        state = newest_state(directory.template)
         outcome = self.mover.run(lambda session: self._close(session, directory.lease, state))
         if outcome is Recovered.KEPT:
-            self._put_aside(directory.lease.job_id, path)
+            assert state is not None, "only a state is put aside"
+            self._put_aside(directory.lease.job_id, state)
         return Recovery(directory=directory.path, outcome=outcome)
 
     def _close(self, session: Session, lease: Lease, state: State | None) -> Recovered:
@@ -125,8 +139,8 @@ class Recoverer:
             return Recovered.SETTLED
         return Recovered(store_recovered_state(session, job_id=lease.job_id, state=state).value)
 
-    def _put_aside(self, job_id: uuid.UUID, path: Path) -> None:
-        kept_at = put_aside(self.work_root, job_id, path)
+    def _put_aside(self, job_id: uuid.UUID, state: State) -> None:
+        kept_at = put_aside(self.work_root, job_id, state.data)
         log.error(
             "state.orphaned",
             job_id=str(job_id),
@@ -156,17 +170,17 @@ def _kill(processes: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def newest_state(directory: Path) -> tuple[Path, State | None]:
-    """Return the newest complete state in an engine's directory, and its file.
+def newest_state(directory: Path) -> State | None:
+    """Return the newest complete state in an engine's directory.
 
     Terraform writes ``errored.tfstate`` only if it could not write the state file, so it wins
     unless the state file is of another lineage or has a higher serial.
     """
-    path, errored_path = directory / STATE_FILE, directory / ERRORED_STATE_FILE
-    state, errored = read_state(_read(path)), read_state(_read(errored_path))
+    state = read_state(_read(directory, STATE_FILE))
+    errored = read_state(_read(directory, ERRORED_STATE_FILE))
     if errored is not None and (state is None or _is_as_new(errored, state)):
-        return errored_path, errored
-    return path, state
+        return errored
+    return state
 
 
 def _is_as_new(errored: State, state: State) -> bool:
@@ -196,8 +210,8 @@ def _is_leader(pid: int) -> bool:
         return False
 
 
-def _read(path: Path) -> bytes | None:
+def _read(directory: Path, name: str) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_file(directory, name, limit=MAX_STATE_BYTES)
     except OSError:
         return None

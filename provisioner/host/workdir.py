@@ -14,23 +14,21 @@ its build (see ``provisioner.host.recovery``).
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
-import shutil
+import stat
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.jobs.leases import Lease
 from provisioner.host.archive import unpack_template
+from provisioner.host.leasefile import LEASE_FILE, ForgedLeaseError, lease_key
 from provisioner.host.locks import try_lock
 from provisioner.host.members import ArchiveError
+from provisioner.host.removal import remove_tree
 
-LEASE_FILE = "lease.json"
 STATE_FILE = "terraform.tfstate"
 ERRORED_STATE_FILE = "errored.tfstate"
 """Where Terraform stores the newest state if it could not write the state file."""
@@ -68,7 +66,8 @@ class WorkDirectory:
 
         The lock is released when the process ends, for whatever reason.
         """
-        return self._lock_by(os.open(self.path / LEASE_FILE, os.O_RDONLY | os.O_CLOEXEC))
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return self._lock_by(os.open(self.path / LEASE_FILE, flags))
 
     def make(self, archive: bytes) -> None:
         """Make and lock the directory with the template's files, readable only by this user.
@@ -78,15 +77,14 @@ class WorkDirectory:
             ArchiveError: the archive is refused.
         """
         # A build of root has a user of its own (see sandbox.ownership), who must be able to enter.
-        self.path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        key = lease_key(self.path.parent)
         self.path.mkdir(mode=0o711)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(self.path / LEASE_FILE, flags, 0o600)
             # Locked before it can be read, so that a recovering worker cannot lock it first.
             self._lock_by(descriptor)
-            lease = {"job_id": str(self.lease.job_id), "lease_token": str(self.lease.token)}
-            os.write(descriptor, json.dumps(lease).encode())
+            key.write(descriptor, self.path.name, self.lease)
             self.home.mkdir(mode=0o700)
             self.tmp.mkdir(mode=0o700)
             unpack_template(archive, self.template)
@@ -142,7 +140,7 @@ class WorkDirectory:
     def _delete(self) -> None:
         # The lease goes last, so that recovery finds the directory of a worker that dies here.
         for path in (self.template, self.home, self.tmp, self.path):
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         self.release()
 
 
@@ -153,22 +151,63 @@ def name_work_directory(root: Path, lease: Lease, *, claim: int) -> WorkDirector
     return WorkDirectory(path=path, lease=lease)
 
 
-def find_work_directories(root: Path) -> Iterator[WorkDirectory]:
-    """Yield the work directories below ``root``; ignore everything else."""
-    for path in sorted(root.glob("*-*")):
+Forged = Callable[[Path, str], None]
+"""Called for a directory whose lease file is not a worker's, with the reason."""
+
+
+def ignore_forged(_directory: Path, _reason: str) -> None:
+    """Leave the directory alone."""
+
+
+def find_work_directories(
+    root: Path, *, on_forged: Forged = ignore_forged
+) -> Iterator[WorkDirectory]:
+    """Yield the work directories below ``root``; ignore everything else.
+
+    Args:
+        on_forged: called for each directory that names its lease wrongly. It is not believed.
+    """
+    folders = _folders(root)
+    if not folders:
+        return
+    key = lease_key(root)
+    for path in folders:
         try:
-            stored = json.loads((path / LEASE_FILE).read_text())
-            lease = Lease(uuid.UUID(stored["job_id"]), uuid.UUID(stored["lease_token"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        yield WorkDirectory(path=path, lease=lease)
+            yield WorkDirectory(path=path, lease=key.read(path))
+        except (OSError, ValueError):
+            continue  # a remnant, or removed since
+        except ForgedLeaseError as error:
+            on_forged(path, str(error))
 
 
 def remove_remnants(root: Path) -> None:
     """Delete directories that were never completed, or whose deletion was interrupted."""
-    readable = {directory.path for directory in find_work_directories(root)}
-    for path in root.glob("*-*"):
-        if NAME.fullmatch(path.name) and path not in readable:
-            with suppress(OSError):  # another process was faster
-                if time.time() - path.stat().st_mtime > REMNANT_AGE_S:
-                    shutil.rmtree(path)
+    kept: set[Path] = set()
+    kept.update(found.path for found in find_work_directories(root, on_forged=_keep_in(kept)))
+    for path in _folders(root):
+        if path not in kept and _age_s(path) > REMNANT_AGE_S:
+            remove_tree(path)
+
+
+def _keep_in(kept: set[Path]) -> Forged:
+    return lambda path, _reason: kept.add(path)
+
+
+def _folders(root: Path) -> list[Path]:
+    return [
+        path for path in sorted(root.glob("*-*")) if NAME.fullmatch(path.name) and _is_folder(path)
+    ]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0.0

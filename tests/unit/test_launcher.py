@@ -231,6 +231,76 @@ def test_a_launcher_that_died_is_not_left_as_a_zombie(killed: int) -> None:
     assert not psutil.pid_exists(killed)
 
 
+def stop_launcher(line: str) -> None:
+    os.kill(int(line.rsplit(maxsplit=1)[-1]), signal.SIGSTOP)
+
+
+def test_a_launcher_that_somebody_stops_goes_on_when_the_program_ends() -> None:
+    ended = run("echo $PPID; sleep .1; exit 3", stop_launcher)
+    assert (ended.returncode, ended.is_lost) == (3, False)
+
+
+def test_a_program_can_be_interrupted_though_somebody_stopped_its_launcher() -> None:
+    interrupt = Interrupt()
+
+    def take(line: str) -> None:
+        stop_launcher(line)
+        interrupt.request(InterruptReason.CANCEL)
+
+    ended = run(
+        "trap 'exit 4' INT; echo $PPID; while :; do sleep .05; done", take, interrupt=interrupt
+    )
+    assert (ended.returncode, ended.signals) == (4, (signal.SIGINT,))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that cannot let a stopped launcher go on, and waits for it only for a moment."""
+    monkeypatch.setattr(process, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(process._Launcher, "wake", lambda _self, _pid: None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_launcher_that_hangs_is_replaced_and_its_program_ended() -> None:
+    said: list[str] = []
+
+    def take(line: str) -> None:
+        said.append(line)
+        stop_launcher(line)
+
+    ended = run("echo $$ $PPID; sleep .1", take)
+    assert ended.is_lost
+    wait_until_gone(int(said[0].split()[0]))
+    assert run("exit 3", print).returncode == 3
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_program_that_ignores_interrupts_ends_though_its_launcher_hangs() -> None:
+    interrupt = Interrupt()
+
+    def take(line: str) -> None:
+        stop_launcher(line)
+        interrupt.request(InterruptReason.CANCEL)
+
+    ended = run(
+        "trap '' INT; echo $PPID; exec sleep 600",
+        take,
+        interrupt=interrupt,
+        grace=timedelta(seconds=0.2),
+    )
+    assert ended.signals == (signal.SIGINT, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_order_that_a_launcher_does_not_take_is_refused_in_time() -> None:
+    said: list[str] = []
+    run("echo $PPID", said.append)
+    os.kill(int(said[0]), signal.SIGSTOP)
+    with pytest.raises(OSError, match="did not answer"):
+        run("true", print)
+    assert run("exit 3", print).returncode == 3
+
+
 class Peer:
     """Speaks to a launcher of its own, as a worker does."""
 

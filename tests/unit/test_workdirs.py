@@ -55,10 +55,9 @@ def test_the_errored_state_is_the_newest_unless_it_cannot_be(
 ) -> None:
     (tmp_path / STATE_FILE).write_bytes(state)
     (tmp_path / ERRORED_STATE_FILE).write_bytes(errored)
-    path, found = newest_state(tmp_path)
-    assert path.name == newest
+    found = newest_state(tmp_path)
     assert found is not None
-    assert found.data == path.read_bytes()
+    assert found.data == (tmp_path / newest).read_bytes()
 
 
 def test_a_state_fits_into_the_reserved_room_of_a_full_disk(

@@ -16,8 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from db.jobs.statefiles import MAX_STATE_BYTES
 from db.jobs.states import State, read_state
 from provisioner.engines.terraform.files import replace_file
+from provisioner.host.reading import OversizedFileError, read_file
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 UNWRITABLE_POLLS = 3
@@ -55,6 +57,7 @@ class Checkpoints:
         self._delivered = self._newest
         self._printed: bytes | None = None
         self._incomplete = 0  # polls since the state file was complete
+        self._is_oversized = False
         self._fails = False  # the last delivery failed, and a warning was logged
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
@@ -114,7 +117,13 @@ class Checkpoints:
     def _take_file(self, name: str) -> bool:
         """Take the state in a file; return False if there is a file that is not a whole state."""
         try:
-            data = (self._directory / name).read_bytes()
+            data = read_file(self._directory, name, limit=MAX_STATE_BYTES)
+        except OversizedFileError:
+            if not self._is_oversized:
+                self._is_oversized = True
+                limit = MAX_STATE_BYTES // 1024**2
+                self._warn(f"The state has more than {limit} MiB, so it cannot be stored")
+            return True
         except OSError:
             return True
         return self._take(data) or read_state(data) is not None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateVariable
 from provisioner.engines.port import EngineError
 from provisioner.host.archive import TemplateFiles
+from provisioner.host.reading import read_file
+from provisioner.host.removal import remove_tree
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 DATA_DIR = ".terraform"
 LOCK_FILE = ".terraform.lock.hcl"
+LOCK_FILE_LIMIT = 1024 * 1024
 PLAN_FILE = "terraform.tfplan"
 VARIABLES_FILE = "provisionerd.tfvars.json"
 EPHEMERAL_FILE = "provisionerd.ephemeral.tfvars.json"
@@ -63,13 +66,18 @@ def undo_init(directory: Path, files: TemplateFiles) -> None:
         _write_new(directory / LOCK_FILE, bytes(files[LOCK_FILE]))
 
 
-def has_own_lock_file(directory: Path, files: TemplateFiles) -> bool:
-    """Return whether the lock file in the directory is the template's, as its author wrote it.
+def completed_lock_file(directory: Path, files: TemplateFiles) -> bytes | None:
+    """Return the lock file that an init wrote; None if it left the template's own or none.
 
     Raises:
         OSError: it cannot be read.
     """
-    return LOCK_FILE in files and (directory / LOCK_FILE).read_bytes() == bytes(files[LOCK_FILE])
+    try:
+        found = read_file(directory, LOCK_FILE, limit=LOCK_FILE_LIMIT)
+    except FileNotFoundError:
+        return None
+    own = files.get(LOCK_FILE)
+    return None if own is not None and found == bytes(own) else found
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -168,10 +176,8 @@ def _typed(variable: TemplateVariable, value: str) -> object:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    if not remove_tree(path):
+        raise OSError(errno.EBUSY, "cannot be removed", str(path))
 
 
 def _write_new(path: Path, data: bytes) -> None:

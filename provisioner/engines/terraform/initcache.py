@@ -165,11 +165,11 @@ class InitCache:
         self, key: str, context: BuildContext, tree: Path, packages: tuple[str, ...]
     ) -> None:
         data_dir = context.directory / workdir.DATA_DIR
-        lock_file = context.directory / workdir.LOCK_FILE
         copy_tree(data_dir, tree)
         (tree / _NOTES).mkdir()
-        if lock_file.exists() and not workdir.has_own_lock_file(context.directory, context.files):
-            shutil.copyfile(lock_file, tree / _NOTES / _LOCK_COPY)
+        lock_file = workdir.completed_lock_file(context.directory, context.files)
+        if lock_file is not None:
+            (tree / _NOTES / _LOCK_COPY).write_bytes(lock_file)
         facts = {
             "providers": " ".join(sorted(providers_in(data_dir))),
             "packages": " ".join(packages),

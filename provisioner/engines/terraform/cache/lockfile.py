@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.engines.terraform.files import LOCK_FILE_LIMIT
+from provisioner.host.reading import read_file
+
 SIGNED = "zh:"
 """How hashes of packed packages begin. Terraform adds those of a registry if it signed them."""
 
@@ -34,7 +37,7 @@ def read_lock_file(path: Path) -> Mapping[str, LockedProvider]:
         OSError: the file exists but cannot be read.
     """
     try:
-        text = path.read_text(errors="replace")
+        text = read_file(path.parent, path.name, limit=LOCK_FILE_LIMIT).decode(errors="replace")
     except FileNotFoundError:
         return {}
     locked = {}
