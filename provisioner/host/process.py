@@ -217,7 +217,7 @@ class _Program:
                 self.channel.sendall(bytes([number]))
                 if number != signal.SIGKILL:
                     return
-        # A launcher that hangs passes nothing on: whoever must end is killed from here, too.
+        # A launcher that hangs passes nothing on: a process that must end is killed from here, too.
         with suppress(ProcessLookupError):
             if number == signal.SIGKILL:
                 os.killpg(self._pid, number)

@@ -156,7 +156,7 @@ Forged = Callable[[Path, str], None]
 
 
 def ignore_forged(_directory: Path, _reason: str) -> None:
-    """Leave the directory alone."""
+    """Leave the directory as it is."""
 
 
 def find_work_directories(

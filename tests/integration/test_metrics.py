@@ -47,7 +47,7 @@ from tests.harness.slots import echo_runner, make_slots
 from tests.harness.waiting import DEADLINE_S, wait_until
 from worker.embedded import Embedded
 from worker.maintenance.sweeper import Sweeper
-from worker.metrics import queues
+from worker.metrics import cached
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
 from worker.process.listeners import move_listeners
@@ -483,8 +483,8 @@ def test_a_scrape_shows_what_is_unfinished(filled: Database) -> None:
 def test_a_scrape_shows_the_last_reading_while_the_database_hangs(
     embedded: Embedded, factory: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues, "CACHE_S", 0)
-    monkeypatch.setattr(queues, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(cached, "CACHE_S", 0)
+    monkeypatch.setattr(cached, "PATIENCE_S", 0.1)
     factory.build(factory.any_workspace())
     with through_proxy(embedded, factory.database) as (proxy, database):
         registry = CollectorRegistry()

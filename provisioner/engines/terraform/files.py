@@ -10,6 +10,7 @@ from pathlib import Path
 
 from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateVariable
 from provisioner.engines.port import EngineError
+from provisioner.engines.terraform.cache.lockfile import LOCK_FILE_LIMIT
 from provisioner.host.archive import TemplateFiles
 from provisioner.host.reading import read_file
 from provisioner.host.removal import remove_tree
@@ -17,7 +18,6 @@ from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
 DATA_DIR = ".terraform"
 LOCK_FILE = ".terraform.lock.hcl"
-LOCK_FILE_LIMIT = 1024 * 1024
 PLAN_FILE = "terraform.tfplan"
 VARIABLES_FILE = "provisionerd.tfvars.json"
 EPHEMERAL_FILE = "provisionerd.ephemeral.tfvars.json"

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.engines.terraform.files import LOCK_FILE_LIMIT
 from provisioner.host.reading import read_file
 
 SIGNED = "zh:"
 """How hashes of packed packages begin. Terraform adds those of a registry if it signed them."""
+
+LOCK_FILE_LIMIT = 1024 * 1024
+"""A lock file with more bytes is not read."""
 
 # Terraform writes and formats this file. A provider in another format is not found, and is then
 # treated like one that is not locked.
