@@ -71,6 +71,7 @@ def make_app(site: Site, metrics: ApiMetrics | None = None) -> FastAPI:
                 yield
         finally:
             site.hub.close()
+            await site.hub.join()
 
     door = McpDoor(site)
     app = FastAPI(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 import sqlalchemy.event
+import sqlalchemy.pool
 from sqlalchemy.orm import Session, sessionmaker
 
 if TYPE_CHECKING:
@@ -58,8 +59,12 @@ class Database:
             yield session
 
     def dispose(self) -> None:
-        """Close the pool's connections."""
+        """Close the pool's connections; one that is in use is closed when its user returns it."""
+        pool = self.engine.pool
         self.engine.dispose()
+        # The engine has a new pool now. The old one would keep open what comes back to it.
+        sqlalchemy.event.listen(pool, "checkin", _close_returned)
+        pool.dispose()
 
 
 def open_database(
@@ -112,6 +117,10 @@ def ignore_notice(_notice: Notify) -> None:
 def _drop_notices(connection: Any, _record: object) -> None:
     """Let a connection keep no notices: a pooler may give it a server connection that listens."""
     connection.add_notify_handler(ignore_notice)
+
+
+def _close_returned(_connection: object, entry: sqlalchemy.pool.ConnectionPoolEntry) -> None:
+    entry.close()
 
 
 def _psycopg_url(url: str) -> sqlalchemy.URL:

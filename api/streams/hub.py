@@ -150,6 +150,10 @@ class Hub:
             reader.cancel()
         self._wake_events()
 
+    async def join(self) -> None:
+        """Wait until the listener of a closed hub has closed its connections."""
+        await run_in_threadpool(self._listener.join)
+
     def close_soon(self) -> None:
         """Close from a signal handler or another thread."""
         if self._loop is not None:

@@ -27,6 +27,7 @@ log = logging.getLogger("db")
 PROBE_S = 2.0  #: how long a notice to itself may take
 CHECK_S = 5.0  #: without notices, how often the connection is checked
 RECONNECT_S = 1.0
+ENDING_S = 10.0  #: longer than it takes to connect, or to find that a server is away
 PROBE = "probe:"
 
 Heard = Callable[[str, str], None]
@@ -64,13 +65,20 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening at once, also in the middle of a wait."""
+        """Stop listening at once, also in the middle of a wait. This does not wait for the end."""
         self._stopping.set()
         connection = self._connection
         if connection is not None and not connection.closed:
             # Wakes the thread; closing the connection here would free what the thread uses.
-            with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+            with (
+                suppress(OSError, psycopg.Error),
+                socket.socket(fileno=os.dup(connection.fileno())) as end,
+            ):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def join(self) -> None:
+        """Wait until a listener that was told to stop has closed its connections."""
+        self._thread.join(ENDING_S)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -142,3 +142,4 @@ def listening(database: Database) -> Iterator[Waker]:
         yield waker
     finally:
         listener.stop()
+        listener.join()

@@ -47,6 +47,22 @@ def fails(database: Database) -> bool:
     return False
 
 
+def test_a_disposed_pool_closes_a_connection_that_comes_back_later(database: Database) -> None:
+    with database.begin() as session:
+        connection = session.connection().connection.driver_connection
+        database.dispose()
+        session.execute(text("SELECT 1"))
+    assert connection is not None
+    assert connection.closed
+
+
+def test_a_pool_keeps_connections_after_an_earlier_one_was_disposed(database: Database) -> None:
+    open_at_once(database, CONNECTIONS)
+    database.dispose()
+    open_at_once(database, CONNECTIONS)
+    assert database.engine.pool.checkedin() == CONNECTIONS  # type: ignore[attr-defined]
+
+
 def test_an_error_does_not_tell_the_parameters_of_its_statement(database: Database) -> None:
     divide = text("SELECT 1 / CAST(:zero AS integer), CAST(:secret AS text)")
     with pytest.raises(DataError) as raised, database.begin() as session:

@@ -95,7 +95,7 @@ class Installation:
     def migrate(self) -> None:
         self.run(CURRENT, "migrate")
         # The tests select ``*``, whose prepared statements do not outlive a new column.
-        self.cluster.database.engine.dispose()
+        self.cluster.database.dispose()
 
     def create(self, template: str, **variables: object) -> tuple[uuid.UUID, uuid.UUID]:
         """Create a workspace and start it; return its id and that of the job."""
