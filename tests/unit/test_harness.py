@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TREES = {
-    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
-    for folder in ("tests", "bench", "docs", "deploy")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-}
 TESTS_OF_BENCH = "tests/unit/bench/"
 
 
+@functools.cache
+def trees() -> Mapping[str, ast.Module]:
+    return {
+        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
+        for folder in ("tests", "bench", "docs", "deploy")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    }
+
+
 def imports(path: str) -> Iterator[str]:
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(trees()[path]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -26,7 +31,7 @@ def imports(path: str) -> Iterator[str]:
 def test_nothing_but_its_own_tests_imports_a_bench() -> None:
     offenders = [
         f"{path} imports {name}"
-        for path in TREES
+        for path in trees()
         if not path.startswith(("bench/", TESTS_OF_BENCH))
         for name in imports(path)
         if name.partition(".")[0] == "bench"
@@ -37,7 +42,7 @@ def test_nothing_but_its_own_tests_imports_a_bench() -> None:
 def test_no_test_imports_another_test_or_its_fixtures() -> None:
     offenders = [
         f"{path} imports {name}"
-        for path in TREES
+        for path in trees()
         for name in imports(path)
         if name.startswith("tests.") and name.rpartition(".")[2].startswith(("test_", "conftest"))
     ]
@@ -51,7 +56,7 @@ SHARED = ("tests.harness", "tests.providers")
 def test_the_harness_and_the_benches_import_nothing_of_tests_but_what_is_shared() -> None:
     offenders = [
         f"{path} imports {name}"
-        for path in TREES
+        for path in trees()
         if path.startswith(("tests/harness/", "bench/"))
         for name in imports(path)
         if name.startswith("tests") and not name.startswith(SHARED)

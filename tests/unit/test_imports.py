@@ -6,6 +6,7 @@ Each test lists all offenders at once.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -48,7 +49,11 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in modules()}
+@functools.cache
+def trees() -> Mapping[str, ast.Module]:
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in modules()}
+
+
 NAMES = {name_of(path): path.relative_to(ROOT).as_posix() for path in modules()}
 
 
@@ -68,7 +73,7 @@ def importing(is_wrong: Callable[[str, str], bool]) -> list[str]:
     """Return the imports that are wrong, by the path of the module and the imported name."""
     return [
         f"{path} imports {name}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for name in imports(tree)
         if is_wrong(path, name)
     ]
@@ -107,7 +112,7 @@ def identifiers(tree: ast.AST) -> Iterator[str]:
 
 
 def edges(name: str) -> set[str]:
-    return {found for found in imports(TREES[NAMES[name]]) if found in NAMES and found != name}
+    return {found for found in imports(trees()[NAMES[name]]) if found in NAMES and found != name}
 
 
 def find_cycle(
@@ -135,7 +140,7 @@ def first_cycle(graph: Mapping[str, set[str]]) -> str | None:
 def test_packages_import_one_way() -> None:
     offenders = [
         f"{path} imports {name}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for name in imports(tree)
         if package_of(name) in LAYERS
         and LAYERS.index(package_of(name)) > LAYERS.index(path.partition("/")[0])
@@ -160,7 +165,7 @@ def test_no_room_imports_itself_through_others() -> None:
 def test_every_room_says_what_belongs_there() -> None:
     silent = [
         path
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if path.endswith("/__init__.py")
         and "/migrations" not in path
         and not ast.get_docstring(tree)
@@ -205,7 +210,7 @@ def test_only_the_broker_s_room_knows_kombu_and_redis() -> None:
 def test_one_module_starts_the_processes_of_builds() -> None:
     offenders = [
         f"{path}: {sorted(starting)}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if not path.startswith(("worker/", "cli/")) and path not in STARTS_PROCESSES
         if (starting := process_starts(tree))
     ]
@@ -240,7 +245,7 @@ def test_provisioner_and_chattool_write_no_sql() -> None:
 def test_imports_stand_at_the_top() -> None:
     late = {
         (path, name)
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for name in imports(function)
@@ -250,14 +255,14 @@ def test_imports_stand_at_the_top() -> None:
 
 
 def test_only_the_command_table_imports_by_name() -> None:
-    importing = {path for path, tree in TREES.items() if "import_module" in identifiers(tree)}
+    importing = {path for path, tree in trees().items() if "import_module" in identifiers(tree)}
     assert importing == IMPORTS_BY_NAME
 
 
 def test_the_code_of_a_quota_refusal_is_named_at_known_places_alone() -> None:
     naming = {
         path
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if not path.startswith(READS_INSUFFICIENT_QUOTA)
         and any(INSUFFICIENT_QUOTA in found for found in identifiers(tree))
     }
@@ -267,7 +272,7 @@ def test_the_code_of_a_quota_refusal_is_named_at_known_places_alone() -> None:
 def test_one_call_gives_a_failure_its_code() -> None:
     callers = [
         (path, node.args[0].attr)
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -280,7 +285,7 @@ def test_one_call_gives_a_failure_its_code() -> None:
 def test_one_place_raises_a_quota_refusal() -> None:
     raised = [
         (path, function.name)
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)

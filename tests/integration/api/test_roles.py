@@ -9,11 +9,11 @@ import pytest
 
 from db.schema.enums import TokenScope
 from db.schema.tables import User
-from docs.generator import httpapi
 from tests.harness.api.client import Client
+from tests.harness.api.document import read_document
 from tests.harness.api.door import Door
 
-DOCUMENT = httpapi.schema()
+DOCUMENT = read_document()
 # There is no default organization here, no dry run and no agent, and a watch has no end.
 LEFT_OUT = ("/api/v2/workspace-quota/", "/dry-run/", "/workspaceagents/", "/watch/")
 READS = sorted(
