@@ -40,6 +40,8 @@ CHAOS ?=
 SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,api chaos cancel pause drain pooler shapes)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start hundreds of Python processes. None of them has to compile our code again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test faults pooler deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
