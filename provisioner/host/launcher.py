@@ -38,7 +38,9 @@ from contextlib import suppress
 if __name__ == "__main__":  # started with -I, so that only the standard library is on the path
     sys.path.append(__file__.rpartition("/provisioner/")[0] or "/")
 
+from provisioner.host.program import IGNORED, Program, spawn
 from provisioner.host.sandbox import guard, processes
+from provisioner.host.sandbox.confinement import Confinement, unpack
 
 HEAD = struct.Struct("=I")  #: length of the order in bytes
 REPLY = struct.Struct("=Bi")  #: what happened, and its number
@@ -48,19 +50,14 @@ ENDED = 2  #: with the exit status; negative: the signal that ended it
 RELEASE = 0  #: not the number of any signal
 
 _PIECE = 64 * 1024
-_RESERVE = b"../reserve"  # as in provisioner.host.workdir
 _HANDED = 5  # descriptors with each order
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-# A daemon that a script starts with "&" ignores SIGINT, and Python ignores SIGPIPE: children would
-# inherit that.
-_TO_DEFAULT = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def pack_order(
     command: Sequence[str],
     cwd: str,
     environment: Mapping[str, str],
-    confinement: guard.Confinement | None = None,
+    confinement: Confinement | None = None,
 ) -> bytes:
     """Return the order to start ``command``, under a guard if it is confined."""
     named = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
@@ -73,7 +70,7 @@ def main() -> None:
     """Serve the worker at the other end of standard input until it and its programs have ended."""
     _close_inherited()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in _IGNORED:  # a signal to the whole service is meant for the worker
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     Launcher(socket.socket(fileno=0)).serve()
@@ -88,27 +85,6 @@ def _close_inherited() -> None:
         if descriptor > 2:
             with suppress(OSError):  # the descriptor of the listing itself is closed already
                 os.close(descriptor)
-
-
-class Program:
-    """One program that was started."""
-
-    def __init__(self, pid: int, directory: bytes, channel: int, outputs: Sequence[int]) -> None:
-        self.pid = pid  # leads the process group
-        self.directory = directory  # where it was started
-        self.channel = channel
-        self.outputs = set(outputs)  # reading ends
-        self.is_interrupted = False
-        self.is_orphan = False  # the worker is gone
-        self.is_released = False  # the worker does not need to know how it ends
-        # It has ended but is not reaped, so that no other process can get its id or the id of its
-        # group before the group is killed.
-        self.has_ended = False
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it has ended and nobody reads its output any more."""
-        return self.has_ended and (self.is_orphan or self.is_released)
 
 
 class Launcher:
@@ -162,10 +138,10 @@ class Launcher:
             order = _read(channel, length)
             command, directory, environment, packed = marshal.loads(order)  # noqa: S302
             if packed is None:
-                pid = _spawn(command, directory, environment, ends)
+                pid = spawn(command, directory, environment, ends)
             else:
                 self._adopt_orphans()
-                pid = guard.spawn(command, directory, environment, ends, guard.unpack(packed))
+                pid = guard.spawn(command, directory, environment, ends, unpack(packed))
         except OSError as error:
             _reply(channel, REFUSED, error.errno or errno.EIO)
             _close(channel, *outputs)
@@ -192,11 +168,11 @@ class Launcher:
             if number == RELEASE:
                 self._release(program)
             else:
-                _signal(program, number)
+                program.signal(number)
 
     def _release(self, program: Program) -> None:
         program.is_released = True
-        _signal(program, signal.SIGKILL)
+        program.signal(signal.SIGKILL)
         self._settle(program)
 
     def _orphan(self, program: Program) -> None:
@@ -204,9 +180,9 @@ class Launcher:
             return
         program.is_orphan = True
         self._selector.unregister(program.channel)
-        _free_reserve(program.directory)
+        program.free_reserve()
         if not program.is_interrupted and not program.has_ended:
-            _signal(program, signal.SIGINT)
+            program.signal(signal.SIGINT)
         for output in program.outputs:
             self._watch(output, functools.partial(self._discard, program))
         self._settle(program)
@@ -224,7 +200,7 @@ class Launcher:
         for program in tuple(self._programs):
             if program.has_ended:
                 continue
-            status = _status(program.pid)
+            status = program.status()
             if status is not None:
                 program.has_ended = True
                 _reply(program.channel, ENDED, status)
@@ -242,9 +218,7 @@ class Launcher:
         """Forget a finished program: kill the rest of its group, reap it, close its descriptors."""
         if not program.is_finished:
             return
-        _signal(program, signal.SIGKILL)
-        with suppress(ChildProcessError):  # see _status
-            os.waitpid(program.pid, 0)
+        program.reap()
         self._programs.remove(program)
         for descriptor in (*program.outputs, program.channel):
             if self._selector.get_map().get(descriptor):
@@ -275,68 +249,6 @@ def _read(descriptor: int, length: int) -> bytes:
             raise ConnectionResetError
         order += piece
     return bytes(order)
-
-
-def _spawn(
-    command: list[bytes],
-    cwd: bytes,
-    environment: Mapping[bytes, bytes],
-    ends: tuple[int, int],
-) -> int:
-    try:
-        # posix_spawnp searches the PATH of this process.
-        os.environb[b"PATH"] = environment.get(b"PATH", os.fsencode(os.defpath))
-        os.chdir(cwd)
-        # The C library suspends this process until the program has started; it is not copied.
-        return os.posix_spawnp(
-            command[0],
-            command,
-            environment,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, ends[0], 1),
-                (os.POSIX_SPAWN_DUP2, ends[1], 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_TO_DEFAULT,
-        )
-    except ValueError as error:  # a NUL, or "=" in a name
-        raise OSError(errno.EINVAL, "") from error
-    finally:
-        os.chdir("/")  # recovery must not count this process among those of a work directory
-
-
-def _free_reserve(directory: bytes) -> None:
-    """Free the room on disk that is reserved for the state of a program whose worker has died."""
-    with suppress(OSError):  # most programs have none
-        os.unlink(os.path.join(directory, _RESERVE))  # noqa: PTH108, PTH118 -- see _close_inherited
-
-
-def _status(pid: int) -> int | None:
-    """Return the exit status of a child without reaping it, None if it has not ended."""
-    if not hasattr(os, "waitid"):
-        return _reaped_status(pid)
-    info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if info is None:
-        return None
-    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
-
-
-def _reaped_status(pid: int) -> int | None:
-    """Do the same on macOS before Python 3.13, where the process id may be reused too early."""
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
-
-
-def _signal(program: Program, number: int) -> None:
-    """Send SIGKILL to the program's whole group, and any other signal only to its leader."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM when only zombies are left
-        if number == signal.SIGKILL:
-            os.killpg(program.pid, number)
-        else:
-            program.is_interrupted = True
-            os.kill(program.pid, number)
 
 
 def _reply(channel: int, what: int, number: int) -> None:

@@ -27,7 +27,8 @@ import structlog
 from provisioner.host import launcher
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.lines import PIECE, Lines, TakeText
-from provisioner.host.sandbox.guard import Confinement, limit_of
+from provisioner.host.sandbox.confinement import Confinement
+from provisioner.host.sandbox.guard import limit_of
 from provisioner.host.sandbox.limits import Limit
 from provisioner.host.stop import Stop
 

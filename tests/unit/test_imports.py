@@ -13,11 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Each package may import itself and those that stand before it.
 LAYERS = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli")
-# The first starts the second, which is a process of its own and starts all others in its place:
-# those of sandboxes through the third.
+# The first starts the launcher, a process of its own. That starts all others by the second, and
+# those of sandboxes by the third.
 STARTS_PROCESSES = {
     "provisioner/host/process.py",
-    "provisioner/host/launcher.py",
+    "provisioner/host/program.py",
     "provisioner/host/sandbox/guard.py",
 }
 # Public names, for callers outside of this project alone.

@@ -6,7 +6,7 @@ keeps the job within its limits, ends what the program left running, and exits w
 status. If the guard or bubblewrap is killed, the whole sandbox dies. If the launcher is killed,
 the guard and its program go on.
 
-This module runs in the launcher, so it imports little, and nothing of this project.
+This module runs in the launcher, so it imports little.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from provisioner.host.sandbox import processes, restriction
-from provisioner.host.sandbox.limits import Limit, Limits, measure
+from provisioner.host.sandbox.confinement import Confinement
+from provisioner.host.sandbox.limits import Limit, Limits, measure, set_limit, set_limits
 from provisioner.host.sandbox.restriction import Rule
 
 CANNOT_GUARD = 125
@@ -46,54 +47,6 @@ _ENFORCE_S = 0.05
 _CLEANUP_S = 10.0  # a killed process ends at once, unless it waits for a broken disk
 _CLEANUP_TICK_S = 0.005
 _MERCY_S = 3.0  # the program itself may write its state after the rest was killed
-
-
-Packed = tuple[
-    int,
-    "tuple[int, int, int, int] | None",
-    tuple[str, ...],
-    "tuple[Rule, ...] | None",
-    "int | None",
-]
-
-
-class Confinement:
-    """What the guard needs to know about a command.
-
-    Args:
-        depth: how many processes stand between the guard's child and the program.
-        folders: whose files count for the limit of disk space.
-        rules: of Landlock; None if something else confines the command.
-        user: the id of the user who runs the command, and nothing else; None for this process's
-            user. A command with rules becomes this user here, another one does so by itself.
-    """
-
-    def __init__(
-        self,
-        *,
-        depth: int = 0,
-        limits: Limits | None = None,
-        folders: Sequence[str] = (),
-        rules: Sequence[Rule] | None = None,
-        user: int | None = None,
-    ) -> None:
-        self.depth = depth
-        self.limits = limits
-        self.folders = tuple(folders)
-        self.rules = None if rules is None else tuple(rules)
-        self.user = user
-
-    def pack(self) -> Packed:
-        """Return the values as ``unpack`` takes them."""
-        limits = None if self.limits is None else self.limits.pack()
-        return (self.depth, limits, self.folders, self.rules, self.user)
-
-
-def unpack(packed: Packed) -> Confinement:
-    """Return the confinement that was packed."""
-    depth, limits, folders, rules, user = packed
-    unpacked = None if limits is None else Limits(*limits)
-    return Confinement(depth=depth, limits=unpacked, folders=folders, rules=rules, user=user)
 
 
 def limit_of(status: int) -> Limit | None:
@@ -182,7 +135,7 @@ def _start(
     command: list[bytes], environment: Mapping[bytes, bytes], confinement: Confinement
 ) -> int:
     if confinement.limits is not None:
-        _set_limits(confinement.limits)
+        set_limits(confinement.limits)
         _limit_processes(confinement.limits, confinement)
     if confinement.rules is not None:
         return _fork(command, environment, confinement, confinement.rules)
@@ -230,22 +183,6 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _set_limits(limits: Limits) -> None:
-    for kind, value in (
-        (resource.RLIMIT_DATA, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, limits.disk_bytes),
-        (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _limit(kind, value)
-
-
-def _limit(kind: int, value: int) -> None:
-    _soft, hard = resource.getrlimit(kind)
-    least = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (least, least))
-
-
 def _limit_processes(limits: Limits, confinement: Confinement) -> None:
     """Limit the processes of the user who runs the command; root is exempt from it.
 
@@ -253,11 +190,11 @@ def _limit_processes(limits: Limits, confinement: Confinement) -> None:
     A command in a user namespace sets its own limit, which counts only what is in there.
     """
     if confinement.user is not None:
-        _limit(resource.RLIMIT_NPROC, limits.processes)
+        set_limit(resource.RLIMIT_NPROC, limits.processes)
     elif confinement.rules is not None:
         with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 -- see processes
             on_host = int(file.read().split()[3].partition(b"/")[2])
-        _limit(resource.RLIMIT_NPROC, on_host + limits.processes)
+        set_limit(resource.RLIMIT_NPROC, on_host + limits.processes)
 
 
 def _refuse(error: OSError) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from provisioner.host.sandbox.guard import Confinement
+from provisioner.host.sandbox.confinement import Confinement
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.ownership import build_user, give
 from provisioner.host.sandbox.paths import SharedPaths, without_hidden

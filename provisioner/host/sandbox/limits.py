@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
@@ -38,6 +39,24 @@ class Limits:
     def pack(self) -> tuple[int, int, int, int]:
         """Return the values in the order of the arguments."""
         return (self.memory_bytes, self.processes, self.open_files, self.disk_bytes)
+
+
+def set_limits(limits: Limits) -> None:
+    """Limit what each process may use on its own: this one, and those that it starts."""
+    for kind, value in (
+        (resource.RLIMIT_DATA, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, limits.disk_bytes),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        set_limit(kind, value)
+
+
+def set_limit(kind: int, value: int) -> None:
+    """Set the soft and the hard limit of a kind to the value, or to the hard limit if lower."""
+    _soft, hard = resource.getrlimit(kind)
+    least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (least, least))
 
 
 def measure(limits: Limits, pids: Sequence[int], folders: Sequence[str]) -> Limit | None:

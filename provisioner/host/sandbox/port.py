@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from provisioner.host.sandbox.guard import Confinement
+from provisioner.host.sandbox.confinement import Confinement
 
 
 class SandboxKind(StrEnum):
