@@ -13,6 +13,8 @@ import sqlalchemy.event
 import sqlalchemy.pool
 from sqlalchemy.orm import Session, sessionmaker
 
+from db.sealing.keyring import SESSION_INFO, Keyring
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -73,6 +75,7 @@ def open_database(
     pool_size: int = 5,
     timeouts: Timeouts | None = None,
     prepared_statements: bool = True,
+    keyring: Keyring | None = None,
 ) -> Database:
     """Return the database at ``url``. This does not connect yet.
 
@@ -83,6 +86,7 @@ def open_database(
         prepared_statements: whether to prepare statements on the server. Set it to False behind a
             pooler that changes the server connection between transactions and does not track
             prepared statements.
+        keyring: keys for the secrets in the database; when None, those of the environment.
 
     Raises:
         DatabaseError: the URL is not the URL of a PostgreSQL database.
@@ -106,7 +110,7 @@ def open_database(
     sqlalchemy.event.listen(engine, "connect", _drop_notices)
     return Database(
         engine=engine,
-        sessions=sessionmaker(engine, expire_on_commit=False),
+        sessions=sessionmaker(engine, expire_on_commit=False, info={SESSION_INFO: keyring}),
     )
 
 

@@ -9,7 +9,8 @@ RequestError              a request that cannot be fulfilled
     ├── VersionImportingError  the version's import has not ended
     ├── ActiveVersionRequiredError  the template wants its active version
     ├── TemplateDeprecatedError  the template makes no new workspaces
-    └── StateRefusedError a state must not replace the stored one
+    ├── StateRefusedError a state must not replace the stored one
+    └── SealedError       a stored value is sealed and does not open
 LeaseLostError            the writer no longer holds the lease of the job
 """
 
@@ -115,6 +116,10 @@ class TemplateDeprecatedError(ConflictError):
 
 class StateRefusedError(ConflictError):
     """The state has another lineage than the stored one, or its serial is not higher."""
+
+
+class SealedError(ConflictError):
+    """A stored value is sealed, and its key is missing or it was changed. It is still stored."""
 
 
 class LeaseLostError(Exception):

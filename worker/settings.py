@@ -26,6 +26,7 @@ from provisioner.engines.port import TERRAFORM_VERSION
 from provisioner.host.sandbox.paths import read_paths
 from provisioner.host.sandbox.port import SandboxMode
 from worker.broker.address import DEFAULT_DATA_DIR, with_ca_file
+from worker.keysettings import KeySettings
 from worker.platformsettings import PlatformSettings
 from worker.timesettings import TimeSettings
 from worker.variables import problem_of_names, values_of, variable_of
@@ -52,7 +53,7 @@ class LogFormat(StrEnum):
 TURNED_OFF_WHEN_EMPTY = frozenset({"metrics_address", "api_address", "api_metrics_address"})
 
 
-class Settings(PlatformSettings, TimeSettings):
+class Settings(PlatformSettings, KeySettings, TimeSettings):
     """All settings, with their meaning, unit, default and bounds."""
 
     database_url: SecretStr | None = Field(

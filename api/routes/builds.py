@@ -241,7 +241,7 @@ def read_build_timings(gate: GateOf, build: uuid.UUID) -> ProvisionerJobTimings:
     responses={200: {"content": {"application/json": {}}}},
 )
 def read_state(gate: GateOf, build: uuid.UUID) -> Response:
-    """Return the Terraform state of a build as it is stored; empty if there is none."""
+    """Return the Terraform state of a build; empty if there is none."""
     with gate.enter() as visit:
         found, row = _visible(visit, build)
         if not may_write_state(visit, row):

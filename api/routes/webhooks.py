@@ -86,7 +86,7 @@ def add_webhook(gate: GateOf, body: CreateWebhook) -> NewWebhook:
             )
         except InvalidError as error:
             raise refused("Validation failed.", str(error), field="url") from error
-        _audit(visit, made.id, made.url, home, AuditAction.CREATE)
+        _audit(visit, made.id, body.url, home, AuditAction.CREATE)
         return NewWebhook(id=made.id, secret=made.secret)
 
 

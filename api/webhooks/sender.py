@@ -98,6 +98,8 @@ class WebhookSender:
                 record_failure(session, delivery, status=status, error=error)
 
     def _attempt(self, delivery: Delivery) -> tuple[int | None, str]:
+        if delivery.secret is None:
+            return None, delivery.problem
         headers = signed_headers(
             delivery.secret,
             message_id=f"msg_{delivery.id}",

@@ -6,17 +6,19 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name
 from db.catalog.sources import PlannedWorkspace, Source, read_source
-from db.catalog.values import choose_values, tags_of
+from db.catalog.values import choose_values, sealed_values, tags_of
 from db.catalog.workspaces import lock_workspace
 from db.engine import sql
 from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import Transition
 from db.schema.tables import Template, User
+from db.sealing.places import planned_parameter_of
 
 # The job has no workspace_id: builds of the workspace do not wait for it.
 INSERT_DRY_RUN = sql("""
@@ -112,13 +114,16 @@ def insert_dry_run(
     values = {**(source.previous_values if chosen.others_from else {}), **chosen.values}
     tags = with_owner(tags_of(source, values, Transition.START), workspace.owner_id)
     run = EnqueuedDryRun(job_id=uuid.uuid4(), version_id=source.version_id, queue=queue_name(tags))
+    stored = sealed_values(
+        session, source, values, partial(planned_parameter_of, run.job_id), row=run.job_id
+    )
     session.execute(
         INSERT_DRY_RUN,
         {
             **_values(run, workspace, source),
             "initiator_id": initiator_id,
             "tags": json.dumps(tags),
-            "parameters": json.dumps(values),
+            "parameters": json.dumps(stored),
         },
     )
     return run

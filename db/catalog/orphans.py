@@ -13,11 +13,13 @@ from sqlalchemy.orm import Session
 from db.catalog.audit import Actor, AuditAction, audit_workspace
 from db.catalog.workspaces import EnqueuedBuild, insert_build, lock_workspace
 from db.engine import sql
+from db.errors import SealedError
 from db.jobs.events import EventType, record_workspace
 from db.jobs.finish import orphan_job
 from db.jobs.logs import LogRow, daemon_line
 from db.jobs.statefiles import managed_resources
 from db.schema.enums import LogLevel, Transition
+from db.sealing.states import open_state
 
 LOG_STAGE = "Deleting the workspace as an orphan"
 
@@ -34,7 +36,8 @@ class OrphanedWorkspace:
 READ_LAST = sql("""
     SELECT workspace.owner_id, owner.username AS owner_name,
            latest.id AS build_id, latest.template_version_id,
-           build.provisioner_state, build.state_lineage, build.state_serial
+           build.provisioner_state, build.state_lineage, build.state_serial,
+           build.checkpoint_at
     FROM workspaces AS workspace
     JOIN users AS owner ON owner.id = workspace.owner_id
     LEFT JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspace.id
@@ -58,8 +61,10 @@ def orphan_workspace(
     """
     workspace = lock_workspace(session, workspace_id)
     last = session.execute(READ_LAST, {"workspace_id": workspace_id}).one()
-    resources = sorted(managed_resources(last.provisioner_state))
-    build = _delete_by_build(session, workspace_id, last, resources, actor)
+    state, problem = _last_state(session, workspace_id, last)
+    resources = sorted(managed_resources(state))
+    line = _line(resources, actor, problem)
+    build = _delete_by_build(session, workspace_id, last, line, actor)
     if build is None:
         session.execute(
             sql("UPDATE workspaces SET deleted = true, updated_at = now() WHERE id = :id"),
@@ -87,7 +92,7 @@ def _delete_by_build(
     session: Session,
     workspace_id: uuid.UUID,
     last: Row[Any],
-    resources: Sequence[str],
+    line: LogRow,
     actor: Actor,
 ) -> EnqueuedBuild | None:
     """Insert a delete and finish it; None if the workspace was never built."""
@@ -101,12 +106,35 @@ def _delete_by_build(
         # An earlier build used it, so it is not refused; and it is never read again.
         template_version_id=last.template_version_id,
     )
-    orphan_job(session, job_id=build.job_id, line=_line(resources, actor))
+    orphan_job(session, job_id=build.job_id, line=line)
     return build
 
 
-def _line(resources: Sequence[str], actor: Actor) -> LogRow:
+def _last_state(
+    session: Session, workspace_id: uuid.UUID, last: Row[Any]
+) -> tuple[bytes | None, str]:
+    """Return the last state, and why it does not open, if it does not.
+
+    A workspace whose key is lost can still be deleted.
+    """
+    try:
+        state = open_state(
+            session,
+            last.provisioner_state,
+            workspace_id=workspace_id,
+            build_id=last.build_id,
+            is_own=last.checkpoint_at is not None,
+        )
+    except SealedError as error:
+        return None, str(error)
+    return state, ""
+
+
+def _line(resources: Sequence[str], actor: Actor, problem: str) -> LogRow:
     output = f"{actor.username} deleted the workspace without destroying anything; "
+    if problem:
+        output += f"what its last state lists may still exist: {problem}"
+        return daemon_line(LogLevel.WARN, output, stage=LOG_STAGE)
     if not resources:
         return daemon_line(
             LogLevel.INFO, output + "its last state has no resources", stage=LOG_STAGE

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row
@@ -16,6 +17,7 @@ from db.errors import (
     BuildActiveError,
     ConflictError,
     NotFoundError,
+    SealedError,
     VersionImportingError,
 )
 from db.jobs.declarations import TemplateParameter
@@ -23,6 +25,8 @@ from db.jobs.parameters import PARAMETERS, PRESETS, StoredPreset, parameters_of,
 from db.schema.enums import JobStatus, Transition
 from db.schema.roles import OrganizationRole, SiteRole
 from db.schema.tables import Template, TemplateVersion
+from db.sealing.places import Place, parameter_of, variable_of
+from db.sealing.values import open_texts
 
 FAIR_RANK_LIMIT = 1000
 """The unfinished builds of an owner are counted up to this number. Beyond it, their order does not
@@ -157,7 +161,11 @@ def read_source(
 ) -> Source:
     """Read the previous build and the version to build from, and check that both allow it.
 
-    A template may require its active version for starts by anybody but its admins.
+    A template may require its active version for starts by anybody but its admins. Values that
+    are sealed are opened. Without their key, a stop and a delete take them as they are stored.
+
+    Raises:
+        SealedError: a value that a start needs is sealed, and does not open.
     """
     row = session.execute(
         sql(READ_SOURCE),
@@ -179,7 +187,12 @@ def read_source(
     return Source(
         previous_id=row.previous_id,
         values_from=row.values_from,
-        previous_values=row.previous_values,
+        previous_values=_opened(
+            session,
+            row.previous_values,
+            partial(parameter_of, workspace.id or workspace.owner_id),
+            transition,
+        ),
         declared=parameters_of(row.declared),
         presets=presets_of(row.presets),
         build_number=(row.previous_number or 0) + 1,
@@ -189,9 +202,28 @@ def read_source(
         tags=row.tags,
         previous_tags=row.previous_tags,
         tag_expressions=row.tag_expressions,
-        variables=row.variables,
+        variables=_opened(
+            session,
+            row.variables if row.tag_expressions else {},
+            partial(variable_of, row.version_id),
+            transition,
+        ),
         fair_rank=row.fair_rank,
     )
+
+
+def _opened(
+    session: Session,
+    stored: Mapping[str, str],
+    place_of: Callable[[str], Place],
+    transition: Transition,
+) -> Mapping[str, str]:
+    try:
+        return open_texts(session, stored, place_of)
+    except SealedError:
+        if transition is Transition.START:
+            raise
+        return stored
 
 
 def get_usable_version(

@@ -22,12 +22,14 @@ from db.errors import (
     ConflictError,
     InvalidError,
     NotFoundError,
+    SealedError,
     StateRefusedError,
 )
 from db.jobs.logs import LogRow, daemon_line, insert_lines
 from db.jobs.statefiles import StateFile, managed_resources, parse_state_file
 from db.jobs.states import State
 from db.schema.enums import LogLevel
+from db.sealing.states import open_state, seal_state
 
 LOG_STAGE = "Adopting an orphaned state"
 
@@ -51,7 +53,7 @@ class PushedState:
 
 READ_LATEST = sql("""
     SELECT latest.id, latest.build_number, build.provisioner_state, build.state_lineage,
-           build.state_serial, job.completed_at,
+           build.state_serial, build.checkpoint_at, job.completed_at,
            owner.username AS owner_name,
            (SELECT count(*) FROM replaced_states
             WHERE workspace_build_id = latest.id) AS position
@@ -106,7 +108,7 @@ def push_state(
     workspace = lock_workspace(session, workspace_id)
     latest = session.execute(READ_LATEST, {"workspace_id": workspace_id}).one()
     _check_build(latest)
-    pushed = _pushed(workspace, latest, given)
+    pushed = _pushed(workspace, latest, given, _old_state(session, workspace, latest))
     if not pushed.is_changed:
         return pushed
     if not force:
@@ -114,7 +116,12 @@ def push_state(
     session.execute(KEEP_REPLACED, {"id": latest.id, "position": latest.position})
     session.execute(
         REPLACE,
-        {"id": latest.id, "data": data, "lineage": pushed.lineage, "serial": pushed.serial},
+        {
+            "id": latest.id,
+            "data": seal_state(session, data, workspace_id=workspace_id, build_id=latest.id),
+            "lineage": pushed.lineage,
+            "serial": pushed.serial,
+        },
     )
     audit_workspace(
         session,
@@ -210,8 +217,26 @@ def _check_follows(latest: Row[Any], given: State) -> None:
         )
 
 
-def _pushed(workspace: Row[Any], latest: Row[Any], given: StateFile) -> PushedState:
-    old = latest.provisioner_state
+def _old_state(session: Session, workspace: Row[Any], latest: Row[Any]) -> bytes | None:
+    """Return the state that is replaced; None, too, if it does not open.
+
+    So a push of a state from a backup gets over a lost key. The sealed state is kept.
+    """
+    try:
+        return open_state(
+            session,
+            latest.provisioner_state,
+            workspace_id=workspace.id,
+            build_id=latest.id,
+            is_own=latest.checkpoint_at is not None,
+        )
+    except SealedError:
+        return None
+
+
+def _pushed(
+    workspace: Row[Any], latest: Row[Any], given: StateFile, old: bytes | None
+) -> PushedState:
     is_changed = old != given.state.data
     return PushedState(
         workspace_id=workspace.id,

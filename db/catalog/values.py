@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
 
 from db.catalog.sources import Source
 from db.errors import InvalidError, ParameterValidationError
@@ -14,6 +16,8 @@ from db.parameters.expressions import Values
 from db.parameters.limits import check_given
 from db.parameters.tags import WorkspaceTagError, workspace_tags
 from db.schema.enums import Transition
+from db.sealing.places import Place
+from db.sealing.values import is_sealed_text, seal_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +62,39 @@ def tags_of(source: Source, values: Mapping[str, str], transition: Transition) -
     Raises:
         WorkspaceTagError: one cannot be evaluated. A delete has the tags of the build before then.
     """
-    known = Values(variables=source.variables, parameters=values)
+    known = Values(variables=_readable(source.variables), parameters=_readable(values))
     try:
         return {**source.tags, **workspace_tags(source.tag_expressions, known)}
     except WorkspaceTagError:
         if transition is Transition.DELETE:
             return source.previous_tags or source.tags
         raise
+
+
+def sealed_values(
+    session: Session,
+    source: Source,
+    values: Mapping[str, str],
+    place_of: Callable[[str], Place],
+    *,
+    row: uuid.UUID,
+) -> dict[str, str]:
+    """Return what to store for the values of a build: the secrets among them are sealed.
+
+    Args:
+        place_of: returns the place of the value of that name.
+        row: the build or the job that gets them.
+    """
+    secret = {found.name for found in source.declared or () if found.sensitive}
+    return {
+        name: seal_text(session, value, place_of(name), row=row) if name in secret else value
+        for name, value in values.items()
+    }
+
+
+def _readable(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values without those that are still sealed: no tag may be computed from them."""
+    return {name: value for name, value in values.items() if not is_sealed_text(value)}
 
 
 def _find(source: Source, preset: uuid.UUID | str) -> StoredPreset:

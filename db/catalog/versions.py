@@ -22,6 +22,8 @@ from db.schema.tables import (
     TemplateVersion,
     TemplateVersionVariable,
 )
+from db.sealing.places import variable_of
+from db.sealing.values import seal_text
 from db.texts import check_storable
 
 VERSION_NAME_LIMIT = 64
@@ -92,7 +94,12 @@ def create_version(session: Session, new: NewVersion) -> EnqueuedImport:
         TemplateVersionVariable(
             template_version_id=made.version_id,
             name=check_storable("name of a variable", key),
-            value=check_storable(f"value of variable {key!r}", value),
+            value=seal_text(
+                session,
+                check_storable(f"value of variable {key!r}", value),
+                variable_of(made.version_id, key),
+                row=made.version_id,
+            ),
             required=False,
             sensitive=True,
         )

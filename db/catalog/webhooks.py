@@ -10,15 +10,19 @@ import base64
 import secrets
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.errors import InvalidError, NotFoundError
+from db.errors import InvalidError, NotFoundError, SealedError
 from db.jobs.events import EventType
 from db.schema.tables import Webhook
+from db.sealing.places import webhook_secret_of
+from db.sealing.values import open_text, seal_text
 from db.texts import storable
 
 SECRET_BYTES = 32
@@ -113,9 +117,18 @@ class Delivery:
     id: int
     webhook_id: uuid.UUID
     url: str
-    secret: str
+    secret: str | None  #: None: it does not open
     body: str
     attempts: int  #: with this one
+    problem: str = ""  #: why the secret does not open
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewWebhook:
+    """A webhook that was just made, with its secret."""
+
+    id: uuid.UUID
+    secret: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +153,7 @@ def create_webhook(
     created_by: uuid.UUID,
     organization_id: uuid.UUID | None = None,
     types: Collection[str] = (),
-) -> Webhook:
+) -> NewWebhook:
     """Create a webhook; it gets the events from now on. Its secret is shown only once.
 
     Raises:
@@ -151,17 +164,19 @@ def create_webhook(
     if unknown := set(types) - set(EventType):
         raise InvalidError(f"there are no events of the type {min(unknown)!r}")
     secret = base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-    webhook = Webhook(
-        id=uuid.uuid4(),
-        url=url,
-        created_by=created_by,
-        organization_id=organization_id,
-        types=sorted(set(types)),
-        secret=f"{SECRET_PREFIX}{secret}",
+    made = NewWebhook(id=uuid.uuid4(), secret=f"{SECRET_PREFIX}{secret}")
+    session.add(
+        Webhook(
+            id=made.id,
+            url=url,
+            created_by=created_by,
+            organization_id=organization_id,
+            types=sorted(set(types)),
+            secret=seal_text(session, made.secret, webhook_secret_of(made.id), row=made.id),
+        )
     )
-    session.add(webhook)
     session.flush()
-    return webhook
+    return made
 
 
 def delete_webhook(session: Session, webhook_id: uuid.UUID) -> None:
@@ -258,7 +273,16 @@ def fan_out(session: Session) -> int:
 def take_deliveries(session: Session, *, limit: int) -> list[Delivery]:
     """Take deliveries that are due, at most one of each webhook and subject."""
     rows = session.execute(TAKE, {"taken_for": TAKEN_FOR, "limit": limit})
-    return [Delivery(**row._asdict()) for row in rows]
+    return [_delivery(session, row) for row in rows]
+
+
+def _delivery(session: Session, row: Row[Any]) -> Delivery:
+    taken = Delivery(**row._asdict())
+    try:
+        secret = open_text(session, row.secret, webhook_secret_of(row.webhook_id))
+    except SealedError as error:
+        return replace(taken, secret=None, problem=str(error))
+    return replace(taken, secret=secret)
 
 
 def record_delivered(session: Session, delivery: Delivery, *, status: int) -> None:

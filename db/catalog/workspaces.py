@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.catalog.names import check_name, insert_named
 from db.catalog.people import PREBUILDS_USER_ID
 from db.catalog.sources import Source, read_source
-from db.catalog.values import choose_values, tags_of
+from db.catalog.values import choose_values, sealed_values, tags_of
 from db.engine import sql
 from db.errors import (
     BuildActiveError,
@@ -27,6 +28,7 @@ from db.jobs.events import EventType, record_workspace
 from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import BuildReason, JobPriority, Transition, UserStatus
 from db.schema.tables import Template, User, Workspace
+from db.sealing.places import parameter_of
 
 # One round trip for job, build and parameters. The previous state never leaves the server.
 INSERT_BUILD = """
@@ -164,6 +166,7 @@ def insert_build(
         ConflictError: the template version cannot be built from.
         ParameterValidationError: the values are not allowed; a delete never fails by them.
         InvalidError: the version has no such preset, or a workspace tag cannot be evaluated.
+        SealedError: a value that a start needs is sealed, and does not open.
     """
     workspace = lock_workspace(session, workspace_id)
     initiator_id = initiator_id or workspace.owner_id
@@ -183,14 +186,21 @@ def insert_build(
         build_number=source.build_number,
         queue=queue_name(tags),
     )
+    values = sealed_values(
+        session,
+        source,
+        chosen.values,
+        partial(parameter_of, workspace_id),
+        row=build.build_id,
+    )
     row = {
         **_job_values(build, workspace, source, tags, initiator_id),
         "transition": transition.value,
         "reason": reason.value,
         "trace_metadata": json.dumps(trace_metadata) if trace_metadata else None,
         "preset_id": chosen.preset_id,
-        "names": list(chosen.values),
-        "values": list(chosen.values.values()),
+        "names": list(values),
+        "values": list(values.values()),
         "values_from": chosen.others_from,
     }
     _insert(session, row)

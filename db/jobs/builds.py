@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import TextClause
+from sqlalchemy import Row, TextClause
 from sqlalchemy.orm import Session
 
 from db.engine import sql
@@ -16,6 +17,9 @@ from db.jobs.declarations import Template, TemplateVariable
 from db.jobs.leases import Lease, held_row
 from db.jobs.parameters import PARAMETERS, parameters_of
 from db.schema.enums import Transition
+from db.sealing.places import parameter_of, planned_parameter_of, variable_of
+from db.sealing.states import open_state
+from db.sealing.values import open_text, open_texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +65,16 @@ class BuildInput:
 # Lists come as JSON within the row: one round trip instead of four.
 #
 # The rest of a statement that has ``asked``, one row: build_id, build_number, transition, state,
-# workspace_id, workspace_name, owner_id, organization_id, version_id, file_id, parameters, and
-# values_from, the build that values are kept from.
+# state_build_id and state_is_own (see db.sealing.states), workspace_id, workspace_name, owner_id,
+# organization_id, version_id, file_id, parameters, parameters_of (the workspace whose build has
+# them; NULL: a dry run has them), and values_from, the build that values are kept from.
 INPUT = f"""
     SELECT asked.build_id,
            asked.build_number,
            asked.transition::text,
            asked.state,
+           asked.state_build_id,
+           asked.state_is_own,
            asked.workspace_id,
            asked.workspace_name,
            owner.id AS owner_id,
@@ -98,6 +105,8 @@ INPUT = f"""
             WHERE grouped.user_id = asked.owner_id
               AND grouped.organization_id = asked.organization_id) AS owner_groups,
            asked.parameters,
+           asked.parameters_of,
+           version.id AS version_id,
            (SELECT coalesce(json_object_agg(earlier.name, earlier.value), '{{}}')
             FROM workspace_build_parameters AS earlier
             WHERE earlier.workspace_build_id = asked.values_from) AS previous_parameters,
@@ -119,6 +128,8 @@ LOAD_BUILD = sql(f"""
                build.build_number,
                build.transition,
                build.provisioner_state AS state,
+               build.id AS state_build_id,
+               build.checkpoint_at IS NOT NULL AS state_is_own,
                workspace.id AS workspace_id,
                workspace.name AS workspace_name,
                workspace.owner_id,
@@ -128,6 +139,7 @@ LOAD_BUILD = sql(f"""
                (SELECT coalesce(json_object_agg(given.name, given.value), '{{}}')
                 FROM workspace_build_parameters AS given
                 WHERE given.workspace_build_id = build.id) AS parameters,
+               workspace.id AS parameters_of,
                coalesce(applied.id, previous.id) AS values_from
         FROM provisioner_jobs AS job
         JOIN workspace_builds AS build ON build.job_id = job.id
@@ -157,6 +169,8 @@ LOAD_DRY_RUN = sql(f"""
                coalesce(latest.build_number, 0) + 1 AS build_number,
                CAST('start' AS workspace_transition) AS transition,
                before.provisioner_state AS state,
+               before.id AS state_build_id,
+               before.checkpoint_at IS NOT NULL AS state_is_own,
                coalesce(run.workspace_id, job.id) AS workspace_id,
                run.workspace_name,
                run.owner_id,
@@ -164,6 +178,7 @@ LOAD_DRY_RUN = sql(f"""
                run.template_version_id AS version_id,
                job.file_id,
                run.parameters,
+               CAST(NULL AS uuid) AS parameters_of,
                coalesce(applied.id, latest.id) AS values_from
         FROM provisioner_jobs AS job
         JOIN template_version_dry_runs AS run ON run.job_id = job.id
@@ -189,6 +204,7 @@ def load_build(session: Session, lease: Lease, *, archives: ArchiveCache) -> Bui
 
     Raises:
         LeaseLostError: the token is no longer the job's.
+        SealedError: something that it needs is sealed, and does not open.
     """
     return _load(session, lease, LOAD_BUILD, archives)
 
@@ -201,6 +217,7 @@ def load_dry_run(session: Session, lease: Lease, *, archives: ArchiveCache) -> B
 
     Raises:
         LeaseLostError: the token is no longer the job's.
+        SealedError: something that it needs is sealed, and does not open.
     """
     return _load(session, lease, LOAD_DRY_RUN, archives)
 
@@ -208,7 +225,7 @@ def load_dry_run(session: Session, lease: Lease, *, archives: ArchiveCache) -> B
 def _load(
     session: Session, lease: Lease, statement: TextClause, archives: ArchiveCache
 ) -> BuildInput:
-    fields = held_row(session, lease, statement)._asdict()
+    fields = _opened(session, held_row(session, lease, statement))
     file_id, declared = fields.pop("file_id"), fields.pop("declared")
     module_file_id = fields.pop("module_file_id")
     variables = fields.pop("variables")
@@ -227,6 +244,38 @@ def _load(
             }
         ),
     )
+
+
+def _opened(session: Session, row: Row[Any]) -> dict[str, Any]:
+    """Return the fields of the row with the values that were sealed."""
+    fields = row._asdict()
+    build_id, is_own = fields.pop("state_build_id"), fields.pop("state_is_own")
+    workspace_id, version_id = fields.pop("parameters_of"), fields.pop("version_id")
+    place_of = (
+        partial(parameter_of, workspace_id)
+        if workspace_id
+        else partial(planned_parameter_of, row.build_id)
+    )
+    return {
+        **fields,
+        "state": open_state(
+            session, row.state, workspace_id=row.workspace_id, build_id=build_id, is_own=is_own
+        ),
+        "parameters": open_texts(session, row.parameters, place_of),
+        "previous_parameters": open_texts(
+            session, row.previous_parameters, partial(parameter_of, row.workspace_id)
+        ),
+        "variables": [_opened_variable(session, version_id, found) for found in row.variables],
+    }
+
+
+def _opened_variable(
+    session: Session, version_id: uuid.UUID, found: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    if not _has_value(found):
+        return found
+    place = variable_of(version_id, found["name"])
+    return {**found, "value": open_text(session, found["value"], place)}
 
 
 def _has_value(variable: Mapping[str, Any]) -> bool:

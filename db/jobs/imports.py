@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -35,6 +36,8 @@ from db.schema.tables import (
     TemplateVersionWorkspaceTag,
     WorkspaceModule,
 )
+from db.sealing.places import variable_of
+from db.sealing.values import open_texts, seal_text
 from db.texts import storable
 
 README_LIMIT = 1_048_576
@@ -95,6 +98,7 @@ LOAD_IMPORT = sql("""
            version.name AS version_name,
            template.id AS template_id,
            coalesce(template.name, '') AS template_name,
+           template.active_version_id,
            job.file_id,
            (SELECT coalesce(json_object_agg(given.name, given.value), '{}')
             FROM template_version_variables AS given
@@ -144,17 +148,25 @@ def load_import(session: Session, lease: Lease, *, archives: ArchiveCache) -> Im
 
     Raises:
         LeaseLostError: the token is no longer the job's.
+        SealedError: the value of a variable is sealed, and does not open.
     """
     row = held_row(session, lease, LOAD_IMPORT)
+    inherited = open_texts(
+        session,
+        {name: value for name, value, _ in row.inherited},
+        partial(variable_of, row.active_version_id),
+    )
     return ImportInput(
         version_id=row.version_id,
         version_name=row.version_name,
         template_id=row.template_id,
         template_name=row.template_name,
         archive=archives.get(session, row.file_id),
-        given=row.given,
-        inherited={name: value for name, value, _ in row.inherited},
-        sensitive_values=frozenset(value for _, value, sensitive in row.inherited if sensitive),
+        given=open_texts(session, row.given, partial(variable_of, row.version_id)),
+        inherited=inherited,
+        sensitive_values=frozenset(
+            inherited[name] for name, _, sensitive in row.inherited if sensitive
+        ),
     )
 
 
@@ -199,10 +211,22 @@ def _replace_variables(
         session,
         TemplateVersionVariable,
         [
-            {"template_version_id": version_id, "position": position, **_texts(asdict(variable))}
+            {
+                "template_version_id": version_id,
+                "position": position,
+                **_texts(asdict(_sealed(session, version_id, variable))),
+            }
             for position, variable in enumerate(variables)
         ],
     )
+
+
+def _sealed(session: Session, version_id: uuid.UUID, variable: VariableValue) -> VariableValue:
+    if variable.value is None or not variable.sensitive:
+        return variable
+    place = variable_of(version_id, storable(variable.name))
+    value = seal_text(session, storable(variable.value), place, row=version_id)
+    return replace(variable, value=value)
 
 
 def _store_readme(session: Session, version_id: uuid.UUID, readme: str) -> None:

@@ -21,6 +21,7 @@ from db.engine import sql
 from db.jobs.leases import Lease, held_row
 from db.jobs.logs import RECOVERY_HEADING, daemon_line, insert_lines
 from db.schema.enums import LogLevel
+from db.sealing.states import seal_state_of_job
 from db.texts import storable
 
 MAX_SERIAL = 2**63 - 1
@@ -98,7 +99,12 @@ def replace_state(session: Session, *, job_id: uuid.UUID, state: State) -> bool:
                    OR (state_lineage = :lineage AND state_serial <= :serial))
             RETURNING 1
         """),
-        {"job_id": job_id, "data": state.data, "lineage": state.lineage, "serial": state.serial},
+        {
+            "job_id": job_id,
+            "data": seal_state_of_job(session, state.data, job_id),
+            "lineage": state.lineage,
+            "serial": state.serial,
+        },
     )
     return replaced.first() is not None
 

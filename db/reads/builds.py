@@ -22,6 +22,8 @@ from db.reads.contract import (
 )
 from db.reads.jobs import as_contract, get_jobs
 from db.schema.enums import Transition
+from db.sealing.places import parameter_of
+from db.sealing.values import open_text
 
 MAX_PAGE = 1000
 _NO_BUILD_BEFORE = 2**31 - 1
@@ -114,15 +116,25 @@ def find_build_id(session: Session, workspace_id: uuid.UUID, number: int) -> uui
 
 
 def find_parameters(session: Session, build_id: uuid.UUID) -> dict[str, str]:
-    """Return the values of a build's parameters, by name."""
+    """Return the values of a build's parameters, by name.
+
+    Raises:
+        SealedError: one is sealed, and does not open.
+    """
     rows = session.execute(
-        text(
-            "SELECT name, value FROM workspace_build_parameters"
-            " WHERE workspace_build_id = :id ORDER BY name"
-        ),
+        text("""
+            SELECT given.name, given.value, build.workspace_id
+            FROM workspace_build_parameters AS given
+            JOIN workspace_builds AS build ON build.id = given.workspace_build_id
+            WHERE given.workspace_build_id = :id
+            ORDER BY given.name
+        """),
         {"id": build_id},
     )
-    return {row.name: row.value for row in rows}
+    return {
+        row.name: open_text(session, row.value, parameter_of(row.workspace_id, row.name))
+        for row in rows
+    }
 
 
 def find_resources(session: Session, job_id: uuid.UUID) -> list[WorkspaceResource]:

@@ -6,13 +6,17 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from db.errors import NotFoundError
 from db.reads.listings import LIMIT, read_row
 from db.schema.enums import JobStatus, Transition
+from db.sealing.envelope import HEAD_BYTES
+from db.sealing.states import open_state
+from db.sealing.values import size_of
 
 # The row of a build has its newest state; replaced_states has the earlier ones. PostgreSQL knows
 # the size of a state without reading the state. Uses:
@@ -41,6 +45,7 @@ _LIST = text(f"""
            job.job_status::text AS status,
            state.state_lineage AS lineage, state.state_serial AS serial,
            octet_length(state.provisioner_state) AS size,
+           substring(state.provisioner_state FROM 1 FOR :head) AS head,
            state.stored_at,
            NOT workspace.deleted
                AND state.provisioner_state IS NOT NULL
@@ -55,13 +60,13 @@ _LIST = text(f"""
 """)  # noqa: S608 - made of constants
 _ONE = f"""
     SELECT build_number, position, provisioner_state AS data, state_lineage AS lineage,
-           state_serial AS serial
+           state_serial AS serial, build_id, workspace_id, stored_at IS NOT NULL AS is_own
     FROM ({_STATES}) AS state
     WHERE build_number = :build_number AND position = :position
 """  # noqa: S608 - made of constants
 _NEWEST = f"""
     SELECT build_number, position, provisioner_state AS data, state_lineage AS lineage,
-           state_serial AS serial
+           state_serial AS serial, build_id, workspace_id, stored_at IS NOT NULL AS is_own
     FROM ({_STATES}) AS state
     WHERE provisioner_state IS NOT NULL
     ORDER BY build_number DESC, position DESC
@@ -125,17 +130,22 @@ def list_states(
     session: Session, workspace_id: uuid.UUID, *, limit: int = LIMIT
 ) -> list[StateListing]:
     """Return the states of a workspace, newest first; each build has at least one row."""
-    rows = session.execute(_LIST, {"workspace_id": workspace_id, "limit": limit})
-    return [
-        StateListing(
-            **{
-                **row._asdict(),
-                "transition": Transition(row.transition),
-                "status": JobStatus(row.status),
-            }
-        )
-        for row in rows
-    ]
+    rows = session.execute(
+        _LIST, {"workspace_id": workspace_id, "limit": limit, "head": HEAD_BYTES}
+    )
+    return [_listing(row) for row in rows]
+
+
+def _listing(row: Row[Any]) -> StateListing:
+    fields = row._asdict()
+    return StateListing(
+        **{
+            **fields,
+            "size": size_of(fields.pop("head"), row.size),
+            "transition": Transition(row.transition),
+            "status": JobStatus(row.status),
+        }
+    )
 
 
 def get_state(
@@ -152,6 +162,7 @@ def get_state(
 
     Raises:
         NotFoundError: there is no such build, it has no such state, or the state was pruned.
+        SealedError: the state is sealed, and does not open.
     """
     if build_number is None:
         return _newest_state(session, workspace_id)
@@ -166,7 +177,7 @@ def get_state(
     )
     if row.data is None:
         raise _missing_state(label, was_pruned=row.lineage is not None)
-    return StoredState(**row._asdict())
+    return _stored(session, row)
 
 
 def _missing_state(label: str, *, was_pruned: bool) -> NotFoundError:
@@ -177,15 +188,45 @@ def _missing_state(label: str, *, was_pruned: bool) -> NotFoundError:
 def _newest_state(session: Session, workspace_id: uuid.UUID) -> StoredState:
     missing = "the workspace has no state"
     row = read_row(session, _NEWEST, missing=missing, workspace_id=workspace_id)
-    return StoredState(**row._asdict())
+    return _stored(session, row)
+
+
+def _stored(session: Session, row: Row[Any]) -> StoredState:
+    return StoredState(
+        build_number=row.build_number,
+        position=row.position,
+        data=_opened(session, row) or b"",
+        lineage=row.lineage,
+        serial=row.serial,
+    )
 
 
 def find_build_state(session: Session, build_id: uuid.UUID) -> bytes | None:
-    """Return the newest state of a build as it is stored, or None."""
-    data = session.execute(
-        text("SELECT provisioner_state FROM workspace_builds WHERE id = :id"), {"id": build_id}
-    ).scalar_one_or_none()
-    return None if data is None else bytes(data)
+    """Return the newest state of a build, or None.
+
+    Raises:
+        SealedError: it is sealed, and does not open.
+    """
+    row = session.execute(
+        text("""
+            SELECT id AS build_id, workspace_id, provisioner_state AS data,
+                   checkpoint_at IS NOT NULL AS is_own
+            FROM workspace_builds
+            WHERE id = :id
+        """),
+        {"id": build_id},
+    ).one_or_none()
+    return None if row is None else _opened(session, row)
+
+
+def _opened(session: Session, row: Row[Any]) -> bytes | None:
+    return open_state(
+        session,
+        row.data,
+        workspace_id=row.workspace_id,
+        build_id=row.build_id,
+        is_own=row.is_own,
+    )
 
 
 def builds_of_jobs(

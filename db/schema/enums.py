@@ -293,6 +293,7 @@ class FailureReason(StrEnum):
     PENDING_LIMIT = "pending_limit"  #: no worker claimed the job in time
     POISON = "poison"  #: the job's worker was lost in every attempt
     QUOTA = "quota"  #: the quota commit refused the build
+    SEALED = "sealed"  #: a stored secret does not open: the worker lacks its key
     TEMPLATE = "template"  #: the template's files cannot be read
     TERRAFORM = "terraform"  #: the engine reported an error
     WORKER_LOST = "worker_lost"  #: the worker was lost during apply

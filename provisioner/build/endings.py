@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from db.errors import LeaseLostError
+from db.errors import LeaseLostError, SealedError
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state
 from db.parameters.tags import WorkspaceTagError
@@ -101,6 +101,7 @@ REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
     (UnknownParameterError, FailureReason.PARAMETERS),
     (UnknownVariableError, FailureReason.PARAMETERS),
     (EngineError, FailureReason.TERRAFORM),
+    (SealedError, FailureReason.SEALED),
 )
 """The first class that matches gives the reason; any other exception is a bug."""
 

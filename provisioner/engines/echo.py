@@ -103,6 +103,7 @@ class _Parameter(_Part):
     required: bool = False
     description: str = ""
     default: str | None = None
+    sensitive: bool = False
 
 
 class _Parse(_Part):

@@ -114,6 +114,7 @@ def _open_database(settings: Settings, url: str, *, slots: int) -> Database:
         url,
         pool_size=build_connections(slots),
         prepared_statements=settings.prepared_statements,
+        keyring=settings.keyring,
     )
 
 

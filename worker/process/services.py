@@ -71,6 +71,7 @@ def open_services(
             database_url,
             pool_size=chore_connections(settings.concurrency),
             prepared_statements=settings.prepared_statements,
+            keyring=settings.keyring,
         )
         try:
             _prepare(database, is_embedded=settings.database_url is None, check=check)

@@ -1,0 +1,1 @@
+"""Secrets at rest: values that are sealed under the operator's keys before they are stored."""
