@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "completion": Lazy("cli.completion", "Print a shell's completion script."),
     "audit": Lazy("cli.audit", "Show who changed what by hand."),
     "prune": Lazy("cli.prune", "Delete old logs, states, jobs and rows of the audit log."),
+    "rekey": Lazy("cli.rekey", "Seal all secrets in the database with the first key."),
     "template": Lazy("cli.template.command", "Push, list and change templates and their versions."),
     "workspace": Lazy("cli.workspace", "Create, start, stop, delete, show and list workspaces."),
     "state": Lazy("cli.state.command", "List, fetch and replace Terraform states of workspaces."),

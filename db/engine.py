@@ -13,7 +13,7 @@ import sqlalchemy.event
 import sqlalchemy.pool
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.sealing.keyring import SESSION_INFO, Keyring
+from db.sealing.keyring import SESSION_INFO, Keyring, keyring_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,11 @@ class Database:
 
     engine: sqlalchemy.Engine
     sessions: sessionmaker[Session]
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that the secrets of the sessions are sealed with."""
+        return keyring_of(self.sessions())
 
     @contextmanager
     def begin(self) -> Iterator[Session]:

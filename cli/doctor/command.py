@@ -65,6 +65,7 @@ def _examine() -> Iterator[CheckResult]:
                 _url(settings.database_url, servers.database_url),
                 is_embedded=settings.database_url is None,
                 prepared_statements=settings.prepared_statements,
+                keyring=settings.keyring,
             )
             redis_url = settings.redis_address or servers.redis_url
             assert redis_url is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import version
 
+from cli.doctor.encryption import check_encryption
 from cli.doctor.result import CheckResult, ok, problem, warning
 from db.engine import Database
 from db.jobs.notices import CHANNEL
@@ -13,6 +14,7 @@ from db.reads.listener import notices_arrive
 from db.reads.queues import QueueDepth, queue_depths
 from db.reads.server import ConnectionFacts, connection_facts
 from db.reads.workers import WorkerListing, list_workers
+from db.sealing.keyring import Keyring
 from db.texts import seconds_text
 from worker.process.connections import build_connections, chore_connections
 
@@ -20,7 +22,7 @@ from worker.process.connections import build_connections, chore_connections
 UNREAPED_AFTER_S = 60.0
 
 
-def check_deployment(database: Database) -> Iterator[CheckResult]:
+def check_deployment(database: Database, keyring: Keyring) -> Iterator[CheckResult]:
     """Check a migrated database: its workers, the connections that they need, and lost builds."""
     with database.begin() as session:
         workers = list_workers(session)
@@ -30,6 +32,7 @@ def check_deployment(database: Database) -> Iterator[CheckResult]:
     yield from _check_queues(database)
     yield _check_leases(database)
     yield check_notices(database)
+    yield check_encryption(database, keyring)
 
 
 def check_workers(workers: list[WorkerListing]) -> Iterator[CheckResult]:

@@ -19,6 +19,7 @@ from db.reads.server import server_facts
 from db.schema.enums import ProvisionerType
 from db.schema.grants import AccessRole, missing_rights
 from db.schema.revision import check_migrated, head_revision
+from db.sealing.keyring import Keyring
 from db.texts import first_line
 from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.binary import TerraformNotFoundError
@@ -58,17 +59,20 @@ def check_data_dir(settings: Settings) -> Iterator[CheckResult]:
 
 
 def check_database(
-    url: str, *, is_embedded: bool, prepared_statements: bool
+    url: str, *, is_embedded: bool, prepared_statements: bool, keyring: Keyring
 ) -> Iterator[CheckResult]:
     """Check PostgreSQL: reachable, new enough, migrated, its clock; then workers and queues.
 
     Args:
         is_embedded: whether the database is migrated automatically when it is used.
         prepared_statements: the same setting as for the workers' connections.
+        keyring: the keys that secrets are sealed with.
     """
     database: Database | None = None
     try:
-        database = open_database(url, pool_size=1, prepared_statements=prepared_statements)
+        database = open_database(
+            url, pool_size=1, prepared_statements=prepared_statements, keyring=keyring
+        )
         version, skew_s = _read_server(database)
         yield _version_result(version)
         yield _clock_result(skew_s)
@@ -211,7 +215,7 @@ def _check_schema(database: Database, *, is_embedded: bool) -> Iterator[CheckRes
         lacking = missing_rights(session, AccessRole.WORKER)
     yield _rights_result("PostgreSQL rights", database_sentence(lacking) if lacking else None)
     if not lacking:
-        yield from check_deployment(database)
+        yield from check_deployment(database, database.keyring)
 
 
 def _has_terraform(settings: Settings) -> bool:

@@ -30,7 +30,7 @@ from db.reads.states import (
     state_label,
 )
 from db.schema.tables import Workspace
-from provisioner.host.orphans import find_orphaned_states
+from provisioner.host.orphans import find_orphaned_states, opened_orphan
 from worker.settings import load_settings
 
 RESOURCE_COLUMNS: Columns[StateResource] = {
@@ -95,7 +95,8 @@ def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> 
         provisionerd state list box --owner alice
         provisionerd state list
     """
-    orphans = list(find_orphaned_states(load_settings().work_root))
+    settings = load_settings()
+    orphans = list(find_orphaned_states(settings.work_root, keyring=settings.keyring))
     with transaction() as session:
         builds = builds_of_jobs(session, [orphan.job_id for orphan in orphans])
         if workspace is None:
@@ -245,8 +246,9 @@ def adopt(
         provisionerd state list
         provisionerd state adopt 3f1c --as alice
     """
-    path, job_id = orphan_file(source, load_settings().work_root)
-    data = read_file(str(path))
+    settings = load_settings()
+    path, job_id = orphan_file(source, settings.work_root)
+    data = opened_orphan(read_file(str(path)), job_id, settings.keyring)
     with opened() as services, services.database.begin() as session:
         found = _find(session, workspace, owner).id if workspace else None
         actor = find_actor(session, as_user)

@@ -138,10 +138,11 @@ def list_states(
 
 def _listing(row: Row[Any]) -> StateListing:
     fields = row._asdict()
+    head = fields.pop("head")
     return StateListing(
         **{
             **fields,
-            "size": size_of(fields.pop("head"), row.size),
+            "size": size_of(head, row.size),
             "transition": Transition(row.transition),
             "status": JobStatus(row.status),
         }

@@ -7,7 +7,7 @@ interrupted is resumed by doing it again: values that are under the first key ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,27 +71,36 @@ def rekey(database: Database, keyring: Keyring, *, on_progress: Progress | None 
 
 def count_by_key(database: Database, *, on_progress: Progress | None = None) -> Mapping[str, int]:
     """Return how many secrets there are under each key, by its name, and as plain text."""
-    counts: Counter[str] = Counter()
-    for kind, row in _rows(database, on_progress):
-        try:
-            head = _sealed_head(kind, row)
-        except SealedError:
-            counts[BROKEN] += 1
-            continue
-        if head is not None:
-            counts[key_id_of(head).hex()] += 1
-        elif isinstance(kind, States) or row.is_secret:
-            counts[PLAIN] += 1
-    return counts
+    return _counted(_rows(database, on_progress))
+
+
+def sample_by_key(database: Database) -> Mapping[str, int]:
+    """Return the same of some states of builds. Their ids are random, so the first ones will do."""
+    states = STATES[0]
+    return _counted((states, row) for row in _batch(database, states, states.first, ""))
+
+
+def _counted(rows: Iterable[tuple[Kind, Row[Any]]]) -> Mapping[str, int]:
+    names = Counter(_key_name(kind, row) for kind, row in rows)
+    return {name: count for name, count in names.items() if name}
+
+
+def _key_name(kind: Kind, row: Row[Any]) -> str | None:
+    """Return the name of the key that a value is sealed with; None if it is no secret."""
+    try:
+        head = _sealed_head(kind, row)
+    except SealedError:
+        return BROKEN
+    if head is not None:
+        return key_id_of(head).hex()
+    return PLAIN if isinstance(kind, States) or row.is_secret else None
 
 
 def _rows(database: Database, on_progress: Progress | None) -> Iterator[tuple[Kind, Row[Any]]]:
     for kind in (*STATES, *TEXTS):
         after, after_name, seen = kind.first, "", 0
         while True:
-            key = {"after": after, "after_name": after_name, "limit": BATCH, "head": HEAD_BYTES}
-            with database.begin() as session:
-                rows = session.execute(kind.scan, _named(kind.scan, key)).all()
+            rows = _batch(database, kind, after, after_name)
             yield from ((kind, row) for row in rows)
             seen += len(rows)
             if on_progress:
@@ -99,6 +108,12 @@ def _rows(database: Database, on_progress: Progress | None) -> Iterator[tuple[Ki
             if len(rows) < BATCH:
                 break
             after, after_name = rows[-1].id, rows[-1].name
+
+
+def _batch(database: Database, kind: Kind, after: object, after_name: str) -> Sequence[Row[Any]]:
+    key = {"after": after, "after_name": after_name, "limit": BATCH, "head": HEAD_BYTES}
+    with database.begin() as session:
+        return session.execute(kind.scan, _named(kind.scan, key)).all()
 
 
 def _named(statement: TextClause, values: Mapping[str, object]) -> Mapping[str, object]:

@@ -58,7 +58,6 @@ STATES = (
     States(
         noun="states of builds",
         first=FIRST_UUID,
-        # Uses: pk_workspace_builds.
         scan=sql("""
             SELECT id, '' AS name, workspace_id AS owner_id, id AS row_id,
                    substring(provisioner_state FROM 1 FOR :head) AS head
@@ -83,7 +82,6 @@ STATES = (
     States(
         noun="replaced states",
         first=FIRST_NUMBER,
-        # Uses: pk_replaced_states.
         scan=sql("""
             SELECT state.id, '' AS name, build.workspace_id AS owner_id, build.id AS row_id,
                    substring(state.provisioner_state FROM 1 FOR :head) AS head
@@ -110,7 +108,6 @@ STATES = (
 TEXTS = (
     Texts(
         noun="parameters of builds",
-        # Uses: pk_workspace_build_parameters.
         scan=sql("""
             SELECT given.workspace_build_id AS id, given.name, build.workspace_id AS owner_id,
                    build.id AS row_id, given.value, coalesce(declared.sensitive, false) AS is_secret
@@ -132,7 +129,6 @@ TEXTS = (
     ),
     Texts(
         noun="parameters of dry runs",
-        # Uses: pk_template_version_dry_runs.
         scan=sql("""
             SELECT run.job_id AS id, given.key AS name, run.job_id AS owner_id,
                    run.job_id AS row_id, given.value,
@@ -157,7 +153,6 @@ TEXTS = (
     ),
     Texts(
         noun="template variables",
-        # Uses: pk_template_version_variables.
         scan=sql("""
             SELECT template_version_id AS id, name, template_version_id AS owner_id,
                    template_version_id AS row_id, value, sensitive AS is_secret
@@ -175,7 +170,6 @@ TEXTS = (
     ),
     Texts(
         noun="secrets of webhooks",
-        # Uses: pk_webhooks.
         scan=sql("""
             SELECT id, '' AS name, id AS owner_id, id AS row_id, secret AS value,
                    true AS is_secret

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from db.errors import SealedError
 from db.jobs.statefiles import MAX_STATE_BYTES
 from db.jobs.states import State, read_state
+from db.sealing.envelope import is_sealed, key_id_of, seal, unseal
+from db.sealing.keyring import NO_KEYS, Key, Keyring
+from db.sealing.places import orphan_of
 
 FOLDER = "orphaned-states"
 SUFFIX = ".tfstate"
@@ -32,8 +36,10 @@ class OrphanedState:
     state: State | None  #: None if it cannot be read as a state
 
 
-def put_aside(work_root: Path, job_id: uuid.UUID, state: bytes) -> Path:
-    """Write a state to where a person finds it; return its path.
+def put_aside(
+    work_root: Path, job_id: uuid.UUID, state: bytes, *, keyring: Keyring = NO_KEYS
+) -> Path:
+    """Write a state to where a person finds it, sealed if there is a key; return its path.
 
     Raises:
         OSError: it cannot be written, for example because the disk is full. A partial file never
@@ -42,17 +48,57 @@ def put_aside(work_root: Path, job_id: uuid.UUID, state: bytes) -> Path:
     folder = work_root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / f"{job_id}{SUFFIX}"
-    partial = folder / f"{job_id}.partial"
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(state)
-    partial.replace(target)
+    _write(target, _sealed(state, job_id, keyring.first) if keyring.first else state)
     return target
 
 
-def find_orphaned_states(work_root: Path) -> Iterator[OrphanedState]:
-    """Yield the states that wait on this host, ordered by job id."""
+def reseal_orphans(work_root: Path, keyring: Keyring) -> int:
+    """Seal the states that wait on this host with the first key; return how many were not yet.
+
+    Raises:
+        SealedError: one is sealed with a key that is missing.
+        OSError: one cannot be read or written.
+    """
+    assert keyring.first is not None
+    count = 0
+    for orphan in find_orphaned_states(work_root):
+        stored = read_bounded(orphan.path)
+        if is_sealed(stored) and key_id_of(stored) == keyring.first.id:
+            continue
+        data = opened_orphan(stored, orphan.job_id, keyring)
+        _write(orphan.path, _sealed(data, orphan.job_id, keyring.first))
+        count += 1
+    return count
+
+
+def opened_orphan(stored: bytes, job_id: uuid.UUID, keyring: Keyring) -> bytes:
+    """Return the state in such a file, or in a copy of it.
+
+    Raises:
+        SealedError: it is sealed, and does not open.
+    """
+    return unseal(keyring, orphan_of(job_id), stored) if is_sealed(stored) else stored
+
+
+def _sealed(data: bytes, job_id: uuid.UUID, key: Key) -> bytes:
+    return seal(key, orphan_of(job_id), data, row=job_id)
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    partial = target.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    partial.replace(target)
+
+
+def find_orphaned_states(work_root: Path, *, keyring: Keyring = NO_KEYS) -> Iterator[OrphanedState]:
+    """Yield the states that wait on this host, ordered by job id.
+
+    What is sealed and does not open is listed without its state.
+    """
     for path in sorted((work_root / FOLDER).glob(f"*{SUFFIX}")):
         job_id = job_of(path)
         if job_id is not None and path.is_file():
@@ -62,8 +108,15 @@ def find_orphaned_states(work_root: Path) -> Iterator[OrphanedState]:
                 job_id=job_id,
                 size=facts.st_size,
                 put_aside_at=datetime.fromtimestamp(facts.st_mtime, UTC),
-                state=read_state(read_bounded(path)),
+                state=_state(path, job_id, keyring),
             )
+
+
+def _state(path: Path, job_id: uuid.UUID, keyring: Keyring) -> State | None:
+    try:
+        return read_state(opened_orphan(read_bounded(path), job_id, keyring))
+    except SealedError:
+        return None
 
 
 def job_of(path: Path) -> uuid.UUID | None:

@@ -140,7 +140,8 @@ class Recoverer:
         return Recovered(store_recovered_state(session, job_id=lease.job_id, state=state).value)
 
     def _put_aside(self, job_id: uuid.UUID, state: State) -> None:
-        kept_at = put_aside(self.work_root, job_id, state.data)
+        keyring = self.mover.database.keyring
+        kept_at = put_aside(self.work_root, job_id, state.data, keyring=keyring)
         log.error(
             "state.orphaned",
             job_id=str(job_id),

@@ -144,5 +144,5 @@ def test_the_settings_name_the_keys_or_their_file(tmp_path: Path) -> None:
 
 
 def test_a_file_of_keys_that_cannot_be_read_is_a_wrong_setting(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="ENCRYPTION_KEYS: the file .* cannot be read"):
+    with pytest.raises(SettingsError, match=r"ENCRYPTION_KEYS: the file .+ cannot be read"):
         load_settings({"PROVISIONERD_ENCRYPTION_KEYS_FILE": str(tmp_path / "missing")})
