@@ -33,7 +33,7 @@ MINUTES ?= 30
 # The cases of `make bad-input`, such as CASES="cycle plan-json"; all when empty.
 CASES ?=
 
-# More options of `make chaos`, such as CHAOS="--minutes 8 --output json".
+# More options of `make chaos`, such as CHAOS="--minutes 8 --sealed".
 CHAOS ?=
 
 # What make test runs of the system tests: mostly waiting, so that two of them fit at the same time.

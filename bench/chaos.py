@@ -9,6 +9,8 @@ Exits with 1 and names the rounds if an invariant does not hold (see ``tests.har
 
 from __future__ import annotations
 
+import base64
+import os
 import sys
 import tempfile
 import time
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from db.sealing.keyring import KEY_BYTES, VARIABLE
 from tests.harness.chaos.gates import STAGES
 from tests.harness.chaos.play import Chaos, prepared
 from tests.harness.chaos.report import Report, Round, describe, merge, read_report
@@ -37,13 +40,22 @@ def main() -> None:
 @click.option("--minutes", default=0.0, help="Start no round after that many minutes; 0: no limit.")
 @click.option("--after", multiple=True, type=FILES, help="JSON of an earlier slice; repeatable.")
 @click.option("--only", multiple=True, help="A cell to play, as 'FAULT:STAGE'; repeatable.")
+@click.option("--sealed", is_flag=True, help="Seal the secrets in the database.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def play(  # noqa: PLR0917 - click passes each option by its name
-    rounds: int, seed: int, minutes: float, after: Sequence[Path], only: Sequence[str], output: str
+    rounds: int,
+    seed: int,
+    minutes: float,
+    after: Sequence[Path],
+    only: Sequence[str],
+    sealed: bool,
+    output: str,
 ) -> None:
     """Play ROUNDS rounds with SEED, the cells with the fewest hits first."""
     earlier = merge(read_report(path.read_text()) for path in after)
     end = time.monotonic() + minutes * 60 if minutes else float("inf")
+    if sealed:
+        os.environ[VARIABLE] = base64.b64encode(os.urandom(KEY_BYTES)).decode()
     with (
         tempfile.TemporaryDirectory(prefix="pd-mirror-") as mirror,
         prepared(

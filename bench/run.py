@@ -29,6 +29,7 @@ BENCHES = (
     "imports",
     "fresh",
     "sandbox",
+    "sealing",
     "throughput",
     "rivals",
     "pickup",

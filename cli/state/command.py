@@ -20,7 +20,7 @@ from cli.state.report import print_pushed
 from db.catalog.people import get_user
 from db.catalog.references import find_workspace
 from db.catalog.states import PushedState, adopt_state, push_state
-from db.errors import StateRefusedError
+from db.errors import SealedError, StateRefusedError
 from db.jobs.statefiles import StateResource, parse_state_file
 from db.reads.states import (
     StoredState,
@@ -259,6 +259,34 @@ def adopt(
         )
     print_pushed(pushed, output=output)
     rename_adopted(path)
+
+
+@state.command()
+@click.argument("source", metavar="FILE|JOB")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="Write it to FILE, readable only by you.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def unseal(source: str, out: Path, force: bool) -> None:
+    r"""Open an orphaned state of this host that was sealed with an encryption key.
+
+    Give the file, or the job in its name. A file that is not sealed is copied.
+
+    \b
+    Example:
+        provisionerd state unseal 3f1c --out left.tfstate
+    """
+    settings = load_settings()
+    path, job_id = orphan_file(source, settings.work_root)
+    try:
+        data = opened_orphan(read_file(str(path)), job_id, settings.keyring)
+    except SealedError as error:
+        raise click.ClickException(str(error)) from error
+    write_file(out, data, force=force)
 
 
 def _find(session: Session, reference: str, owner: str | None) -> Workspace:

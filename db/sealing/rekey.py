@@ -86,7 +86,7 @@ def _counted(rows: Iterable[tuple[Kind, Row[Any]]]) -> Mapping[str, int]:
 
 
 def _key_name(kind: Kind, row: Row[Any]) -> str | None:
-    """Return the name of the key that a value is sealed with; None if it is no secret."""
+    """Return the name of the key that a value is sealed with; None if it is not a secret."""
     try:
         head = _sealed_head(kind, row)
     except SealedError:

@@ -1,4 +1,4 @@
-"""Where secrets stand in the database, for a program that goes through all of them.
+"""Where secrets are in the database, for a program that goes through all of them.
 
 A scan returns a batch of rows in the order of their key, ``id`` and ``name``. It reads only the
 first bytes of a state. ``owner_id`` is that of the value's place, and ``row_id`` the row that the
@@ -44,7 +44,7 @@ class Texts:
     """A column of texts."""
 
     noun: str
-    scan: TextClause  #: its rows have ``value``, and ``is_secret``, whether it is to be sealed
+    scan: TextClause  #: its rows have ``value``, and ``is_secret``, whether it must be sealed
     write: TextClause
     place_of: Callable[[uuid.UUID, str], Place]
     first: object = FIRST_UUID

@@ -85,7 +85,7 @@ def _sealed(data: bytes, job_id: uuid.UUID, key: Key) -> bytes:
 
 
 def _write(target: Path, data: bytes) -> None:
-    """Write a file for its owner alone, whole or not at all."""
+    """Write a file that only its owner can read, whole or not at all."""
     partial = target.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

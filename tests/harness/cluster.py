@@ -21,8 +21,10 @@ from db.engine import Database
 from db.errors import ConflictError
 from db.jobs.tags import normalize_tags, queue_name
 from db.jobs.transitions import cancel_job
+from db.reads.states import find_build_state
 from db.schema.enums import JobStatus, ProvisionerType, Stage, Transition
 from db.schema.tables import Organization, Template, User
+from db.sealing.keyring import VARIABLE
 from provisioner.engines.terraform.declarations import read_template
 from provisioner.host.archive import read_archive
 from provisioner.host.packing import pack_template
@@ -114,8 +116,8 @@ class Cluster:
             "METRICS_ADDRESS": free_address(),
             "TERRAFORM_CLI_CONFIG_FILE": str(self.cli_config),
             "CONCURRENCY": "4",
-            # The released version knows no sandbox.
-            **({} if is_released else {"SANDBOX_PATHS": self._sandbox_paths()}),
+            # The released version knows no sandbox and no keys.
+            **({} if is_released else {"SANDBOX_PATHS": self._sandbox_paths(), **_keys()}),
             **{key.upper(): str(value) for key, value in settings.items()},
         }
         command = version.command("worker") if version else worker_command(name)
@@ -308,15 +310,16 @@ class Cluster:
     def known_machines(self, workspace_id: uuid.UUID | None = None) -> set[str]:
         """Ids of the machines in the stored states of the workspaces' newest builds."""
         with self.database.begin() as session:
-            states = session.scalars(
+            builds = session.scalars(
                 text("""
-                    SELECT DISTINCT ON (workspace_id) provisioner_state
+                    SELECT DISTINCT ON (workspace_id) id
                     FROM workspace_builds
                     WHERE coalesce(workspace_id = :id, true)
                     ORDER BY workspace_id, build_number DESC
                 """),
                 {"id": workspace_id},
             ).all()
+            states = [find_build_state(session, build) for build in builds]
         return {machine for state in states for machine in machines_of(state)}
 
     def directories(self) -> list[Path]:
@@ -394,6 +397,12 @@ class Cluster:
             values=values,
             tags=tags,
         )
+
+
+def _keys() -> Mapping[str, str]:
+    """The keys for secrets in the database, if whoever runs the tests has set some."""
+    keys = os.environ.get(VARIABLE)
+    return {"ENCRYPTION_KEYS": keys} if keys else {}
 
 
 def environment_of(settings: Mapping[str, str]) -> dict[str, str]:

@@ -269,7 +269,8 @@ def _build(
         hosts=hosts,
         disk=disk,
         clocks=build_clocks(directory),
-        release=kept_release(),
+        # The last release cannot open what is sealed.
+        release=None if cluster.database.keyring.keys else kept_release(),
     )
 
 

@@ -84,6 +84,9 @@ def test_an_orphaned_state_is_sealed_and_adopted(
     kept = put_aside(work, job.id, left, keyring=read_keys(OLD))
     assert is_sealed(kept.read_bytes())
     run("rekey", encryption_keys=f"{NEW},{OLD}")
+    opened = tmp_path / "opened.tfstate"
+    run("state", "unseal", str(job.id), "--out", str(opened), encryption_keys=NEW)
+    assert opened.read_bytes() == state_file(7)
 
     adopted = run("state", "adopt", str(job.id), encryption_keys=NEW)
 
