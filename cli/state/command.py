@@ -20,7 +20,7 @@ from cli.state.report import print_pushed
 from db.catalog.people import get_user
 from db.catalog.references import find_workspace
 from db.catalog.states import PushedState, adopt_state, push_state
-from db.errors import SealedError, StateRefusedError
+from db.errors import StateRefusedError
 from db.jobs.statefiles import StateResource, parse_state_file
 from db.reads.states import (
     StoredState,
@@ -282,10 +282,7 @@ def unseal(source: str, out: Path, force: bool) -> None:
     """
     settings = load_settings()
     path, job_id = orphan_file(source, settings.work_root)
-    try:
-        data = opened_orphan(read_file(str(path)), job_id, settings.keyring)
-    except SealedError as error:
-        raise click.ClickException(str(error)) from error
+    data = opened_orphan(read_file(str(path)), job_id, settings.keyring)
     write_file(out, data, force=force)
 
 

@@ -77,11 +77,9 @@ def test_an_orphaned_state_is_sealed_and_adopted(
     run: CommandLine, factory: Factory, workspace: Workspace, tmp_path: Path
 ) -> None:
     job = factory.finished_build(workspace, result=BuildResult(state=state_of(6)))
-    left = tmp_path / "terraform.tfstate"
-    left.write_bytes(state_file(7))
     work = tmp_path / "data" / "work"
     work.mkdir(parents=True)
-    kept = put_aside(work, job.id, left, keyring=read_keys(OLD))
+    kept = put_aside(work, job.id, state_file(7), keyring=read_keys(OLD))
     assert is_sealed(kept.read_bytes())
     run("rekey", encryption_keys=f"{NEW},{OLD}")
     opened = tmp_path / "opened.tfstate"
