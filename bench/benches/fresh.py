@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import shutil
-import subprocess
 import threading
 import time
 import zipfile
@@ -24,6 +22,7 @@ from sqlalchemy import select
 from bench.benches.overhead import BARE
 from bench.measure import Result, pair, timed
 from bench.services import Services
+from bench.shell import run_script
 from db.catalog.templates import Push
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
@@ -118,13 +117,7 @@ def _run_bare(root: Path, server: ModuleServer) -> None:
     directory = root / str(next(_NUMBERS))
     directory.mkdir(parents=True)
     (directory / "main.tf").write_text(MAIN.format(url=server.url, number=0))
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(directory),
-        "CHECKPOINT_DISABLE": "1",
-        "TF_IN_AUTOMATION": "1",
-    }
-    subprocess.run(["/bin/sh", "-c", BARE], cwd=directory, env=environment, check=True)
+    run_script(BARE, directory, home=directory)
     shutil.rmtree(directory)
 
 

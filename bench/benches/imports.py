@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from bench.measure import Result, pair, timed
 from bench.services import Services
+from bench.shell import run_script
 from db.catalog.templates import Push
 from tests.harness.factory import tar_archive
 from worker.pushing import enqueue_import
@@ -65,11 +64,5 @@ def run(services: Services, rounds: int = 9) -> list[Result]:
 def _run_bare(directory: Path) -> None:
     directory.mkdir()
     (directory / "main.tf").write_bytes(MAIN)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(directory),
-        "CHECKPOINT_DISABLE": "1",
-        "TF_IN_AUTOMATION": "1",
-    }
-    subprocess.run(["/bin/sh", "-c", BARE], cwd=directory, env=environment, check=True)
+    run_script(BARE, directory, home=directory)
     shutil.rmtree(directory)

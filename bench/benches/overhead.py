@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from bench.measure import Pair, Result, pair, timed
 from bench.services import Services
+from bench.shell import run_script
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Template, Workspace
@@ -110,13 +109,6 @@ class _Bare:
         (directory / "main.tf").write_bytes(MAIN)
         if state:
             (directory / "terraform.tfstate").write_bytes(state)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self._root),
-            "CHECKPOINT_DISABLE": "1",
-            "TF_IN_AUTOMATION": "1",
-            "TF_VAR_workspace_transition": transition,
-        }
-        subprocess.run(["/bin/sh", "-c", BARE], cwd=directory, env=environment, check=True)
+        run_script(BARE, directory, home=self._root, TF_VAR_workspace_transition=transition)
         self.state = (directory / "terraform.tfstate").read_bytes()
         shutil.rmtree(directory)
