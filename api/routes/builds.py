@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from api.answers import Message
 from api.building import enqueue, usable_version
@@ -42,15 +44,35 @@ ACTIONS = {
 
 
 @router.get("/workspaces/{workspace}/builds")
-def list_builds(gate: GateOf, workspace: uuid.UUID, page: Paged) -> list[WorkspaceBuild]:
+def list_builds(
+    gate: GateOf,
+    workspace: uuid.UUID,
+    page: Paged,
+    since: Annotated[datetime | None, Query(description="only builds enqueued later")] = None,
+) -> list[WorkspaceBuild]:
     """List the builds of a workspace, newest first."""
     with gate.enter() as visit:
         visible_workspace(visit, workspace)
+        before = _number_of(visit, workspace, page.after_id) if page.after_id else None
         wanted = min(page.limit or MAX_BUILDS, MAX_BUILDS)
         builds = get_builds(
-            visit.session, workspace, limit=min(wanted + page.offset, MAX_BUILDS) or 1
+            visit.session,
+            workspace,
+            limit=min(wanted + page.offset, MAX_BUILDS) or 1,
+            before=before,
         )
-        return builds[page.offset :]
+        # Clients that want all builds send the year 1, maybe without a zone.
+        after = since and (since if since.tzinfo else since.replace(tzinfo=UTC))
+        return [build for build in builds[page.offset :] if not after or build.created_at > after]
+
+
+def _number_of(visit: Visit, workspace_id: uuid.UUID, build_id: uuid.UUID) -> int:
+    """Return the number of a build; 0, which none comes before, if it is not the workspace's."""
+    try:
+        build = get_build(visit.session, build_id)
+    except NotFoundError:
+        return 0
+    return build.build_number if build.workspace_id == workspace_id else 0
 
 
 @router.get("/users/{user}/workspace/{name}/builds/{number}")

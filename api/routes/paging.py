@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -36,6 +36,25 @@ async def _page(
 
 
 Paged = Annotated[Page, Depends(_page)]
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+Item = TypeVar("Item", bound=_Identified)
+
+
+def part_of(items: Sequence[Item], page: Page) -> list[Item]:
+    """Return the part of a whole list that is wanted; nothing after an id that is not in it."""
+    start = page.offset
+    if page.after_id is not None:
+        ids = [item.id for item in items]
+        if page.after_id not in ids:
+            return []
+        start += ids.index(page.after_id) + 1
+    return list(items[start : start + page.limit if page.limit else None])
 
 
 def terms_of(query: str, *, known: Collection[str], bare: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from api.routes.finding import (
     visible_template,
     visible_version,
 )
-from api.routes.paging import Paged, Search, terms_of
+from api.routes.paging import Paged, Search, part_of, terms_of
 from db.catalog.audit import AuditAction
 from db.catalog.edits import (
     archive_unused_versions,
@@ -27,7 +27,7 @@ from db.catalog.edits import (
 )
 from db.catalog.versions import create_template_of
 from db.errors import ConflictError, InvalidError
-from db.reads.accounts import EVERYTHING, as_uuid
+from db.reads.accounts import as_uuid
 from db.reads.contract import ContractModel
 from db.reads.shapes import Template, TemplateVersion
 from db.reads.versions import TemplateFilter, find_templates, find_versions, get_template
@@ -224,17 +224,8 @@ def list_versions(
     """List the versions of a template, oldest first."""
     with gate.enter() as visit:
         found = visible_template(visit, template)
-        versions = find_versions(
-            visit.session,
-            found.id,
-            with_archived=include_archived,
-            limit=page.limit or EVERYTHING,
-            offset=page.offset,
-        )
-        if page.after_id is None:
-            return versions
-        ids = [version.id for version in versions]
-        return versions[ids.index(page.after_id) + 1 :] if page.after_id in ids else []
+        versions = find_versions(visit.session, found.id, with_archived=include_archived)
+        return part_of(versions, page)
 
 
 @router.patch("/templates/{template}/versions")

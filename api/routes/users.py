@@ -12,7 +12,7 @@ from api.errors import conflict, forbidden, hidden, refused
 from api.gate import GateOf, Visit
 from api.models.requests import CreateUser, MemberRoles, SiteRoles
 from api.routes.finding import or_hidden, user_id_of, visible_organization, visible_user
-from api.routes.paging import Paged, Search, terms_of
+from api.routes.paging import Paged, Search, part_of, terms_of
 from db.catalog.audit import AuditAction
 from db.catalog.people import (
     create_user,
@@ -51,10 +51,10 @@ def list_users(gate: GateOf, page: Paged, q: Search = "") -> Users:
             statuses=[terms["status"]] if "status" in terms else [],
             organizations=visit.caller.organizations_with(Right.READ_MEMBERS),
             seen_by=visit.caller.user_id,
-            limit=page.limit or EVERYTHING,
-            offset=page.offset,
+            limit=EVERYTHING if page.after_id else page.limit or EVERYTHING,
+            offset=0 if page.after_id else page.offset,
         )
-        return Users(users=users, count=count)
+        return Users(users=part_of(users, page) if page.after_id else users, count=count)
 
 
 @router.post("/users", status_code=201)

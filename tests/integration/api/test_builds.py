@@ -65,6 +65,24 @@ def test_a_deleted_workspace_is_gone_by_id(coder: Coder) -> None:
     assert (error.status, error.message) == (409, "Cannot start a deleted workspace!")
 
 
+def test_builds_are_listed_in_pages(
+    door: Door, alice: User, member: Client, template: Template
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    for _ in range(5):
+        door.factory.finished_build(workspace)
+    path = f"workspaces/{workspace.id}/builds?since=0001-01-01T00%3A00%3A00Z&limit=2"
+    seen: list[int] = []
+    after = ""
+    while page := member.get(f"{path}{after}", many(shapes.BUILD)):
+        seen += [build["build_number"] for build in page]
+        after = f"&after_id={page[-1]['id']}"
+    assert seen == [5, 4, 3, 2, 1]
+    later = f"workspaces/{workspace.id}/builds?since=2999-01-01T00%3A00%3A00Z"
+    assert member.get(later, many(shapes.BUILD)) == []
+    assert member.get(f"{path}&after_id={uuid.uuid4()}", many(shapes.BUILD)) == []
+
+
 def test_the_log_begins_each_stage_with_an_empty_line(coder: Coder) -> None:
     coder.create("box", "dev")
     assert coder.seen.stages

@@ -13,7 +13,7 @@ from db.schema.enums import TokenScope, UserStatus
 from db.schema.tables import User
 from tests.harness.api.client import AnswerError, Client
 from tests.harness.api.door import Door
-from tests.harness.api.shapes import KEY, MESSAGE, USER
+from tests.harness.api.shapes import KEY, MESSAGE, USER, USERS
 
 
 def refused(client: Client, path: str, method: str = "GET", **options: object) -> AnswerError:
@@ -115,6 +115,18 @@ def test_a_token_does_only_what_its_scope_includes(door: Door, owner: User) -> N
 def test_an_id_that_is_not_a_uuid_is_refused(admin: Client) -> None:
     error = refused(admin, "workspaces/nonsense")
     assert (error.status, error.message) == (400, 'Invalid UUID "nonsense".')
+
+
+def test_users_are_listed_in_pages(door: Door, owner: User, admin: Client) -> None:
+    for name in ("bob", "carol", "dora"):
+        door.user(name=name)
+    names: list[str] = []
+    after = ""
+    while page := admin.get(f"users?limit=2{after}", USERS)["users"]:
+        names += [user["username"] for user in page]
+        after = f"&after_id={page[-1]['id']}"
+    assert names == sorted(names)
+    assert {"ada", "bob", "carol", "dora"} <= set(names)
 
 
 def test_a_body_that_is_not_json_is_refused(admin: Client) -> None:
