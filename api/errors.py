@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -96,6 +96,8 @@ def as_api_error(error: Exception) -> ApiError:
         if isinstance(error, kind):
             detail = str(error) if isinstance(error, BuildActiveError) else ""
             return ApiError(status, str(error), detail)
+    if isinstance(error, DataError) and "NUL (0x00)" in str(error.orig):
+        return refused("Validation failed.", "A text has a NUL character, which cannot be stored.")
     if is_outage(error) or isinstance(error, PoolTimeoutError):
         log.warning("the database is away: %s", type(error).__name__)
         return ApiError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import httpx
 import pytest
@@ -115,6 +116,21 @@ def test_a_token_does_only_what_its_scope_includes(door: Door, owner: User) -> N
 def test_an_id_that_is_not_a_uuid_is_refused(admin: Client) -> None:
     error = refused(admin, "workspaces/nonsense")
     assert (error.status, error.message) == (400, 'Invalid UUID "nonsense".')
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("POST", "users", {"json": {"username": "bob", "email": "a\x00b"}}),
+        ("GET", "users?q=a%00b", {}),
+        ("GET", "workspaces?q=param:a%00b", {}),
+        ("GET", "users/a%00b", {}),
+    ],
+)
+def test_a_text_with_a_nul_is_refused(
+    admin: Client, method: str, path: str, options: dict[str, Any]
+) -> None:
+    assert admin.send(method, path, **options).status_code in {400, 404}
 
 
 def test_users_are_listed_in_pages(door: Door, owner: User, admin: Client) -> None:
