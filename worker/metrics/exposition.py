@@ -7,50 +7,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from wsgiref.types import StartResponse
 
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from worker.metrics.boundedserver import BoundedServer, Request, Response, text_response
 from worker.settings import SettingsError
+
+log = structlog.get_logger("worker")
 
 Readiness = Callable[[], str | None]
 """Returns why no new builds are taken, or None. It must be cheap: it is called often."""
 
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Handler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Log nothing: scrapes come every few seconds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricsServer:
-    """A running server."""
-
-    server: WSGIServer
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on, also if port 0 was requested."""
-        return int(self.server.server_port)
-
-    def stop(self) -> None:
-        """Stop the server and close its port."""
-        self.server.shutdown()
-        self.server.server_close()
+SCRAPES = 2  #: that run at the same time
+WAITING_SCRAPES = 8
 
 
 def serve_metrics(
     address: str, *, registry: CollectorRegistry, readiness: Readiness
-) -> MetricsServer:
+) -> BoundedServer:
     """Serve on ``address`` (HOST:PORT) from a separate thread.
 
     Raises:
@@ -58,16 +41,14 @@ def serve_metrics(
     """
     host, port = _split(address)
     try:
-        server = make_server(
-            host, port, _application(registry, readiness), _Server, handler_class=_Handler
-        )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, port), family=family)
     except OSError as error:
         raise SettingsError(
             f"metrics cannot be served at {address} ({error.strerror}); set"
             " PROVISIONERD_METRICS_ADDRESS to a free HOST:PORT, or leave it empty to turn them off"
         ) from error
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-    return MetricsServer(server=server)
+    return BoundedServer(sock, _Site(registry, readiness).answer)
 
 
 def _split(address: str) -> tuple[str, int]:
@@ -77,24 +58,77 @@ def _split(address: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def _application(registry: CollectorRegistry, readiness: Readiness) -> WSGIApplication:
-    metrics = make_wsgi_app(registry)
+class _Site:
+    """Answers requests. Health is answered at once, whatever a scrape waits for."""
 
-    def application(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        path = environment.get("PATH_INFO", "")
-        if path == "/metrics":
-            answer: Iterable[bytes] = metrics(environment, start)
-            return answer
-        if path == "/healthz":
-            return _answer(start, "200 OK", "ok")
-        if path == "/readyz":
-            reason = readiness()
-            return _answer(start, "503 Service Unavailable" if reason else "200 OK", reason or "ok")
-        return _answer(start, "404 Not Found", "see /metrics, /healthz, /readyz")
+    def __init__(self, registry: CollectorRegistry, readiness: Readiness) -> None:
+        self._metrics = make_wsgi_app(registry)
+        self._readiness = readiness
+        self._scrapes = 0
+        self._free = asyncio.Semaphore(SCRAPES)
 
-    return application
+    async def answer(self, request: Request) -> Response:
+        """Return the answer to a request."""
+        match request.path:
+            case "/metrics":
+                return await self._scrape(request)
+            case "/healthz":
+                return text_response(HTTPStatus.OK, "ok")
+            case "/readyz":
+                reason = self._readiness()
+                status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
+                return text_response(status, reason or "ok")
+        return text_response(HTTPStatus.NOT_FOUND, "see /metrics, /healthz, /readyz")
+
+    async def _scrape(self, request: Request) -> Response:
+        if self._scrapes >= WAITING_SCRAPES:
+            return text_response(HTTPStatus.SERVICE_UNAVAILABLE, "too many scrapes")
+        self._scrapes += 1
+        try:
+            async with self._free:
+                return await _in_thread(partial(self._collect, request))
+        finally:
+            self._scrapes -= 1
+
+    def _collect(self, request: Request) -> Response:
+        status = HTTPStatus.OK
+        headers: dict[str, str] = {}
+
+        def start(line: str, pairs: list[tuple[str, str]], _error: object = None) -> object:
+            nonlocal status
+            status = HTTPStatus(int(line.split(" ", maxsplit=1)[0]))
+            headers.update(pairs)
+            return None
+
+        environment = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": request.path,
+            "QUERY_STRING": request.query,
+            "HTTP_ACCEPT": request.headers.get("accept", ""),
+            "HTTP_ACCEPT_ENCODING": request.headers.get("accept-encoding", ""),
+        }
+        take: StartResponse = start  # type: ignore[assignment]
+        body = b"".join(self._metrics(environment, take))
+        return Response(status=status, body=body, headers=headers)
 
 
-def _answer(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
-    start(status, [("Content-Type", "text/plain; charset=utf-8")])
-    return [text.encode() + b"\n"]
+async def _in_thread(act: Callable[[], Response]) -> Response:
+    """Return what ``act`` returns. Its thread does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Response] = loop.create_future()
+
+    def settle(response: Response) -> None:
+        if not found.done():
+            found.set_result(response)
+
+    def run() -> None:
+        try:
+            response = act()
+        except Exception:
+            log.exception("metrics.failed")
+            response = text_response(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log")
+        with suppress(RuntimeError):  # the server was stopped
+            loop.call_soon_threadsafe(settle, response)
+
+    threading.Thread(target=run, name="scrape", daemon=True).start()
+    return await found
