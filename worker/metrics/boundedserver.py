@@ -1,8 +1,8 @@
 """A small HTTP server for GET that no client can hold up.
 
-A client has a few seconds to send the head of its request, and as long to read the answer. Only
-so many connections are open; one more closes the oldest that still waits for its request. So who
-opens thousands of connections, or sends half a request on each, keeps nobody from being answered.
+A client has a few seconds to send the head of its request, and as long to read the answer. The
+number of open connections is limited; one more closes the oldest that still waits for its request.
+So a client that opens thousands of connections keeps nobody from being answered.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class BoundedServer:
 
     def __init__(self, sock: socket.socket, answer: Answer) -> None:
         self._socket = sock
+        self.port: int = sock.getsockname()[1]
         self._answer = answer
         self._waiting: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # the oldest first
         self._open: set[asyncio.StreamWriter] = set()
@@ -72,11 +73,6 @@ class BoundedServer:
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._socket.listen(_BACKLOG)
         self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._socket.getsockname()[1])
 
     def stop(self) -> None:
         """Stop, and close the port."""
