@@ -16,6 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from provisioner.host import process
 from provisioner.host.interrupt import Interrupt
 from provisioner.host.sandbox.limits import Limit, Limits
@@ -71,8 +73,18 @@ class Job:
     def tmp(self) -> Path:
         return self.folder / "tmp"
 
-    def run(self, *command: str, timeout_s: float = 30, protected: Sequence[Path] = ()) -> Ended:
-        """Run a command to its end, as a worker of the job's user does."""
+    def run(
+        self,
+        *command: str,
+        timeout_s: float = 30,
+        grace_s: float = 5,
+        protected: Sequence[Path] = (),
+    ) -> Ended:
+        """Run a command to its end, as a worker of the job's user does.
+
+        Args:
+            grace_s: how long it may go on after it was interrupted at its timeout, in seconds.
+        """
         order = {
             "command": command,
             "folder": str(self.folder),
@@ -82,11 +94,17 @@ class Job:
             "shared": self._shared(),
             "limits": self.limits,
             "timeout_s": timeout_s,
+            "grace_s": grace_s,
         }
         ran = subprocess.run(
             [*self._interpreter(), "-m", "tests.harness.confined", json.dumps(order)],
             cwd=REPOSITORY,
-            env={"PATH": os.environ["PATH"], "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
+            env={
+                "PATH": os.environ["PATH"],
+                "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+                # For the interpreter of the system, which has no packages of its own.
+                "PYTHONPATH": str(Path(structlog.__file__).parents[1]),
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -146,7 +164,7 @@ def main() -> None:
         on_stderr=output.append,
         interrupt=Interrupt(),
         timeout=timedelta(seconds=order["timeout_s"]),
-        grace=timedelta(seconds=5),
+        grace=timedelta(seconds=order["grace_s"]),
         confinement=confined.confinement,
     )
     answer = Ended(status=ended.returncode, output="".join(output), limit=ended.limit)

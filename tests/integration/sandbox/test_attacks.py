@@ -33,6 +33,16 @@ libc = ctypes.CDLL(None, use_errno=True)
 if libc.ptrace(16, int(sys.argv[1]), 0, 0):  # PTRACE_ATTACH
     raise OSError(ctypes.get_errno())
 """
+BOMB = """
+import os, time
+for _ in range(7):
+    os.fork()
+try:
+    os.wait()  # when one of them ends, all do
+except ChildProcessError:
+    time.sleep(20)
+raise SystemExit(1)
+"""
 DAEMON = "setsid bash -c 'exec -a {name} sleep 600' >/dev/null 2>&1 & sleep 0.2"
 
 
@@ -196,7 +206,7 @@ def test_what_is_left_running_ends_with_the_command(job: Job, free: Job) -> None
 def test_a_daemon_ends_with_a_command_that_is_killed(job: Job) -> None:
     name = f"daemon-of-{job.folder.parent.name}"
     code = f"{DAEMON.format(name=name)}; trap '' INT; while :; do sleep 1; done"
-    assert job.shell(code, timeout_s=1).status == -signal.SIGKILL
+    assert job.shell(code, timeout_s=1, grace_s=0.5).status == -signal.SIGKILL
     wait_until(lambda: not daemons(name), "the end of the daemon")
 
 
@@ -221,8 +231,7 @@ def test_a_signal_that_ends_the_program_is_told(job: Job) -> None:
 
 def test_a_fork_bomb_ends_at_the_limit(job: Job) -> None:
     job.limits["processes"] = 64
-    bomb = "import os, time\nfor _ in range(7):\n os.fork()\ntime.sleep(20)\nraise SystemExit(1)"
-    ended = job.python(bomb)
+    ended = job.python(BOMB)
     assert ended.limit is Limit.PROCESSES or "BlockingIOError" in ended.output
     assert ended.status != 0
 
