@@ -18,6 +18,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from cli.streams import explaining_unwritable, prepare_streams
+
 ENTRY_POINTS = "provisionerd.commands"
 TRANSLATOR = "worker.process.explanation", "explain"
 
@@ -129,8 +131,10 @@ def cli(data_dir: Path | None) -> None:
 
 def main() -> None:
     """Run the command line and exit with 0 for success, 1 for failure, 2 for wrong usage."""
+    prepare_streams()
     _with_paragraphs(cli)
-    cli(prog_name="provisionerd")
+    with explaining_unwritable():
+        cli(prog_name="provisionerd")
 
 
 def _extensions() -> dict[str, EntryPoint]:

@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session
 from db.catalog.people import get_organization
 from db.errors import NotFoundError
 from db.schema.tables import Organization
-from worker.broker.server import check_url
 from worker.process.services import Services, open_services
 from worker.process.telemetry import configure_logging
-from worker.settings import SettingsError, load_settings
+from worker.settings import load_settings
 
 
 @contextmanager
@@ -32,8 +31,6 @@ def opened(*, check: bool = True, redis: bool = False) -> Iterator[Services]:
     settings = load_settings()
     # Only errors: a command reports everything else in its own output.
     configure_logging(settings.model_copy(update={"log_level": "error"}))
-    if settings.redis_url:
-        _check_redis_url(settings.redis_url.get_secret_value())
     with open_services(settings, check=check, redis=redis) as services:
         yield services
 
@@ -56,11 +53,3 @@ def find_organization(session: Session, name: str | None) -> Organization:
     except NotFoundError as error:
         command = f"organization create {name}" if name else "user create NAME"
         raise NotFoundError(f"{error}; `provisionerd {command}` makes one") from error
-
-
-def _check_redis_url(url: str) -> None:
-    # Celery would report it only when it rings a doorbell, after the build was accepted.
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise SettingsError(f"PROVISIONERD_REDIS_URL: {error}") from error

@@ -96,10 +96,9 @@ def _find_tool(name: str) -> Tool:
 
 
 def _read_object(text: str) -> dict[str, Any]:
-    source = sys.stdin.read() if text == "-" else text
     try:
-        document = json.loads(source)
-    except ValueError as error:
+        document = json.loads(sys.stdin.read() if text == "-" else text)
+    except (ValueError, RecursionError) as error:
         raise click.ClickException(f"--json is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise click.ClickException('--json must be a JSON object, such as \'{"name": "dev"}\'')

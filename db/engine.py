@@ -135,7 +135,7 @@ def _close_returned(_connection: object, entry: sqlalchemy.pool.ConnectionPoolEn
 def _psycopg_url(url: str) -> sqlalchemy.URL:
     try:
         parsed = sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:  # the second is about the port
         raise DatabaseError(
             "the database URL cannot be read; expected postgresql://USER:PASSWORD@HOST/NAME"
         ) from error

@@ -14,7 +14,9 @@ The action is taken each time that the point is passed. With ``@N`` after the po
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import signal
 import threading
 import time
@@ -22,6 +24,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from db.errors import InvalidError
 
 VARIABLE = "PROVISIONERD_FAULTS"
 POINTS = frozenset(
@@ -46,6 +50,13 @@ POINTS = frozenset(
     }
 )
 HOLD_POLL_S = 0.02
+
+_ENTRY = re.compile(
+    r"(?P<point>[a-z_.]+)(?:@(?P<passing>[0-9]{1,9}))?="
+    r"(?:(?P<end>kill|stop|raise)"
+    r"|(?P<action>delay|hold):(?:(?P<seconds>(?<=delay:)[0-9]{1,6}(?:\.[0-9]{1,6})?)"
+    r"|(?P<path>(?<=hold:).+)))"
+)
 
 
 class FaultError(Exception):
@@ -85,29 +96,36 @@ def parse_faults(text: str) -> Faults:
     """Return the faults that ``text`` describes.
 
     Raises:
-        ValueError: a point or an action is unknown.
+        InvalidError: a point or an action is unknown, or its argument has another form.
     """
     by_point = {}
     for entry in filter(None, text.split(",")):
-        when, _, action = entry.partition("=")
-        point, _, passing = when.partition("@")
-        name, _, argument = action.partition(":")
-        if point not in POINTS or name not in {"kill", "stop", "delay", "hold", "raise"}:
-            raise ValueError(f"{VARIABLE}: there is no fault {entry!r}")
-        by_point[point] = Fault(
-            action=name, argument=argument, passing=int(passing) if passing else None
+        found = _ENTRY.fullmatch(entry)
+        if found is None or found["point"] not in POINTS:
+            raise InvalidError(f"{VARIABLE}: there is no fault {entry!r}")
+        by_point[found["point"]] = Fault(
+            action=found["action"] or found["end"],
+            argument=found["seconds"] or found["path"] or "",
+            passing=int(found["passing"]) if found["passing"] else None,
         )
     return Faults(by_point=by_point)
 
 
-# Read once: a test sets the variable before it starts the process.
-_FAULTS = parse_faults(os.environ.get(VARIABLE, ""))
+@functools.cache
+def _faults() -> Faults:
+    """Return the faults of this process: a test sets the variable before it starts it."""
+    return parse_faults(os.environ.get(VARIABLE, ""))
 
 
 def fault_point(point: str) -> None:
-    """Mark a point where tests can inject a fault. In production this costs a dictionary lookup."""
-    if _FAULTS.by_point:
-        _FAULTS.pass_point(point)
+    """Mark a point where tests can inject a fault. In production this costs a dictionary lookup.
+
+    Raises:
+        InvalidError: the variable names an unknown fault. Settings are checked when they load.
+    """
+    faults = _faults()
+    if faults.by_point:
+        faults.pass_point(point)
 
 
 def _act(fault: Fault, point: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from db.catalog.arguments import BuildArguments
 from db.catalog.workspaces import EnqueuedBuild, insert_build
 from db.faults import fault_point
 from db.schema.enums import BuildReason, Transition
@@ -83,24 +84,22 @@ def enqueue_build(
         DatabaseError: the database lacks a migration that this version needs.
         ParameterValidationError: the values are not allowed; ``validations`` says why for each
             parameter. Never for a delete: what may not be chosen is left out.
-        InvalidError: the version has no such preset.
+        InvalidError: the version has no such preset, or an argument is of a wrong type. Before
+            the first statement, so that the transaction can go on.
     """
-    wanted = Transition(transition)
-    with (
-        tracer.enqueue(wanted) if tracer else _caller_span(wanted) as carrier,
-        explaining_old_schema(),
-    ):
-        build = insert_build(
-            session,
-            workspace_id=workspace_id,
-            transition=wanted,
-            initiator_id=initiator_id,
-            template_version_id=template_version_id,
-            parameters=parameters,
-            preset=preset,
-            reason=reason,
-            trace_metadata=trace_metadata or dict(carrier) or None,
-        )
+    request = BuildArguments.check(
+        workspace_id=workspace_id,
+        transition=transition,
+        initiator_id=initiator_id,
+        template_version_id=template_version_id,
+        parameters=parameters,
+        preset=preset,
+        reason=reason,
+        trace_metadata=trace_metadata,
+    )
+    enter = tracer.enqueue if tracer else _caller_span
+    with enter(request.transition) as carrier, explaining_old_schema():
+        build = insert_build(session, **request.traced(carrier))
     ring_after_commit(session, build.queue, redis_url=redis_url, ring=ring)
     return build
 

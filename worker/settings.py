@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import NoDecode
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from db.errors import InvalidError
+from db.faults import parse_faults
 from db.jobs.tags import normalize_tags, served_queues
 from db.schema.enums import ProvisionerType
 from provisioner.build.entries import BuildEnvironmentError
@@ -25,7 +26,7 @@ from provisioner.build.environment import check_passed_names
 from provisioner.engines.port import TERRAFORM_VERSION
 from provisioner.host.sandbox.paths import read_paths
 from provisioner.host.sandbox.port import SandboxMode
-from worker.broker.address import DEFAULT_DATA_DIR, with_ca_file
+from worker.broker.address import DEFAULT_DATA_DIR, check_redis_url, with_ca_file
 from worker.keysettings import KeySettings
 from worker.platformsettings import PlatformSettings
 from worker.timesettings import TimeSettings
@@ -195,6 +196,18 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
         description="debug, info, warning or error",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values only from the caller: ``load_settings`` reads the environment."""
+        return (init_settings,)
+
     @field_validator("tags", mode="before")
     @classmethod
     def _split_tags(cls, value: object) -> object:
@@ -226,6 +239,13 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
             ip_network(network)
         return value
 
+    @field_validator("redis_url", mode="after")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_redis_url(value.get_secret_value())
+        return value
+
     @field_validator("data_dir", "work_dir", "terraform_binary", mode="after")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
@@ -240,6 +260,7 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
             served_queues(self.tags)
             check_passed_names(self.passed_environment)
             read_paths(self.sandbox_paths)
+            parse_faults(self.faults)
             _ = self.retention
         except (InvalidError, BuildEnvironmentError) as error:
             raise ValueError(str(error)) from error
@@ -273,7 +294,6 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         raise SettingsError(problem)
     given = values_of(Settings.model_fields, names, may_be_empty=TURNED_OFF_WHEN_EMPTY)
     try:
-        # Unlike the constructor, model_validate does not read the environment itself.
         return Settings.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from error

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from db.errors import InvalidError
+from db.texts import storable
 
 UNTAGGED_QUEUE = "builds"
 SCOPE_TAGS = ("scope", "owner")
@@ -26,8 +27,8 @@ def normalize_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return ``tags`` with ``scope`` and ``owner`` filled in and keys sorted.
 
     Raises:
-        InvalidError: a tag is empty or contains NUL, the scope is unknown, or a user scope has no
-            owner.
+        InvalidError: a tag is empty or cannot be stored, the scope is unknown, or a user scope has
+            no owner.
     """
     _check_storable(tags)
     scope = tags.get("scope", "organization")
@@ -86,8 +87,10 @@ def missing_tags(job_tags: Mapping[str, str], worker_tags: Mapping[str, str]) ->
 
 def _check_storable(tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
-        if not key.strip() or "\x00" in key + value:
-            raise InvalidError("tags cannot be empty or contain the null byte (0x00)")
+        if not key.strip() or storable(key + value) != key + value:
+            raise InvalidError(
+                "tags cannot be empty, contain the null byte (0x00) or be invalid Unicode text"
+            )
 
 
 def _own_tags(normal: Mapping[str, str]) -> dict[str, str]:

@@ -29,14 +29,15 @@ class Folder:
     left_out: tuple[str, ...]
 
     @classmethod
-    def read(cls, directory: Path, *, root: Path, max_entries: int) -> Self:
+    def read(cls, directory: Path, *, root: Path, max_entries: int, max_depth: int) -> Self:
         """Read a folder. A link counts as what it leads to, which must be in ``root``.
 
         Raises:
             ArchiveError: a link leads out of ``root``, to nothing or in a circle, something is
-                neither a file nor a folder, or there are too many entries.
+                neither a file nor a folder, or there are too many entries or levels.
+            OSError: a folder cannot be read.
         """
-        walk = _Walk(root=root.resolve(), max_entries=max_entries)
+        walk = _Walk(root=root.resolve(), max_entries=max_entries, max_depth=max_depth)
         walk.enter(directory, "", ())
         return cls(files=walk.files, left_out=tuple(walk.left_out))
 
@@ -45,12 +46,15 @@ class Folder:
 class _Walk:
     root: Path
     max_entries: int
+    max_depth: int
     files: dict[str, Path] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     seen: int = 0
 
     def enter(self, directory: Path, prefix: str, above: tuple[Path, ...]) -> None:
         """Take what is in a folder; ``above`` are the folders that it is in, without links."""
+        if len(above) >= self.max_depth:
+            raise ArchiveError(f"{directory} is deeper than {self.max_depth} levels")
         real = directory.resolve()
         if real in above:
             raise ArchiveError(f"{directory} is a link that leads in a circle")

@@ -47,18 +47,28 @@ def pack_folder(
 
     Raises:
         ArchiveError: the folder has no Terraform file in its root, contains a special file or a
-            link that leads out of ``root``, or is over a limit.
+            link that leads out of ``root``, cannot be read, or is over a limit.
     """
+    try:
+        return _pack(directory, root or directory, limits)
+    except OSError as error:
+        where = error.filename or directory
+        raise ArchiveError(f"{where} cannot be read: {error.strerror}") from error
+
+
+def _pack(directory: Path, root: Path, limits: ArchiveLimits) -> Packed:
     if not directory.is_dir():
         raise ArchiveError(f"{directory} is not a directory; give the folder of the template")
-    folder = Folder.read(directory, root=root or directory, max_entries=limits.max_entries)
+    folder = Folder.read(
+        directory, root=root, max_entries=limits.max_entries, max_depth=limits.max_depth
+    )
     if not _has_terraform(folder.files):
         raise ArchiveError(
             f"{directory} has no .tf, .tf.json or .tofu file; give the template's folder"
         )
     # The sizes are checked first: a forgotten disk image must not be read into memory.
     check_upload_size(sum(found.stat().st_size for found in folder.files.values()), limits=limits)
-    archive = _tar(folder.files)
+    archive = _tar(folder.files, limits)
     check_upload_size(len(archive), limits=limits)
     read_archive(archive, limits=limits)
     return Packed(archive=archive, left_out=folder.left_out)
@@ -94,13 +104,24 @@ def _has_terraform(names: Iterable[str]) -> bool:
     return any("/" not in name and name.endswith(_ROOT_FILE_SUFFIXES) for name in names)
 
 
-def _tar(files: Mapping[str, Path]) -> bytes:
+def _tar(files: Mapping[str, Path], limits: ArchiveLimits) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(files):
-            content = files[name].read_bytes()
+            content = _read(files[name], limits)
             header = tarfile.TarInfo(name)
             header.size = len(content)
             header.mode = 0o755 if files[name].stat().st_mode & stat.S_IXUSR else 0o644
             tar.addfile(header, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def _read(path: Path, limits: ArchiveLimits) -> bytes:
+    # It may have grown since its size was checked, or be a file of /proc, which has no size.
+    try:
+        with path.open("rb") as file:
+            content = file.read(limits.max_upload_bytes + 1)
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read: {error.strerror}") from error
+    check_upload_size(len(content), limits=limits)
+    return content

@@ -101,7 +101,7 @@ def _without_comments(text: str) -> str:
 def _in_json(content: bytes) -> Iterator[tuple[str, str]]:
     try:
         read = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):  # the import of the version says what is wrong
         return
     modules: Any = read.get("module") if isinstance(read, dict) else None
     for name, module in modules.items() if isinstance(modules, dict) else ():

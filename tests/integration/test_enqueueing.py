@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from db.catalog.workspaces import EnqueuedBuild
 from db.engine import DatabaseError
+from db.errors import InvalidError
 from db.schema.enums import JobStatus, Transition
 from db.schema.tables import Workspace
 from tests.harness.factory import Factory
@@ -152,6 +154,48 @@ def test_an_enqueue_returns_although_redis_never_answers(
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(commit).result(DEADLINE_S)
     assert factory.status(job) is JobStatus.PENDING
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"workspace_id": "abc"}, "workspace_id must be a UUID, not 'abc'"),
+        ({"workspace_id": None}, "workspace_id must be a UUID, not of the type NoneType"),
+        ({"transition": "launch"}, "transition must be one of start, stop, delete"),
+        ({"initiator_id": 5}, "initiator_id must be a UUID"),
+        ({"template_version_id": b"x"}, "template_version_id must be a UUID"),
+        ({"parameters": ["a"]}, "parameters must be a mapping"),
+        ({"parameters": {"size": 3}}, "parameters must be a mapping from texts to texts"),
+        ({"parameters": {"size": "\0"}}, "null byte"),
+        ({"parameters": {"size": "\udcff"}}, "not valid Unicode text"),
+        ({"preset": 3}, "preset must be a UUID or a name"),
+        ({"preset": "\0"}, "null byte"),
+        ({"reason": "boredom"}, "reason must be one of"),
+        ({"trace_metadata": "x"}, "trace_metadata must be a dict"),
+        ({"trace_metadata": {"a": object()}}, "trace_metadata cannot be written as JSON"),
+        ({"trace_metadata": {"a": "\0"}}, "trace_metadata contains a null byte"),
+    ],
+)
+def test_a_wrong_argument_leaves_the_transaction_as_it_is(
+    factory: Factory, arguments: dict[str, object], sentence: str
+) -> None:
+    workspace = factory.any_workspace()
+    request = {"workspace_id": workspace.id, "transition": Transition.START, **arguments}
+    with factory.database.begin() as session:
+        with pytest.raises(InvalidError, match=re.escape(sentence)):
+            enqueue_build(session, **request)  # type: ignore[arg-type]
+        assert session.scalar(text("SELECT 1")) == 1
+
+
+def test_ids_and_choices_may_be_texts(factory: Factory, queue_tags: dict[str, str]) -> None:
+    workspace = factory.any_workspace(tags=queue_tags)
+    with factory.database.begin() as session:
+        build = enqueue_build(
+            session,
+            workspace_id=str(workspace.id),  # type: ignore[arg-type]
+            transition="start",  # type: ignore[arg-type]
+        )
+    assert build.workspace_id == workspace.id
 
 
 def test_a_ring_that_raises_does_not_fail_a_committed_build(factory: Factory) -> None:

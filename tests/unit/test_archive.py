@@ -184,6 +184,22 @@ def test_links_cannot_multiply_a_folder_beyond_the_limit(template: Path) -> None
         pack_template(template)
 
 
+def test_a_folder_of_many_levels_is_refused(template: Path) -> None:
+    deepest = template
+    for _ in range(18):
+        deepest /= "d"
+    deepest.mkdir(parents=True)
+    with pytest.raises(ArchiveError, match="is deeper than 16 levels"):
+        pack_template(template)
+
+
+def test_a_file_that_cannot_be_read_is_named(template: Path) -> None:
+    """Also for root, whom no file mode stops: the memory of this process begins with a gap."""
+    (template / "mem").symlink_to("/proc/self/mem")
+    with pytest.raises(ArchiveError, match=r"mem cannot be read: Input/output error"):
+        pack_folder(template, root=Path("/proc"))
+
+
 def test_what_is_left_out_is_named(template: Path) -> None:
     (template / ".env").write_text("SECRET=1")
     (template / ".git").mkdir()

@@ -66,6 +66,44 @@ def test_an_empty_variable_means_the_default() -> None:
     assert load(CONCURRENCY="").concurrency == 4
 
 
+def test_an_empty_variable_of_the_process_means_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROVISIONERD_DATABASE_URL", "")
+    assert load_settings().database_url is None
+
+
+def test_only_the_given_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVISIONERD_CONCURRENCY", "7")
+    assert load().concurrency == 4
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h:abc/0",
+        "redis://h:99999/0",
+        "redis://[::1/0",
+        "redis://h/abc",
+        "http://h/",
+        "nonsense",
+    ],
+)
+def test_a_url_of_redis_that_cannot_be_used_is_refused(url: str) -> None:
+    assert refusal(REDIS_URL=url).startswith("PROVISIONERD_REDIS_URL: ")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://:p%40@h:6380/3", "rediss://h/0?a=b", "unix:///run/r.sock?db=1"]
+)
+def test_a_url_of_redis_is_accepted(url: str) -> None:
+    assert load(REDIS_URL=url).redis_address == url
+
+
+def test_an_unknown_fault_is_refused() -> None:
+    assert "there is no fault 'bogus'" in refusal(FAULTS="bogus")
+
+
 @pytest.mark.parametrize("name", sorted(TURNED_OFF_WHEN_EMPTY))
 def test_an_address_that_is_empty_is_turned_off(name: str) -> None:
     assert getattr(load(**{name.upper(): ""}), name) == ""

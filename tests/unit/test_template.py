@@ -326,6 +326,11 @@ def test_broken_hcl_is_one_sentence_with_file_and_line(text: str, message: str) 
     ("text", "message"),
     [
         pytest.param('{\n"a": }', r"^main\.tf\.json line 2: not JSON", id="syntax"),
+        pytest.param(
+            '{"variable": ' + "9" * 5000 + "}",
+            r"^main\.tf\.json has a number with too many digits",
+            id="digits",
+        ),
         pytest.param("[" * 100_000, r"^main\.tf\.json is nested too deeply", id="deep"),
     ],
 )

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 DEFAULT_DATA_DIR = Path("~/.local/share/provisionerd")
 EMBEDDED_SERVERS = Path("embedded/servers")
@@ -21,6 +21,7 @@ CERTIFICATE, CA_FILE = "ssl_cert_reqs", "ssl_ca_certs"
 """Options of a URL with TLS, as redis-py and kombu name them."""
 
 CONNECT_TIMEOUT_S = 0.5
+_SCHEMES = ("redis", TLS, "unix")
 
 
 def broker_url(redis_url: str) -> str:
@@ -35,6 +36,24 @@ def broker_url(redis_url: str) -> str:
     if scheme == TLS and f"{CERTIFICATE}=" not in rest:
         return _with_option(redis_url, CERTIFICATE, "required")
     return redis_url
+
+
+def check_redis_url(redis_url: str) -> None:
+    """Check the form of a URL, without connecting.
+
+    Raises:
+        ValueError: neither redis-py nor Celery can use it; the message says why, without the URL.
+    """
+    try:
+        parts = urlsplit(redis_url)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"the host or the port cannot be read ({error})") from None
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(f"the URL must start with one of {', '.join(_SCHEMES)}")
+    database = parts.path.strip("/")
+    if parts.scheme != "unix" and database and not database.isdecimal():
+        raise ValueError(f"the database of Redis is a number, not {database!r}")
 
 
 def with_ca_file(redis_url: str, ca_file: Path | str | None) -> str:

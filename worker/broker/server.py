@@ -6,7 +6,6 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
 
 TIMEOUT_S = 3
@@ -36,12 +35,3 @@ def open_client(url: str) -> redis.Redis:
         socket_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
     )
-
-
-def check_url(url: str) -> None:
-    """Check that a Redis client can read the URL, without connecting.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    parse_url(url)  # type: ignore[no-untyped-call]

@@ -150,6 +150,8 @@ def _parse_json(name: str, text: str) -> object:
         body: object = json.loads(text)
     except json.JSONDecodeError as error:
         raise TemplateError(f"{name} line {error.lineno}: not JSON: {error.msg}") from None
+    except ValueError:  # that is not about the form, so it is about the digits of a number
+        raise TemplateError(f"{name} has a number with too many digits to be read") from None
     except RecursionError:
         raise TemplateError(f"{name} is nested too deeply to be read") from None
     return body

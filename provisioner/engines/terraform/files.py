@@ -165,7 +165,7 @@ def _typed(variable: TemplateVariable, value: str) -> object:
         return value
     try:
         parsed: object = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if variable.type in {"", "any", "dynamic"}:
             return value
         raise EngineError(

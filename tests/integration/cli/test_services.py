@@ -49,6 +49,14 @@ MISTAKES = {
         {"database_url": "mysql://127.0.0.1/app"},
         "the database must be PostgreSQL",
     ),
+    "a port that is no number": (
+        {"database_url": "postgresql://h:abc/db"},
+        "the database URL cannot be read",
+    ),
+    "a host without an end": (
+        {"database_url": "postgresql://[::1/db"},
+        "the database URL cannot be read",
+    ),
     "no database URL": ({"database_url": "not a url"}, "the database URL cannot be read"),
     "no Redis URL": ({"redis_url": "http://127.0.0.1"}, "PROVISIONERD_REDIS_URL: "),
     "database away": (
@@ -127,7 +135,7 @@ def test_a_doctor_changes_nothing(run: CommandLine, nothing_changes: Unchanged) 
         pytest.param(
             "Redis", {"redis_url": f"redis://{NOBODY_LISTENS}/0"}, "cannot be reached", id="Redis"
         ),
-        pytest.param("Redis", {"redis_url": "http://host"}, "redis://", id="no Redis URL"),
+        pytest.param("settings", {"redis_url": "http://host"}, "redis, rediss", id="no Redis URL"),
         pytest.param(
             "PostgreSQL",
             {"database_url": f"postgresql://user@{NOBODY_LISTENS}/app"},

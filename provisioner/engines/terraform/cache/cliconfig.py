@@ -51,7 +51,10 @@ def with_sources(text: str) -> str:
         ValueError: it starts like JSON and is not.
     """
     if text.lstrip().startswith("{"):
-        document = json.loads(text)
+        try:
+            document = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
         return text if _KEY in document else json.dumps({**document, _KEY: _REGISTRIES_AS_JSON})
     if has_sources(text):
         return text

@@ -59,7 +59,7 @@ def _is_masked(attributes: Attributes) -> bool:
     """Return whether forms hide what is typed, which the style of an input asks for."""
     try:
         styling = json.loads(text(attributes, "styling") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(styling, dict) and styling.get("mask_input") is True
 
