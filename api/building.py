@@ -10,7 +10,7 @@ from api.answers import Validation
 from api.errors import ApiError, refused
 from api.gate import Visit
 from api.models.requests import GivenValue
-from db.catalog.workspaces import EnqueuedBuild
+from db.catalog.builds import EnqueuedBuild
 from db.errors import ActiveVersionRequiredError, InvalidError, ParameterValidationError
 from db.reads.shapes import TemplateVersion
 from db.reads.versions import get_version

@@ -13,14 +13,14 @@ from chattool.parameters import NO_VALUES, ChosenValues
 from chattool.settings import ToolSettings
 from chattool.waiting import Done, Report, Waiting, after_import, report_nothing, wait_for_build
 from db.catalog.audit import Actor, AuditAction, audit
+from db.catalog.builds import EnqueuedBuild
 from db.catalog.chats import ChatKey
-from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
 from db.reads.contract import WorkspaceBuild
 from db.reads.progress import JobProgress
 from db.reads.waking import Watch
 from db.schema.enums import Transition
-from worker.broker.doorbell import Ring
+from worker.broker.ringer import Ring
 from worker.enqueue import EnqueueTracer, enqueue_build
 
 

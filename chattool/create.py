@@ -20,7 +20,7 @@ from db.catalog.chats import (
     lock_chat,
     open_chat,
 )
-from db.catalog.sources import get_usable_version
+from db.catalog.versions import get_usable_version
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.reads.builds import get_build
 from db.reads.chats import BoundWorkspace, find_bound_workspace

@@ -10,7 +10,7 @@ import click
 
 from cli.printing import JSON, plain, print_json, screen
 from cli.waiting import INTERRUPTED, View, follow_job, no_worker
-from db.catalog.workspaces import EnqueuedBuild
+from db.catalog.builds import EnqueuedBuild
 from db.engine import Database
 from db.reads.progress import JobProgress, job_progress
 from db.schema.enums import JobStatus, Transition, job_is_insufficient_quota_error_code

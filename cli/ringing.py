@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from worker.broker.doorbell import Ring, ring_at
+from worker.broker.doorbell import ring_at
+from worker.broker.ringer import Ring
 
 
 def ring_or_warn(redis_url: str, noun: str) -> Ring:

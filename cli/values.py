@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from cli.options import to_mapping
 from cli.printing import JSON, plain, print_json
-from db.catalog.workspaces import EnqueuedBuild
+from db.catalog.builds import EnqueuedBuild
 from db.errors import InvalidError, ParameterValidationError
 from db.reads.parameters import list_parameters
 from db.schema.tables import WorkspaceBuild

@@ -17,12 +17,11 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from db.catalog.arguments import BuildArguments
-from db.catalog.workspaces import EnqueuedBuild, insert_build
+from db.catalog.builds import EnqueuedBuild, insert_build
 from db.faults import fault_point
 from db.schema.enums import BuildReason, Transition
 from db.schema.revision import explaining_old_schema
-from worker.broker.doorbell import Ring
-from worker.broker.ringer import ring_later
+from worker.broker.ringer import Ring, ring_later
 
 log = logging.getLogger("worker")
 

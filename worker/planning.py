@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.catalog.dryruns import EnqueuedDryRun, insert_dry_run
 from db.catalog.sources import PlannedWorkspace
-from worker.broker.doorbell import Ring
+from worker.broker.ringer import Ring
 from worker.enqueue import ring_after_commit
 
 

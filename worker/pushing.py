@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from db.catalog.templates import Push, push_template
 from db.catalog.versions import EnqueuedImport
-from worker.broker.doorbell import Ring
+from worker.broker.ringer import Ring
 from worker.enqueue import ring_after_commit
 
 

@@ -11,7 +11,8 @@ import psutil
 from bench.benches.throughput import SCRIPT, wait_for_all_builds
 from bench.measure import Result
 from bench.services import Services
-from db.catalog.workspaces import create_workspace, insert_build
+from db.catalog.builds import insert_build
+from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
 from worker.broker.doorbell import ring_at

@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from bench.measure import Result, growth, in_turns, pair, timed
 from bench.rows import analyze, fill_jobs
 from bench.services import BENCH_DEADLINE_S, Services
-from db.catalog.workspaces import create_workspace, insert_build
+from db.catalog.builds import insert_build
+from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
 from quota.commit import commit_quota
 from quota.usage import ALLOWANCE

@@ -22,7 +22,7 @@ from bench.costs import described
 from bench.measure import Result
 from bench.rows import analyze, fill_jobs
 from bench.services import Services
-from db.catalog.workspaces import insert_build
+from db.catalog.builds import insert_build
 from db.schema.enums import Transition
 from tests.harness.databases import autocommit
 from worker.broker.doorbell import ring_at

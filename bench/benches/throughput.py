@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from bench.measure import Result, pair
 from bench.services import BENCH_DEADLINE_S, Services
-from db.catalog.workspaces import create_workspace, insert_build
+from db.catalog.builds import insert_build
+from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
 from tests.harness.databases import autocommit
 from tests.harness.waiting import wait_until

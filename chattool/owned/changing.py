@@ -18,7 +18,8 @@ from chattool.parameters import NO_VALUES, ChosenValues, choose_values
 from db.catalog import workspaces
 from db.catalog.audit import AuditAction
 from db.catalog.dryruns import existing_workspace, new_workspace
-from db.catalog.sources import PlannedWorkspace, get_usable_version
+from db.catalog.sources import PlannedWorkspace
+from db.catalog.versions import get_usable_version
 from db.errors import BuildActiveError, ConflictError, InvalidError
 from db.jobs.transitions import cancel_job
 from db.reads.builds import find_resources, get_build

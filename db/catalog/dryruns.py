@@ -10,10 +10,10 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
+from db.catalog.builds import lock_workspace
 from db.catalog.names import check_name
 from db.catalog.sources import PlannedWorkspace, Source, read_source
 from db.catalog.values import choose_values, sealed_values, tags_of
-from db.catalog.workspaces import lock_workspace
 from db.engine import sql
 from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import Transition

@@ -14,12 +14,10 @@ from sqlalchemy.orm import Session
 from db.catalog.names import check_name, insert_named
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.schema.enums import UserStatus
-from db.schema.roles import OrganizationRole, SiteRole
+from db.schema.roles import PREBUILDS_USER_ID, OrganizationRole, SiteRole
 from db.schema.tables import Group, GroupMember, Organization, OrganizationMember, User
 
 EVERYONE = "Everyone"
-PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
-"""The system user that initiates prebuilds. Source: Coder."""
 MAX_ALLOWANCE = 2**31 - 1
 
 

@@ -24,7 +24,6 @@ from db.jobs.declarations import TemplateParameter
 from db.jobs.parameters import PARAMETERS, PRESETS, StoredPreset, parameters_of, presets_of
 from db.schema.enums import JobStatus, Transition
 from db.schema.roles import OrganizationRole, SiteRole
-from db.schema.tables import Template, TemplateVersion
 from db.sealing.places import Place, parameter_of, variable_of
 from db.sealing.values import open_texts
 
@@ -224,39 +223,6 @@ def _opened(
         if transition is Transition.START:
             raise
         return stored
-
-
-def get_usable_version(
-    session: Session, template: Template, version_id: uuid.UUID | None = None
-) -> TemplateVersion:
-    """Return the version to build from: the given one, or else the template's active one.
-
-    Raises:
-        NotFoundError: there is no such version, or the template has none.
-        VersionImportingError: its import has not ended.
-        ConflictError: the version is another template's, or its import has failed.
-    """
-    row = session.execute(
-        sql(f"""
-            SELECT template.id AS template_id,
-                   template.name AS template_name,
-                   version.id AS version_id,
-                   version.name AS version_name,
-                   version.template_id AS version_template_id,
-                   import.id AS import_id,
-                   import.job_status::text AS import_status,
-                   import.error AS import_error
-            FROM templates AS template
-            LEFT JOIN template_versions AS version
-                ON version.id = coalesce(
-                    CAST(:wanted AS uuid), template.active_version_id, {UNUSABLE})
-            LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
-            WHERE template.id = :template_id
-        """),  # noqa: S608 - made of constants
-        {"wanted": version_id, "template_id": template.id},
-    ).one()
-    check_usable_version(row)
-    return session.get_one(TemplateVersion, row.version_id)
 
 
 def check_usable_version(row: Row[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Creating templates, and versions whose import is pending."""
+"""Creating template versions whose import is pending, and finding the one to build from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name, insert_named
+from db.catalog.sources import UNUSABLE, check_usable_version
+from db.engine import sql
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.tags import queue_name, with_owner
 from db.schema.enums import JobType, ProvisionerType
@@ -192,3 +194,36 @@ def _import_job(new: NewVersion, made: EnqueuedImport, tags: dict[str, str]) -> 
         tags=tags,
         queue=made.queue,
     )
+
+
+def get_usable_version(
+    session: Session, template: Template, version_id: uuid.UUID | None = None
+) -> TemplateVersion:
+    """Return the version to build from: the given one, or else the template's active one.
+
+    Raises:
+        NotFoundError: there is no such version, or the template has none.
+        VersionImportingError: its import has not ended.
+        ConflictError: the version is another template's, or its import has failed.
+    """
+    row = session.execute(
+        sql(f"""
+            SELECT template.id AS template_id,
+                   template.name AS template_name,
+                   version.id AS version_id,
+                   version.name AS version_name,
+                   version.template_id AS version_template_id,
+                   import.id AS import_id,
+                   import.job_status::text AS import_status,
+                   import.error AS import_error
+            FROM templates AS template
+            LEFT JOIN template_versions AS version
+                ON version.id = coalesce(
+                    CAST(:wanted AS uuid), template.active_version_id, {UNUSABLE})
+            LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
+            WHERE template.id = :template_id
+        """),  # noqa: S608 - made of constants
+        {"wanted": version_id, "template_id": template.id},
+    ).one()
+    check_usable_version(row)
+    return session.get_one(TemplateVersion, row.version_id)

@@ -147,7 +147,7 @@ LOAD_BUILD = sql(f"""
         LEFT JOIN workspace_builds AS previous
                ON previous.workspace_id = build.workspace_id
               AND previous.build_number = build.build_number - 1
-        -- The build that the values were copied from: see db.catalog.workspaces.
+        -- The build that the values were copied from: see db.catalog.builds.
         LEFT JOIN LATERAL (
             SELECT earlier.id
             FROM applied_workspace_builds AS earlier

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
 
 MAX_PATTERN = 4096
 """The longest pattern, in characters."""
@@ -41,7 +43,7 @@ def matches(pattern: str, value: str) -> bool:
     """
     try:
         _compiled(pattern).validate_python(value)
-    except ValidationError:
+    except ValueError:
         return False
     return True
 
@@ -50,10 +52,15 @@ def matches(pattern: str, value: str) -> bool:
 def _compiled(pattern: str) -> SchemaValidator:
     if len(pattern) > MAX_PATTERN:
         raise PatternError(f"the pattern is longer than {MAX_PATTERN} characters")
-    schema = core_schema.str_schema(pattern=_translated(pattern), regex_engine="rust-regex")
+    # The engine's library is large, and most programs that enqueue never need it.
+    import pydantic_core  # noqa: PLC0415
+
+    schema = pydantic_core.core_schema.str_schema(
+        pattern=_translated(pattern), regex_engine="rust-regex"
+    )
     try:
-        return SchemaValidator(schema)
-    except SchemaError as error:
+        return pydantic_core.SchemaValidator(schema)
+    except pydantic_core.SchemaError as error:
         raise PatternError(str(error).strip().splitlines()[-1].strip()) from None
 
 

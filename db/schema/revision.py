@@ -10,19 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from db.engine import DatabaseError
 from db.texts import first_line
 
-_MISSING = (
-    psycopg.errors.UndefinedColumn,
-    psycopg.errors.UndefinedFunction,
-    psycopg.errors.UndefinedObject,
-    psycopg.errors.UndefinedTable,
-)
+# SQLSTATE: an undefined column, function, object or table.
+_MISSING = {"42703", "42883", "42704", "42P01"}
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -78,7 +73,7 @@ def explaining_old_schema() -> Iterator[None]:
     try:
         yield
     except ProgrammingError as error:
-        if not isinstance(error.orig, _MISSING):
+        if getattr(error.orig, "sqlstate", None) not in _MISSING:
             raise
         raise DatabaseError(
             f"the database lacks what this version of provisionerd needs ({first_line(error)});"

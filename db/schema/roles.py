@@ -1,8 +1,12 @@
-"""The roles of users. Names are those of Coder."""
+"""The roles of users, and the system user. Names are those of Coder."""
 
 from __future__ import annotations
 
+import uuid
 from enum import StrEnum
+
+PREBUILDS_USER_ID = uuid.UUID("c42fdf75-3097-471c-8c33-fb52454d81c0")
+"""The system user that initiates prebuilds. Source: Coder."""
 
 
 class SiteRole(StrEnum):

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import structlog
 
-from db.catalog.people import PREBUILDS_USER_ID
 from db.errors import LeaseLostError
 from db.faults import fault_point
 from db.jobs.builds import BuildInput, load_build
@@ -15,6 +14,7 @@ from db.jobs.declarations import Template
 from db.jobs.states import read_state, store_state
 from db.outage import retry_outage
 from db.schema.enums import LogLevel, Stage, Transition
+from db.schema.roles import PREBUILDS_USER_ID
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
 from provisioner.build.environment import WorkspaceFacts, build_environment

@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import select, text
 
+from db.catalog.builds import EnqueuedBuild, insert_build
 from db.catalog.people import add_group_member, create_group, create_organization, create_user
 from db.catalog.templates import Push
-from db.catalog.workspaces import EnqueuedBuild, create_workspace, insert_build
+from db.catalog.workspaces import create_workspace
 from db.engine import Database
 from db.jobs.declarations import PlannedDeclarations
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.catalog.workspaces import EnqueuedBuild
+from db.catalog.builds import EnqueuedBuild
 from db.engine import DatabaseError
 from db.errors import InvalidError
 from db.schema.enums import JobStatus, Transition
@@ -128,8 +128,17 @@ ours = [name for name in sys.modules if name.partition(".")[0] in {OURS}]
 print(len(ours), [name for name in ours if name.startswith(("provisioner", "quota", "worker.app"))])
 """)
     count, _, others = said.stdout.strip().partition(" ")
-    assert int(count) <= 55
+    assert int(count) <= 40
     assert others == "[]"
+
+
+def test_importing_loads_no_driver_and_no_client_of_the_broker() -> None:
+    said = run("""
+import sys, worker.enqueue
+large = {"celery", "kombu", "redis", "psycopg", "pydantic_core", "sqlalchemy.dialects.postgresql"}
+print(sorted(large & set(sys.modules)))
+""")
+    assert said.stdout.strip() == "[]"
 
 
 def test_importing_registers_no_metric() -> None:
@@ -304,6 +313,35 @@ import os, sys
 from worker.broker.ringer import ring_later
 ring = ring_later(os.environ["BROKER"])
 ring(os.environ["QUEUE"])
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+else:
+    ring(os.environ["QUEUE"])
+sys.exit()
+""",
+        BROKER=redis_url,
+        QUEUE=queue,
+    )
+    assert BrokerClient(redis_url).count(queue) == 2
+
+
+def test_a_child_that_is_forked_while_the_thread_loads_celery_rings_too(redis_url: str) -> None:
+    queue = f"fork-{uuid.uuid4().hex}"
+    run(
+        """
+import os, sys, threading
+from worker.broker.ringer import ring_later
+loading = threading.Event()
+class Finder:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name == "kombu":
+            loading.set()
+sys.meta_path.insert(0, Finder)
+ring = ring_later(os.environ["BROKER"])
+ring(os.environ["QUEUE"])
+assert loading.wait(20)
 child = os.fork()
 if child:
     os.waitpid(child, 0)

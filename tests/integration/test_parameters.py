@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.catalog.workspaces import EnqueuedBuild, insert_build
+from db.catalog.builds import EnqueuedBuild, insert_build
 from db.errors import InvalidError, ParameterValidationError
 from db.jobs.declarations import ParameterOption, TemplateParameter, TemplatePreset
 from db.schema.enums import JobErrorCode, JobStatus, Stage, Transition

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import select, text
 
 from db.catalog.audit import Actor
+from db.catalog.builds import insert_build
 from db.catalog.states import PushedState, adopt_state, push_state
-from db.catalog.workspaces import insert_build
 from db.errors import (
     BuildActiveError,
     ConflictError,

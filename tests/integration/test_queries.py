@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.catalog.people import PREBUILDS_USER_ID
 from db.engine import Database
 from db.errors import InvalidError, NotFoundError
 from db.jobs.resources import Resource, ResourceMetadata
@@ -32,6 +31,7 @@ from db.schema.enums import (
     TimingStage,
     Transition,
 )
+from db.schema.roles import PREBUILDS_USER_ID
 from db.schema.tables import Organization, User, Workspace
 from quota.details import get_workspace_quota
 from tests.harness.factory import WORKER_ID, Factory, timing

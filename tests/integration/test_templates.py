@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from db.catalog.sources import get_usable_version
 from db.catalog.templates import Push, get_template, push_template
+from db.catalog.versions import get_usable_version
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.archives import store_file
 from db.jobs.imports import VariableValue

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from db.catalog.workspaces import EnqueuedBuild
+from db.catalog.builds import EnqueuedBuild
 from db.engine import Database
 from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.catalog.people import PREBUILDS_USER_ID, create_user
+from db.catalog.people import create_user
 from db.engine import Database
 from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job, orphan_job
@@ -46,6 +46,7 @@ from db.schema.enums import (
     TimingStage,
     Transition,
 )
+from db.schema.roles import PREBUILDS_USER_ID
 from db.schema.tables import Workspace
 from quota.commit import commit_quota
 from tests.harness.factory import LEASE, WORKER_ID, Factory, timing

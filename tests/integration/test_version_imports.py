@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from db.catalog.builds import EnqueuedBuild
 from db.catalog.edits import activate_version, edit_template, set_archived
 from db.catalog.templates import Push, push_template
 from db.catalog.versions import EnqueuedImport
-from db.catalog.workspaces import EnqueuedBuild
 from db.engine import Database
 from db.errors import ConflictError, InvalidError
 from db.jobs.declarations import PlannedDeclarations, TemplateParameter, TemplatePreset

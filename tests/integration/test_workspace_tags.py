@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db.catalog.workspaces import insert_build
+from db.catalog.builds import insert_build
 from db.engine import Database
 from db.errors import InvalidError
 from db.jobs.declarations import TemplateParameter

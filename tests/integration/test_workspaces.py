@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from db.catalog.people import PREBUILDS_USER_ID, create_user, set_user_status
-from db.catalog.workspaces import (
-    EnqueuedBuild,
-    create_workspace,
-    get_workspace,
-    insert_build,
-)
+from db.catalog.builds import EnqueuedBuild, insert_build
+from db.catalog.people import create_user, set_user_status
+from db.catalog.workspaces import create_workspace, get_workspace
 from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError
 from db.jobs.transitions import cancel_job
 from db.schema.enums import JobPriority, JobStatus, Stage, Transition, UserStatus
+from db.schema.roles import PREBUILDS_USER_ID
 from db.schema.tables import Template, User, Workspace, WorkspaceBuild, WorkspaceBuildParameter
 from tests.harness.factory import Factory
 

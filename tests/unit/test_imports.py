@@ -33,7 +33,11 @@ READS_INSUFFICIENT_QUOTA = ("chattool/", "cli/", "worker/demo/", "worker/metrics
 IMPORTS_BY_NAME = {"cli/main.py"}
 # Imports that are made when they are used: of large packages that most processes do not need.
 IMPORTS_LATE = {
+    ("db/parameters/pattern.py", "pydantic_core"),
     ("provisioner/engines/terraform/release/signature.py", "pysequoia"),
+    ("worker/broker/ringer.py", "celery.app.amqp"),
+    ("worker/broker/ringer.py", "kombu.transport.redis"),
+    ("worker/broker/ringer.py", "worker.broker.client"),
     ("worker/process/services.py", "db.schema.migrate"),  # Alembic
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra
     ("db/sealing/envelope.py", "cryptography.exceptions"),  # OpenSSL, 5 MB

@@ -6,13 +6,9 @@ nothing to claim.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from worker.broker.client import BrokerClient
 from worker.broker.errors import BROKER_AWAY
-
-Ring = Callable[[str], bool]
-"""Rings a queue once; returns whether the doorbell was accepted. Never raises."""
+from worker.broker.ringer import Ring
 
 
 def ring_at(redis_url: str) -> Ring:

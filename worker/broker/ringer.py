@@ -7,6 +7,7 @@ ring is dropped: the build is still accepted, and a worker's sweeper rings later
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - redis needs it; it cannot be loaded at exit
 import logging
 import os
 import threading
@@ -14,14 +15,19 @@ import time
 from collections.abc import Callable
 from functools import lru_cache, partial
 from queue import Full, Queue
+from typing import TYPE_CHECKING
 
 from db.streak import Streak
 from worker.broker.address import find_redis_url
-from worker.broker.client import BrokerClient
-from worker.broker.doorbell import Ring
+
+if TYPE_CHECKING:
+    from worker.broker.client import BrokerClient
 
 # Not structlog: in a caller's process it is not configured, and would print to standard output.
 log = logging.getLogger("worker")
+
+Ring = Callable[[str], bool]
+"""Rings a queue once; returns whether the doorbell was accepted. Never raises."""
 
 CAPACITY = 1000
 """Maximum number of doorbells that wait for the thread; further ones are dropped."""
@@ -31,6 +37,8 @@ FLUSH_S = 2.0
 """How long the end of the interpreter waits for doorbells that were not rung yet."""
 MAX_CONNECTIONS = 8
 """Maximum number of brokers that one process rings; almost all processes ring one."""
+
+_loading = threading.Lock()
 
 
 def ring_later(redis_url: str | None = None) -> Ring:
@@ -44,6 +52,25 @@ def ring_later(redis_url: str | None = None) -> Ring:
         return _ringer_of(os.getpid()).ring(queue, redis_url)
 
     return ring
+
+
+def _load_client() -> type[BrokerClient]:
+    """Load Celery, kombu and redis: only for callers that enqueue, and without holding them up."""
+    with _loading:
+        # The first two would load at the first doorbell.
+        import celery.app.amqp  # noqa: F401, PLC0415
+        import kombu.transport.redis  # noqa: F401, PLC0415
+
+        from worker.broker.client import BrokerClient  # noqa: PLC0415
+    return BrokerClient
+
+
+@lru_cache(maxsize=1)
+def _let_forks_wait() -> None:
+    # A child that is forked while a module is loaded can never load that module itself.
+    os.register_at_fork(
+        before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
+    )
 
 
 @lru_cache(maxsize=1)
@@ -85,12 +112,14 @@ class Ringer:
         with self._starting:
             if self._is_started:
                 return
+            _let_forks_wait()
             threading.Thread(target=self._run, name="provisionerd-doorbells", daemon=True).start()
             self._is_started = True
             atexit.register(self._flush_at_exit)
 
     def _flush_at_exit(self) -> None:
         if os.getpid() == self._pid:  # a forked child inherits its parent's exit handlers
+            _load_client()  # on a busy machine it may take longer than FLUSH_S
             self.flush(FLUSH_S)
 
     def _run(self) -> None:
@@ -147,7 +176,7 @@ class BrokerConnection:
                     "there is no Redis: PROVISIONERD_REDIS_URL is not set, no redis_url was given,"
                     " and none runs in the data directory"
                 )
-            self._client = BrokerClient(redis_url)
+            self._client = _load_client()(redis_url)
         return self._client
 
     def _pause(self, error: Exception) -> None:

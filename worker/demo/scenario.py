@@ -23,7 +23,7 @@ from db.schema.enums import JobErrorCode, Transition
 from db.schema.tables import Organization, Template, TemplateVersion, User
 from provisioner.host.packing import pack_template
 from quota.forecast import forecast_of
-from worker.broker.doorbell import Ring
+from worker.broker.ringer import Ring
 from worker.demo.report import Expectation, Report, name_of
 from worker.enqueue import enqueue_build
 from worker.planning import enqueue_dry_run

@@ -22,8 +22,8 @@ from db.jobs.transitions import expire_job
 from db.reads.queues import claimable_jobs, overdue_jobs
 from db.schema.enums import FailureReason, ProvisionerType
 from provisioner.host.recovery import Recoverer
-from worker.broker.doorbell import Ring
 from worker.broker.errors import BROKER_AWAY
+from worker.broker.ringer import Ring
 from worker.maintenance.connectivity import Connectivity
 from worker.metrics.series import Metrics
 

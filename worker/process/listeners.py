@@ -9,7 +9,7 @@ import structlog
 from db.jobs.mover import Listener
 from db.jobs.moves import Moved, Verb
 from db.schema.enums import JobStatus
-from worker.broker.doorbell import Ring
+from worker.broker.ringer import Ring
 from worker.metrics.series import Metrics
 from worker.tracing.traces import BuildTracer
 

@@ -14,7 +14,7 @@ from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.engines.port import Engine
 from provisioner.host.interrupt import InterruptReason
-from worker.broker.doorbell import Ring
+from worker.broker.ringer import Ring
 from worker.metrics.series import Metrics
 from worker.process.connections import build_connections
 from worker.process.drain import DrainFlag, DrainState
