@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +13,14 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from cli.options import to_mapping
 from cli.printing import JSON, plain, print_json
+from cli.valuefiles import read_values, to_values
 from db.catalog.builds import EnqueuedBuild
 from db.errors import InvalidError, ParameterValidationError
 from db.reads.parameters import list_parameters
 from db.schema.tables import WorkspaceBuild
 
 REFUSED = 1
-MAX_FILE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,20 +64,22 @@ def values_options(command: Callable[..., None]) -> Callable[..., None]:
         "--param",
         multiple=True,
         metavar="NAME=VALUE",
-        callback=to_mapping,
-        help="Value of a template parameter, also for later builds. Repeatable.",
+        callback=to_values,
+        help="Value of a template parameter, also for later builds; @FILE reads it, @- from"
+        " standard input. Repeatable.",
     )
     @click.option(
         "--param-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="File with values by name: JSON, or TOML (*.toml). --param takes precedence.",
+        help="File with values by name: JSON (- for standard input), or TOML (*.toml). --param"
+        " takes precedence.",
     )
     @click.option(
         "--ephemeral-param",
         multiple=True,
         metavar="NAME=VALUE",
-        callback=to_mapping,
+        callback=to_values,
         help="Value of an ephemeral parameter, only for this build. Repeatable.",
     )
     @click.option(
@@ -95,7 +94,7 @@ def values_options(command: Callable[..., None]) -> Callable[..., None]:
         preset: str | None,
         **kwargs: Any,
     ) -> None:
-        read = _read_file(param_file) if param_file else {}
+        read = read_values(param_file) if param_file else {}
         values = GivenValues(parameters={**read, **param}, ephemeral=ephemeral_param, preset=preset)
         command(*args, values=values, **kwargs)
 
@@ -126,35 +125,3 @@ def _print(error: ParameterValidationError, output: str) -> None:
     for found in error.validations:
         hint = f"; choose one with --param {found.field}=VALUE" if found.is_missing else ""
         click.echo(f"Error: {plain(found.detail + hint)}", err=True)
-
-
-def _read_file(path: Path) -> dict[str, str]:
-    """Return the values in a file as texts, as Terraform and Coder write them.
-
-    Raises:
-        InvalidError: it cannot be read, or a value is not a text, number, boolean or list of texts.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise InvalidError(f"{path} has more than {MAX_FILE_BYTES} bytes")
-        document = tomllib.loads(data.decode()) if path.suffix == ".toml" else json.loads(data)
-    except OSError as error:
-        raise InvalidError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{path} cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidError(f"{path} must hold an object: values by the names of parameters")
-    return {name: _as_text(path, name, value) for name, value in document.items()}
-
-
-def _as_text(path: Path, name: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if isinstance(value, bool | int | float) or is_list:
-        return json.dumps(value, ensure_ascii=False)
-    raise InvalidError(
-        f"{path}: the value of {name!r} must be a text, a number, a boolean or a list of texts"
-    )

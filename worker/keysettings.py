@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.sealing.keyring import NO_KEYS, Keyring, KeysError, read_key_file, read_keys
-from worker.variables import PREFIX
+from worker.broker.secretfile import PREFIX
 
 
 class KeySettings(BaseSettings):

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from provisioner.platform.agentscripts import AgentScriptsError, read_scripts
 from provisioner.platform.httphook import key_of
-from worker.variables import PREFIX
+from worker.broker.secretfile import PREFIX
 
 
 class PlatformSettings(BaseSettings):

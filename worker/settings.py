@@ -27,6 +27,7 @@ from provisioner.engines.port import TERRAFORM_VERSION
 from provisioner.host.sandbox.paths import read_paths
 from provisioner.host.sandbox.port import SandboxMode
 from worker.broker.address import DEFAULT_DATA_DIR, check_redis_url, with_ca_file
+from worker.broker.secretfile import SecretFileError
 from worker.keysettings import KeySettings
 from worker.platformsettings import PlatformSettings
 from worker.timesettings import TimeSettings
@@ -292,7 +293,10 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
     names = os.environ if environment is None else environment
     if problem := problem_of_names(Settings.model_fields, names):
         raise SettingsError(problem)
-    given = values_of(Settings.model_fields, names, may_be_empty=TURNED_OFF_WHEN_EMPTY)
+    try:
+        given = values_of(Settings.model_fields, names, may_be_empty=TURNED_OFF_WHEN_EMPTY)
+    except SecretFileError as error:
+        raise SettingsError(str(error)) from error
     try:
         return Settings.model_validate({**given, **overrides})
     except ValidationError as error:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.jobs.retention import Retention
-from worker.variables import PREFIX
+from worker.broker.secretfile import PREFIX
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Container, Iterable, Mapping
 
-PREFIX = "PROVISIONERD_"
+from worker.broker.secretfile import FILE_SUFFIX, PREFIX, find_secret
+
+SECRETS = ("database_url", "redis_url", "build_hook_secret")
+"""Settings that may be in a file, which another variable names; keys have a setting for that."""
+CREDENTIALS = (*SECRETS, "encryption_keys")
+"""Settings that may be credentials of systemd."""
 
 
 def variable_of(field: str) -> str:
@@ -20,18 +25,26 @@ def values_of(
 
     Args:
         may_be_empty: fields whose empty variable is a value; any other empty variable is not set.
+
+    Raises:
+        SecretFileError: a secret is given twice, or its file cannot be read.
     """
     given = {field: environment.get(variable_of(field)) for field in fields}
-    return {
+    plain = {
         field: value
         for field, value in given.items()
         if value or (value is not None and field in may_be_empty)
     }
+    has_key_file = "encryption_keys_file" in plain
+    names = (name for name in CREDENTIALS if not (has_key_file and name == "encryption_keys"))
+    found = {field: find_secret(field, environment) for field in names}
+    return plain | {field: value for field, value in found.items() if value is not None}
 
 
 def problem_of_names(fields: Iterable[str], environment: Mapping[str, str]) -> str | None:
     """Return a sentence about a variable that has the prefix and is not a setting."""
     known = [variable_of(field) for field in fields]
+    known += [variable_of(field) + FILE_SUFFIX for field in SECRETS]
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             similar = difflib.get_close_matches(name, known, n=1)

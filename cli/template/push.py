@@ -13,6 +13,7 @@ from cli.options import organization_option, output_option, to_mapping
 from cli.printing import plain
 from cli.ringing import ring_or_warn
 from cli.template.importing import ImportRequest, finish
+from cli.valuefiles import read_values, to_values
 from db.catalog.people import get_user
 from db.catalog.templates import Push
 from db.errors import NotFoundError
@@ -44,9 +45,16 @@ _NAMED_AT_MOST = 20
     "values",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=to_mapping,
+    callback=to_values,
     help="Value of a variable of the template; others keep the value of the active version."
-    " Repeatable.",
+    " @FILE reads it, @- from standard input. Repeatable.",
+)
+@click.option(
+    "--variables-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with values of variables: JSON (- for standard input), or TOML (*.toml)."
+    " --variable takes precedence.",
 )
 @click.option(
     "--tag",
@@ -76,6 +84,7 @@ def push(
     root: Path | None,
     name: str,
     values: dict[str, str],
+    variables_file: Path | None,
     tags: dict[str, str],
     message: str,
     version_name: str,
@@ -102,6 +111,7 @@ def push(
         provisionerd template push ./template --name dev --root .
         tar --create --dereference . | provisionerd template push - --name dev
     """
+    stored = read_values(variables_file) if variables_file else {}
     packed = _packed(directory, root)
     if provisioner == ProvisionerType.TERRAFORM:
         check_local_modules(read_archive(packed.archive))
@@ -114,7 +124,7 @@ def push(
                 name=name,
                 archive=packed.archive,
                 created_by=_author(session, home, author),
-                values=values,
+                values={**stored, **values},
                 provisioner=ProvisionerType(provisioner),
                 tags=tags,
                 message=message,

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from worker.broker.secretfile import PREFIX
 from worker.settings import Settings
-from worker.variables import PREFIX
 
 Schema = dict[str, Any]
 
@@ -17,6 +17,11 @@ INTRODUCTION = f"""\
 Every setting is an environment variable. `make generate` makes this page from `worker/settings.py`
 and what it inherits. A name that begins with `{PREFIX}` and is not in this table is refused, so
 that a misspelt setting is not ignored silently. The unit of a time is in the name of its setting.
+
+A secret need not be in the environment. `{PREFIX}DATABASE_URL_FILE`, `{PREFIX}REDIS_URL_FILE` and
+`{PREFIX}BUILD_HOOK_SECRET_FILE` name a file that has the value, such as a Docker or
+Kubernetes secret. Without them, the credentials `database_url`, `redis_url`, `build_hook_secret`
+and `encryption_keys` of a systemd unit (`LoadCredential=`) are taken.
 
 | variable | meaning | default | allowed |
 | --- | --- | --- | --- |

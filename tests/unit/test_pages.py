@@ -10,8 +10,8 @@ import pytest
 
 from db.schema.tables import Base
 from docs.site.build import TOP_PAGES, stage
+from worker.broker.secretfile import PREFIX
 from worker.settings import Settings
-from worker.variables import PREFIX
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / name for name in TOP_PAGES), *(ROOT / "docs").rglob("*.md")]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from db.schema.enums import ProvisionerType
+from worker.broker.secretfile import PREFIX
 from worker.settings import (
     TURNED_OFF_WHEN_EMPTY,
     LogFormat,
@@ -15,7 +16,6 @@ from worker.settings import (
     SettingsError,
     load_settings,
 )
-from worker.variables import PREFIX
 
 
 def load(**variables: str) -> Settings:

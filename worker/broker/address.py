@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from worker.broker.secretfile import find_secret
+
 DEFAULT_DATA_DIR = Path("~/.local/share/provisionerd")
 EMBEDDED_SERVERS = Path("embedded/servers")
 """The directory of the embedded servers, relative to the data directory."""
@@ -78,11 +80,14 @@ def socket_url(path: Path) -> str:
 def find_redis_url(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the URL of the broker for a caller that gives none; None if there is no broker.
 
-    This is ``PROVISIONERD_REDIS_URL``, else the Redis that already runs in the data directory.
-    It starts nothing, and reads no setting but these, ``PROVISIONERD_REDIS_CA_FILE`` and
-    ``PROVISIONERD_DATA_DIR``.
+    This is ``PROVISIONERD_REDIS_URL`` or its file, else the Redis that already runs in the data
+    directory. It starts nothing, and reads no setting but these, ``PROVISIONERD_REDIS_CA_FILE``
+    and ``PROVISIONERD_DATA_DIR``.
+
+    Raises:
+        SecretFileError: the file cannot be read.
     """
-    configured = environment.get("PROVISIONERD_REDIS_URL")
+    configured = find_secret("redis_url", environment)
     if configured:
         return with_ca_file(configured, environment.get("PROVISIONERD_REDIS_CA_FILE"))
     data_dir = Path(environment.get("PROVISIONERD_DATA_DIR") or DEFAULT_DATA_DIR).expanduser()

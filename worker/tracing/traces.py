@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from db.jobs.moves import Moved
 from db.schema.enums import Transition
 from provisioner.build.tracing import NoTrace, Tracer
+from worker.broker.secretfile import PREFIX
 from worker.enqueue import Carrier, EnqueueTracer
 from worker.settings import SettingsError
-from worker.variables import PREFIX
 
 log = structlog.get_logger("worker")
 

@@ -97,6 +97,31 @@ def test_a_file_that_is_missing_is_refused(run: CommandLine, file: Path) -> None
     refused(run(*CREATE, "--param-file", str(file)), "cannot be read: No such file or directory")
 
 
+def test_a_value_is_read_from_a_file(run: CommandLine, database: Database, file: Path) -> None:
+    file.write_text("eu\n")
+    assert run(*CREATE, "--param", f"region=@{file}").exit_code == 0
+    assert stored(database) == DEFAULTS
+
+
+def test_a_value_is_read_from_standard_input(run: CommandLine, database: Database) -> None:
+    assert run.piped(b"eu\n", *CREATE, "--param", "region=@-").exit_code == 0
+    assert stored(database) == DEFAULTS
+
+
+def test_values_are_read_from_standard_input(run: CommandLine, database: Database) -> None:
+    assert run.piped(b'{"region": "eu", "size": 3}', *CREATE, "--param-file", "-").exit_code == 0
+    assert stored(database) == {**DEFAULTS, "size": "3"}
+
+
+def test_a_value_that_begins_with_the_sign_of_a_file_is_doubled(
+    run: CommandLine, database: Database
+) -> None:
+    found = run(*CREATE, "--param", "region=@missing")
+    assert (found.exit_code, "write @@ for a value" in found.stderr) == (2, True)
+    run(*CREATE, "--param", "region=eu", "--param", 'tools=["@@a"]')
+    assert stored(database)["tools"] == '["@@a"]'
+
+
 def test_a_preset_gives_its_values(run: CommandLine, database: Database) -> None:
     assert run(*CREATE, "--preset", "large").exit_code == 0
     assert stored(database) == {**DEFAULTS, "region": "us", "size": "8"}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from worker.broker.secretfile import PREFIX
 from worker.settings import Settings
-from worker.variables import PREFIX
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"

@@ -11,6 +11,7 @@ from db.jobs.tags import UNTAGGED_QUEUE
 from tests.unit.deploy.files import DEPLOY, output_of, read_yaml, settings_of, time_to_stop, tool
 from tests.unit.deploy.series import named_series, recorded_series, served_series, unknown_labels
 from worker.settings import Settings
+from worker.variables import problem_of_names
 
 KUBERNETES = DEPLOY / "kubernetes"
 DEPLOYMENTS = ("provisionerd-api", "provisionerd-exporter", "provisionerd-worker")
@@ -104,14 +105,17 @@ def test_settings_exist() -> None:
 
 
 @pytest.mark.parametrize("manifest", PODS, ids=name)
-def test_variables_are_settings(manifest: dict[str, Any]) -> None:
-    names = {variable["name"]: "" for variable in container(manifest)["env"]}
-    assert set(settings_of(names)) == {"database_url", "redis_url"}
-
-
-@pytest.mark.parametrize("manifest", PODS, ids=name)
-def test_secrets_come_by_reference(manifest: dict[str, Any]) -> None:
-    assert all("secretKeyRef" in variable["valueFrom"] for variable in container(manifest)["env"])
+def test_secrets_are_in_files_that_are_mounted(manifest: dict[str, Any]) -> None:
+    files = {variable["name"]: variable["value"] for variable in container(manifest)["env"]}
+    assert files == {
+        "PROVISIONERD_DATABASE_URL_FILE": "/run/secrets/provisionerd/database-url",
+        "PROVISIONERD_REDIS_URL_FILE": "/run/secrets/provisionerd/redis-url",
+    }
+    assert problem_of_names(Settings.model_fields, files) is None
+    (mount,) = (
+        mounted for mounted in container(manifest)["volumeMounts"] if mounted["name"] == "secrets"
+    )
+    assert (mount["mountPath"], mount["readOnly"]) == ("/run/secrets/provisionerd", True)
 
 
 @pytest.mark.parametrize("manifest", PODS, ids=name)
