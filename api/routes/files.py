@@ -14,7 +14,7 @@ from api.caller import Right
 from api.errors import ApiError, hidden, refused
 from api.gate import Gate, GateOf
 from api.routes.finding import or_hidden
-from db.jobs.archives import TAR, store_file
+from db.jobs.archives import TAR, read_file, store_file
 from db.reads.archives import find_file, holds_file
 from db.reads.contract import ContractModel
 from db.schema.enums import TokenScope
@@ -88,10 +88,11 @@ def download(
         )
         if not may_read:
             raise hidden()
+        data = read_file(visit.session, file)
     if not form:
         # Not with a charset: `coder templates pull` compares the whole header.
-        return Response(found.data, headers={"Content-Type": TAR})
+        return Response(data, headers={"Content-Type": TAR})
     try:
-        return Response(as_zip(found.data), headers={"Content-Type": "application/zip"})
+        return Response(as_zip(data), headers={"Content-Type": "application/zip"})
     except ArchiveRefusedError as error:
         raise refused("The archive cannot be converted.", str(error)) from error

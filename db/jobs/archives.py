@@ -48,7 +48,7 @@ class ArchiveCache:
             if (known := self._archives.get(file_id)) is not None:
                 self._archives.move_to_end(file_id)
                 return known
-        data = _read(session, file_id)
+        data = read_file(session, file_id)
         self._keep(file_id, data)
         return data
 
@@ -62,7 +62,8 @@ class ArchiveCache:
                 self._bytes -= len(dropped)
 
 
-def _read(session: Session, file_id: uuid.UUID) -> bytes:
+def read_file(session: Session, file_id: uuid.UUID) -> bytes:
+    """Return the content of a file that exists."""
     # By a cursor of the driver, in binary: as text a large archive takes five times its size.
     cursor: Any = session.connection().connection.cursor(binary=True)
     with cursor:

@@ -15,22 +15,21 @@ from db.errors import NotFoundError
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """An archive, who uploaded it, and whose templates use it."""
+    """Who uploaded an archive, and whose templates use it."""
 
-    data: bytes
     created_by: uuid.UUID
     organizations: Sequence[uuid.UUID]
 
 
 def find_file(session: Session, file_id: uuid.UUID) -> StoredFile:
-    """Return one archive.
+    """Return facts about one archive; ``db.jobs.archives.read_file`` returns its content.
 
     Raises:
         NotFoundError: there is none.
     """
     row = session.execute(
         sql("""
-            SELECT file.data, file.created_by,
+            SELECT file.created_by,
                    ARRAY(
                        SELECT DISTINCT version.organization_id
                        FROM provisioner_jobs AS job
@@ -44,9 +43,7 @@ def find_file(session: Session, file_id: uuid.UUID) -> StoredFile:
     ).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no file {file_id}")
-    return StoredFile(
-        data=bytes(row.data), created_by=row.created_by, organizations=row.organizations
-    )
+    return StoredFile(created_by=row.created_by, organizations=row.organizations)
 
 
 def holds_file(session: Session, data: bytes, *, user_id: uuid.UUID) -> bool:
