@@ -13,6 +13,7 @@ from db.schema.roles import OrganizationRole, SiteRole
 
 MAX_PARAMETERS = 1000
 MAX_ROLES = 20
+MAX_TTL_MS = 2**63 // 10**6 - 1  #: stored as nanoseconds in 64 bits
 
 
 class GivenValue(RequestModel):
@@ -135,7 +136,7 @@ class CreateWorkspace(RequestModel):
     template_version_id: GivenId = None
     name: Name
     autostart_schedule: Text | None = None
-    ttl_ms: int | None = Field(None, ge=0, le=2**53)
+    ttl_ms: int | None = Field(None, ge=0, le=MAX_TTL_MS)
     rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
     automatic_updates: AutomaticUpdates | None = None
     template_version_preset_id: GivenId = None
@@ -176,7 +177,7 @@ class Schedule(RequestModel):
 class TimeToLive(RequestModel):
     """How long the workspace runs; null: until somebody stops it."""
 
-    ttl_ms: int | None = Field(None, ge=0, le=2**53)
+    ttl_ms: int | None = Field(None, ge=0, le=MAX_TTL_MS)
 
 
 class Updates(RequestModel):

@@ -29,7 +29,7 @@ from db.catalog.versions import create_template_of
 from db.errors import ConflictError, InvalidError
 from db.reads.accounts import as_uuid
 from db.reads.contract import ContractModel
-from db.reads.shapes import Template, TemplateVersion
+from db.reads.shapes import NO_ID, Template, TemplateVersion
 from db.reads.versions import TemplateFilter, find_templates, find_versions, get_template
 from db.schema.enums import JobStatus, TokenScope
 
@@ -40,6 +40,7 @@ KNOWN_TERMS = {
 }  # fmt: skip
 
 
+TRUTH = {"true": True, "false": False}
 COLUMNS = {"deprecation_message": "deprecated"}  #: that have another name than in the API
 
 
@@ -65,10 +66,19 @@ def list_templates(gate: GateOf, q: Search = "") -> list[Template]:
             name=terms.get("name"),
             display_name=terms.get("display_name") or terms.get("exact_display_name"),
             author=visit.caller.username if author == "me" else author,
-            deprecated={"true": True, "false": False}.get(terms.get("deprecated", "")),
+            author_id=_author_id(terms.get("author_id", "")),
+            deprecated=TRUTH.get(terms.get("deprecated", "")),
+            has_ai_task=TRUTH.get(terms.get("has-ai-task", "")),
+            has_external_agent=TRUTH.get(terms.get("has_external_agent", "")),
             ids=_ids(terms.get("ids", "")),
         )
         return find_templates(visit.session, wanted)
+
+
+def _author_id(given: str) -> uuid.UUID | None:
+    if not given:
+        return None
+    return as_uuid(given) or NO_ID  # of nobody
 
 
 def _ids(given: str) -> list[uuid.UUID]:

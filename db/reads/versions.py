@@ -35,6 +35,7 @@ _TEMPLATES = """
     FROM templates AS template
     JOIN organizations AS organization ON organization.id = template.organization_id
     JOIN users AS creator ON creator.id = template.created_by
+    LEFT JOIN template_versions AS active ON active.id = template.active_version_id
 """
 _VERSIONS = """
     SELECT version.id, version.template_id, version.organization_id, version.created_at,
@@ -57,7 +58,10 @@ class TemplateFilter:
     name: str | None = None  #: a part of the name
     display_name: str | None = None  #: a part of the name for people
     author: str | None = None
+    author_id: uuid.UUID | None = None
     deprecated: bool | None = None
+    has_ai_task: bool | None = None  #: the active version
+    has_external_agent: bool | None = None  #: the active version
     ids: Collection[uuid.UUID] = field(default_factory=tuple)
 
 
@@ -81,6 +85,11 @@ def find_templates(session: Session, wanted: TemplateFilter) -> list[Template]:
                                    IN lower(template.display_name || ' ' || template.name)) > 0)
                   AND (CAST(:author AS text) IS NULL
                        OR lower(creator.username) = lower(:author))
+                  AND (CAST(:author_id AS uuid) IS NULL OR creator.id = :author_id)
+                  AND (CAST(:has_ai_task AS boolean) IS NULL
+                       OR coalesce(active.has_ai_task, false) = :has_ai_task)
+                  AND (CAST(:has_external_agent AS boolean) IS NULL
+                       OR coalesce(active.has_external_agent, false) = :has_external_agent)
                   AND (CAST(:deprecated AS boolean) IS NULL
                        OR :deprecated = (template.deprecated <> ''))
                   AND (cardinality(CAST(:ids AS uuid[])) = 0 OR template.id = ANY(:ids))
@@ -89,13 +98,8 @@ def find_templates(session: Session, wanted: TemplateFilter) -> list[Template]:
             LIMIT :limit
         """),  # noqa: S608 - made of constants
         {
+            **vars(wanted),
             "organizations": None if wanted.organizations is None else list(wanted.organizations),
-            "organization": wanted.organization,
-            "exact_name": wanted.exact_name,
-            "name": wanted.name,
-            "display_name": wanted.display_name,
-            "author": wanted.author,
-            "deprecated": wanted.deprecated,
             "ids": list(wanted.ids),
             "limit": EVERYTHING,
         },

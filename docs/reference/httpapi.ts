@@ -1,5 +1,5 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:2dcd1773e04d4dd8a0c075492cc9b7054166cff2809a51b9a00da6d9f186bcea
+// made from: sha256:8df4dca985747bc5b1c07b1066b04394847b89f925934e24a52fffb67f386017
 // text: sha256:aaae14efda211881c6c6853a334700c44baf02caff7b664c677972884924febe
 
 export type AnyOfTheContract =

@@ -65,6 +65,16 @@ def test_a_deleted_workspace_is_gone_by_id(coder: Coder) -> None:
     assert (error.status, error.message) == (409, "Cannot start a deleted workspace!")
 
 
+@pytest.mark.parametrize(("ttl_ms", "status"), [(2**63 // 10**6 - 1, 204), (2**63 // 10**6, 400)])
+def test_a_time_to_live_fits_into_its_column(
+    door: Door, alice: User, member: Client, template: Template, ttl_ms: int, status: int
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(workspace)
+    answer = member.send("PUT", f"workspaces/{workspace.id}/ttl", json={"ttl_ms": ttl_ms})
+    assert answer.status_code == status
+
+
 def test_builds_are_listed_in_pages(
     door: Door, alice: User, member: Client, template: Template
 ) -> None:
@@ -256,6 +266,22 @@ def test_a_start_takes_the_version_that_the_template_requires(
     error = refused(lambda: coder.client.ask("POST", path, shapes.BUILD, status=201, body=body))
     assert (error.status, "non-active version" in error.message) == (403, True)
     assert coder.start("box")["template_version_id"] == str(other.active_version_id)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("has-ai-task:true", 0),
+        ("has-ai-task:false", 1),
+        ("has_external_agent:true", 0),
+        ("author:ada", 1),
+        ("author:nobody", 0),
+        (f"author_id:{ZERO_ID}", 0),
+        ("organization:acme", 1),
+    ],
+)
+def test_templates_are_searched(admin: Client, template: Template, query: str, count: int) -> None:
+    assert len(admin.get(f"templates?q={query}", many(shapes.TEMPLATE))) == count
 
 
 def test_a_deprecated_template_makes_no_workspace(
