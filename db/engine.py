@@ -113,6 +113,8 @@ def open_database(
         ),
     )
     sqlalchemy.event.listen(engine, "connect", _drop_notices)
+    # Before SQLAlchemy's own first statement, which would fail by texts that are bytes.
+    sqlalchemy.event.listen(engine, "connect", _check_encoding, insert=True)
     return Database(
         engine=engine,
         sessions=sessionmaker(engine, expire_on_commit=False, info={SESSION_INFO: keyring}),
@@ -130,6 +132,17 @@ def _drop_notices(connection: Any, _record: object) -> None:
 
 def _close_returned(_connection: object, entry: sqlalchemy.pool.ConnectionPoolEntry) -> None:
     entry.close()
+
+
+def _check_encoding(connection: Any, _record: object) -> None:
+    """Check the encoding of the database, which the server reports when it is connected."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in {None, "UTF8"}:
+        connection.close()
+        raise DatabaseError(
+            f"the database has the encoding {encoding}, which cannot store every text; create one"
+            " with CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'"
+        )
 
 
 def _psycopg_url(url: str) -> sqlalchemy.URL:

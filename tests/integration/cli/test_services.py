@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from db.engine import Database
 from db.schema.revision import head_revision
+from tests.harness.databases import database_url_of, run_admin
 from tests.harness.factory import Factory
 from tests.harness.redis_server import RedisServer, running_redis
 from tests.harness.rights import database_user, redis_user
@@ -72,6 +73,26 @@ def test_what_is_wrong_is_said_in_one_sentence(
 ) -> None:
     with nothing_changes():
         refused(run("user", "create", "alice", **settings), sentence)
+
+
+@pytest.fixture(scope="module")
+def ascii_url(embedded: Embedded) -> Iterator[str]:
+    """A database that stores bytes instead of texts."""
+    name = "stores_bytes"
+    run_admin(embedded, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII'")
+    yield database_url_of(embedded, name)
+    run_admin(embedded, f"DROP DATABASE {name}")
+
+
+@pytest.mark.parametrize("command", ["migrate", "jobs list"])
+def test_a_database_of_another_encoding_is_refused(
+    run: CommandLine, ascii_url: str, command: str
+) -> None:
+    refused(run(*command.split(), database_url=ascii_url), "the encoding SQL_ASCII")
+
+
+def test_a_doctor_names_the_encoding_of_the_database(run: CommandLine, ascii_url: str) -> None:
+    assert "SQL_ASCII" in results(run, database_url=ascii_url)["PostgreSQL"]["found"]
 
 
 def test_a_wrong_password_is_not_shown(run: CommandLine) -> None:
