@@ -33,6 +33,9 @@ MINUTES ?= 30
 # The cases of `make bad-input`, such as CASES="cycle plan-json"; all when empty.
 CASES ?=
 
+# How many examples each test of `make fuzz` tries.
+EXAMPLES ?= 20000
+
 # More options of `make chaos`, such as CHAOS="--minutes 8 --sealed".
 CHAOS ?=
 
@@ -43,7 +46,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test faults pooler deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
+.PHONY: help setup demo test faults fuzz pooler deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -94,6 +97,9 @@ faults: setup ## Kill, cut, pause and drain real workers (about five minutes)
 upgrade-test: setup ## Run the last release's workers and services with this version's
 	@echo "Upgrading the last release and rolling back (about five minutes the first time, two later)"
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/upgrade
+
+fuzz: setup ## Try what reads hostile input with many new examples (about ten minutes)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m pytest --quiet -n 2 --timeout 3600 tests/unit/test_fuzz.py
 
 pooler: setup ## Restart, fill up and fail over PostgreSQL and PgBouncer while builds run
 	@echo "Running the tests with PgBouncer (about twenty minutes)"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from db.jobs.resources import ResourceChange
 from db.schema.enums import PlannedAction
+from provisioner.engines.terraform.conversion.attributes import blocks, nested, text
 
 
 def changes_of(plan: Mapping[str, Any], costs: Mapping[str, int]) -> Iterator[ResourceChange]:
@@ -15,20 +16,22 @@ def changes_of(plan: Mapping[str, Any], costs: Mapping[str, int]) -> Iterator[Re
     Args:
         costs: credits per day of the instances that cost something, by address.
     """
-    for found in plan.get("resource_changes") or []:
-        if found.get("mode") == "managed":
-            address = str(found.get("address"))
+    for found in blocks(plan, "resource_changes"):
+        if text(found, "mode") == "managed":
+            address = text(found, "address")
             yield ResourceChange(
                 address=address,
-                type=str(found.get("type")),
-                name=str(found.get("name")),
-                action=_action((found.get("change") or {}).get("actions") or []),
+                type=text(found, "type"),
+                name=text(found, "name"),
+                action=_action(nested(found, "change").get("actions")),
                 daily_cost=costs.get(address, 0),
             )
 
 
-def _action(actions: Sequence[str]) -> PlannedAction:
+def _action(listed: object) -> PlannedAction:
     """Return the one action that Terraform's list stands for; the last one of an unknown list."""
+    found = listed if isinstance(listed, list) else []
+    actions = [action for action in found if isinstance(action, str)]
     if {"create", "delete"} <= set(actions):
         return PlannedAction.REPLACE
     known = [action for action in actions if action in set(PlannedAction)]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from provisioner.engines.port import EngineError, PriceError
+from provisioner.engines.terraform.conversion.attributes import blocks, nested, text
 from provisioner.engines.terraform.conversion.cost import MAX_DAILY_COST, parse_cost
 
 MAX_VALUES = 8_000_000
@@ -46,13 +47,13 @@ def price_plan(plan: Mapping[str, Any]) -> dict[str, int]:
             is not known at plan time.
     """
     unknown = {
-        change.get("address"): change.get("change", {}).get("after_unknown")
-        for change in plan.get("resource_changes", [])
+        text(change, "address"): nested(change, "change").get("after_unknown")
+        for change in blocks(plan, "resource_changes")
     }
-    root = plan.get("planned_values", {}).get("root_module", {})
+    root = nested(nested(plan, "planned_values"), "root_module")
     costs: Counter[str] = Counter()
     for planned in _planned(root):
-        address = planned["address"]
+        address = text(planned, "address")
         costs[address] += _cost_of(planned, unknown.get(address))
     total = sum(costs.values())
     if total > MAX_DAILY_COST:
@@ -65,28 +66,29 @@ def price_plan(plan: Mapping[str, Any]) -> dict[str, int]:
 
 def _planned(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the managed resource instances of ``module`` and of its child modules."""
-    for resource in module.get("resources", []):
-        if resource.get("mode") == "managed":
+    for resource in blocks(module, "resources"):
+        if text(resource, "mode") == "managed":
             yield resource
-    for child in module.get("child_modules", []):
+    for child in blocks(module, "child_modules"):
         yield from _planned(child)
 
 
 def _cost_of(resource: Mapping[str, Any], unknown: object) -> int:
-    values = resource.get("values") or {}
-    if resource["type"] == "terraform_data":
-        values, unknown = values.get("input"), _attribute(unknown, "input")
-    elif resource["type"] != "coder_metadata":
+    address, kind = text(resource, "address"), text(resource, "type")
+    values: object = nested(resource, "values")
+    if kind == "terraform_data":
+        values, unknown = _attribute(values, "input"), _attribute(unknown, "input")
+    elif kind != "coder_metadata":
         return 0
     if _attribute(unknown, "daily_cost") is True:
         raise PriceError(
-            f"{resource['address']}: daily_cost is not known at plan time; make it depend only on "
+            f"{address}: daily_cost is not known at plan time; make it depend only on "
             "variables, parameters and other values that are known before the apply"
         )
     try:
         return parse_cost(_attribute(values, "daily_cost"))
     except ValueError as error:
-        raise PriceError(f"{resource['address']}: daily_cost {error}") from error
+        raise PriceError(f"{address}: daily_cost {error}") from error
 
 
 def _attribute(value: object, name: str) -> object:

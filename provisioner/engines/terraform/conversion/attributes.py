@@ -42,6 +42,12 @@ def whole_number(attributes: Attributes, name: str) -> int | None:
     return int(value) if -_MAX_BIGINT <= value <= _MAX_BIGINT and value == int(value) else None
 
 
+def nested(attributes: Attributes, name: str) -> Attributes:
+    """Return an object; an empty one for anything else."""
+    value = attributes.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def blocks(attributes: Attributes, name: str) -> Iterator[Attributes]:
     """Yield the nested blocks of a name."""
     value = attributes.get(name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from provisioner.engines.terraform.conversion.attributes import Attributes, blocks, text
+from provisioner.engines.terraform.conversion.attributes import Attributes, blocks, nested, text
 
 _INSTANCE_KEY = re.compile(r'\[(?:\d+|"(?:[^"\\]|\\.)*")\]')
 
@@ -61,8 +61,8 @@ def instances_of_plan(plan: Attributes) -> Iterator[Instance]:
     by the apply among the planned values. Child modules come before the module that calls them.
     Attributes that are not known yet are missing.
     """
-    prior = _object(_object(_object(plan, "prior_state"), "values"), "root_module")
-    planned = _object(_object(plan, "planned_values"), "root_module")
+    prior = nested(nested(nested(plan, "prior_state"), "values"), "root_module")
+    planned = nested(nested(plan, "planned_values"), "root_module")
     yield from (found for found in _of_module(prior) if found.mode == "data")
     yield from _of_module(planned)
 
@@ -84,10 +84,5 @@ def _instance(
         name=text(resource, "name"),
         module=module if isinstance(module, str) else "",
         key=found if isinstance(found, int | str) else None,
-        attributes=_object(instance, attributes),
+        attributes=nested(instance, attributes),
     )
-
-
-def _object(parent: Attributes, name: str) -> Attributes:
-    value = parent.get(name)
-    return value if isinstance(value, dict) else {}
