@@ -21,7 +21,13 @@ from db.catalog.chats import (
     open_chat,
 )
 from db.catalog.versions import get_usable_version
-from db.errors import ConflictError, InvalidError, NotFoundError
+from db.errors import (
+    ConflictError,
+    InvalidError,
+    LimitReachedError,
+    NotFoundError,
+    OwnerInactiveError,
+)
 from db.reads.builds import get_build
 from db.reads.chats import BoundWorkspace, find_bound_workspace
 from db.reads.templates import find_template, list_template_names
@@ -123,7 +129,9 @@ def _create(
         version = get_usable_version(session, template)
         owner = context.authorize(session)
         workspace_name = choose_name(name, seed=template.name)
-        workspace = _insert_workspace(session, owner, template, workspace_name, bound)
+        workspace = _insert_workspace(
+            session, owner, template, workspace_name, bound, chat_id=context.chat_id
+        )
         build = context.enqueue(
             session,
             owner,
@@ -161,11 +169,19 @@ def _insert_workspace(
     template: Template,
     name: str,
     bound: BoundWorkspace | None,
+    *,
+    chat_id: str,
 ) -> Workspace:
     try:
         return workspaces.create_workspace(
-            session, owner=session.get_one(User, owner.id), template=template, name=name
+            session,
+            owner=session.get_one(User, owner.id),
+            template=template,
+            name=name,
+            chat_id=chat_id,
         )
+    except (LimitReachedError, OwnerInactiveError):
+        raise
     except ConflictError as error:
         is_own = bound is not None and bound.name.lower() == f"{owner.username}/{name}".lower()
         instead = "use start_workspace to build it again, or " if is_own else ""

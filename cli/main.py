@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, Lazy] = {
     ),
     "completion": Lazy("cli.completion", "Print a shell's completion script."),
     "audit": Lazy("cli.audit", "Show who changed what by hand."),
-    "prune": Lazy("cli.prune", "Delete old logs, states, jobs and rows of the audit log."),
+    "prune": Lazy("cli.prune", "Delete old logs, states, jobs, audit rows and chats."),
     "rekey": Lazy("cli.rekey", "Seal all secrets in the database with the first key."),
     "template": Lazy("cli.template.command", "Push, list and change templates and their versions."),
     "workspace": Lazy("cli.workspace", "Create, start, stop, delete, show and list workspaces."),
@@ -60,6 +60,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "token": Lazy("cli.token", "Create, list and revoke tokens for the HTTP API."),
     "webhook": Lazy("cli.webhook", "Manage the addresses that events are sent to."),
     "group": Lazy("cli.group", "Manage groups, their members and their allowances."),
+    "limits": Lazy("cli.limits", "Show and change how much one owner or chat may have."),
     "organization": Lazy("cli.organization", "Create and list organizations."),
 }
 

@@ -1,4 +1,4 @@
-"""``provisionerd prune``: delete old logs, states, jobs and rows of the audit log."""
+"""``provisionerd prune``: delete old logs, states, jobs, rows of the audit log and chats."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def age_option(of: str, what: str) -> Callable[[Command], Command]:
 @age_option("states", "States of superseded builds")
 @age_option("jobs", "Finished jobs with their builds")
 @age_option("audit", "Rows of the audit log")
+@age_option("chats", "Chats without a workspace, by their last use")
 @output_option
 def prune(  # noqa: PLR0917 - click passes each option by its name
     dry_run: bool,
@@ -60,9 +61,12 @@ def prune(  # noqa: PLR0917 - click passes each option by its name
     states_older_than: timedelta | None,
     jobs_older_than: timedelta | None,
     audit_older_than: timedelta | None,
+    chats_older_than: timedelta | None,
     output: str,
 ) -> None:
-    r"""Delete old logs, states, jobs and rows of the audit log, as the workers do every few hours.
+    r"""Delete what is older than it must be kept, as the workers do every few hours.
+
+    That is logs, states, jobs, rows of the audit log, and chats of agents.
 
     Always kept: unfinished jobs, the latest build of each workspace with its
     state, and templates. An AGE is a number of days or hours: 30d, 12h.
@@ -80,6 +84,7 @@ def prune(  # noqa: PLR0917 - click passes each option by its name
         states=min(kept.states, jobs) if states_older_than is None else states_older_than,
         jobs=jobs,
         audit_logs=kept.audit_logs if audit_older_than is None else audit_older_than,
+        chats=kept.chats if chats_older_than is None else chats_older_than,
     )
     with opened() as services:
         pruned = prune_database(services.database, retention, is_dry_run=dry_run)
@@ -96,6 +101,7 @@ def _report(pruned: Pruned, *, is_dry_run: bool, output: str) -> None:
         "states": pruned.states,
         "jobs": pruned.jobs,
         "audit_logs": pruned.audit_logs,
+        "chats": pruned.chats,
     }
     if output == JSON:
         print_json({"dry_run": is_dry_run, **counts})

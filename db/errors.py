@@ -9,6 +9,8 @@ RequestError              a request that cannot be fulfilled
     ├── VersionImportingError  the version's import has not ended
     ├── ActiveVersionRequiredError  the template wants its active version
     ├── TemplateDeprecatedError  the template makes no new workspaces
+    ├── OwnerInactiveError  the owner of the workspace is suspended, dormant or deleted
+    ├── LimitReachedError the owner or the chat has enough builds or workspaces
     ├── StateRefusedError a state must not replace the stored one
     └── SealedError       a stored value is sealed and does not open
 LeaseLostError            the writer no longer holds the lease of the job
@@ -112,6 +114,27 @@ class TemplateDeprecatedError(ConflictError):
             f'Template "{name}" has been deprecated, and cannot be used to create a new'
             f" workspace: {why}"
         )
+
+
+class OwnerInactiveError(ConflictError):
+    """The owner of the workspace is not active, so it is not created or started."""
+
+    def __init__(self, username: str, status: str) -> None:
+        super().__init__(f"user {username!r} is {status} and cannot build")
+        self.status = status
+
+
+class LimitReachedError(ConflictError):
+    """The owner or the chat has enough builds or workspaces. Nothing was created.
+
+    Attributes:
+        limit: the name of the limit.
+        allowed: how many there may be.
+    """
+
+    def __init__(self, limit: str, allowed: int, message: str) -> None:
+        super().__init__(message)
+        self.limit, self.allowed = limit, allowed
 
 
 class StateRefusedError(ConflictError):

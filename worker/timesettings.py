@@ -60,6 +60,9 @@ class TimeSettings(BaseSettings):
     retain_audit_days: float = Field(
         365, gt=0, le=36500, description="how long a row of the audit log is kept"
     )
+    retain_chats_days: float = Field(
+        30, gt=0, le=36500, description="how long a chat without a workspace is kept after its use"
+    )
     prune_hours: float = Field(
         6, ge=0, le=8760, description="time between prunings; 0 turns pruning off"
     )
@@ -101,6 +104,7 @@ class TimeSettings(BaseSettings):
             states=timedelta(days=self.retain_states_days),
             jobs=timedelta(days=self.retain_jobs_days),
             audit_logs=timedelta(days=self.retain_audit_days),
+            chats=timedelta(days=self.retain_chats_days),
         )
 
     @property

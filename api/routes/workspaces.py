@@ -28,7 +28,13 @@ from api.routes.finding import (
 from api.routes.paging import Paged, Search, terms_of
 from db.catalog import workspaces as catalog
 from db.catalog.audit import AuditAction
-from db.errors import ConflictError, InvalidError, TemplateDeprecatedError
+from db.errors import (
+    ConflictError,
+    InvalidError,
+    LimitReachedError,
+    OwnerInactiveError,
+    TemplateDeprecatedError,
+)
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.contract import ProvisionerJobTimings, WorkspaceStatus
 from db.reads.machines import WorkspaceFilter, find_workspaces
@@ -197,6 +203,8 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
         raise refused("Validation failed.", str(error), field="name") from error
     except TemplateDeprecatedError as error:
         raise refused(str(error)) from error
+    except (LimitReachedError, OwnerInactiveError):
+        raise
     except ConflictError as error:
         message = f'Workspace "{body.name}" already exists.'
         raise conflict(message, field="name", detail=str(error)) from error

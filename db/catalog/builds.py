@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from db.catalog.limits import check_builds, check_owner
 from db.catalog.sources import Source, read_source
 from db.catalog.values import choose_values, sealed_values, tags_of
 from db.engine import sql
@@ -95,6 +96,8 @@ def insert_build(
     Raises:
         NotFoundError: there is no such workspace, it was deleted, or it has no usable version.
         BuildActiveError: the workspace has an unfinished build.
+        OwnerInactiveError: it is a start, and the workspace's owner is not active.
+        LimitReachedError: it is a start, and the owner has enough unfinished builds.
         ActiveVersionRequiredError: the template requires its active version.
         ConflictError: the template version cannot be built from.
         ParameterValidationError: the values are not allowed; a delete never fails by them.
@@ -110,6 +113,9 @@ def insert_build(
         transition=transition,
         initiator_id=initiator_id,
     )
+    if transition is Transition.START:
+        check_owner(source.owner_name, source.owner_status, deleted=source.is_owner_deleted)
+        check_builds(session, workspace.owner_id, source.builds_allowed)
     chosen = choose_values(source, transition, parameters or {}, preset)
     tags = with_owner(tags_of(source, chosen.values, transition), workspace.owner_id)
     build = EnqueuedBuild(

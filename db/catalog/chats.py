@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -36,12 +37,21 @@ class ChatKey:
 
 
 def open_chat(session: Session, chat: ChatKey) -> None:
-    """Create the chat's row if it does not exist.
+    """Create the chat's row if it does not exist. One that was not used for a day is kept on.
 
     Raises:
         InvalidError: there is no such owner or organization.
         ConflictError: the chat belongs to another organization.
     """
+    session.execute(
+        update(Chat)
+        .where(
+            Chat.owner_id == chat.owner_id,
+            Chat.id == chat.id,
+            Chat.updated_at < func.now() - timedelta(days=1),
+        )
+        .values(updated_at=func.now())
+    )
     organization_id = _organization_of(session, chat)
     if organization_id is None:
         _insert_chat(session, chat)

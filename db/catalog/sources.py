@@ -22,7 +22,7 @@ from db.errors import (
 )
 from db.jobs.declarations import TemplateParameter
 from db.jobs.parameters import PARAMETERS, PRESETS, StoredPreset, parameters_of, presets_of
-from db.schema.enums import JobStatus, Transition
+from db.schema.enums import JobStatus, Transition, UserStatus
 from db.schema.roles import OrganizationRole, SiteRole
 from db.sealing.places import Place, parameter_of, variable_of
 from db.sealing.values import open_texts
@@ -96,8 +96,13 @@ READ_SOURCE = f"""
                 SELECT 1 FROM provisioner_jobs
                 WHERE owner_id = :owner_id AND completed_at IS NULL
                 LIMIT :limit
-            ) AS unfinished) AS fair_rank
+            ) AS unfinished) AS fair_rank,
+           owner.username AS owner_name,
+           owner.status::text AS owner_status,
+           owner.deleted AS is_owner_deleted,
+           (SELECT allowed FROM limits WHERE name = 'builds_per_owner') AS builds_allowed
     FROM templates AS template
+    JOIN users AS owner ON owner.id = :owner_id
     LEFT JOIN latest_workspace_builds AS previous
            ON previous.workspace_id = CAST(:workspace_id AS uuid)
     LEFT JOIN provisioner_jobs AS previous_job ON previous_job.id = previous.job_id
@@ -148,6 +153,10 @@ class Source:
     tag_expressions: Mapping[str, str]  #: of the tags that the template computes
     variables: Mapping[str, str]  #: values of template variables, for these expressions
     fair_rank: int
+    owner_name: str
+    owner_status: UserStatus
+    is_owner_deleted: bool
+    builds_allowed: int | None  #: unfinished builds of the owner; None: any number
 
 
 def read_source(
@@ -208,6 +217,10 @@ def read_source(
             transition,
         ),
         fair_rank=row.fair_rank,
+        owner_name=row.owner_name,
+        owner_status=UserStatus(row.owner_status),
+        is_owner_deleted=row.is_owner_deleted,
+        builds_allowed=row.builds_allowed,
     )
 
 

@@ -9,27 +9,32 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from db.catalog.limits import check_owner, check_workspaces
 from db.catalog.names import check_name, insert_named
 from db.errors import (
-    ConflictError,
     NotFoundError,
     TemplateDeprecatedError,
 )
 from db.jobs.events import EventType, record_workspace
-from db.schema.enums import UserStatus
 from db.schema.tables import Template, User, Workspace
 
 
-def create_workspace(session: Session, *, owner: User, template: Template, name: str) -> Workspace:
+def create_workspace(
+    session: Session, *, owner: User, template: Template, name: str, chat_id: str | None = None
+) -> Workspace:
     """Create a workspace without a build.
+
+    Args:
+        chat_id: the chat that makes it, if one does.
 
     Raises:
         InvalidError: the name is not allowed.
         TemplateDeprecatedError: the template makes no new workspaces.
-        ConflictError: the owner has a workspace of that name, or is not active.
+        OwnerInactiveError: the owner is not active.
+        LimitReachedError: the owner or the chat has enough workspaces.
+        ConflictError: the owner has a workspace of that name.
     """
-    if owner.status is not UserStatus.ACTIVE:
-        raise ConflictError(f"user {owner.username!r} is {owner.status} and cannot build")
+    check_owner(owner.username, owner.status, deleted=owner.deleted)
     if template.deprecated:
         raise TemplateDeprecatedError(template.name, template.deprecated)
     workspace = Workspace(
@@ -38,8 +43,10 @@ def create_workspace(session: Session, *, owner: User, template: Template, name:
         organization_id=template.organization_id,
         template_id=template.id,
         name=check_name("workspace", name),
+        chat_id=chat_id,
         last_used_at=func.now(),
     )
+    check_workspaces(session, owner.id, chat_id)
     taken = f"user {owner.username!r} already has a workspace {name!r}"
     insert_named(session, workspace, taken=taken)
     record_workspace(session, workspace.id, EventType.WORKSPACE_CREATED)

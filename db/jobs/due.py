@@ -27,6 +27,7 @@ class Bounds:
     states: datetime
     jobs: datetime
     audit_logs: datetime
+    chats: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class Due:
     builds: Sequence[uuid.UUID] = ()
     jobs: Sequence[uuid.UUID] = ()
     audit_logs: Sequence[uuid.UUID] = ()
+    chats: Sequence[Row[Any]] = ()  #: owner_id, id and updated_at
     next: Cursor | None = None  #: None: there is no more
 
 
@@ -49,6 +51,7 @@ class Cursor:
     line: int = 0
     replaced: int = 0
     audit_log: tuple[datetime | str, uuid.UUID] = ("-infinity", NOTHING)
+    chat: tuple[uuid.UUID, str] = (NOTHING, "")
     job: tuple[datetime | str, uuid.UUID] = ("-infinity", NOTHING)
 
 
@@ -191,4 +194,36 @@ def due_audit_logs(session: Session, bounds: Bounds, cursor: Cursor) -> Due:
     return Due(
         audit_logs=[row.id for row in rows],
         next=Cursor(audit_log=(rows[-1].time, rows[-1].id)) if has_more else None,
+    )
+
+
+def due_chats(session: Session, bounds: Bounds, cursor: Cursor) -> Due:
+    """Find chats that were not used for long and have no workspace, by their owners."""
+    owner_id, chat_id = cursor.chat
+    rows = session.execute(
+        # Uses pk_chats.
+        sql("""
+            SELECT chat.owner_id, chat.id, chat.updated_at,
+                   chat.updated_at < :before AND coalesce(workspace.deleted, true) AS is_due
+            FROM (
+                SELECT owner_id, id, updated_at, workspace_id
+                FROM chats
+                WHERE (owner_id, id) > (:owner_id, :chat_id)
+                ORDER BY owner_id, id
+                LIMIT :limit
+            ) AS chat
+            LEFT JOIN workspaces AS workspace ON workspace.id = chat.workspace_id
+            ORDER BY chat.owner_id, chat.id
+        """),
+        {
+            "before": bounds.chats,
+            "owner_id": owner_id,
+            "chat_id": chat_id,
+            "limit": LINES_PER_TURN,
+        },
+    ).all()
+    has_more = len(rows) == LINES_PER_TURN
+    return Due(
+        chats=[row for row in rows if row.is_due],
+        next=Cursor(chat=(rows[-1].owner_id, rows[-1].id)) if has_more else None,
     )

@@ -1,4 +1,4 @@
-"""Retention: which old logs, states, jobs and rows of the audit log are deleted, and when.
+"""Retention: which old logs, states, jobs, rows of the audit log and chats are deleted, and when.
 
 These are never deleted:
 
@@ -6,7 +6,8 @@ These are never deleted:
 - the latest build of a workspace that is not deleted, with its job, parameters and state, because
   the next build starts from it;
 - the job that imported a template version, with its archive;
-- the rows of workspaces.
+- the rows of workspaces;
+- a chat whose workspace exists.
 
 The work is done in small transactions, each under the pruner's lock. No build waits for them, and
 it is safe to stop between any two of them.
@@ -28,6 +29,7 @@ from db.jobs.due import (
     Cursor,
     Due,
     due_audit_logs,
+    due_chats,
     due_jobs,
     due_lines,
     due_replaced_states,
@@ -49,6 +51,7 @@ class Retention:
     states: timedelta = timedelta(days=30)
     jobs: timedelta = timedelta(days=90)  #: with their builds, timings and resources
     audit_logs: timedelta = timedelta(days=365)
+    chats: timedelta = timedelta(days=30)  #: without a workspace, after their last use
 
     def __post_init__(self) -> None:
         """Check that nothing is kept for longer than its job."""
@@ -66,6 +69,7 @@ class Pruned:
     states: int = 0
     jobs: int = 0
     audit_logs: int = 0
+    chats: int = 0
     is_complete: bool = True  #: False: another process prunes, or this one was stopped
 
     def __add__(self, other: Pruned) -> Pruned:
@@ -75,6 +79,7 @@ class Pruned:
             states=self.states + other.states,
             jobs=self.jobs + other.jobs,
             audit_logs=self.audit_logs + other.audit_logs,
+            chats=self.chats + other.chats,
             is_complete=self.is_complete and other.is_complete,
         )
 
@@ -98,7 +103,7 @@ def prune(
     with database.begin() as session:
         bounds = _bounds(session, retention)
     total = Pruned()
-    for find in (due_lines, due_replaced_states, due_jobs, due_audit_logs):
+    for find in (due_lines, due_replaced_states, due_jobs, due_audit_logs, due_chats):
         cursor: Cursor | None = Cursor()
         while cursor is not None:
             due = _turn(database, find, bounds, cursor, is_dry_run) if may_go_on() else None
@@ -141,7 +146,7 @@ def _bounds(session: Session, retention: Retention) -> Bounds:
     row = session.execute(
         sql("""
             SELECT now() - :logs AS logs, now() - :states AS states, now() - :jobs AS jobs,
-                   now() - :audit_logs AS audit_logs
+                   now() - :audit_logs AS audit_logs, now() - :chats AS chats
         """),
         asdict(retention),
     ).one()
@@ -172,6 +177,22 @@ def _delete(session: Session, due: Due) -> None:
     ):
         if ids:
             session.execute(sql(statement), {"ids": list(ids)})
+    if due.chats:
+        # Not those that were used since they were found.
+        session.execute(
+            sql("""
+                DELETE FROM chats
+                USING unnest(CAST(:owners AS uuid[]), CAST(:ids AS text[]),
+                             CAST(:times AS timestamptz[])) AS due (owner_id, id, updated_at)
+                WHERE chats.owner_id = due.owner_id AND chats.id = due.id
+                  AND chats.updated_at = due.updated_at
+            """),
+            {
+                "owners": [chat.owner_id for chat in due.chats],
+                "ids": [chat.id for chat in due.chats],
+                "times": [chat.updated_at for chat in due.chats],
+            },
+        )
 
 
 def _count(due: Due) -> Pruned:
@@ -181,4 +202,5 @@ def _count(due: Due) -> Pruned:
         states=states,
         jobs=len(due.jobs),
         audit_logs=len(due.audit_logs),
+        chats=len(due.chats),
     )

@@ -44,6 +44,7 @@ WORKER_RIGHTS: Rights = {
     "alembic_version": (SELECT,),
     "applied_workspace_builds": (SELECT,),
     "audit_logs": (SELECT, DELETE),
+    "chats": (SELECT, DELETE),
     "files": (SELECT, INSERT, "UPDATE (mimetype)"),
     "group_members": (SELECT,),
     "group_members_expanded": (SELECT,),
@@ -95,6 +96,7 @@ WORKER_RIGHTS: Rights = {
 ENQUEUE_RIGHTS: Rights = {
     "applied_workspace_builds": (SELECT,),
     "latest_workspace_builds": (SELECT,),
+    "limits": (SELECT,),
     "organization_members": (SELECT,),
     "provisioner_jobs": (SELECT, INSERT),
     "template_version_dry_runs": (INSERT,),
@@ -123,6 +125,7 @@ READ_RIGHTS: dict[str, Sequence[str]] = dict.fromkeys(
         "groups",
         "latest_workspace_builds",
         "leases",
+        "limits",
         "live_workers",
         "organization_members",
         "organizations",

@@ -35,6 +35,7 @@ class Pruner:
             states=pruned.states,
             jobs=pruned.jobs,
             audit_logs=pruned.audit_logs,
+            chats=pruned.chats,
             complete=pruned.is_complete,
         )
         return pruned

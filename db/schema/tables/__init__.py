@@ -24,6 +24,7 @@ from db.schema.tables.jobs import (
     ProvisionerJobLog,
     ProvisionerJobTiming,
 )
+from db.schema.tables.limits import LimitRow
 from db.schema.tables.people import (
     Group,
     GroupMember,
@@ -65,6 +66,7 @@ __all__ = [
     "Group",
     "GroupMember",
     "JobLease",
+    "LimitRow",
     "Organization",
     "OrganizationMember",
     "ProvisionerDaemon",

@@ -37,6 +37,7 @@ def test_a_prune_tells_what_it_deleted(run: CommandLine) -> None:
         "states": 0,
         "jobs": 1,
         "audit_logs": 0,
+        "chats": 0,
     }
     assert jobs(run) == 1
 

@@ -1,0 +1,106 @@
+"""``provisionerd limits``: how many builds and workspaces an owner or a chat may have."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+import click
+
+from cli.actor import as_option, find_actor
+from cli.opening import transaction
+from cli.options import output_option
+from cli.printing import Columns, print_rows
+from db.catalog.audit import AuditAction, audit
+from db.catalog.limits import DEFAULTS, Limit, read_limits, set_limit
+
+NOBODY = uuid.UUID(int=0)
+MOST = 2**31 - 1
+MEANINGS = {
+    Limit.BUILDS_PER_OWNER: "unfinished builds of one owner",
+    Limit.WORKSPACES_PER_OWNER: "workspaces of one owner",
+    Limit.WORKSPACES_PER_CHAT: "workspaces that one chat has made",
+    Limit.WORKSPACES_OF_CHATS: "workspaces that all chats of one owner have made",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitListing:
+    """A limit, and what it is unless somebody changes it."""
+
+    name: str
+    allowed: int | None  #: None: any number
+    default: int | None
+    meaning: str
+
+
+COLUMNS: Columns[LimitListing] = {
+    "NAME": lambda row: row.name,
+    "ALLOWED": lambda row: _shown(row.allowed),
+    "DEFAULT": lambda row: _shown(row.default),
+    "MEANING": lambda row: row.meaning,
+}
+
+
+@click.group()
+def limits() -> None:
+    """Show and change how many builds and workspaces an owner or a chat may have.
+
+    Quota limits what workspaces cost; these limit their number. A start or a new
+    workspace beyond one is refused at every door. Stops and deletes never are.
+    """
+
+
+@limits.command("list")
+@output_option
+def list_(output: str) -> None:
+    """List the limits."""
+    with transaction() as session:
+        found = read_limits(session)
+    rows = [
+        LimitListing(
+            name=limit.value, allowed=allowed, default=DEFAULTS[limit], meaning=MEANINGS[limit]
+        )
+        for limit, allowed in found.items()
+    ]
+    print_rows(rows, COLUMNS, output=output, kind="limits")
+
+
+@limits.command("set")
+@click.argument("name", type=click.Choice([limit.value for limit in Limit]))
+@click.argument("allowed", metavar="NUMBER|off")
+@as_option
+def set_(name: str, allowed: str, as_user: str | None) -> None:
+    r"""Set the limit NAME to a number, or turn it off.
+
+    What exists already is kept, even if it is more.
+
+    \b
+    Example:
+        provisionerd limits set workspaces_per_owner 10
+        provisionerd limits set workspaces_per_owner off
+    """
+    limit, number = Limit(name), _number(allowed)
+    with transaction() as session:
+        before = read_limits(session)[limit]
+        set_limit(session, limit, number)
+        audit(
+            session,
+            actor=find_actor(session, as_user),
+            action=AuditAction.WRITE,
+            resource=("limit", NOBODY, limit.value),
+            diff={"allowed": {"old": before, "new": number}},
+        )
+    click.echo(f"{limit.value} was {_shown(before)} and is now {_shown(number)}.")
+
+
+def _number(text: str) -> int | None:
+    if text == "off":
+        return None
+    if not (text.isascii() and text.isdecimal()) or len(text) > 10 or int(text) > MOST:
+        raise click.BadParameter(f"{text!r} is not a number of at most {MOST}, or off")
+    return int(text)
+
+
+def _shown(number: int | None) -> str:
+    return "off" if number is None else str(number)
