@@ -19,7 +19,7 @@ from tests.harness.api.shapes import KEY, MESSAGE, USER, USERS
 
 def refused(client: Client, path: str, method: str = "GET", **options: object) -> AnswerError:
     with pytest.raises(AnswerError) as caught:
-        client.ask(method, path, MESSAGE, status=299, **options)  # type: ignore[arg-type]
+        client.ask(method, path, MESSAGE, status=299, **options)
     return caught.value
 
 
