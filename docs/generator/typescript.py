@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from docs.generator import contract, httpapi
 
@@ -26,6 +28,7 @@ GENERATOR = (
     "node_modules/json-schema-to-typescript/dist/src/cli.js",
     "--additionalProperties=false",
     "--bannerComment=",
+    "--maxItems=-1",  # otherwise a bounded list becomes a union of tuples, one for each length
     "--style.printWidth=100",
 )
 TIMEOUT_S = 300
@@ -65,18 +68,40 @@ def api_types() -> str:
     Raises:
         GeneratorError: Node.js is missing or the generator failed.
     """
-    return _file(HTTP_API, _schema(httpapi.schemas(REFERENCE)))
+    definitions = _own_definitions()
+    shared = sorted(set(re.findall(r'"tsType": "(\w+)"', json.dumps(definitions))))
+    names = "".join(f"  {name},\n" for name in shared)
+    imported = f'import type {{\n{names}}} from "./types";\n\n'
+    return _file(HTTP_API, _schema(definitions), imported)
 
 
 def are_api_types_current(file: str) -> bool:
     """Return whether the file was made from the routes; true without the extra ``api``."""
     if not httpapi.is_installed():
         return True
-    return _is_made_from(file, HTTP_API, _schema(httpapi.schemas(REFERENCE)))
+    return _is_made_from(file, HTTP_API, _schema(_own_definitions()))
 
 
-def _file(origin: str, schema: str) -> str:
-    text = "\n" + _generate(schema)
+def _own_definitions() -> dict[str, contract.Schema]:
+    """Return the schemas of the HTTP API without those of job rows, which ``types.ts`` has."""
+    found, shared = httpapi.schemas(REFERENCE), contract.schemas(REFERENCE)
+    return {name: _with_imports(one, shared) for name, one in found.items() if name not in shared}
+
+
+def _with_imports(value: Any, shared: Collection[str]) -> Any:
+    """Return a schema in which a reference to a shared one is the name of its type."""
+    if isinstance(value, list):
+        return [_with_imports(item, shared) for item in value]
+    if not isinstance(value, dict):
+        return value
+    name = str(value.get("$ref", "")).rpartition("/")[2]
+    if name in shared:
+        return {**{key: item for key, item in value.items() if key != "$ref"}, "tsType": name}
+    return {key: _with_imports(item, shared) for key, item in value.items()}
+
+
+def _file(origin: str, schema: str, imported: str = "") -> str:
+    text = "\n" + imported + _generate(schema)
     return _head(origin, schema, text) + text
 
 

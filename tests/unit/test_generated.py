@@ -78,9 +78,8 @@ def test_a_changed_enum_makes_every_reference_of_the_contract_stale(changed: Cha
     stale = [
         "docs/reference/openapi.json",
         "docs/reference/README.md",
-        *HTTP_API[:1],
+        *HTTP_API[:1],  # httpapi.ts imports the enums of types.ts
         "docs/reference/types.ts",
-        *HTTP_API[1:],
     ]
     assert (changed.checked.returncode, changed.checked.stdout) == (1, "")
     assert changed.checked.stderr == (
