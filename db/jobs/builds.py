@@ -16,10 +16,11 @@ from db.jobs.archives import ArchiveCache
 from db.jobs.declarations import Template, TemplateVariable
 from db.jobs.leases import Lease, held_row
 from db.jobs.parameters import PARAMETERS, parameters_of
+from db.jobs.variables import open_variables
 from db.schema.enums import Transition
-from db.sealing.places import parameter_of, planned_parameter_of, variable_of
+from db.sealing.places import parameter_of, planned_parameter_of
 from db.sealing.states import open_state
-from db.sealing.values import open_text, open_texts
+from db.sealing.values import open_texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,17 +266,8 @@ def _opened(session: Session, row: Row[Any]) -> dict[str, Any]:
         "previous_parameters": open_texts(
             session, row.previous_parameters, partial(parameter_of, row.workspace_id)
         ),
-        "variables": [_opened_variable(session, version_id, found) for found in row.variables],
+        "variables": open_variables(session, version_id, row.variables),
     }
-
-
-def _opened_variable(
-    session: Session, version_id: uuid.UUID, found: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    if not _has_value(found):
-        return found
-    place = variable_of(version_id, found["name"])
-    return {**found, "value": open_text(session, found["value"], place)}
 
 
 def _has_value(variable: Mapping[str, Any]) -> bool:

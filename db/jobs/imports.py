@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,19 +25,19 @@ from db.jobs.declarations import (
 )
 from db.jobs.leases import Lease, held_row
 from db.jobs.resources import Resource
-from db.jobs.rows import insert_rows
+from db.jobs.rows import as_stored, insert_rows
+from db.jobs.variables import VariableValue, replace_variables
 from db.schema.enums import Transition
 from db.schema.tables import (
     TemplateVersionParameter,
     TemplateVersionPreset,
     TemplateVersionPresetParameter,
     TemplateVersionPresetPrebuildSchedule,
-    TemplateVersionVariable,
     TemplateVersionWorkspaceTag,
     WorkspaceModule,
 )
 from db.sealing.places import variable_of
-from db.sealing.values import open_texts, seal_text
+from db.sealing.values import open_texts
 from db.texts import storable
 
 README_LIMIT = 1_048_576
@@ -62,20 +62,6 @@ class ImportInput:
     given: Mapping[str, str]  #: values of variables that were given with the push
     inherited: Mapping[str, str]  #: values of the active version, for variables without a given one
     sensitive_values: frozenset[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VariableValue:
-    """A variable that a template version declares, and its value, if it has one."""
-
-    name: str
-    value: str | None
-    type: str = "string"
-    description: str = ""
-    default_value: str = ""  #: as text; JSON unless it is a string
-    required: bool = True
-    sensitive: bool = False
-    ephemeral: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +165,7 @@ def store_import(session: Session, job_id: uuid.UUID, result: ImportResult, *, i
     """
     version_id = _version_of(session, job_id)
     if result.variables is not None:
-        _replace_variables(session, version_id, result.variables)
+        replace_variables(session, version_id, result.variables)
         _store_readme(session, version_id, result.readme)
     if is_ok:
         _store_declarations(session, version_id, result)
@@ -200,35 +186,6 @@ def _version_of(session: Session, job_id: uuid.UUID) -> uuid.UUID:
     return version_id
 
 
-def _replace_variables(
-    session: Session, version_id: uuid.UUID, variables: Sequence[VariableValue]
-) -> None:
-    session.execute(
-        sql("DELETE FROM template_version_variables WHERE template_version_id = :id"),
-        {"id": version_id},
-    )
-    insert_rows(
-        session,
-        TemplateVersionVariable,
-        [
-            {
-                "template_version_id": version_id,
-                "position": position,
-                **_texts(asdict(_sealed(session, version_id, variable))),
-            }
-            for position, variable in enumerate(variables)
-        ],
-    )
-
-
-def _sealed(session: Session, version_id: uuid.UUID, variable: VariableValue) -> VariableValue:
-    if variable.value is None or not variable.sensitive:
-        return variable
-    place = variable_of(version_id, storable(variable.name))
-    value = seal_text(session, storable(variable.value), place, row=version_id)
-    return replace(variable, value=value)
-
-
 def _store_readme(session: Session, version_id: uuid.UUID, readme: str) -> None:
     session.execute(
         sql("UPDATE template_versions SET readme = :readme, updated_at = now() WHERE id = :id"),
@@ -247,7 +204,10 @@ def _store_declarations(session: Session, version_id: uuid.UUID, result: ImportR
     insert_rows(
         session,
         TemplateVersionWorkspaceTag,
-        [of_version | _texts({"key": key, "value": value}) for key, value in result.tags.items()],
+        [
+            of_version | as_stored({"key": key, "value": value})
+            for key, value in result.tags.items()
+        ],
     )
     for preset in declares.presets:
         _insert_preset(session, version_id, preset)
@@ -280,7 +240,10 @@ def _insert_preset(session: Session, version_id: uuid.UUID, preset: TemplatePres
         session,
         TemplateVersionPresetParameter,
         [
-            {"template_version_preset_id": preset_id, **_texts({"name": name, "value": value})}
+            {
+                "template_version_preset_id": preset_id,
+                **as_stored({"name": name, "value": value}),
+            }
             for name, value in preset.parameters.items()
         ],
     )
@@ -331,11 +294,11 @@ def _graph(result: ImportResult) -> str | None:
 
 
 def _parameter_row(found: TemplateParameter) -> dict[str, Any]:
-    row = _texts(asdict(found))
+    row = as_stored(asdict(found))
     row["default_value"] = row.pop("default") or ""
     row["display_order"] = row.pop("order")
     row["icon"] = row["icon"][:256]
-    row["options"] = [_texts(option) for option in row["options"]]
+    row["options"] = [as_stored(option) for option in row["options"]]
     return row
 
 
@@ -343,12 +306,7 @@ def insert_modules(session: Session, job_id: uuid.UUID, modules: Iterable[Templa
     """Store the modules that the template of a job calls."""
     of_job = {"job_id": job_id, "transition": Transition.START}
     insert_rows(
-        session, WorkspaceModule, [{**of_job, **_texts(asdict(module))} for module in modules]
+        session,
+        WorkspaceModule,
+        [{**of_job, **as_stored(asdict(module))} for module in modules],
     )
-
-
-def _texts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row with texts that can be stored."""
-    return {
-        name: storable(value) if isinstance(value, str) else value for name, value in row.items()
-    }

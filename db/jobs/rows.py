@@ -6,11 +6,13 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.schema.tables.base import Base
+from db.texts import storable
 
 
 def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
@@ -38,3 +40,10 @@ def _text(value: object) -> str:
     if isinstance(value, uuid.UUID | datetime):
         return str(value)
     raise TypeError(f"a {type(value).__name__} is not inserted as JSON")
+
+
+def as_stored(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row with texts that can be stored."""
+    return {
+        name: storable(value) if isinstance(value, str) else value for name, value in row.items()
+    }

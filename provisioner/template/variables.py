@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from db.jobs.declarations import PARAMETER_PREFIX, Template, TemplateVariable
-from db.jobs.imports import VariableValue
+from db.jobs.variables import VariableValue
 from provisioner.template.literals import as_stored
 
 PLACEHOLDERS: Mapping[str, str] = {

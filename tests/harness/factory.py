@@ -20,10 +20,11 @@ from db.catalog.workspaces import create_workspace
 from db.engine import Database
 from db.jobs.declarations import PlannedDeclarations
 from db.jobs.finish import complete_job, fail_job, finish_cancel_job
-from db.jobs.imports import ImportResult, VariableValue, store_import
+from db.jobs.imports import ImportResult, store_import
 from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, Failure, Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage
+from db.jobs.variables import VariableValue
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,

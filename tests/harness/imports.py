@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from db.catalog.templates import Push, push_template
 from db.catalog.versions import EnqueuedImport
 from db.jobs.declarations import PlannedDeclarations, Template
-from db.jobs.imports import ImportResult, VariableValue, store_import
+from db.jobs.imports import ImportResult, store_import
+from db.jobs.variables import VariableValue
 from db.schema.enums import ProvisionerType
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import EngineError

@@ -18,10 +18,10 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
-from db.jobs.imports import VariableValue
 from db.jobs.mover import Mover
 from db.jobs.results import Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, requeue_job
+from db.jobs.variables import VariableValue
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,

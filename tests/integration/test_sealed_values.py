@@ -21,9 +21,9 @@ from db.errors import SealedError
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import BuildInput, load_build, load_dry_run
 from db.jobs.declarations import TemplateParameter
-from db.jobs.imports import VariableValue
 from db.jobs.results import BuildResult
 from db.jobs.states import store_state
+from db.jobs.variables import VariableValue
 from db.reads.builds import find_parameters
 from db.reads.states import get_state, list_states
 from db.schema.enums import Transition

@@ -13,8 +13,8 @@ from db.catalog.templates import Push, get_template, push_template
 from db.catalog.versions import get_usable_version
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.archives import store_file
-from db.jobs.imports import VariableValue
 from db.jobs.tags import queue_name
+from db.jobs.variables import VariableValue
 from db.schema.enums import ProvisionerType
 from db.schema.tables import File, Organization, ProvisionerJob, Template, TemplateVersion, User
 from tests.harness.factory import Factory, echo_archive

@@ -8,8 +8,8 @@ from db.catalog.builds import insert_build
 from db.engine import Database
 from db.errors import InvalidError
 from db.jobs.declarations import TemplateParameter
-from db.jobs.imports import VariableValue
 from db.jobs.tags import queue_name
+from db.jobs.variables import VariableValue
 from db.schema.enums import Transition
 from db.schema.tables import Template, TemplateVersionWorkspaceTag, Workspace
 from tests.harness.factory import Factory

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.jobs.imports import VariableValue
 from db.jobs.mover import Mover
+from db.jobs.variables import VariableValue
 from db.schema.enums import ProvisionerType
 from provisioner.build.attempt import BuildSettings
 from provisioner.build.failures import FailedJob
