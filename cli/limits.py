@@ -54,7 +54,12 @@ def limits() -> None:
 @limits.command("list")
 @output_option
 def list_(output: str) -> None:
-    """List the limits."""
+    r"""List the limits.
+
+    \b
+    Example:
+        provisionerd limits list
+    """
     with transaction() as session:
         found = read_limits(session)
     rows = [

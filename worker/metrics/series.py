@@ -44,6 +44,7 @@ USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
     (UNTAGGED, Stage.SET_UP, FailureReason.PARAMETERS),
     (UNTAGGED, UNCLAIMED, FailureReason.PENDING_LIMIT),
     (UNTAGGED, Stage.PLAN, FailureReason.POISON),
+    (UNTAGGED, Stage.SET_UP, FailureReason.SEALED),
     (UNTAGGED, Stage.SET_UP, FailureReason.TEMPLATE),
     (UNTAGGED, Stage.INIT, FailureReason.TERRAFORM),
     (UNTAGGED, Stage.PLAN, FailureReason.TERRAFORM),
