@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from api.streams.hub import Hub
-from api.streams.logs import COMMENT_S, SSE_HEADERS
+from api.streams.sse import COMMENT, COMMENT_S, stream_events
 from db.outage import is_outage
 from db.reads.events import Event, EventCursor
 
@@ -29,15 +29,7 @@ def event_stream(
     Args:
         release: called at the end of the stream.
     """
-
-    async def lines() -> AsyncIterator[str]:
-        try:
-            async for text in _lines(hub, read, after):
-                yield text
-        finally:
-            release()
-
-    return StreamingResponse(lines(), media_type="text/event-stream", headers=SSE_HEADERS)
+    return stream_events(_lines(hub, read, after), release=release)
 
 
 async def _lines(hub: Hub, read: ReadEvents, after: EventCursor) -> AsyncIterator[str]:
@@ -62,7 +54,7 @@ async def _lines(hub: Hub, read: ReadEvents, after: EventCursor) -> AsyncIterato
             quiet_s += pause_s
             if quiet_s >= COMMENT_S:
                 quiet_s = 0.0
-                yield ": still here\n\n"
+                yield COMMENT
 
 
 async def _read(read: ReadEvents, after: EventCursor) -> Sequence[Event] | None:

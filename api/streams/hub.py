@@ -11,21 +11,20 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import ApiError
+from api.streams.feed import Batch, Feed, Follower, HubClosedError, Line
 from db.engine import Database
 from db.jobs.events import CHANNEL as EVENTS
 from db.jobs.notices import CHANNEL
 from db.outage import is_outage
-from db.reads.contract import ProvisionerJobLog
 from db.reads.joblog import LogReading, read_log
 from db.reads.listener import Listener
 from db.reads.waking import Waker
@@ -39,71 +38,6 @@ PUSHED_POLL_S = 5.0  #: notices may be missed, and older workers do not send the
 POLL_S = 0.5  #: when notices do not arrive
 OUTAGE_S = 60.0  #: longer than a restart of PostgreSQL
 RETRY_S = 0.5
-BATCHES_KEPT = 16  #: for a follower that reads slowly
-
-
-class HubClosedError(Exception):
-    """The process shuts down, or the database was away for too long: the client must resume."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A log line, and its JSON, which is made once for all followers."""
-
-    id: int
-    json: str
-
-    @classmethod
-    def of(cls, line: ProvisionerJobLog) -> Line:
-        """Return the line with its JSON."""
-        return cls(line.id, line.model_dump_json())
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The next lines of a log."""
-
-    lines: Sequence[Line]
-    is_last: bool
-
-
-@dataclass(eq=False)
-class Follower:
-    """What one client has not been sent yet."""
-
-    is_behind: bool  #: it must read from the database
-    batches: deque[Batch] = field(default_factory=deque)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    failure: HubClosedError | None = None
-
-    def offer(self, batch: Batch) -> None:
-        """Keep a batch for the follower, unless it reads from the database anyway."""
-        if len(self.batches) >= BATCHES_KEPT:
-            self.fall_behind()
-        elif not self.is_behind:
-            self.batches.append(batch)
-        self.woken.set()
-
-    def fall_behind(self) -> None:
-        """Let the follower read from the database what it has not been sent."""
-        self.batches.clear()
-        self.is_behind = True
-
-    def fail(self, failure: HubClosedError) -> None:
-        """End the stream without an end of the log."""
-        self.failure = failure
-        self.woken.set()
-
-
-@dataclass(eq=False)
-class Feed:
-    """The reader of one job's log, and its followers."""
-
-    job_id: uuid.UUID
-    cursor: int
-    followers: set[Follower] = field(default_factory=set)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    is_complete: bool = False
 
 
 class Hub:
@@ -222,7 +156,7 @@ class Hub:
         reading = await self._read(job_id, position)
         if reading.has_more:
             follower.fall_behind()
-        return _batch(reading)
+        return Batch.of(reading)
 
     def _open(self, job_id: uuid.UUID, after: int) -> Feed:
         feed = self._feeds[job_id] = Feed(job_id, cursor=after)
@@ -254,7 +188,7 @@ class Hub:
         if reading.lines:
             feed.cursor = reading.lines[-1].id
         if reading.lines or reading.is_complete:
-            batch = _batch(reading)
+            batch = Batch.of(reading)
             for follower in feed.followers:
                 follower.offer(batch)
 
@@ -316,10 +250,6 @@ class Hub:
         self._wake_events()
         for feed in self._feeds.values():
             feed.woken.set()
-
-
-def _batch(reading: LogReading) -> Batch:
-    return Batch([Line.of(line) for line in reading.lines], reading.is_complete)
 
 
 async def _wait(event: asyncio.Event, limit_s: float) -> None:

@@ -8,21 +8,21 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from starlette.responses import StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.errors import ApiError, answer_to
-from api.streams.hub import Hub, HubClosedError
+from api.streams.feed import HubClosedError
+from api.streams.hub import Hub
+from api.streams.sse import COMMENT, COMMENT_S, stream_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
+    from starlette.responses import StreamingResponse
 
 SEND_S = 30.0  #: how long a client may leave its socket full
-COMMENT_S = 15.0  #: without lines, how often a comment keeps proxies from closing the stream
 GOING_AWAY = 1012  #: "service restart": the client should connect again
-SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 async def deny(websocket: WebSocket, error: ApiError) -> None:
@@ -73,15 +73,7 @@ def log_events(
     Args:
         release: called at the end of the stream.
     """
-
-    async def events() -> AsyncIterator[str]:
-        try:
-            async for event in _events(hub, job_id, after):
-                yield event
-        finally:
-            release()
-
-    return StreamingResponse(events(), media_type="text/event-stream", headers=SSE_HEADERS)
+    return stream_events(_events(hub, job_id, after), release=release)
 
 
 async def _events(hub: Hub, job_id: uuid.UUID, after: int) -> AsyncIterator[str]:
@@ -91,7 +83,7 @@ async def _events(hub: Hub, job_id: uuid.UUID, after: int) -> AsyncIterator[str]
         while True:
             done, _ = await asyncio.wait({waiting}, timeout=COMMENT_S)
             if not done:
-                yield ": still here\n\n"
+                yield COMMENT
                 continue
             batch = waiting.result()
             if batch is None:

@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 
 from api.errors import ApiError, as_api_error, message_of
 from api.streams.hub import Hub
-from api.streams.logs import SSE_HEADERS
+from api.streams.sse import stream_events
 
 PING_S = 15.0
 POLL_S = 1.0  #: the start of a job makes no event
@@ -29,15 +29,7 @@ def watch(hub: Hub, read: Callable[[], str], *, release: Callable[[], object]) -
         read: returns the thing as JSON. It checks the client's token again.
         release: called at the end of the stream.
     """
-
-    async def events() -> AsyncIterator[str]:
-        try:
-            async for event in _events(hub, read):
-                yield event
-        finally:
-            release()
-
-    return StreamingResponse(events(), media_type="text/event-stream", headers=SSE_HEADERS)
+    return stream_events(_events(hub, read), release=release)
 
 
 async def _events(hub: Hub, read: Callable[[], str]) -> AsyncIterator[str]:

@@ -14,11 +14,9 @@ from db.jobs.declarations import Template
 from db.jobs.states import read_state, store_state
 from db.outage import retry_outage
 from db.schema.enums import LogLevel, Stage, Transition
-from db.schema.roles import PREBUILDS_USER_ID
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.endings import BuildInterruptedError, QuotaRefusedError
-from provisioner.build.environment import WorkspaceFacts, build_environment
-from provisioner.build.parameters import ParameterFacts
+from provisioner.build.facts import environment_of
 from provisioner.build.secrets import ask_platform
 from provisioner.build.workersecrets import secrets_of_worker
 from provisioner.engines.graph import Graph
@@ -27,7 +25,6 @@ from provisioner.host.archive import TemplateFiles, read_archive
 from provisioner.host.interrupt import InterruptReason
 from provisioner.host.process import reason_of
 from provisioner.platform.hook import BuildSecrets
-from provisioner.platform.platform import OwnerFacts, agent_entries, owner_entries
 from provisioner.redaction.secrets import secrets_in, secrets_of_state, with_marked
 from provisioner.template.parameters import (
     check_known,
@@ -71,7 +68,7 @@ def prepare(build: Attempt, load: Load, ask: Callable[[Attempt], BuildSecrets]) 
         files=files,
         directory=build.directory.template,
         transition=loaded.transition,
-        environment=_environment(build, secrets),
+        environment=environment_of(build, secrets),
         variables=variables,
         sensitive=_secrets(build, secrets),
         log=build.logs.write,
@@ -246,52 +243,6 @@ def _secrets(build: Attempt, secrets: BuildSecrets) -> frozenset[str]:
     loaded = build.loaded
     known = secrets_in(loaded.sensitive_values | secrets.sensitive_values)
     return with_marked(known | secrets_of_worker(build.settings), secrets_of_state(loaded.state))
-
-
-def _environment(build: Attempt, secrets: BuildSecrets) -> dict[str, str]:
-    loaded, settings = build.loaded, build.settings
-    return build_environment(
-        host=settings.host_environment,
-        workspace=WorkspaceFacts(
-            transition=loaded.transition,
-            workspace_id=loaded.workspace_id,
-            workspace_name=loaded.workspace_name,
-            owner_id=loaded.owner_id,
-            owner_name=loaded.owner_name,
-            owner_email=loaded.owner_email,
-            owner_full_name=loaded.owner_full_name,
-            owner_groups=tuple(loaded.owner_groups),
-            build_id=loaded.build_id,
-            template_id=loaded.template_id,
-            template_name=loaded.template_name,
-            template_version=loaded.template_version,
-            is_prebuild=_is_prebuild(loaded),
-        ),
-        parameters=ParameterFacts(
-            values=loaded.parameters,
-            previous=loaded.previous_parameters,
-            may_omit=loaded.transition is Transition.DELETE,
-        ),
-        home=build.directory.home,
-        terraform_cli_config_file=settings.terraform_cli_config_file,
-        plugin_cache_dir=settings.plugin_cache_dir,
-        platform={**agent_entries(settings.platform), **owner_entries(_owner(loaded), secrets)},
-        passed_names=settings.passed_names,
-    )
-
-
-def _is_prebuild(loaded: BuildInput) -> bool:
-    return loaded.owner_id == PREBUILDS_USER_ID and loaded.transition is Transition.START
-
-
-def _owner(loaded: BuildInput) -> OwnerFacts:
-    is_member = loaded.organization_roles is not None
-    return OwnerFacts(
-        login_type=loaded.owner_login_type,
-        site_roles=tuple(loaded.owner_roles),
-        organization_id=loaded.organization_id if is_member else None,
-        organization_roles=tuple(loaded.organization_roles or ()),
-    )
 
 
 def _make_room(build: Attempt) -> None:

@@ -25,6 +25,12 @@ from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.graph import Graph
 from provisioner.engines.port import Applied, BuildContext, EngineError, Installed, Plan
 from provisioner.engines.terraform import files as workdir
+from provisioner.engines.terraform.arguments import (
+    QUIET,
+    apply_arguments,
+    plan_arguments,
+    unwritable,
+)
 from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file
 from provisioner.engines.terraform.capture import capture
@@ -58,7 +64,6 @@ from provisioner.redaction.secrets import secrets_of_plan
 
 T = TypeVar("T")
 _ATTACHED = frozenset({"coder_agent", "coder_metadata"})
-_QUIET = ("-no-color", "-input=false")
 _NOTHING_TO_DO = "The Terraform state does not exist, there is nothing to do"
 
 
@@ -105,7 +110,7 @@ class TerraformEngine:
             if self._cache is None:
                 put_modules(context)
         except OSError as error:
-            raise _unwritable("init", error) from error
+            raise unwritable("init", error) from error
         if self._cache is None:
             return self._install(context)
         if context.fetches_modules:
@@ -133,7 +138,7 @@ class TerraformEngine:
         if _is_done(context):
             context.log(LogLevel.INFO, _NOTHING_TO_DO)
             return Plan(daily_cost=0)
-        arguments = _plan_arguments(context)
+        arguments = plan_arguments(context)
         outcome = self._run(context, TimingStage.PLAN, *arguments)
         if self._may_plan_again(context, outcome):
             outcome = self._run(context, TimingStage.PLAN, *arguments)
@@ -165,7 +170,7 @@ class TerraformEngine:
             warn=lambda text: context.log(LogLevel.WARN, text),
             make_room=context.make_room,
         ) as checkpoints:
-            outcome = self._run(context, TimingStage.APPLY, *_apply_arguments(context))
+            outcome = self._run(context, TimingStage.APPLY, *apply_arguments(context))
             if outcome.printed_state is not None:
                 checkpoints.take_printed(outcome.printed_state)
         instances = instances_of(checkpoints.newest or b"") or ()
@@ -194,7 +199,7 @@ class TerraformEngine:
         )
 
     def _install(self, context: BuildContext) -> tuple[Timing, ...]:
-        arguments = ["init", *_QUIET]
+        arguments = ["init", *QUIET]
         if self._version >= JSON_INIT:
             arguments.append("-json")
         # Not -lockfile=readonly: a correct lock file may lack providers that only the state still
@@ -212,7 +217,7 @@ class TerraformEngine:
         try:
             return self._cache.recover(outcome.explanation, context, self._install)
         except OSError as error:
-            raise _unwritable("init", error) from error
+            raise unwritable("init", error) from error
 
     def _run(self, context: BuildContext, stage: TimingStage, *arguments: str) -> Outcome:
         return run_command(self._program, arguments, context=context, stage=stage)
@@ -287,23 +292,6 @@ def _judged(context: BuildContext, convert: Callable[[], T], *, otherwise: Calla
         return otherwise()
 
 
-def _plan_arguments(context: BuildContext) -> list[str]:
-    """Return the arguments of the plan, after writing the file of variables that they name."""
-    arguments = ["plan", *_QUIET, "-json", "-refresh=true", f"-out={workdir.PLAN_FILE}"]
-    is_delete = context.transition is Transition.DELETE
-    if context.variables or is_delete:
-        _write_variables(context, is_delete=is_delete)
-        arguments.append(f"-var-file={workdir.VARIABLES_FILE}")
-    return [*arguments, "-destroy"] if is_delete else arguments
-
-
-def _apply_arguments(context: BuildContext) -> list[str]:
-    arguments = ["apply", "-no-color", "-auto-approve", "-input=false", "-json"]
-    if (context.directory / workdir.EPHEMERAL_FILE).exists():
-        arguments.append(f"-var-file={workdir.EPHEMERAL_FILE}")
-    return [*arguments, workdir.PLAN_FILE]
-
-
 def _warn_of_unlocked(context: BuildContext, locked: Mapping[str, LockedProvider]) -> None:
     if workdir.LOCK_FILE not in context.files:
         return
@@ -324,17 +312,3 @@ def _is_done(context: BuildContext) -> bool:
     if not context.state:
         return True
     return instances_of(context.state) == ()
-
-
-def _write_variables(context: BuildContext, *, is_delete: bool) -> None:
-    try:
-        workdir.write_variables(
-            context.directory, context.template, context.variables, is_delete=is_delete
-        )
-    except OSError as error:
-        raise _unwritable("plan", error) from error
-
-
-def _unwritable(command: str, error: OSError) -> EngineError:
-    reason = process.reason_of(error)
-    return EngineError(f"terraform {command}: cannot write into the work directory: {reason}")
