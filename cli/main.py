@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "state": Lazy("cli.state.command", "List, fetch and replace Terraform states of workspaces."),
     "jobs": Lazy("cli.jobs", "List, show, follow and cancel jobs."),
     "queue": Lazy("cli.queue", "Show the queues, and explain why a job waits."),
+    "providers": Lazy("cli.providers", "List, verify and prune provider packages; fill mirrors."),
     "workers": Lazy("cli.workers", "List the workers and their load."),
     "quota": Lazy("cli.quota", "Show users' budgets and what consumes them."),
     "tools": Lazy("cli.tools", "List and call the tools for agents."),

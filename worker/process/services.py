@@ -21,6 +21,7 @@ from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Engine
 from provisioner.engines.terraform.binary import RELEASE_URL, find_terraform
 from provisioner.engines.terraform.cache.cliconfig import settle_cli_config
+from provisioner.engines.terraform.cache.treestore import TreeStore
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.engines.terraform.release.download import Progress
@@ -238,12 +239,18 @@ def _cli_config(settings: Settings) -> Path:
         ) from error
 
 
-def _init_cache(settings: Settings) -> InitCache | None:
+def provider_store(settings: Settings) -> TreeStore | None:
+    """Return the store of initialized directories and providers; None if builds share none."""
     if not settings.init_cache_megabytes:
         return None
-    return InitCache(
+    return TreeStore(
         settings.data_dir / "cache" / "init", max_bytes=settings.init_cache_megabytes * 1024**2
     )
+
+
+def _init_cache(settings: Settings) -> InitCache | None:
+    store = provider_store(settings)
+    return InitCache(store) if store else None
 
 
 def _configured(url: object) -> str | None:

@@ -62,14 +62,13 @@ _NOT_INITIALIZED = (
 
 
 class InitCache:
-    """Keeps initialized directories and provider packages below ``root``.
+    """Keeps initialized directories and provider packages in a store.
 
-    Safe for any number of builds in any number of processes. ``max_bytes`` bounds both together;
-    the least recently used are removed first.
+    Safe for any number of builds in any number of processes.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
-        self._store = TreeStore(root, max_bytes=max_bytes)
+    def __init__(self, store: TreeStore) -> None:
+        self._store = store
 
     def initialize(self, key: str, context: BuildContext, install: Install) -> tuple[Timing, ...]:
         """Copy the directory under ``key``, or else run ``install`` and store its result.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from db.schema.enums import Transition
 from provisioner.engines.port import BuildContext
+from provisioner.engines.terraform.cache.treestore import TreeStore
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.interrupt import Interrupt
@@ -21,7 +22,9 @@ from provisioner.host.interrupt import Interrupt
 def main() -> None:
     cache, binary, *directories = (Path(argument) for argument in sys.argv[1:])
     engine = TerraformEngine(
-        binary, grace=timedelta(seconds=30), cache=InitCache(cache, max_bytes=10 * 1024**3)
+        binary,
+        grace=timedelta(seconds=30),
+        cache=InitCache(TreeStore(cache, max_bytes=10 * 1024**3)),
     )
 
     def initialize(directory: Path) -> None:

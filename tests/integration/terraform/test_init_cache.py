@@ -21,7 +21,7 @@ from provisioner.engines.port import EngineError
 from provisioner.engines.terraform import files
 from provisioner.engines.terraform.cache.cliconfig import settle_cli_config
 from provisioner.engines.terraform.cache.lockfile import package_hash, read_lock_file
-from provisioner.engines.terraform.cache.treestore import TreeKind
+from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.interrupt import InterruptReason
@@ -76,7 +76,9 @@ def cached(make_build: MakeBuild, counted: Path, cache_root: Path, mirror: Mirro
     def make(template: Template, *, config: Path = mirror.config, **facts: Any) -> Build:
         build = make_build(template, counted, **facts)
         build.engine = TerraformEngine(
-            counted, grace=timedelta(seconds=30), cache=InitCache(cache_root, max_bytes=10**9)
+            counted,
+            grace=timedelta(seconds=30),
+            cache=InitCache(TreeStore(cache_root, max_bytes=10**9)),
         )
         environment = {**build.context.environment, "TF_CLI_CONFIG_FILE": str(config)}
         build.context = dataclasses.replace(build.context, environment=environment)
@@ -260,7 +262,7 @@ def test_no_command_can_write_to_what_the_store_lends(
         build.engine = TerraformEngine(
             counted,
             grace=timedelta(seconds=30),
-            cache=InitCache(tmp_path / "cache", max_bytes=10**9),
+            cache=InitCache(TreeStore(tmp_path / "cache", max_bytes=10**9)),
             sandbox=sandbox,
         )
         build.engine.init(build.context)
@@ -518,7 +520,7 @@ def test_what_a_killed_worker_left_is_swept(
 def test_who_waits_for_another_init_can_be_interrupted(
     cached: MakeCached, cache_root: Path
 ) -> None:
-    cache = InitCache(cache_root, max_bytes=10**9)
+    cache = InitCache(TreeStore(cache_root, max_bytes=10**9))
     build = cached(PLAIN)
     with cache._store.lock(build.context.interrupt, patience=timedelta(minutes=1)):
         build.context.interrupt.request(InterruptReason.CANCEL)

@@ -12,6 +12,7 @@ import pytest
 
 from db.schema.enums import LogLevel
 from provisioner.engines.terraform import kept
+from provisioner.engines.terraform.cache.treestore import TreeStore
 from provisioner.engines.terraform.initcache import InitCache
 from tests.integration.terraform.builds import Build, MakeBuild
 
@@ -55,7 +56,7 @@ def repository(tmp_path: Path) -> Repository:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> InitCache:
-    return InitCache(tmp_path / "cache", max_bytes=1024**3)
+    return InitCache(TreeStore(tmp_path / "cache", max_bytes=1024**3))
 
 
 def imported(build: Build) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from provisioner.engines.port import EngineError, EngineInterruptedError
-from provisioner.engines.terraform.cache.treestore import TreeKind
+from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.engines.terraform.initcache import InitCache
 from provisioner.host.sandbox.limits import Limits
@@ -86,7 +86,7 @@ def make_confined(
         build.engine = TerraformEngine(
             terraform,
             grace=timedelta(seconds=20),
-            cache=InitCache(tmp_path / "cache", max_bytes=10**9),
+            cache=InitCache(TreeStore(tmp_path / "cache", max_bytes=10**9)),
             sandbox=_sandbox(
                 mode,
                 limits,

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -50,6 +50,18 @@ class TreeKind(StrEnum):
 
     INITIALIZED = "initialised"  #: ``.terraform`` directories
     PACKAGES = "packages"  #: provider packages
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTree:
+    """A tree in the store."""
+
+    kind: TreeKind
+    key: str
+    facts: Facts
+    path: Path
+    size_bytes: int  #: on disk; trees may share files
+    used_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +167,21 @@ class TreeStore:
             manifest = _read_manifest(entry)
             if manifest is not None:
                 yield entry.name, manifest.facts
+
+    def listing(self, kind: TreeKind) -> Iterator[StoredTree]:
+        """Yield all trees of a kind; one that is removed meanwhile is left out."""
+        for key, facts in self.trees(kind):
+            entry = self._entry(kind, key)
+            used_s, size_bytes = _last_use(entry), sum(_sizes(entry).values())
+            if used_s and size_bytes:
+                yield StoredTree(
+                    kind=kind,
+                    key=key,
+                    facts=facts,
+                    path=entry / _TREE,
+                    size_bytes=size_bytes,
+                    used_at=datetime.fromtimestamp(used_s, UTC),
+                )
 
     def touch(self, kind: TreeKind, key: str) -> None:
         """Record a use of the tree, if it exists."""
