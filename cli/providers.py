@@ -49,7 +49,12 @@ def providers() -> None:
 @providers.command("list")
 @output_option
 def list_(output: str) -> None:
-    """List the provider packages that builds of this host share."""
+    r"""List the provider packages that builds of this host share.
+
+    \b
+    Example:
+        provisionerd providers list --output json
+    """
     found = list_packages(_store())
     print_rows(found, COLUMNS, output=output, kind="provider packages", document=_document)
 
