@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,15 +22,20 @@ from db.errors import SealedError
 from db.jobs.archives import ArchiveCache
 from db.jobs.builds import BuildInput, load_build, load_dry_run
 from db.jobs.declarations import TemplateParameter
+from db.jobs.mover import Mover
 from db.jobs.results import BuildResult
 from db.jobs.states import store_state
 from db.jobs.variables import VariableValue
 from db.reads.builds import find_parameters
 from db.reads.states import get_state, list_states
-from db.schema.enums import Transition
+from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Template, Workspace, WorkspaceBuild
 from db.sealing.keyring import NO_KEYS, Key, Keyring
 from db.sealing.rekey import PLAIN, count_by_key, rekey
+from provisioner.build.attempt import BuildSettings
+from provisioner.build.runner import Runner
+from provisioner.engines.echo import EchoEngine
+from provisioner.host.interrupt import Interrupt
 from tests.harness.factory import Factory
 from tests.harness.states import state_file, state_of
 
@@ -200,6 +206,28 @@ def test_a_worker_without_the_key_fails_the_build_by_a_sentence(
     sealing.build(workspace, Transition.STOP)
     with pytest.raises(SealedError, match=f"is sealed with key {OLD.keys[0].name}, which"):
         loaded(keyless)
+
+
+def test_a_build_without_its_key_fails_and_loses_nothing(
+    sealing: Factory, keyless: Factory, workspace: Workspace, tmp_path: Path
+) -> None:
+    built(sealing, workspace)
+    build = sealing.build(workspace, Transition.STOP)
+    job = keyless.claim()
+    assert job is not None
+    runner = Runner(
+        mover=Mover(database=keyless.database),
+        engines={ProvisionerType.ECHO: EchoEngine()},
+        settings=BuildSettings(work_root=tmp_path, host_environment={}),
+    )
+    runner.run(job, Interrupt())
+    row = sealing.job(build.job_id)
+    assert row.failure_reason == "sealed"
+    assert row.error_code is None
+    assert f"is sealed with key {OLD.keys[0].name}" in (row.error or "")
+    with sealing.database.begin() as session:
+        newest = get_state(session, workspace.id)
+    assert (newest.build_number, newest.data) == (2, state_of(1, names=["a", SECRET]).data)
 
 
 def test_a_process_without_the_key_enqueues_a_stop(
