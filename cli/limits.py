@@ -20,7 +20,7 @@ MEANINGS = {
     Limit.BUILDS_PER_OWNER: "unfinished builds of one owner",
     Limit.WORKSPACES_PER_OWNER: "workspaces of one owner",
     Limit.WORKSPACES_PER_CHAT: "workspaces that one chat has made",
-    Limit.WORKSPACES_OF_CHATS: "workspaces that all chats of one owner have made",
+    Limit.WORKSPACES_OF_AGENTS: "workspaces that agents have made for one owner",
 }
 
 

@@ -18,6 +18,7 @@ from chattool.parameters import NO_VALUES, ChosenValues, choose_values
 from db.catalog import workspaces
 from db.catalog.audit import AuditAction
 from db.catalog.dryruns import existing_workspace, new_workspace
+from db.catalog.limits import NO_CHAT
 from db.catalog.sources import PlannedWorkspace
 from db.catalog.versions import get_usable_version
 from db.errors import BuildActiveError, ConflictError, InvalidError
@@ -73,6 +74,7 @@ def _create(
             owner=session.get_one(User, owner.id),
             template=template,
             name=choose_name(name, seed=template.name),
+            chat_id=NO_CHAT,
         )
         queued = context.enqueue(
             session,

@@ -18,6 +18,9 @@ from db.errors import LimitReachedError, OwnerInactiveError
 from db.schema.enums import UserStatus
 from db.schema.roles import PREBUILDS_USER_ID
 
+NO_CHAT = ""
+"""In place of the id of a chat: an agent without one makes the workspace."""
+
 
 class Limit(StrEnum):
     """What is limited."""
@@ -25,14 +28,14 @@ class Limit(StrEnum):
     BUILDS_PER_OWNER = "builds_per_owner"  #: unfinished builds of one owner's workspaces
     WORKSPACES_PER_OWNER = "workspaces_per_owner"  #: workspaces of one owner that exist
     WORKSPACES_PER_CHAT = "workspaces_per_chat"  #: those of them that one chat has made
-    WORKSPACES_OF_CHATS = "workspaces_of_chats"  #: those that all chats of one owner have made
+    WORKSPACES_OF_AGENTS = "workspaces_of_agents"  #: those that agents have made for one owner
 
 
 DEFAULTS: Mapping[Limit, int | None] = {
     Limit.BUILDS_PER_OWNER: None,
     Limit.WORKSPACES_PER_OWNER: None,
     Limit.WORKSPACES_PER_CHAT: 5,
-    Limit.WORKSPACES_OF_CHATS: 50,
+    Limit.WORKSPACES_OF_AGENTS: 50,
 }
 """None: any number. An agent that repeats itself is stopped without anybody's doing."""
 
@@ -72,6 +75,9 @@ def check_owner(username: str, status: UserStatus, *, deleted: bool) -> None:
 def check_workspaces(session: Session, owner_id: uuid.UUID, chat_id: str | None) -> None:
     """Refuse another workspace if the owner, or the chat that asks for it, has enough.
 
+    Args:
+        chat_id: as for ``create_workspace``.
+
     Raises:
         LimitReachedError: a limit is reached.
     """
@@ -80,7 +86,9 @@ def check_workspaces(session: Session, owner_id: uuid.UUID, chat_id: str | None)
     limits = read_limits(session)
     wanted = [Limit.WORKSPACES_PER_OWNER]
     if chat_id is not None:
-        wanted += [Limit.WORKSPACES_PER_CHAT, Limit.WORKSPACES_OF_CHATS]
+        wanted.append(Limit.WORKSPACES_OF_AGENTS)
+    if chat_id:
+        wanted.append(Limit.WORKSPACES_PER_CHAT)
     if all(limits[limit] is None for limit in wanted):
         return
     _take_turn(session, owner_id)
@@ -89,7 +97,7 @@ def check_workspaces(session: Session, owner_id: uuid.UUID, chat_id: str | None)
         sql("""
             SELECT count(*) AS workspaces_per_owner,
                    count(*) FILTER (WHERE chat_id = :chat_id) AS workspaces_per_chat,
-                   count(chat_id) AS workspaces_of_chats
+                   count(chat_id) AS workspaces_of_agents
             FROM workspaces
             WHERE owner_id = :owner_id AND NOT deleted
         """),
@@ -141,6 +149,6 @@ _SENTENCES: Mapping[Limit, str] = {
     Limit.WORKSPACES_PER_OWNER: "the owner has {} workspaces, which is the limit; delete one first",
     Limit.WORKSPACES_PER_CHAT: "this chat has made {} workspaces, which is the limit; use"
     " start_workspace to build the last one again, or delete one first",
-    Limit.WORKSPACES_OF_CHATS: "the chats of this owner have made {} workspaces, which is the"
+    Limit.WORKSPACES_OF_AGENTS: "agents have made {} workspaces for this owner, which is the"
     " limit; delete one first",
 }

@@ -25,7 +25,7 @@ def create_workspace(
     """Create a workspace without a build.
 
     Args:
-        chat_id: the chat that makes it, if one does.
+        chat_id: the chat that makes it; ``NO_CHAT`` for an agent without one, None for a person.
 
     Raises:
         InvalidError: the name is not allowed.

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text
 
 from db.catalog.chats import ChatKey, bind_chat, open_chat
-from db.catalog.limits import Limit, read_limits, set_limit
+from db.catalog.limits import NO_CHAT, Limit, read_limits, set_limit
 from db.catalog.workspaces import create_workspace
 from db.engine import Database
 from db.errors import LimitReachedError, OwnerInactiveError
@@ -64,7 +64,7 @@ def test_nothing_is_limited_but_chats(factory: Factory) -> None:
         limits = read_limits(session)
     assert {name for name, allowed in limits.items() if allowed is not None} == {
         Limit.WORKSPACES_PER_CHAT,
-        Limit.WORKSPACES_OF_CHATS,
+        Limit.WORKSPACES_OF_AGENTS,
     }
 
 
@@ -96,11 +96,22 @@ def test_a_chat_that_repeats_itself_is_stopped(
 def test_many_chats_of_one_owner_are_stopped_together(
     factory: Factory, owner: User, template: Template
 ) -> None:
-    limit(factory, Limit.WORKSPACES_OF_CHATS, 2)
+    limit(factory, Limit.WORKSPACES_OF_AGENTS, 2)
     make(factory, owner, template, "a", chat_id="1")
     make(factory, owner, template, "b", chat_id="2")
-    with pytest.raises(LimitReachedError, match="the chats of this owner have made 2 workspaces"):
+    with pytest.raises(LimitReachedError, match="agents have made 2 workspaces for this owner"):
         make(factory, owner, template, "c", chat_id="3")
+
+
+def test_an_agent_without_a_chat_is_stopped_with_the_others(
+    factory: Factory, owner: User, template: Template
+) -> None:
+    limit(factory, Limit.WORKSPACES_PER_CHAT, 1)
+    limit(factory, Limit.WORKSPACES_OF_AGENTS, 2)
+    make(factory, owner, template, "a", chat_id=NO_CHAT)
+    make(factory, owner, template, "b", chat_id=NO_CHAT)
+    with pytest.raises(LimitReachedError, match="agents have made 2 workspaces for this owner"):
+        make(factory, owner, template, "c", chat_id=NO_CHAT)
 
 
 def test_a_limit_that_is_off_allows_any_number(

@@ -55,7 +55,7 @@ class Workspace(Base):
         server_default=AutomaticUpdates.NEVER.value
     )
     favorite: Mapped[bool] = mapped_column(server_default=text("false"))
-    chat_id: Mapped[str | None] = mapped_column(String(200))  #: the owner's chat that made it
+    chat_id: Mapped[str | None] = mapped_column(String(200))  #: of the agent that made it
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
