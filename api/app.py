@@ -15,6 +15,7 @@ from api.limits import BodyLimit
 from api.mcp.door import PATH, McpDoor
 from api.metrics import ApiMetrics, Measured
 from api.openapi import document_of, operation_id
+from api.pages import administration, catalog, session, work
 from api.patience import Patience
 from api.routes import (
     agents,
@@ -53,6 +54,10 @@ ROUTERS = (
     events.router,
     webhooks.router,
     agents.router,
+    session.router,
+    work.router,
+    catalog.router,
+    administration.router,
 )
 
 

@@ -10,9 +10,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from api.answers import JsonAnswer, Message
 from api.errors import ApiError, signed_out
-from api.gate import COOKIE, GateOf
+from api.gate import COOKIE, Gate, GateOf, Visit
 from api.headers import BUILD_VERSION
 from api.models.requests import AuthChecks
+from api.routes.sessions import BROWSER
 from db.catalog.tokens import create_token, revoke_token
 from db.reads.contract import ContractModel
 
@@ -21,8 +22,9 @@ BROWSER_SESSION = timedelta(days=1)
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>provisionerd</title>
 <h1>provisionerd</h1>
-<p>This is an HTTP API. Make a token with <code>provisionerd token create --user NAME</code>,
-then run <code>coder login {url} --token TOKEN</code>. The routes: <a href="/openapi.json">
+<p>This is an HTTP API, with <a href="/ui">a page for people</a>. Make a token with
+<code>provisionerd token create --user NAME</code>, then run
+<code>coder login {url} --token TOKEN</code>. The routes: <a href="/openapi.json">
 openapi.json</a>.</p></html>
 """
 
@@ -50,7 +52,9 @@ async def healthz() -> Response:
 @router.get("/", include_in_schema=False)
 @router.get("/cli-auth", include_in_schema=False)
 async def page(request: Request) -> Response:
-    """Say how to log in."""
+    """Say how to log in; a browser that has a session is led to its page."""
+    if COOKIE in request.cookies and request.url.path == "/":
+        return RedirectResponse("/ui", status_code=303)
     return HTMLResponse(PAGE.format(url=_url(request)))
 
 
@@ -60,15 +64,21 @@ def login(gate: GateOf, token: str = "") -> Response:
     with gate.enter() as visit:
         if visit.caller.token_id != token.partition("-")[0]:
             raise signed_out("The link has no token.")
-        session_key = create_token(
-            visit.session,
-            user_id=visit.caller.user_id,
-            name="browser",
-            scope=visit.caller.scope,
-            lifetime=BROWSER_SESSION,
-        )
+        answer = open_session(gate, visit, "/ui")
         revoke_token(visit.session, visit.caller.token_id)
-    answer = RedirectResponse("/", status_code=303)
+        return answer
+
+
+def open_session(gate: Gate, visit: Visit, path: str) -> Response:
+    """Return the answer that gives a browser a session of the caller, and leads to ``path``."""
+    session_key = create_token(
+        visit.session,
+        user_id=visit.caller.user_id,
+        name=BROWSER,
+        scope=visit.caller.scope,
+        lifetime=BROWSER_SESSION,
+    )
+    answer = RedirectResponse(path, status_code=303)
     answer.set_cookie(
         COOKIE,
         session_key.text,

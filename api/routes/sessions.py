@@ -27,6 +27,8 @@ from db.schema.enums import TokenScope
 
 router = APIRouter(prefix="/api/v2", tags=["sessions"])
 ALL_SCOPES = {"", "all", "coder:all"}
+BROWSER = "browser"
+"""The name of the token of a browser's session."""
 EVERY_TOKEN = 10_000
 
 
@@ -68,9 +70,13 @@ def logout(gate: GateOf) -> Message:
     with gate.enter() as visit:
         own = visit.caller.token_id
         mine = list_tokens(visit.session, user_id=visit.caller.user_id, limit=EVERY_TOKEN)
-        if any(token.id == own and token.is_session for token in mine):
+        if any(token.id == own and _is_of_a_login(token) for token in mine):
             revoke_token(visit.session, own)
         return Message(message="Logged out!")
+
+
+def _is_of_a_login(token: TokenListing) -> bool:
+    return token.is_session or token.name == BROWSER
 
 
 @router.post("/users/{user}/keys", status_code=201)

@@ -1,0 +1,97 @@
+"""Pages about people and the deployment: quota, workers, the audit log, webhooks."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api.caller import Right
+from api.errors import hidden
+from api.gate import GateOf, Visit
+from api.pages.rendering import render
+from api.pages.visiting import facts_of, page
+from db.catalog.webhooks import list_webhooks
+from db.reads.accounts import find_members, find_organizations
+from db.reads.audit import find_audit_logs
+from db.reads.queues import queue_depths
+from db.reads.shapes import Organization
+from db.reads.workers import list_workers
+from quota.details import QuotaDetails, workspace_quota_details
+
+router = APIRouter(include_in_schema=False)
+MEMBERS = 100
+PAGE_SIZE = 50
+Offset = Annotated[int, Query(ge=0, le=1_000_000)]
+
+
+@router.get("/ui/quota")
+@page
+def quota(gate: GateOf) -> Response:
+    """Show the quota of the caller, and of the members whom the caller may see."""
+    with gate.enter() as visit:
+        homes = find_organizations(visit.session, ids=set(visit.caller.memberships))
+        return render(
+            "quota",
+            **facts_of(gate, visit),
+            own=[(home, _details(visit, home, visit.caller.user_id)) for home in homes],
+            members=[
+                (home, member.username, _details(visit, home, member.user_id))
+                for home in homes
+                if visit.caller.may(Right.READ_MEMBERS, home.id)
+                for member in find_members(visit.session, home.id)[:MEMBERS]
+            ],
+            limit=MEMBERS,
+        )
+
+
+def _details(visit: Visit, home: Organization, user_id: uuid.UUID) -> QuotaDetails:
+    return workspace_quota_details(visit.session, organization_id=home.id, owner_id=user_id)
+
+
+@router.get("/ui/workers")
+@page
+def workers(gate: GateOf) -> Response:
+    """Show the workers and the queues that they serve."""
+    with gate.enter() as visit:
+        if not visit.caller.may_everywhere(Right.READ_JOBS):
+            raise hidden()
+        return render(
+            "workers",
+            **facts_of(gate, visit),
+            workers=list_workers(visit.session),
+            queues=queue_depths(visit.session, count_to=10_000),
+        )
+
+
+@router.get("/ui/audit")
+@page
+def audit(gate: GateOf, offset: Offset = 0) -> Response:
+    """Show who changed what."""
+    with gate.enter() as visit:
+        organizations = visit.caller.organizations_with(Right.READ_AUDIT)
+        if organizations == []:
+            raise hidden()
+        entries, count = find_audit_logs(
+            visit.session, organizations=organizations, limit=PAGE_SIZE, offset=offset
+        )
+        return render(
+            "audit",
+            **facts_of(gate, visit),
+            entries=entries,
+            offset=offset,
+            next_offset=offset + PAGE_SIZE if offset + PAGE_SIZE < count else None,
+        )
+
+
+@router.get("/ui/webhooks")
+@page
+def webhooks(gate: GateOf) -> Response:
+    """Show the webhooks and how they fare."""
+    with gate.enter() as visit:
+        if not visit.caller.may_everywhere(Right.ADMINISTER):
+            raise hidden()
+        found = list_webhooks(visit.session)
+        return render("webhooks", **facts_of(gate, visit), webhooks=found)
