@@ -67,9 +67,13 @@ def visible_organization(visit: Visit, reference: str) -> Organization:
     """
     with or_hidden():
         organization = find_organization(visit.session, reference)
-    if not visit.caller.may(Right.READ_TEMPLATES, organization.id):
-        raise hidden()
+    _hide_unless_member(visit, organization.id)
     return organization
+
+
+def _hide_unless_member(visit: Visit, organization_id: uuid.UUID) -> None:
+    if not visit.caller.may(Right.READ_TEMPLATES, organization_id):
+        raise hidden()
 
 
 def visible_template(visit: Visit, template_id: uuid.UUID) -> Template:
@@ -80,8 +84,9 @@ def visible_template(visit: Visit, template_id: uuid.UUID) -> Template:
     """
     with or_hidden():
         template = get_template(visit.session, template_id)
-    if template.deleted or not visit.caller.may(Right.READ_TEMPLATES, template.organization_id):
+    if template.deleted:
         raise hidden()
+    _hide_unless_member(visit, template.organization_id)
     return template
 
 
@@ -93,8 +98,7 @@ def visible_version(visit: Visit, version_id: uuid.UUID) -> TemplateVersion:
     """
     with or_hidden():
         version = get_version(visit.session, version_id)
-    if not visit.caller.may(Right.READ_TEMPLATES, version.organization_id):
-        raise hidden()
+    _hide_unless_member(visit, version.organization_id)
     return version
 
 

@@ -95,16 +95,7 @@ def list_queues(gate: GateOf) -> list[Queue]:
         if not visit.caller.may_everywhere(Right.READ_JOBS):
             raise hidden()
         depths = queue_depths(visit.session, count_to=10_000)
-        return [
-            Queue(
-                queue=found.queue,
-                depth=found.depth,
-                oldest_s=found.oldest_s,
-                workers=found.workers,
-                slots=found.slots,
-            )
-            for found in depths
-        ]
+        return [Queue.model_validate(found, from_attributes=True) for found in depths]
 
 
 @router.get("/organizations/{organization}/provisionerjobs/{job}/explain")
@@ -121,16 +112,7 @@ def explain(gate: GateOf, organization: str, job: uuid.UUID) -> Explanation:
             queue_position=found.queue_position,
             queue_size=found.queue_size,
             verdict=verdict(found, matches),
-            workers=[
-                WorkerMatch(
-                    worker=one.worker,
-                    status=one.status,
-                    matches=one.matches,
-                    missing_tags=dict(one.missing_tags),
-                    reason=one.reason,
-                )
-                for one in matches
-            ],
+            workers=[WorkerMatch.model_validate(one, from_attributes=True) for one in matches],
         )
 
 

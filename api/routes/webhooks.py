@@ -144,14 +144,4 @@ def _audit(
 
 
 def _shown(found: WebhookListing) -> Webhook:
-    return Webhook(
-        id=found.id,
-        url=found.url,
-        organization_id=found.organization_id,
-        types=list(found.types),
-        created_at=found.created_at,
-        waiting=found.waiting,
-        parked=found.parked,
-        last_delivered_at=found.last_delivered_at,
-        last_error=found.last_error,
-    )
+    return Webhook.model_validate(found, from_attributes=True)

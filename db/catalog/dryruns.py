@@ -69,14 +69,9 @@ def existing_workspace(session: Session, workspace_id: uuid.UUID) -> PlannedWork
     Raises:
         NotFoundError: there is no such workspace, or it was deleted.
     """
-    row = lock_workspace(session, workspace_id)
-    return PlannedWorkspace(
-        id=row.id,
-        owner_id=row.owner_id,
-        organization_id=row.organization_id,
-        template_id=row.template_id,
-        name=row.name,
-    )
+    fields = lock_workspace(session, workspace_id)._asdict()
+    del fields["deleted"]
+    return PlannedWorkspace(**fields)
 
 
 def insert_dry_run(

@@ -205,25 +205,15 @@ def shown_roles(names: Iterable[str], organization_id: uuid.UUID | None = None) 
 
 
 def _user(row: Row[Any]) -> User:
-    memberships: dict[str, Sequence[str]] = row.memberships
+    fields: dict[str, Any] = row._asdict()
+    memberships: dict[str, Sequence[str]] = fields.pop("memberships")
     of_organizations = [
         role
         for id_, names in sorted(memberships.items())
         for role in shown_roles(names, uuid.UUID(id_))
     ]
-    return User(
-        id=row.id,
-        username=row.username,
-        name=row.name,
-        avatar_url=row.avatar_url,
-        email=row.email,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        last_seen_at=row.last_seen_at,
-        status=row.status,
-        organization_ids=[uuid.UUID(id_) for id_ in sorted(memberships)],
-        roles=[*shown_roles(row.rbac_roles), *of_organizations],
-    )
+    fields["roles"] = [*shown_roles(fields.pop("rbac_roles")), *of_organizations]
+    return User(**fields, organization_ids=[uuid.UUID(id_) for id_ in sorted(memberships)])
 
 
 def _organization(row: Row[Any]) -> Organization:

@@ -71,35 +71,30 @@ class Preset(ContractModel):
     Icon: str
 
 
+_PARAMETERS = sql("""
+    SELECT name, display_name, description, type, form_type, mutable, default_value, icon, options,
+           validation_error, validation_regex, validation_min, validation_max,
+           validation_monotonic, required, ephemeral
+    FROM template_version_parameters
+    WHERE template_version_id = :id
+    ORDER BY display_order, name
+""")
+_VARIABLES = sql("""
+    SELECT name, description, type, coalesce(value, '') AS value, default_value, required, sensitive
+    FROM template_version_variables
+    WHERE template_version_id = :id
+    ORDER BY position, name
+""")
+
+
 def find_parameters(session: Session, version_id: uuid.UUID) -> list[TemplateVersionParameter]:
     """Return the parameters of a version in the order of its form."""
-    rows = session.execute(
-        sql("""
-            SELECT name, display_name, description, type, form_type, mutable, default_value, icon,
-                   options, validation_error, validation_regex, validation_min, validation_max,
-                   validation_monotonic, required, ephemeral
-            FROM template_version_parameters
-            WHERE template_version_id = :id
-            ORDER BY display_order, name
-        """),
-        {"id": version_id},
-    )
-    return [_parameter(row) for row in rows]
+    return [_parameter(row) for row in session.execute(_PARAMETERS, {"id": version_id})]
 
 
 def find_variables(session: Session, version_id: uuid.UUID) -> list[TemplateVersionVariable]:
     """Return the variables of a version; values of sensitive ones are left out."""
-    rows = session.execute(
-        sql("""
-            SELECT name, description, type, coalesce(value, '') AS value, default_value, required,
-                   sensitive
-            FROM template_version_variables
-            WHERE template_version_id = :id
-            ORDER BY position, name
-        """),
-        {"id": version_id},
-    )
-    return [_variable(row) for row in rows]
+    return [_variable(row) for row in session.execute(_VARIABLES, {"id": version_id})]
 
 
 def find_presets(session: Session, version_id: uuid.UUID) -> list[Preset]:
