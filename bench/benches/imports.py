@@ -8,17 +8,11 @@ from pathlib import Path
 
 from bench.measure import Result, pair, timed
 from bench.services import Services
-from bench.shell import run_script
+from bench.shell import MAIN, run_script
 from db.catalog.templates import Push
 from tests.harness.factory import tar_archive
 from worker.pushing import enqueue_import
 
-MAIN = b"""
-variable "workspace_transition" { default = "start" }
-resource "terraform_data" "dev" {
-  input = { daily_cost = 1, at = var.workspace_transition }
-}
-"""
 BARE = """
 set -e
 terraform init -no-color -input=false -json > init.log

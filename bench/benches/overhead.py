@@ -8,19 +8,13 @@ from pathlib import Path
 
 from bench.measure import Pair, Result, pair, timed
 from bench.services import Services
-from bench.shell import run_script
+from bench.shell import MAIN, run_script
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Template, Workspace
 from tests.harness.factory import tar_archive
 from worker.enqueue import enqueue_build
 
-MAIN = b"""
-variable "workspace_transition" { default = "start" }
-resource "terraform_data" "dev" {
-  input = { daily_cost = 1, at = var.workspace_transition }
-}
-"""
 BARE = """
 set -e
 terraform init -no-color -input=false -json > init.log

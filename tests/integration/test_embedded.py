@@ -36,12 +36,9 @@ with start_embedded(Path(sys.argv[1])) as embedded:
 
 
 @pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """A folder that root's servers reach too, unlike one below ``tmp_path``."""
-    folder = Path(tempfile.mkdtemp(prefix="embedded-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+def data_dir(open_folder: Path) -> Path:
+    """A folder that root's servers reach too: theirs have a user of their own."""
+    return open_folder
 
 
 def test_both_servers_answer(data_dir: Path) -> None:

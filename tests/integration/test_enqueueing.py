@@ -305,31 +305,11 @@ print(ring_at(os.environ["BROKER"])("none"), heard)
     assert said.stdout.strip() == "True []"
 
 
-def test_a_forked_child_rings_by_a_thread_of_its_own(redis_url: str) -> None:
+@pytest.mark.parametrize("moment", ["True", "loading.wait(20)"], ids=["at once", "while it loads"])
+def test_a_forked_child_rings_by_a_thread_of_its_own(redis_url: str, moment: str) -> None:
     queue = f"fork-{uuid.uuid4().hex}"
     run(
-        """
-import os, sys
-from worker.broker.ringer import ring_later
-ring = ring_later(os.environ["BROKER"])
-ring(os.environ["QUEUE"])
-child = os.fork()
-if child:
-    os.waitpid(child, 0)
-else:
-    ring(os.environ["QUEUE"])
-sys.exit()
-""",
-        BROKER=redis_url,
-        QUEUE=queue,
-    )
-    assert BrokerClient(redis_url).count(queue) == 2
-
-
-def test_a_child_that_is_forked_while_the_thread_loads_celery_rings_too(redis_url: str) -> None:
-    queue = f"fork-{uuid.uuid4().hex}"
-    run(
-        """
+        f"""
 import os, sys, threading
 from worker.broker.ringer import ring_later
 loading = threading.Event()
@@ -341,7 +321,7 @@ class Finder:
 sys.meta_path.insert(0, Finder)
 ring = ring_later(os.environ["BROKER"])
 ring(os.environ["QUEUE"])
-assert loading.wait(20)
+assert {moment}
 child = os.fork()
 if child:
     os.waitpid(child, 0)

@@ -12,6 +12,7 @@ from db.catalog.tokens import create_token
 from db.schema.enums import TokenScope
 from db.schema.tables import Organization, User
 from tests.harness.api.client import Client
+from tests.harness.api.coder import Coder
 from tests.harness.factory import Factory
 
 
@@ -50,6 +51,12 @@ class Door:
         """A client that sends this token."""
         made = Client(self.url, token)
         self.clients.append(made)
+        return made
+
+    def coder(self, user: User) -> Coder:
+        """The command line of Coder, with which the user has logged in."""
+        made = Coder.login(self.url, self.token(user))
+        self.clients.append(made.client)
         return made
 
     def expired(self, user: User) -> str:

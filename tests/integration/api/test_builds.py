@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,17 +24,13 @@ def template(door: Door, owner: User) -> Template:
 
 
 @pytest.fixture
-def coder(door: Door, alice: User, template: Template, builds_are_run: None) -> Iterator[Coder]:
-    made = Coder.login(door.url, door.token(alice))
-    yield made
-    made.client.close()
+def coder(door: Door, alice: User, template: Template, builds_are_run: None) -> Coder:
+    return door.coder(alice)
 
 
 @pytest.fixture
-def admin_coder(door: Door, owner: User, template: Template) -> Iterator[Coder]:
-    made = Coder.login(door.url, door.token(owner))
-    yield made
-    made.client.close()
+def admin_coder(door: Door, owner: User, template: Template) -> Coder:
+    return door.coder(owner)
 
 
 def test_a_workspace_goes_through_its_life(coder: Coder) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
 
 import pytest
 
@@ -40,10 +39,8 @@ def unclosed(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def coder(door: Door, owner: User, imports_are_run: None) -> Iterator[Coder]:
-    made = Coder.login(door.url, door.token(owner))
-    yield made
-    made.client.close()
+def coder(door: Door, owner: User, imports_are_run: None) -> Coder:
+    return door.coder(owner)
 
 
 def test_a_template_is_pushed_used_and_pushed_again(coder: Coder) -> None:

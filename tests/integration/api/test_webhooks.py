@@ -8,6 +8,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
@@ -25,6 +26,7 @@ from db.catalog.webhooks import (
 )
 from db.engine import Database
 from db.jobs.retention import Retention
+from db.jobs.transitions import ClaimedJob
 from db.schema.tables import User, Workspace
 from tests.harness.api.door import Door
 from tests.harness.factory import Factory
@@ -73,109 +75,97 @@ def receiver() -> Iterator[Receiver]:
     made.close()
 
 
-@pytest.fixture
-def sender(database: Database) -> WebhookSender:
-    return WebhookSender(database, retention=Retention(), allowed=LOOPBACK)
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A workspace, and a webhook that gets all of its events."""
+
+    database: Database
+    factory: Factory
+    receiver: Receiver
+    workspace: Workspace
+    secret: str
+
+    def finish_build(self) -> ClaimedJob:
+        return self.factory.finished_build(self.workspace)
+
+    def send_all(self) -> None:
+        sender = WebhookSender(self.database, retention=Retention(), allowed=LOOPBACK)
+        while sender.turn():
+            pass
+
+    def make_due(self) -> None:
+        with self.database.begin() as session:
+            session.execute(text("UPDATE webhook_deliveries SET next_at = now()"))
 
 
 @pytest.fixture
-def workspace(factory: Factory) -> Workspace:
-    return factory.any_workspace()
-
-
-@pytest.fixture
-def secret(database: Database, receiver: Receiver, workspace: Workspace) -> str:
-    """The secret of a webhook that gets everything."""
+def scene(database: Database, factory: Factory, receiver: Receiver) -> Scene:
+    workspace = factory.any_workspace()
     with database.begin() as session:
-        return create_webhook(session, url=receiver.url, created_by=workspace.owner_id).secret
+        made = create_webhook(session, url=receiver.url, created_by=workspace.owner_id)
+    return Scene(
+        database=database,
+        factory=factory,
+        receiver=receiver,
+        workspace=workspace,
+        secret=made.secret,
+    )
 
 
-def send_all(sender: WebhookSender) -> None:
-    while sender.turn():
-        pass
-
-
-def make_due(database: Database) -> None:
-    with database.begin() as session:
-        session.execute(text("UPDATE webhook_deliveries SET next_at = now()"))
-
-
-def test_an_event_is_sent_with_a_signature_that_agrees(
-    factory: Factory, sender: WebhookSender, receiver: Receiver, secret: str, workspace: Workspace
-) -> None:
-    factory.finished_build(workspace)
-    send_all(sender)
-    ((headers, body),) = receiver.got
+def test_an_event_is_sent_with_a_signature_that_agrees(scene: Scene) -> None:
+    scene.finish_build()
+    scene.send_all()
+    ((headers, body),) = scene.receiver.got
     sent = {name.lower(): value for name, value in headers.items()}
     signed = f"{sent['webhook-id']}.{sent['webhook-timestamp']}.{body}".encode()
-    key = base64.b64decode(secret.removeprefix("whsec_"))
+    key = base64.b64decode(scene.secret.removeprefix("whsec_"))
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert sent["webhook-signature"] == f"v1,{expected}"
     assert json.loads(body)["data"]["status"] == "succeeded"
 
 
-def test_events_of_a_workspace_are_sent_in_order_also_when_one_fails(
-    database: Database,
-    factory: Factory,
-    sender: WebhookSender,
-    receiver: Receiver,
-    secret: str,
-    workspace: Workspace,
-) -> None:
-    receiver.status = 500
-    first, second = (factory.finished_build(workspace) for _ in range(2))
-    send_all(sender)
-    assert len(receiver.got) == 1
-    receiver.status = 200
-    make_due(database)
-    send_all(sender)
-    assert [json.loads(body)["data"]["job_id"] for _, body in receiver.got] == [
+def test_events_of_a_workspace_are_sent_in_order_also_when_one_fails(scene: Scene) -> None:
+    scene.receiver.status = 500
+    first, second = (scene.finish_build() for _ in range(2))
+    scene.send_all()
+    assert len(scene.receiver.got) == 1
+    scene.receiver.status = 200
+    scene.make_due()
+    scene.send_all()
+    assert [json.loads(body)["data"]["job_id"] for _, body in scene.receiver.got] == [
         str(first.id),
         str(first.id),
         str(second.id),
     ]
-    assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
+    assert scene.receiver.got[0][0]["webhook-id"] == scene.receiver.got[1][0]["webhook-id"]
 
 
-def test_a_delivery_that_always_fails_is_parked_and_can_be_replayed(
-    database: Database,
-    factory: Factory,
-    sender: WebhookSender,
-    receiver: Receiver,
-    secret: str,
-    workspace: Workspace,
-) -> None:
-    receiver.status = 302  # redirects are not followed
-    factory.finished_build(workspace)
+def test_a_delivery_that_always_fails_is_parked_and_can_be_replayed(scene: Scene) -> None:
+    scene.receiver.status = 302  # redirects are not followed
+    scene.finish_build()
     for _ in range(12):
-        send_all(sender)
-        make_due(database)
-    assert len(receiver.got) == 10
-    with database.begin() as session:
+        scene.send_all()
+        scene.make_due()
+    assert len(scene.receiver.got) == 10
+    with scene.database.begin() as session:
         (listed,) = list_webhooks(session)
         assert (listed.parked, listed.last_error) == (1, "the answer was 302")
         assert replay_webhook(session, listed.id) == 1
-    receiver.status = 200
-    send_all(sender)
-    assert len(receiver.got) == 11
+    scene.receiver.status = 200
+    scene.send_all()
+    assert len(scene.receiver.got) == 11
 
 
-def test_two_senders_send_each_event_once(
-    database: Database,
-    factory: Factory,
-    receiver: Receiver,
-    secret: str,
-) -> None:
+def test_two_senders_send_each_event_once(scene: Scene) -> None:
     for _ in range(6):
-        factory.finished_build(factory.any_workspace())
-    senders = [WebhookSender(database, retention=Retention(), allowed=LOOPBACK) for _ in range(2)]
-    threads = [threading.Thread(target=send_all, args=(sender,)) for sender in senders]
+        scene.factory.finished_build(scene.factory.any_workspace())
+    threads = [threading.Thread(target=scene.send_all) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    send_all(senders[0])
-    ids = [headers["webhook-id"] for headers, _ in receiver.got]
+    scene.send_all()
+    ids = [headers["webhook-id"] for headers, _ in scene.receiver.got]
     assert len(ids) == len(set(ids)) == 12
 
 
@@ -222,16 +212,9 @@ def test_only_who_administers_an_organization_has_webhooks(
     assert admin.send("DELETE", path).status_code == 204
 
 
-def test_old_deliveries_and_events_are_pruned(
-    database: Database,
-    factory: Factory,
-    sender: WebhookSender,
-    receiver: Receiver,
-    secret: str,
-    workspace: Workspace,
-) -> None:
-    factory.finished_build(workspace)
-    send_all(sender)
-    with database.begin() as session:
+def test_old_deliveries_and_events_are_pruned(scene: Scene) -> None:
+    scene.finish_build()
+    scene.send_all()
+    with scene.database.begin() as session:
         assert prune_deliveries(session, older_than=timedelta(days=1)) == 0
         assert prune_deliveries(session, older_than=timedelta(0)) >= 2

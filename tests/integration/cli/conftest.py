@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from db.engine import Database
+from db.schema.tables import Organization, User
+from tests.harness.factory import Factory
 from tests.integration.cli.commandline import CommandLine, Unchanged
 from worker.embedded import Embedded
 
@@ -28,6 +30,16 @@ def environment(database_url: str, embedded: Embedded, tmp_path: Path) -> Mappin
         "PROVISIONERD_REDIS_URL": embedded.redis_url,
         "PROVISIONERD_DATA_DIR": str(tmp_path / "data"),
     }
+
+
+@pytest.fixture
+def home(factory: Factory) -> Organization:
+    return factory.organization(name="default", everyone_allowance=10)
+
+
+@pytest.fixture
+def alice(factory: Factory, home: Organization) -> User:
+    return factory.user(organization=home, username="alice")
 
 
 @pytest.fixture

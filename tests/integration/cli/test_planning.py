@@ -27,16 +27,6 @@ resource "terraform_data" "dev" {
 """
 
 
-@pytest.fixture
-def home(factory: Factory) -> Organization:
-    return factory.organization(name="default", everyone_allowance=10)
-
-
-@pytest.fixture
-def alice(factory: Factory, home: Organization) -> User:
-    return factory.user(organization=home, username="alice")
-
-
 @pytest.fixture(autouse=True)
 def server(factory: Factory, home: Organization, alice: User) -> None:
     """The template dev: a server for 4 credits per day."""

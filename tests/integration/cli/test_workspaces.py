@@ -49,16 +49,6 @@ DELETE = ("workspace", "delete", "box", "--owner", "alice")
 
 
 @pytest.fixture
-def home(factory: Factory) -> Organization:
-    return factory.organization(name="default", everyone_allowance=10)
-
-
-@pytest.fixture
-def alice(factory: Factory, home: Organization) -> User:
-    return factory.user(organization=home, username="alice")
-
-
-@pytest.fixture
 def push(factory: Factory, home: Organization, alice: User) -> Push:
     """Makes the template "dev", or the next version of it."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +30,8 @@ def mode(request: pytest.FixtureRequest) -> SandboxMode:
 
 
 @pytest.fixture
-def host() -> Iterator[Path]:
-    """A folder that everybody on this host may enter, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="pd-sandbox-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+def host(open_folder: Path) -> Path:
+    return open_folder
 
 
 @pytest.fixture

@@ -34,24 +34,17 @@ resource "terraform_data" "file" {
   }
 }
 """
-HANGS = """
+TWO = """
 resource "terraform_data" "first" {}
-resource "terraform_data" "hangs" {
+resource "terraform_data" "second" {
   depends_on = [terraform_data.first]
   provisioner "local-exec" {
-    command = "sleep 600"
+    command = "COMMAND"
   }
 }
 """
-FULL = """
-resource "terraform_data" "first" {}
-resource "terraform_data" "fills" {
-  depends_on = [terraform_data.first]
-  provisioner "local-exec" {
-    command = "for n in 1 2 3; do head -c 20000000 /dev/zero >f$n; done; sleep 20"
-  }
-}
-"""
+HANGS = TWO.replace("COMMAND", "sleep 600")
+FULL = TWO.replace("COMMAND", "for n in 1 2 3; do head -c 20000000 /dev/zero >f$n; done; sleep 20")
 
 MakeConfined = Callable[..., Build]
 
