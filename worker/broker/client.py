@@ -14,11 +14,30 @@ from kombu.connection import Connection
 from kombu.messaging import Producer
 from kombu.transport.virtual import Channel
 
-from worker.broker.address import broker_url
+from worker.broker.address import broker_url, find_redis_url
 from worker.broker.errors import BROKER_AWAY
 from worker.broker.transport import TRANSPORT_OPTIONS
 
 TASK = "run_next_build"
+
+
+class NoBrokerError(Exception):
+    """No broker is configured, and none runs in the data directory."""
+
+
+def open_client(redis_url: str | None) -> BrokerClient:
+    """Return a client of this broker; when None, of the one that ``find_redis_url`` finds.
+
+    Raises:
+        NoBrokerError: there is none.
+    """
+    found = redis_url or find_redis_url()
+    if found is None:
+        raise NoBrokerError(
+            "there is no Redis: PROVISIONERD_REDIS_URL is not set, no redis_url was given,"
+            " and none runs in the data directory"
+        )
+    return BrokerClient(found)
 
 
 class BrokerClient:

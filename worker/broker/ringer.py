@@ -18,7 +18,6 @@ from queue import Full, Queue
 from typing import TYPE_CHECKING
 
 from db.streak import Streak
-from worker.broker.address import find_redis_url
 
 if TYPE_CHECKING:
     from worker.broker.client import BrokerClient
@@ -54,15 +53,18 @@ def ring_later(redis_url: str | None = None) -> Ring:
     return ring
 
 
-def _load_client() -> type[BrokerClient]:
-    """Load Celery, kombu and redis: only for callers that enqueue, and without holding them up."""
+def _load_client() -> Callable[[str | None], BrokerClient]:
+    """Load Celery, kombu and redis: only for callers that enqueue, and without holding them up.
+
+    Returns ``open_client``.
+    """
     with _loading:
         # The first two would load at the first doorbell.
         import celery.app.amqp  # noqa: F401, PLC0415
         import kombu.transport.redis  # noqa: F401, PLC0415
 
-        from worker.broker.client import BrokerClient  # noqa: PLC0415
-    return BrokerClient
+        from worker.broker.client import open_client  # noqa: PLC0415
+    return open_client
 
 
 @lru_cache(maxsize=1)
@@ -135,10 +137,6 @@ class Ringer:
         connection.ring(queue)
 
 
-class NoBrokerError(Exception):
-    """No broker is configured, and none runs in the data directory."""
-
-
 class BrokerConnection:
     """The connection to one broker, with a pause after each failure.
 
@@ -170,13 +168,7 @@ class BrokerConnection:
 
     def _open(self) -> BrokerClient:
         if self._client is None:
-            redis_url = self._redis_url or find_redis_url()
-            if redis_url is None:
-                raise NoBrokerError(
-                    "there is no Redis: PROVISIONERD_REDIS_URL is not set, no redis_url was given,"
-                    " and none runs in the data directory"
-                )
-            self._client = _load_client()(redis_url)
+            self._client = _load_client()(self._redis_url)
         return self._client
 
     def _pause(self, error: Exception) -> None:
