@@ -31,7 +31,7 @@ class Age(click.ParamType[timedelta]):
         """Return the duration, or fail with the expected format."""
         if isinstance(value, timedelta):
             return value
-        match = re.fullmatch(r"([0-9]{1,6})([dh])", str(value))
+        match = re.fullmatch(r"([0-9]{1,5})([dh])", str(value))
         if match is None:
             self.fail(f"{value!r} is not a number of days or hours, such as 30d or 12h", param, ctx)
         return timedelta(**{UNITS[match[2]]: int(match[1])})

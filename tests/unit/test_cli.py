@@ -245,6 +245,16 @@ def test_an_error_for_the_user_is_its_own_sentence(error: Exception) -> None:
             "Redis cannot be reached (refused); check PROVISIONERD_REDIS_URL and that Redis runs",
             id="Redis",
         ),
+        pytest.param(
+            UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "surrogates not allowed"),
+            "'\\udcff' is not valid Unicode text",
+            id="no text",
+        ),
+        pytest.param(
+            sqlalchemy.exc.DataError("SELECT", {}, psycopg.DataError("timestamp too small")),
+            "a value cannot be stored or looked for (timestamp too small)",
+            id="no value",
+        ),
         pytest.param(RuntimeError("a fault of ours"), None, id="fault"),
         pytest.param(
             sqlalchemy.exc.ProgrammingError("SELECT", {}, psycopg.ProgrammingError("no column")),
@@ -253,7 +263,7 @@ def test_an_error_for_the_user_is_its_own_sentence(error: Exception) -> None:
         ),
     ],
 )
-def test_an_outage_says_what_to_look_at(error: Exception, said: str | None) -> None:
+def test_an_error_of_a_service_says_what_to_look_at(error: Exception, said: str | None) -> None:
     assert explain(error) == said
 
 

@@ -45,8 +45,16 @@ def explain(error: Exception) -> str | None:
             f"Redis cannot be reached ({first_line(error)});"
             " check PROVISIONERD_REDIS_URL and that Redis runs"
         )
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object[error.start : error.end]!r} is not valid Unicode text"
+    return _explain_database(error)
+
+
+def _explain_database(error: Exception) -> str | None:
     if _is_permission_denied(error):
         return f"the PostgreSQL user lacks a right ({first_line(error)}); {GRANTS_HINT}"
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and isinstance(error.orig, psycopg.DataError):
+        return f"a value cannot be stored or looked for ({first_line(error)})"
     if isinstance(error, sqlalchemy.exc.SQLAlchemyError) and _is_database_away(error):
         return (
             f"the database cannot be used ({first_line(error)});"

@@ -148,3 +148,17 @@ def test_a_list_of_nothing_is_an_empty_json_array(
     run: CommandLine, database: Database, kind: str
 ) -> None:
     assert run.json(kind, "list") == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["workspace", "list", "--owner"],
+        ["audit", "list", "--user"],
+        ["user", "create", "carol", "--email"],
+    ],
+    ids=" ".join,
+)
+def test_an_argument_that_is_no_text_is_refused(run: CommandLine, command: list[str]) -> None:
+    """The shell passes any bytes; Python reads those that are no text as surrogates."""
+    refused(run(*command, "\udcff"), "is not valid Unicode text")

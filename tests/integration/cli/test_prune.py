@@ -78,7 +78,7 @@ def test_logs_cannot_outlive_their_jobs(run: CommandLine) -> None:
     refused(run("prune", "--logs-older-than", "91d"), "cannot be kept for longer")
 
 
-@pytest.mark.parametrize("age", ["30", "d", "-1d", "1w", "1.5d", ""])
+@pytest.mark.parametrize("age", ["30", "d", "-1d", "1w", "1.5d", "999999d", ""])
 def test_an_age_is_a_number_of_days_or_hours(run: CommandLine, age: str) -> None:
     result = run("prune", "--logs-older-than", age)
 

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 from provisioner.engines.port import TERRAFORM_VERSION
 from provisioner.engines.terraform.binary import RELEASE_URL
+from provisioner.engines.terraform.release.release import Trust
 from tests.unit.deploy.files import DEPLOY, ROOT, settings_of
 from worker.process import init
 from worker.settings import Settings
@@ -59,7 +60,8 @@ def test_terraform_comes_from_the_official_release_server() -> None:
 
 @pytest.mark.parametrize("architecture", ["AMD64", "ARM64"])
 def test_terraform_is_pinned_by_a_sum_of_each_architecture(architecture: str) -> None:
-    assert re.fullmatch(r"[0-9a-f]{64}", argument(f"TERRAFORM_SHA256_{architecture}"))
+    name = f"terraform_{TERRAFORM_VERSION}_linux_{architecture.lower()}.zip"
+    assert argument(f"TERRAFORM_SHA256_{architecture}") == Trust().sums[name]
 
 
 def test_terraform_is_unpacked_only_after_its_sum_was_checked() -> None:
