@@ -26,6 +26,7 @@ from api.routes.finding import (
     visible_workspace,
 )
 from api.routes.paging import Paged, Search, terms_of
+from api.routes.workspacesettings import schedule_of, ttl_of
 from db.catalog import workspaces as catalog
 from db.catalog.audit import AuditAction
 from db.errors import (
@@ -208,8 +209,8 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
     except ConflictError as error:
         message = f'Workspace "{body.name}" already exists.'
         raise conflict(message, field="name", detail=str(error)) from error
-    made.autostart_schedule = body.autostart_schedule
-    made.ttl = None if body.ttl_ms is None else body.ttl_ms * 1_000_000
+    made.autostart_schedule = schedule_of(body.autostart_schedule)
+    made.ttl = ttl_of(body.ttl_ms)
     if body.automatic_updates is not None:
         made.automatic_updates = body.automatic_updates
     visit.session.flush()

@@ -18,6 +18,7 @@ from api.routes.finding import visible_workspace
 from db.catalog import workspaces as catalog
 from db.catalog.audit import AuditAction
 from db.catalog.names import check_name
+from db.catalog.schedules import check_schedule, check_ttl_ms
 from db.errors import InvalidError
 from db.reads.machines import WorkspaceRow
 from db.schema.enums import TokenScope
@@ -65,7 +66,32 @@ def _store(gate: GateOf, workspace: uuid.UUID, column: str, *, value: object) ->
 @router.put("/workspaces/{workspace}/autostart", status_code=204)
 def set_autostart(gate: GateOf, workspace: uuid.UUID, body: Schedule) -> None:
     """Store when the workspace should start; nothing acts on it here."""
-    _store(gate, workspace, "autostart_schedule", value=body.schedule)
+    _store(gate, workspace, "autostart_schedule", value=schedule_of(body.schedule))
+
+
+def schedule_of(given: str | None) -> str | None:
+    """Return the schedule of automatic starts as it is stored.
+
+    Raises:
+        ApiError: it is not one.
+    """
+    try:
+        return check_schedule(given) if given else None
+    except InvalidError as error:
+        raise refused("Invalid Autostart Schedule.", str(error), field="schedule") from error
+
+
+def ttl_of(given_ms: int | None) -> int | None:
+    """Return the time to live in nanoseconds, as it is stored.
+
+    Raises:
+        ApiError: it is too short.
+    """
+    try:
+        ttl_ms = check_ttl_ms(given_ms)
+    except InvalidError as error:
+        raise refused("Invalid Workspace Time to Shutdown.", str(error), field="ttl_ms") from error
+    return ttl_ms * 1_000_000 if ttl_ms else None
 
 
 @router.put("/workspaces/{workspace}/ttl", status_code=204)
@@ -73,8 +99,7 @@ def set_ttl(gate: GateOf, workspace: uuid.UUID, body: TimeToLive) -> None:
     """Store how long the workspace should run; nothing acts on it here."""
     with gate.enter(TokenScope.BUILD) as visit:
         row = own_workspace(visit, workspace)
-        ttl = None if body.ttl_ms is None else body.ttl_ms * 1_000_000
-        _update(visit, row, {"ttl": ttl}, old={"ttl_ms": row.workspace.ttl_ms})
+        _update(visit, row, {"ttl": ttl_of(body.ttl_ms)}, old={"ttl_ms": row.workspace.ttl_ms})
 
 
 @router.put("/workspaces/{workspace}/autoupdates", status_code=204)

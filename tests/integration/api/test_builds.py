@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,24 @@ def test_a_deleted_workspace_is_gone_by_id(coder: Coder) -> None:
     path = f"workspaces/{workspace['id']}/builds"
     error = refused(lambda: coder.client.ask("POST", path, shapes.BUILD, status=201, body=body))
     assert (error.status, error.message) == (409, "Cannot start a deleted workspace!")
+
+
+@pytest.mark.parametrize(
+    ("setting", "body", "field"),
+    [
+        ("autostart", {"schedule": "every day"}, "schedule"),
+        ("ttl", {"ttl_ms": 1000}, "ttl_ms"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused(
+    door: Door, alice: User, member: Client, template: Template, setting: str, body: Any, field: str
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(workspace)
+    path = f"workspaces/{workspace.id}/{setting}"
+    error = refused(lambda: member.ask("PUT", path, status=204, body=body))
+    assert (error.status, error.validations[0]["field"]) == (400, field)
+    member.ask("PUT", f"workspaces/{workspace.id}/autostart", status=204, body={"schedule": None})
 
 
 @pytest.mark.parametrize(("ttl_ms", "status"), [(2**63 // 10**6 - 1, 204), (2**63 // 10**6, 400)])
