@@ -18,12 +18,13 @@ from worker.broker.transport import TRANSPORT_OPTIONS, make_queues
 from worker.embedded import start_embedded
 from worker.process.application import App
 from worker.process.node import Node
+from worker.process.start import run_or_exit
 from worker.settings import load_settings
 
 
 def _configuration() -> dict[str, Any]:
     """Return Celery's settings. Called on first use, not at import."""
-    settings = load_settings()
+    settings = run_or_exit(load_settings)
     return {
         "broker_url": broker_url(app.redis_url or _redis_url()),
         "broker_connection_retry_on_startup": True,

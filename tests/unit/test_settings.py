@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -98,6 +100,19 @@ def test_a_url_of_redis_that_cannot_be_used_is_refused(url: str) -> None:
 )
 def test_a_url_of_redis_is_accepted(url: str) -> None:
     assert load(REDIS_URL=url).redis_address == url
+
+
+def test_celery_s_own_command_says_what_is_wrong_in_one_sentence() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "from worker.app import app; app.conf.broker_url"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PROVISIONERD_FAULTS": "bogus"},
+        timeout=60,
+    )
+    said = "Error: PROVISIONERD_FAULTS: there is no fault 'bogus'\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
 
 
 def test_an_unknown_fault_is_refused() -> None:
