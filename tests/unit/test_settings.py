@@ -19,6 +19,14 @@ from worker.settings import (
     load_settings,
 )
 
+BUG = """
+from worker.process.start import run_or_exit
+def action():
+    password = "hunter" + str(2)
+    raise RuntimeError("a bug")
+run_or_exit(action)
+"""
+
 
 def load(**variables: str) -> Settings:
     return load_settings({f"{PREFIX}{name}": value for name, value in variables.items()})
@@ -113,6 +121,15 @@ def test_celery_s_own_command_says_what_is_wrong_in_one_sentence() -> None:
     )
     said = "Error: PROVISIONERD_FAULTS: there is no fault 'bogus'\n"
     assert (ended.returncode, ended.stderr) == (1, said)
+
+
+def test_a_bug_before_logging_is_set_up_shows_no_values() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", BUG], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert "RuntimeError: a bug" in ended.stderr
+    assert "hunter2" not in ended.stderr
 
 
 def test_an_unknown_fault_is_refused() -> None:

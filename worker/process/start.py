@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import traceback
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -142,8 +143,10 @@ def run_or_exit(action: Callable[[], Answer]) -> Answer:
         return action()
     except Exception as error:
         sentence = explain(error)
-        if sentence is None:
-            log.exception("worker.start_failed")
-        else:
+        if sentence is not None:
             sys.stderr.write(f"Error: {sentence}\n")
+        elif structlog.is_configured():
+            log.exception("worker.start_failed")
+        else:  # by default structlog prints the values of variables, secrets too
+            traceback.print_exception(error)
         raise SystemExit(1) from error
