@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.streams.hub import Hub
-from db.catalog.webhooks import oldest_delivery_s
+from db.catalog.deliveries import oldest_delivery_s
 from db.engine import Database
 from worker.metrics.cached import Cached
 

@@ -68,54 +68,68 @@ def make_mcp_server(seat_of: SeatOf, waker: Waker) -> Server[Any]:
         seat_of: says who makes a request.
         waker: ends the waits of tools when their builds change.
     """
-    limiter = anyio.CapacityLimiter(CALLS)
+    desk = _Desk(seat_of=seat_of, waker=waker, limiter=anyio.CapacityLimiter(CALLS))
+    return Server(
+        "provisionerd",
+        version=importlib.metadata.version("provisionerd"),
+        title="Workspaces",
+        instructions=INSTRUCTIONS,
+        on_list_tools=desk.list_tools,
+        on_call_tool=desk.call_tool,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Desk:
+    """Answers the requests of all clients."""
+
+    seat_of: SeatOf
+    waker: Waker
+    limiter: anyio.CapacityLimiter  #: of calls that run at a time
 
     async def list_tools(
-        request: ServerRequestContext[Any, Any], _page: PaginatedRequestParams | None
+        self, request: ServerRequestContext[Any, Any], _page: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        seat = seat_of(request)
+        """List the tools that the caller may use."""
+        seat = self.seat_of(request)
         offered = [tool for tool in OWNER_TOOLS.values() if seat.may_change or tool.is_read_only]
         return ListToolsResult(tools=[offer(tool) for tool in offered])
 
     async def call_tool(
-        request: ServerRequestContext[Any, Any], params: CallToolRequestParams
+        self, request: ServerRequestContext[Any, Any], params: CallToolRequestParams
     ) -> CallToolResult:
+        """Call a tool; a refusal is a result, too."""
         tool = OWNER_TOOLS.get(params.name)
         if tool is None:
             known = ", ".join(OWNER_TOOLS)
             raise MCPError(INVALID_PARAMS, f"There is no tool {params.name[:100]!r}: {known}.")
-        seat = seat_of(request)
+        seat = self.seat_of(request)
         if not seat.may_change and not tool.is_read_only:
             return as_result(
                 {"error": "this token may only read; a token of scope build is needed"}
             )
         try:
             with seat.hold():
-                return as_result(await run(tool, seat, request, params.arguments or {}))
+                return as_result(await self._run(tool, seat, request, params.arguments or {}))
         except ApiError as error:
             return as_result({"error": str(error)})
 
-    async def run(
-        tool: Tool, seat: Seat, request: ServerRequestContext[Any, Any], arguments: dict[str, Any]
+    async def _run(
+        self,
+        tool: Tool,
+        seat: Seat,
+        request: ServerRequestContext[Any, Any],
+        arguments: dict[str, Any],
     ) -> Answer:
-        watch = Watch(waker)
+        watch = Watch(self.waker)
         try:
             async with reporting(request.session.report_progress) as report:
                 context = replace(seat.context, watch=watch, report=report)
                 return await anyio.to_thread.run_sync(
-                    _call, tool, context, arguments, limiter=limiter, abandon_on_cancel=True
+                    _call, tool, context, arguments, limiter=self.limiter, abandon_on_cancel=True
                 )
         finally:
             watch.abandon()  # the client may have gone
-
-    return Server(
-        "provisionerd",
-        version=importlib.metadata.version("provisionerd"),
-        title="Workspaces",
-        instructions=INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
 
 
 def _call(tool: Tool, context: OwnerContext, arguments: dict[str, Any]) -> Answer:

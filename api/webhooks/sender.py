@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from api.site import Network
 from api.webhooks.signing import signed_headers
 from api.webhooks.target import TargetError, post
-from db.catalog.webhooks import (
+from db.catalog.deliveries import (
     Delivery,
     fan_out,
     prune_deliveries,

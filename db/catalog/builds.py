@@ -114,8 +114,7 @@ def insert_build(
         initiator_id=initiator_id,
     )
     if transition is Transition.START:
-        check_owner(source.owner_name, source.owner_status, deleted=source.is_owner_deleted)
-        check_builds(session, workspace.owner_id, source.builds_allowed)
+        _check_owner(session, workspace, source)
     chosen = choose_values(source, transition, parameters or {}, preset)
     tags = with_owner(tags_of(source, chosen.values, transition), workspace.owner_id)
     build = EnqueuedBuild(
@@ -125,13 +124,8 @@ def insert_build(
         build_number=source.build_number,
         queue=queue_name(tags),
     )
-    values = sealed_values(
-        session,
-        source,
-        chosen.values,
-        partial(parameter_of, workspace_id),
-        row=build.build_id,
-    )
+    place_of = partial(parameter_of, workspace_id)
+    values = sealed_values(session, source, chosen.values, place_of, row=build.build_id)
     row = {
         **_job_values(build, workspace, source, tags, initiator_id),
         "transition": transition.value,
@@ -144,6 +138,11 @@ def insert_build(
     }
     _insert(session, row)
     return build
+
+
+def _check_owner(session: Session, workspace: Row[Any], source: Source) -> None:
+    check_owner(source.owner_name, source.owner_status, deleted=source.is_owner_deleted)
+    check_builds(session, workspace.owner_id, source.builds_allowed)
 
 
 def _insert(session: Session, values: Mapping[str, object]) -> None:

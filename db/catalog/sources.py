@@ -192,6 +192,15 @@ def read_source(
     check_usable_version(row)
     if row.is_refused:
         raise ActiveVersionRequiredError
+    return _source(session, workspace, row, transition)
+
+
+def _source(
+    session: Session,
+    workspace: Row[Any] | PlannedWorkspace,
+    row: Row[Any],
+    transition: Transition,
+) -> Source:
     return Source(
         previous_id=row.previous_id,
         values_from=row.values_from,

@@ -1,4 +1,4 @@
-"""Run one program to its end. Only this module starts processes, through the launcher.
+"""Run one program to its end. The launcher of this process starts it.
 
 The program leads its own process group, so that a Ctrl+C in the operator's terminal does not
 reach it. No process of the group outlives the call. Its parent is the launcher, which lets it end
@@ -13,8 +13,6 @@ import select
 import selectors
 import signal
 import socket
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,17 +20,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import structlog
-
 from provisioner.host import launcher
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.lines import PIECE, Lines, TakeText
+from provisioner.host.ownlauncher import LAUNCHER, socket_pair
 from provisioner.host.sandbox.confinement import Confinement
 from provisioner.host.sandbox.guard import limit_of
 from provisioner.host.sandbox.limits import Limit
 from provisioner.host.stop import Stop
-
-log = structlog.get_logger("provisioner")
 
 _TICK_S = 0.1  # the longest delay until an interrupt is noticed
 _ANSWER_S = 30.0  # a launcher on a busy host answers within a second
@@ -107,26 +102,17 @@ def reason_of(error: OSError) -> str:
 def _started(order: bytes, name: str) -> Iterator[_Program]:
     with ExitStack() as kept:
         with ExitStack() as handed:
-            channel, theirs = _socket_pair()
+            channel, theirs = socket_pair()
             kept.enter_context(channel)
             handed.enter_context(theirs)
             stdout, stdout_end = _pipe(kept, handed)
             stderr, stderr_end = _pipe(kept, handed)
             ends = (theirs.fileno(), stdout_end, stderr_end, stdout, stderr)
-            parent = _LAUNCHER.send(launcher.HEAD.pack(len(order)), ends)
+            parent = LAUNCHER.send(launcher.HEAD.pack(len(order)), ends)
         pid = _order(channel, order, name, parent)
         program = _Program(pid, channel, (stdout, stderr), kept, parent)
         kept.callback(program.release)
         yield program
-
-
-def _socket_pair() -> tuple[socket.socket, socket.socket]:
-    pair = socket.socketpair()
-    for end in pair:
-        # While Celery drains, new sockets have a timeout. The launcher would then refuse an order
-        # that has not arrived yet.
-        end.setblocking(True)
-    return pair
 
 
 def _pipe(kept: ExitStack, handed: ExitStack) -> tuple[int, int]:
@@ -138,14 +124,14 @@ def _pipe(kept: ExitStack, handed: ExitStack) -> tuple[int, int]:
 
 def _order(channel: socket.socket, order: bytes, name: str, parent: int) -> int:
     reply = b""
-    _LAUNCHER.wake(parent)
+    LAUNCHER.wake(parent)
     channel.settimeout(_ANSWER_S)
     try:
         with suppress(ConnectionError):
             channel.sendall(order)
             reply = channel.recv(launcher.REPLY.size)
     except TimeoutError as error:
-        _LAUNCHER.replace(parent)
+        LAUNCHER.replace(parent)
         raise OSError(
             errno.ETIMEDOUT, "the launcher, which starts it, did not answer; try again"
         ) from error
@@ -205,15 +191,15 @@ class _Program:
         now = time.monotonic()
         if self._silent_since is None:
             self._silent_since = now
-            _LAUNCHER.wake(self._parent)
+            LAUNCHER.wake(self._parent)
         elif now - self._silent_since > _ANSWER_S:
-            _LAUNCHER.replace(self._parent)
+            LAUNCHER.replace(self._parent)
             self.is_lost = True
 
     def send(self, number: signal.Signals) -> None:
         """Send SIGKILL to the whole group, any other signal to the leader."""
         if not self.is_lost:
-            _LAUNCHER.wake(self._parent)
+            LAUNCHER.wake(self._parent)
             with suppress(ConnectionError):
                 self.channel.sendall(bytes([number]))
                 if number != signal.SIGKILL:
@@ -231,7 +217,7 @@ class _Program:
         """Kill the rest of the group; return when the launcher has done so."""
         if self.is_lost:
             self.send(signal.SIGKILL)
-        _LAUNCHER.wake(self._parent)
+        LAUNCHER.wake(self._parent)
         self.channel.settimeout(_ANSWER_S)
         try:
             with suppress(ConnectionError):
@@ -239,7 +225,7 @@ class _Program:
                 while self.channel.recv(launcher.REPLY.size):
                     pass  # the exit status, if nobody has read it
         except TimeoutError:
-            _LAUNCHER.replace(self._parent)
+            LAUNCHER.replace(self._parent)
             self.is_lost = True
             self.send(signal.SIGKILL)
 
@@ -283,81 +269,3 @@ def _read_ready(selector: selectors.BaseSelector, program: _Program) -> None:
         else:
             selector.unregister(key.fileobj)
             key.data.end()
-
-
-class _Launcher:
-    """The launcher of this process, started when needed; a forked child starts its own."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._pid = 0
-        # A copy of our end in a child would make the launcher believe that its worker is alive.
-        # The lock prevents a fork in the middle of a start, which would make such a copy.
-        os.register_at_fork(
-            before=self._lock.acquire,
-            after_in_parent=self._lock.release,
-            after_in_child=self._forget,
-        )
-
-    def send(self, head: bytes, descriptors: Sequence[int]) -> int:
-        """Send the head of an order, with its descriptors; return the launcher's process id."""
-        with self._lock:
-            if self._socket is not None:
-                with suppress(ConnectionError):
-                    socket.send_fds(self._socket, [head], descriptors)
-                    return self._pid
-                self._reap(self._socket)
-            self._socket = self._start()
-            socket.send_fds(self._socket, [head], descriptors)
-            return self._pid
-
-    def wake(self, pid: int) -> None:
-        """Let a launcher go on that somebody has stopped."""
-        with self._lock, suppress(ProcessLookupError):
-            if self._socket is not None and self._pid == pid:
-                os.kill(pid, signal.SIGCONT)
-
-    def replace(self, pid: int) -> None:
-        """Kill the launcher of this process id, which hangs; the next order starts another one.
-
-        Its programs are stopped like those of a launcher that was killed by somebody else.
-        """
-        with self._lock:
-            if self._socket is None or self._pid != pid:
-                return  # it was replaced already
-            log.error("launcher.hangs", pid=pid)
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
-            self._reap(self._socket)
-            self._socket = None
-
-    def _start(self) -> socket.socket:
-        ours, theirs = _socket_pair()
-        with theirs:
-            # No environment: programs of templates could read the worker's secrets there.
-            self._pid = os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-I", "-S", "-B", launcher.__file__],
-                {},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
-                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                ],
-                setsid=True,  # an operator's Ctrl+C must not reach it
-            )
-        return ours
-
-    def _reap(self, ours: socket.socket) -> None:
-        ours.close()
-        with suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
-
-    def _forget(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        self._lock.release()
-
-
-_LAUNCHER = _Launcher()

@@ -121,15 +121,13 @@ print(rung, celery.current_app._get_current_object() is theirs)
     assert said.stdout.split() == ["True", "True"]
 
 
-def test_importing_loads_few_of_our_modules_and_none_that_runs_builds() -> None:
+def test_importing_loads_no_module_that_runs_builds() -> None:
     said = run(f"""
 import sys, worker.enqueue
 ours = [name for name in sys.modules if name.partition(".")[0] in {OURS}]
-print(len(ours), [name for name in ours if name.startswith(("provisioner", "quota", "worker.app"))])
+print([name for name in ours if name.startswith(("provisioner", "quota", "worker.app"))])
 """)
-    count, _, others = said.stdout.strip().partition(" ")
-    assert int(count) <= 40
-    assert others == "[]"
+    assert said.stdout.strip() == "[]"
 
 
 def test_importing_loads_no_driver_and_no_client_of_the_broker() -> None:

@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import select, text
 
 from db.catalog.audit import Actor
+from db.catalog.deliveries import take_deliveries
 from db.catalog.dryruns import existing_workspace, insert_dry_run
 from db.catalog.orphans import orphan_workspace
 from db.catalog.states import push_state
-from db.catalog.webhooks import create_webhook, send_test, take_deliveries
+from db.catalog.webhooks import create_webhook, send_test
 from db.engine import Database, open_database
 from db.errors import SealedError
 from db.jobs.archives import ArchiveCache

@@ -16,7 +16,7 @@ LAYERS = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli")
 # The first starts the launcher, a process of its own. That starts all others by the second, and
 # those of sandboxes by the third.
 STARTS_PROCESSES = {
-    "provisioner/host/process.py",
+    "provisioner/host/ownlauncher.py",
     "provisioner/host/program.py",
     "provisioner/host/sandbox/guard.py",
 }
@@ -143,6 +143,33 @@ def first_cycle(graph: Mapping[str, set[str]]) -> str | None:
         if cycle := find_cycle(graph, start, (), done):
             return " -> ".join(cycle)
     return None
+
+
+def loaded_with(name: str) -> set[str]:
+    """Return our modules that importing one loads, packages included."""
+    loaded: set[str] = set()
+    waiting = {name}
+    while waiting:
+        found = waiting.pop()
+        loaded.add(found)
+        at_the_top = [
+            node for node in trees()[NAMES[found]].body if not isinstance(node, ast.FunctionDef)
+        ]
+        direct = {one for node in at_the_top if not is_for_types(node) for one in imports(node)}
+        packages = {found.rpartition(".")[0]}
+        waiting |= ((direct | packages) & NAMES.keys()) - loaded
+    return loaded
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    """Return whether a statement runs for mypy only."""
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in identifiers(node.test)
+
+
+# A caller's process pays for each of them.
+def test_enqueueing_loads_at_most_40_of_our_modules() -> None:
+    loaded = loaded_with("worker.enqueue")
+    assert len(loaded) <= 40, sorted(loaded)
 
 
 def test_packages_import_one_way() -> None:

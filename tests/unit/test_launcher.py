@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from db.jobs.leases import Lease
-from provisioner.host import launcher, process
+from provisioner.host import launcher, ownlauncher, process
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import RESERVE_FILE, WorkDirectory
 from tests.harness.factory import echo_archive
@@ -257,7 +257,7 @@ def test_a_program_can_be_interrupted_though_somebody_stopped_its_launcher() -> 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that cannot let a stopped launcher go on, and waits for it only for a moment."""
     monkeypatch.setattr(process, "_ANSWER_S", 0.3)
-    monkeypatch.setattr(process._Launcher, "wake", lambda _self, _pid: None)
+    monkeypatch.setattr(ownlauncher.OwnLauncher, "wake", lambda _self, _pid: None)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -18,12 +18,8 @@ from sqlalchemy import text
 
 from api.webhooks.sender import WebhookSender
 from api.webhooks.target import TargetError, is_allowed, post
-from db.catalog.webhooks import (
-    create_webhook,
-    list_webhooks,
-    prune_deliveries,
-    replay_webhook,
-)
+from db.catalog.deliveries import prune_deliveries
+from db.catalog.webhooks import create_webhook, list_webhooks, replay_webhook
 from db.engine import Database
 from db.jobs.retention import Retention
 from db.jobs.transitions import ClaimedJob
