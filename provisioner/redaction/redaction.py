@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from urllib.parse import quote, quote_plus
 
+from provisioner.redaction.edges import HEAD, Prefixes
+
 MIN_LENGTH = 4
 """Shorter values are not replaced: they occur by chance in every text (``1``, ``dev``), so
 replacing them would hide nothing and make the log unreadable."""
@@ -37,14 +39,60 @@ class Redaction:
 
     def __init__(self, values: Iterable[str]) -> None:
         kept = sorted({value for value in values if len(value) >= MIN_LENGTH} - _LITERALS, key=len)
-        forms = {form for value in kept[-MAX_VALUES:] for form in _forms(value)}
-        self._pattern = _any_of(forms) if forms else None
+        self._forms = {form for value in kept[-MAX_VALUES:] for form in _forms(value)}
+        self._pattern = _any_of(self._forms) if self._forms else None
 
     def apply(self, text: str) -> str:
         """Return ``text`` without any of the values."""
         if self._pattern is not None:
             text = self._pattern.sub(REPLACEMENT, text)
         return mask_userinfo(text)
+
+    def apply_to_piece(self, begun: str, piece: str) -> tuple[str, str]:
+        """Return a piece of an output without the values, also those that go over its edges.
+
+        Args:
+            begun: what the call for the piece before returned, ``""`` for the first.
+
+        Returns:
+            The piece, and its end if a value may go on in the next piece. Such an end of fewer than
+            four characters is kept.
+        """
+        text = begun + piece
+        if self._pattern is None or not piece:
+            return mask_userinfo(piece), begun
+        length = self._at_end.length_at_end(text)
+        end = len(text) - length
+        secret = [match.span() for match in self._pattern.finditer(text)]
+        if length >= HEAD:
+            secret.append((end, len(text)))
+        return mask_userinfo(_without(secret, text, len(begun))), text[end:]
+
+    def apply_to_tail(self, text: str) -> str:
+        """Return ``text`` without the values, also one of which it has only the end."""
+        length = self._at_start.length_at_end(text[::-1])
+        if length < HEAD:
+            return self.apply(text)
+        return REPLACEMENT + self.apply(text[length:])
+
+    @functools.cached_property
+    def _at_end(self) -> Prefixes:
+        return Prefixes(self._forms)
+
+    @functools.cached_property
+    def _at_start(self) -> Prefixes:
+        return Prefixes(form[::-1] for form in self._forms)
+
+
+def _without(secret: Iterable[tuple[int, int]], text: str, start: int) -> str:
+    """Return ``text`` from ``start`` on, with one replacement for each stretch that is secret."""
+    shown, place = "", start
+    for first, last in sorted(secret):
+        if last > place:
+            is_new = first >= place or place == start
+            shown += text[place:first] + (REPLACEMENT if is_new else "")
+            place = last
+    return shown + text[place:]
 
 
 @functools.lru_cache(maxsize=64)

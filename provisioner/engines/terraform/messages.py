@@ -89,6 +89,7 @@ class Message:
     provider: str = ""
     action: str = ""  #: e.g. ``create``
     diagnostic: Diagnostic | None = None
+    output: str = ""  #: the end of ``text`` that a provisioner's program printed
     state: bytes | None = None  #: printed because it could not be written
 
 
@@ -110,6 +111,7 @@ def parse_message(line: str) -> Message | None:
         provider=_text(resource, "implied_provider"),
         action=_text(hook, "action"),
         diagnostic=_diagnostic(_mapping(fields, "diagnostic")),
+        output=_text(hook, "output"),
         state=_printed_state(line) if fields["@message"] == STATE_DUMP else None,
     )
 

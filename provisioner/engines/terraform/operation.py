@@ -18,6 +18,7 @@ from provisioner.engines.terraform.messages import (
     MAX_EXPLANATION,
     STATE_DUMP,
     Diagnostic,
+    Message,
     parse_message,
     plain_text,
 )
@@ -40,6 +41,7 @@ _HEAD = 256  # the message of a line stands within this many characters
 _CRASHED = ("fatal error: ", "panic: ")  # how Go begins a long dump of its stacks
 _NO_MEMORY = ("out of memory", "cannot allocate memory")
 _FRAME = " \t│╷╵"  # Terraform draws these characters around an error on a terminal
+_OUTPUT = "Output: "  # of a provisioner's program: Terraform keeps the last 8192 bytes
 _LOST = (
     "the process that watches over it was killed, so it was stopped; see whether the worker's host"
     " runs out of memory, then start the build again"
@@ -171,6 +173,7 @@ class _Output:
         self.printed_state: bytes | None = None
         self._log = context.log
         self._redaction = redaction_of(context.sensitive)
+        self._begun: dict[str, str] = {}  # secrets that may go on, by resource
         self._first_error: Diagnostic | None = None
         self._failed: list[str] = []  # failed resources that no error has named yet
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -205,15 +208,33 @@ class _Output:
         if message.type == "apply_errored":
             self._failed.append(message.resource)
         self.printed_state = message.state or self.printed_state
-        self._write(message.level, message.text)
+        if message.output and message.text.endswith(message.output):
+            self._write_piece(message)
+        else:
+            self._write(message.level, message.text)
+
+    def _write_piece(self, message: Message) -> None:
+        """Write what a program printed; Terraform sends a line on when the program pauses."""
+        begun = self._begun.pop(message.resource, "")
+        shown, begun = self._redaction.apply_to_piece(begun, message.output)
+        if begun:
+            self._begun[message.resource] = begun
+        self._write(message.level, message.text.removesuffix(message.output) + shown)
 
     def _take_diagnostic(self, diagnostic: Diagnostic) -> None:
-        diagnostic = self._with_address(diagnostic)
+        diagnostic = self._with_address(self._without_cut_secret(diagnostic))
         if diagnostic.filename == VARIABLES_FILE:  # our own file, which contains values
             diagnostic = dataclasses.replace(diagnostic, code="", values=())
         if diagnostic.severity is LogLevel.ERROR and self._first_error is None:
             self._first_error = diagnostic
         self._write(diagnostic.severity, diagnostic.format())
+
+    def _without_cut_secret(self, diagnostic: Diagnostic) -> Diagnostic:
+        """Clean the texts before they are cut, and where Terraform has cut a program's output."""
+        head, words, output = diagnostic.detail.partition(_OUTPUT)
+        detail = self._redaction.apply(head) + words + self._redaction.apply_to_tail(output)
+        summary = self._redaction.apply(diagnostic.summary)
+        return dataclasses.replace(diagnostic, summary=summary, detail=detail)
 
     def _with_address(self, diagnostic: Diagnostic) -> Diagnostic:
         """Add the failed resources to an error that names none, as when a provider crashes."""
@@ -236,7 +257,9 @@ class _Output:
                 self._log(level, line if len(line) <= MAX_LOGGED else f"{line[:MAX_LOGGED]}…")
 
     def _clean(self, text: str) -> str:
-        return plain_text(self._redaction.apply(text))
+        cleaned = plain_text(self._redaction.apply(text))
+        # A program may have given a part of a secret a color.
+        return self._redaction.apply(cleaned) if "\x1b" in text else cleaned
 
 
 def _end_of(tail: Iterable[str]) -> str:

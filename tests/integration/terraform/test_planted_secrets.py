@@ -73,6 +73,15 @@ resource "terraform_data" "leak" {
       echo
       echo fetch https://bob:s3cret-url@git.example.com/x failed
       echo fetch https://s3cret-token@git.example.com/x failed
+      # The log has the text of this program, too, which must not have the secret.
+      start=s3; end=fault
+      printf '%s' "$start"cret-de
+      sleep 0.3
+      echo "$end" in two pieces
+      printf '%s\\033[1m%s\\033[0m\\n' "$start"cret- de"$end"
+      # Terraform cuts this within a secret: 8192 bytes are left, five of them after the last dot.
+      yes "$start"cret-de"$end". | head -n 600 | tr -d '\\n'
+      echo done
       exit 7
     EOT
   }
@@ -169,6 +178,9 @@ def _template(factory: Factory, owner: Any) -> Any:
 def test_no_secret_is_in_a_log_or_a_row(written: str) -> None:
     assert [kind for kind, secret in PLANTED.items() if secret in written] == []
     assert "s3cret" not in written + _decoded(written)
+    assert "two pieces" in written
+    found = re.search("fault in two|ret-default", written)
+    assert found is None, written[found.start() - 300 : found.end() + 100]
     assert "*redacted*" in written
     assert "eu-central-1" in written
 

@@ -84,3 +84,41 @@ def test_thousands_of_values_are_replaced_quickly() -> None:
 def test_values_that_begin_with_each_other_are_replaced() -> None:
     values = ["ab" * length for length in range(2, 200)]
     assert Redaction(values).apply(values[-1]) == "*redacted*"
+
+
+def shown(values: list[str], pieces: list[str]) -> list[str]:
+    redaction, begun, cleaned = Redaction(values), "", []
+    for piece in pieces:
+        text, begun = redaction.apply_to_piece(begun, piece)
+        cleaned.append(text)
+    return cleaned
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["a s3cret-tok", "en b"], ["a *redacted*", "*redacted* b"]),
+        (["a s3c", "ret-token b"], ["a s3c", "*redacted* b"]),
+        (["s3cr", "et-t", "oken"], ["*redacted*"] * 3),
+        (["s3cret-token", " b"], ["*redacted*", " b"]),
+        (["s3cret-tok", "yo"], ["*redacted*", "yo"]),
+        (["s3cret-tos3cret-t", "oken"], ["s3cret-to*redacted*", "*redacted*"]),
+        (["a s3", "s3cret-token"], ["a s3", "*redacted*"]),
+        (["s3cret-to", "", "ken"], ["*redacted*", "", "*redacted*"]),
+        (["get https://a:b@h", "/x"], ["get https://*redacted*@h", "/x"]),
+    ],
+)
+def test_a_value_in_pieces_is_replaced(pieces: list[str], expected: list[str]) -> None:
+    assert shown(["s3cret-token"], pieces) == expected
+
+
+def test_letters_that_come_one_by_one_show_no_more_than_three() -> None:
+    cleaned = "".join(shown(["s3cret-token"], list("<s3cret-token>")))
+    assert cleaned == "<s3c" + "*redacted*" * 9 + ">"
+
+
+def test_the_end_of_a_value_is_replaced_where_a_text_was_cut() -> None:
+    redaction = Redaction(["s3cret-token"])
+    assert redaction.apply_to_tail("et-token, s3cret-token") == "*redacted*, *redacted*"
+    assert redaction.apply_to_tail("ken, s3cret-token") == "ken, *redacted*"
+    assert Redaction([]).apply_to_tail("et-token") == "et-token"
