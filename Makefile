@@ -19,8 +19,8 @@ IMPORT_TEST := tests/unit/test_imports.py
 # Prints what is wrong, and little else.
 SITE = NO_COLOR=1 $(PY) -m docs.site.build
 
-# Tests mostly wait for PostgreSQL's disk and for Terraform. Each process has its own servers.
-TEST_PROCESSES ?= 4
+# Each process has its own servers. Meanwhile two more run the system tests, which mostly wait.
+TEST_PROCESSES ?= 3
 
 # `make test COVERAGE=no` does not count lines. Python 3.12 and newer count them at hardly any cost.
 COVERAGE ?= yes
@@ -39,8 +39,10 @@ EXAMPLES ?= 20000
 # More options of `make chaos`, such as CHAOS="--minutes 8 --sealed".
 CHAOS ?=
 
-# What make test runs of the system tests: mostly waiting, so that two of them fit at the same time.
-SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,api chaos cancel pause drain pooler shapes)
+# What make test runs of the system tests: of the shapes of templates one, and what it is told.
+SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain pooler api) \
+	'tests/system/test_shapes.py::test_a_template_of_a_common_shape_is_stored_as_it_is[docker]' \
+	tests/system/test_shapes.py::test_a_template_is_told_who_builds_what
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
@@ -80,11 +82,15 @@ demo: setup ## Set up, then start a workspace and be refused by quota
 	@$(VENV)/bin/provisionerd demo
 
 test: setup ## Set up, then run all tests of CI and a short chaos, and print the coverage
-	@echo "Running the unit and integration tests"
-	@COVERAGE_CORE=$(COVERAGE_CORE) $(PY) -m pytest --quiet -n $(TEST_PROCESSES) \
-		$(COVERED) tests/unit tests/integration
-	@echo "Canceling, pausing and draining real workers, and playing some rounds of chaos"
-	@$(PY) -m pytest --quiet -n 2 --dist loadfile $(SYSTEM_TESTS)
+	@echo "Running the unit and integration tests; canceling, pausing and draining real workers meanwhile"
+	@mkdir -p build
+	@$(PY) -m pytest --quiet -n 2 --dist loadfile $(SYSTEM_TESTS) >build/system-tests.log 2>&1 & \
+	system=$$!; status=0; \
+	COVERAGE_CORE=$(COVERAGE_CORE) $(PY) -m pytest --quiet -n $(TEST_PROCESSES) \
+		$(COVERED) tests/unit tests/integration || status=$$?; \
+	wait $$system || status=$$?; \
+	cat build/system-tests.log; \
+	exit $$status
 	@if [ "$(COVERAGE)" = yes ]; then \
 		printf 'Lines that ran in the processes of the tests themselves, in percent: '; \
 		$(PY) -m coverage report --format=total; \
