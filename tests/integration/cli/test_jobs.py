@@ -226,7 +226,9 @@ def test_an_ambiguous_beginning_is_refused(
     run: CommandLine, factory: Factory, database: Database
 ) -> None:
     # 17 ids have 16 first digits: two of them agree.
-    jobs = [str(factory.build(factory.any_workspace()).job_id) for _ in range(17)]
+    workspace = factory.any_workspace()
+    others = [factory.namesake(workspace, name=f"other-{number}") for number in range(16)]
+    jobs = [str(factory.build(built).job_id) for built in (workspace, *others)]
     firsts = [job[0] for job in jobs]
     shared = next(first for first in firsts if firsts.count(first) > 1)
 
