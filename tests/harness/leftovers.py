@@ -16,7 +16,7 @@ from provisioner.host import launcher
 from tests.harness.waiting import NeverHappenedError, wait_until
 
 MARK = "TEST_SESSION"
-ENDING_S = 10.0
+ENDING_S = 30.0
 
 
 class LeftRunningError(Exception):

@@ -12,7 +12,7 @@ from tests.harness.waiting import NeverHappenedError, wait_until
 from worker.embedded import Embedded
 
 LARGE_BYTES = 4 * 1024**2
-LEAVING_S = 5.0
+LEAVING_S = 30.0
 
 # Everything that outlives a DELETE: a change of the schema writes a row of one of these, and
 # ANALYZE one of pg_statistic. Numbers below 16384 are PostgreSQL's own.
