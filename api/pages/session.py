@@ -17,7 +17,7 @@ from api.routes.deployment import open_session
 from db.schema.tables.tokens import TOKEN_ID_LENGTH
 
 router = APIRouter(include_in_schema=False)
-FILES = {"style.css": "text/css", "live.js": "text/javascript"}
+FILES = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FAILED = "This token is not valid. Make one with: provisionerd token create --user NAME"
 
 

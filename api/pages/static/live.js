@@ -60,7 +60,7 @@ function searchLog() {
   const rows = [...document.querySelectorAll("#log p")];
   rows.forEach(mark);
   const found = rows.filter((row) => row.classList.contains("found"));
-  document.getElementById("state").textContent = search.value ? `${found.length} lines` : "";
+  document.getElementById("state").textContent = search.value ? `${found.length} ${found.length === 1 ? "line" : "lines"}` : "";
   if (found.length) found[0].scrollIntoView({ block: "center" });
 }
 
