@@ -27,7 +27,7 @@ from provisioner.engines.terraform.initcache import InitCache
 from provisioner.engines.terraform.release.download import Progress
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.paths import SharedPaths, read_needs, read_paths
-from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError
+from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError, SandboxKind
 from provisioner.host.sandboxes import Choice, choose_sandbox
 from worker.embedded import start_embedded
 from worker.process.connections import chore_connections
@@ -180,7 +180,7 @@ def make_engines(
         engines[ProvisionerType.TERRAFORM] = TerraformEngine(
             locate_terraform(settings, progress=progress),
             grace=timedelta(seconds=settings.interrupt_grace_seconds),
-            cache=_init_cache(settings),
+            cache=_init_cache(settings, sandbox or NoSandbox()),
             sandbox=sandbox,
         )
     return engines
@@ -239,17 +239,21 @@ def _cli_config(settings: Settings) -> Path:
         ) from error
 
 
-def provider_store(settings: Settings) -> TreeStore | None:
+def provider_store(settings: Settings, *, shares_files: bool = True) -> TreeStore | None:
     """Return the store of initialized directories and providers; None if builds share none."""
     if not settings.init_cache_megabytes:
         return None
     return TreeStore(
-        settings.data_dir / "cache" / "init", max_bytes=settings.init_cache_megabytes * 1024**2
+        settings.data_dir / "cache" / "init",
+        max_bytes=settings.init_cache_megabytes * 1024**2,
+        shares_files=shares_files,
     )
 
 
-def _init_cache(settings: Settings) -> InitCache | None:
-    store = provider_store(settings)
+def _init_cache(settings: Settings, sandbox: Sandbox) -> InitCache | None:
+    # Landlock cannot keep the owner of a file from changing it. Builds of root own none.
+    is_safe = sandbox.kind is not SandboxKind.LANDLOCK or os.geteuid() == 0
+    store = provider_store(settings, shares_files=is_safe)
     return InitCache(store) if store else None
 
 

@@ -35,7 +35,6 @@ from provisioner.engines.terraform.cache.plugins import (
     providers_in,
     show_packages,
 )
-from provisioner.engines.terraform.cache.trees import copy_tree
 from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 from provisioner.engines.terraform.kept import put_modules
 from provisioner.engines.terraform.state import providers_of
@@ -164,7 +163,7 @@ class InitCache:
         self, key: str, context: BuildContext, tree: Path, packages: tuple[str, ...]
     ) -> None:
         data_dir = context.directory / workdir.DATA_DIR
-        copy_tree(data_dir, tree)
+        self._store.copy(data_dir, tree)
         (tree / _NOTES).mkdir()
         lock_file = workdir.completed_lock_file(context.directory, context.files)
         if lock_file is not None:

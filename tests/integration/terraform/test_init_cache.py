@@ -213,6 +213,20 @@ def test_a_provider_is_there_once_however_many_templates_use_it(
     assert (len(inodes), len(kept(cache_root, TreeKind.PACKAGES))) == (1, 1)
 
 
+def test_builds_that_could_change_a_provider_share_none(
+    cached: MakeCached, counted: Path, cache_root: Path, mirror: Mirror, tmp_path: Path
+) -> None:
+    """The first brings the package, the second gets its directory, the third the package."""
+    store = TreeStore(cache_root, max_bytes=10**9, shares_files=False)
+    links = []
+    for name in ("one", "one", "two"):
+        build = cached(mirror.template(tmp_path / name))
+        build.engine = TerraformEngine(counted, grace=timedelta(seconds=30), cache=InitCache(store))
+        build.engine.init(build.context)
+        links.append(mirror.package_in(data_dir(build)).stat().st_nlink)
+    assert links == [1, 1, 1]
+
+
 def test_a_build_gets_the_lock_file_of_the_first_init(
     cached: MakeCached, mirror: Mirror, tmp_path: Path
 ) -> None:

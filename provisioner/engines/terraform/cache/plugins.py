@@ -20,7 +20,7 @@ from pathlib import Path
 
 from provisioner.engines.terraform.cache.cliconfig import has_mirrors, has_sources
 from provisioner.engines.terraform.cache.lockfile import SIGNED, LockedProvider, package_hash
-from provisioner.engines.terraform.cache.trees import copy_tree, is_plain
+from provisioner.engines.terraform.cache.trees import is_plain
 from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 
 _PACKAGES = "*/*/*/*/*"  # host/namespace/type/version/platform
@@ -126,7 +126,7 @@ class PluginView:
             link.symlink_to(target)
             return None
         link.unlink()
-        copy_tree(package, link)
+        self.store.copy(package, link)
         return package
 
     def _publish(self, address: str, package: Path, hashes: frozenset[str]) -> bool:

@@ -24,13 +24,14 @@ Manifest = dict[str, str]
 _CANNOT_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP}
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy ``source`` to ``target``; only large files are shared.
+def copy_tree(source: Path, target: Path, *, shares_files: bool = True) -> None:
+    """Copy ``source`` to ``target``; only large files are shared, and none if that is not wanted.
 
     Raises:
         OSError: ``target`` exists, the disk is full, or ``source`` was removed meanwhile.
     """
-    shutil.copytree(source, target, symlinks=True, copy_function=_copy_file)
+    copy = _share_or_copy if shares_files else _copy
+    shutil.copytree(source, target, symlinks=True, copy_function=copy)
 
 
 def describe_tree(tree: Path, *, is_whole: bool = False) -> Manifest:
@@ -82,7 +83,7 @@ def sizes_of(tree: Path) -> dict[tuple[int, int], int]:
     return sizes
 
 
-def _copy_file(source: str, target: str) -> None:
+def _share_or_copy(source: str, target: str) -> None:
     if os.lstat(source).st_size > MAX_COPIED:
         try:
             os.link(source, target, follow_symlinks=False)
@@ -91,6 +92,10 @@ def _copy_file(source: str, target: str) -> None:
                 raise
         else:
             return
+    _copy(source, target)
+
+
+def _copy(source: str, target: str) -> None:
     shutil.copy2(source, target, follow_symlinks=False)
 
 

@@ -74,12 +74,17 @@ class TreeStore:
     """Keeps trees of at most ``max_bytes`` in total; the least recently used are removed first.
 
     It also keeps at most ``max_trees``: a publication looks at all trees, 0.1 ms for each.
+    ``shares_files`` is whether builds get large files of the store itself, which is only safe if
+    they cannot change them.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, max_trees: int = 500) -> None:
+    def __init__(
+        self, root: Path, *, max_bytes: int, max_trees: int = 500, shares_files: bool = True
+    ) -> None:
         self._root = root
         self._max_bytes = max_bytes
         self._max_trees = max_trees
+        self._shares_files = shares_files
 
     @contextmanager
     def lock(self, interrupt: Interrupt, *, patience: timedelta) -> Iterator[None]:
@@ -132,6 +137,14 @@ class TreeStore:
         made.rename(entry)
         self._trim()
 
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy a tree between the store and a build.
+
+        Raises:
+            OSError: as of ``copy_tree``.
+        """
+        copy_tree(source, target, shares_files=self._shares_files)
+
     def fetch(
         self,
         kind: TreeKind,
@@ -150,7 +163,7 @@ class TreeStore:
         if manifest is None or not accept(manifest.facts):
             return None
         try:
-            copy_tree(entry / _TREE, target)
+            self.copy(entry / _TREE, target)
             # The copy is compared, not the tree, which could change after a comparison.
             if describe_tree(target) == manifest.items:
                 os.utime(entry)
