@@ -113,8 +113,7 @@ def insert_build(
         transition=transition,
         initiator_id=initiator_id,
     )
-    if transition is Transition.START:
-        _check_owner(session, workspace, source)
+    _check_owner(session, workspace, source, transition)
     chosen = choose_values(source, transition, parameters or {}, preset)
     tags = with_owner(tags_of(source, chosen.values, transition), workspace.owner_id)
     build = EnqueuedBuild(
@@ -140,7 +139,11 @@ def insert_build(
     return build
 
 
-def _check_owner(session: Session, workspace: Row[Any], source: Source) -> None:
+def _check_owner(
+    session: Session, workspace: Row[Any], source: Source, transition: Transition
+) -> None:
+    if transition is not Transition.START:
+        return
     check_owner(source.owner_name, source.owner_status, deleted=source.is_owner_deleted)
     check_builds(session, workspace.owner_id, source.builds_allowed)
 

@@ -80,30 +80,30 @@ class WorkspaceFacts:
     is_prebuild: bool = False  #: it is built before somebody asks for it
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkerFacts:
+    """What the worker gives to every command of a template."""
+
+    host: Mapping[str, str]  #: the worker's own environment; only allowed names are passed on
+    home: Path
+    """A private folder of the build, for ``HOME`` and ``TMPDIR``. Keep its path below 80 bytes:
+    providers make Unix sockets in it, whose paths must stay below 108."""
+    terraform_cli_config_file: Path | None  #: the operator's Terraform CLI configuration
+    plugin_cache_dir: Path | None  #: an existing folder for provider packages
+    platform: Mapping[str, str]  #: what the platform gives (``provisioner.platform``)
+    passed_names: Sequence[str] = ()
+    """Further names of ``host``, or patterns such as ``AWS_*``, that the operator passes to every
+    template."""
+
+
 def build_environment(
-    *,
-    host: Mapping[str, str],
-    workspace: WorkspaceFacts,
-    parameters: ParameterFacts,
-    home: Path,
-    terraform_cli_config_file: Path | None,
-    plugin_cache_dir: Path | None,
-    platform: Mapping[str, str],
-    passed_names: Sequence[str] = (),
+    worker: WorkerFacts, workspace: WorkspaceFacts, parameters: ParameterFacts
 ) -> dict[str, str]:
     """Return the environment of every process of one build.
 
     Args:
-        host: the worker's own environment; only allowed names are passed on.
         workspace: the facts for ``CODER_WORKSPACE_*`` and ``TF_VAR_*``.
         parameters: values of this build and of the one before, for ``CODER_PARAMETER_*``.
-        home: a private folder of this build, for ``HOME`` and ``TMPDIR``. Keep its path below 80
-            bytes: providers make Unix sockets in it, whose paths must stay below 108.
-        terraform_cli_config_file: the operator's Terraform CLI configuration.
-        plugin_cache_dir: an existing folder for provider packages.
-        platform: what the platform gives to the build (``provisioner.platform``).
-        passed_names: further names of ``host``, or patterns such as ``AWS_*``, that the operator
-            passes to every template.
 
     Raises:
         BuildEnvironmentError: ``passed_names`` matches a name that must not be passed, or a
@@ -111,41 +111,28 @@ def build_environment(
     """
     return _checked(
         {
-            **_base_entries(host, passed_names),
-            **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
+            **_worker_entries(worker),
             **_workspace_entries(workspace),
-            **platform,
+            **worker.platform,
             **dict(parameter_entries(parameters)),
             **_variable_entries(workspace),
         }
     )
 
 
-def import_environment(
-    *,
-    host: Mapping[str, str],
-    transition: Transition,
-    home: Path,
-    terraform_cli_config_file: Path | None,
-    plugin_cache_dir: Path | None,
-    platform: Mapping[str, str],
-    passed_names: Sequence[str] = (),
-) -> dict[str, str]:
+def import_environment(worker: WorkerFacts, transition: Transition) -> dict[str, str]:
     """Return the environment of the import of a template version.
 
     There is no workspace yet, so only the transition and the group that everybody is in are real.
     The provider of Coder makes up the other facts, and ``TF_VAR_*`` has the same ones.
-
-    Args: as of ``build_environment``.
 
     Raises:
         BuildEnvironmentError: ``passed_names`` matches a name that must not be passed.
     """
     return _checked(
         {
-            **_base_entries(host, passed_names),
-            **_terraform_entries(home, terraform_cli_config_file, plugin_cache_dir),
-            **platform,
+            **_worker_entries(worker),
+            **worker.platform,
             "CODER_WORKSPACE_TRANSITION": _WIRE_TRANSITIONS[transition],
             "CODER_WORKSPACE_OWNER_GROUPS": json.dumps(["Everyone"]),
             "TF_VAR_workspace_transition": transition.value,
@@ -163,11 +150,15 @@ def _checked(environment: dict[str, str]) -> dict[str, str]:
     return environment
 
 
-def _base_entries(host: Mapping[str, str], passed_names: Sequence[str]) -> dict[str, str]:
+def _worker_entries(worker: WorkerFacts) -> dict[str, str]:
+    host = worker.host
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         **{name: host[name] for name in _FROM_HOST if name in host},
-        **passed_entries(host, passed_names),
+        **passed_entries(host, worker.passed_names),
+        **_terraform_entries(
+            worker.home, worker.terraform_cli_config_file, worker.plugin_cache_dir
+        ),
     }
 
 

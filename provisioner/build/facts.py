@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from db.jobs.builds import BuildInput
 from db.schema.enums import Transition
 from db.schema.roles import PREBUILDS_USER_ID
 from provisioner.build.attempt import Attempt
-from provisioner.build.environment import WorkspaceFacts, build_environment
+from provisioner.build.environment import WorkerFacts, WorkspaceFacts, build_environment
 from provisioner.build.parameters import ParameterFacts
 from provisioner.platform.hook import BuildSecrets
 from provisioner.platform.platform import OwnerFacts, agent_entries, owner_entries
@@ -14,10 +16,11 @@ from provisioner.platform.platform import OwnerFacts, agent_entries, owner_entri
 
 def environment_of(build: Attempt, secrets: BuildSecrets) -> dict[str, str]:
     """Return the environment of the build's commands."""
-    loaded, settings = build.loaded, build.settings
+    loaded = build.loaded
+    owner = owner_entries(_owner(loaded), secrets)
     return build_environment(
-        host=settings.host_environment,
-        workspace=WorkspaceFacts(
+        worker_facts(build, {**agent_entries(build.settings.platform), **owner}),
+        WorkspaceFacts(
             transition=loaded.transition,
             workspace_id=loaded.workspace_id,
             workspace_name=loaded.workspace_name,
@@ -32,15 +35,23 @@ def environment_of(build: Attempt, secrets: BuildSecrets) -> dict[str, str]:
             template_version=loaded.template_version,
             is_prebuild=_is_prebuild(loaded),
         ),
-        parameters=ParameterFacts(
+        ParameterFacts(
             values=loaded.parameters,
             previous=loaded.previous_parameters,
             may_omit=loaded.transition is Transition.DELETE,
         ),
-        home=build.directory.home,
+    )
+
+
+def worker_facts(attempt: Attempt, platform: Mapping[str, str]) -> WorkerFacts:
+    """Return what the worker gives to the commands of an attempt, with that of the platform."""
+    settings = attempt.settings
+    return WorkerFacts(
+        host=settings.host_environment,
+        home=attempt.directory.home,
         terraform_cli_config_file=settings.terraform_cli_config_file,
         plugin_cache_dir=settings.plugin_cache_dir,
-        platform={**agent_entries(settings.platform), **owner_entries(_owner(loaded), secrets)},
+        platform=platform,
         passed_names=settings.passed_names,
     )
 

@@ -19,6 +19,7 @@ from db.parameters.tags import workspace_tags
 from db.schema.enums import LogLevel, Stage, Transition
 from provisioner.build.attempt import Attempt, Recipe, Step
 from provisioner.build.environment import import_environment
+from provisioner.build.facts import worker_facts
 from provisioner.build.workersecrets import secrets_of_worker
 from provisioner.engines.port import (
     BuildContext,
@@ -228,13 +229,5 @@ def _readme(files: TemplateFiles) -> str:
 
 
 def _environment(attempt: Attempt, transition: Transition) -> dict[str, str]:
-    settings = attempt.settings
-    return import_environment(
-        transition=transition,
-        host=settings.host_environment,
-        home=attempt.directory.home,
-        terraform_cli_config_file=settings.terraform_cli_config_file,
-        plugin_cache_dir=settings.plugin_cache_dir,
-        platform=agent_entries(settings.platform),
-        passed_names=settings.passed_names,
-    )
+    platform = agent_entries(attempt.settings.platform)
+    return import_environment(worker_facts(attempt, platform), transition)

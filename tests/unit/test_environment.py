@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from db.schema.enums import Transition
 from provisioner.build.entries import BuildEnvironmentError
 from provisioner.build.environment import (
+    WorkerFacts,
     WorkspaceFacts,
     build_environment,
     check_passed_names,
@@ -86,20 +87,20 @@ def build(
     cli_config: Path | None = None,
     cache: Path | None = None,
 ) -> dict[str, str]:
-    return build_environment(
+    worker = WorkerFacts(
         host=host or {},
-        workspace=facts(transition),
-        parameters=ParameterFacts(
-            values=parameters or {},
-            previous=previous or {},
-            may_omit=transition is Transition.DELETE,
-        ),
         home=Path("/build/home"),
         terraform_cli_config_file=cli_config,
         plugin_cache_dir=cache,
         platform={},
         passed_names=passed_names,
     )
+    chosen = ParameterFacts(
+        values=parameters or {},
+        previous=previous or {},
+        may_omit=transition is Transition.DELETE,
+    )
+    return build_environment(worker, facts(transition), chosen)
 
 
 @given(
