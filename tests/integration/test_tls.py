@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from worker.broker.address import broker_url, with_ca_file
 from worker.broker.client import BrokerClient
 from worker.broker.errors import BROKER_AWAY
 from worker.broker.server import read_server
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 
 
 @dataclass(frozen=True, kw_only=True)
