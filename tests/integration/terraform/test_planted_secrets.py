@@ -6,17 +6,26 @@ import base64
 import json
 import os
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from chattool import WorkspaceBuildError, wait_for_build
 from db.jobs.mover import Mover
 from db.jobs.variables import VariableValue
 from db.schema.enums import ProvisionerType
+from db.schema.tables import Base
 from provisioner.build.attempt import BuildSettings
 from provisioner.build.failures import FailedJob
 from provisioner.build.runner import Runner
@@ -25,6 +34,9 @@ from provisioner.host.interrupt import Interrupt
 from provisioner.platform.hook import BuildSecrets
 from provisioner.platform.platform import Platform
 from tests.harness.factory import Factory, tar_archive
+from worker.metrics.series import Metrics
+from worker.process.listeners import move_listeners
+from worker.tracing.spans import SpanTracer
 
 DECLARED = """
 variable "token" {
@@ -48,6 +60,14 @@ variable "certificate" {
   type      = string
   sensitive = true
 }
+variable "pair" {
+  type      = tuple([string, string])
+  sensitive = true
+}
+variable "document" {
+  type      = string
+  sensitive = true
+}
 variable "parameter_pat" {
   type      = string
   sensitive = true
@@ -61,9 +81,13 @@ variable "parameter_old" {
 LEAKING = (
     DECLARED
     + """
+resource "terraform_data" "marked" {
+  input = sensitive("s3cret-marked")
+}
 resource "terraform_data" "leak" {
   input = nonsensitive(sha256(jsonencode([var.token, var.parameter_old, var.fallback])))
   provisioner "local-exec" {
+    environment = { MARKED = nonsensitive(terraform_data.marked.output) }
     command = <<-EOT
       cat *.tfvars.json
       base64 -w0 *.tfvars.json
@@ -82,6 +106,7 @@ resource "terraform_data" "leak" {
       # Terraform cuts this within a secret: 8192 bytes are left, five of them after the last dot.
       yes "$start"cret-de"$end". | head -n 600 | tr -d '\\n'
       echo done
+      tr '\\0' ' ' < /proc/$PPID/cmdline > COMMAND_LINE
       exit 7
     EOT
   }
@@ -89,6 +114,13 @@ resource "terraform_data" "leak" {
 """
 )
 GRACE = timedelta(seconds=30)
+HOLDING_VALUES = {
+    "files",
+    "template_version_parameters",  # defaults
+    "template_version_variables",
+    "workspace_build_parameters",
+    "workspace_builds",  # the state
+}
 KEY = "-----BEGIN KEY-----\nMIIEs3cretLine1\nMIIEs3cretLine2\n-----END KEY-----\n"
 PLANTED: Mapping[str, str] = {
     "a sensitive variable": 's3cret"token\\&',
@@ -96,6 +128,8 @@ PLANTED: Mapping[str, str] = {
     "an item of a list in a sensitive object": "s3cret-port",
     "a sensitive number": "48291735",
     "the default of a sensitive variable": "s3cret-default",
+    "an item of a sensitive tuple": "s3cret-in-tuple",
+    "a field of JSON in a sensitive text": "s3cret-in-json",
     "a line of a private key": "MIIEs3cretLine2",
     "a sensitive parameter": "glpat-0123456789abcdef",
     "the default of a sensitive parameter": "s3cret-parameter-default",
@@ -104,60 +138,108 @@ PLANTED: Mapping[str, str] = {
     "what a proxy gets": "Ym9iOnMzY3JldC1wcm94eQ==",
     "the session token of the hook": "s3cret-session",
     "an SSH key of the hook": "MIIEs3cretSsh",
+    "the OIDC token of the hook": "s3cret-oidc",
     "an external token of the hook": "s3cret-external",
+    "what a plan marks as sensitive": "s3cret-marked",
     "a password in a URL": "s3cret-url",
     "a token in a URL": "s3cret-token",
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """All that a failed build of the leaking template has left behind."""
+
+    log: str  #: of the job
+    rows: str  #: of all tables but those that hold the values
+    places: Mapping[str, str]  #: what else there is to read, by its name
+
+
 @pytest.fixture
-def written(factory: Factory, tmp_path: Path, terraform: Path) -> str:
-    """All that a failed build of the leaking template has left in the database."""
-    workspace = factory.workspace(
-        owner=(owner := factory.user()), template=_template(factory, owner)
-    )
+def left(factory: Factory, tmp_path: Path, terraform: Path) -> Left:
+    command_line = tmp_path / "command-line"
+    template = _template(factory, owner := factory.user(), command_line)
+    workspace = factory.workspace(owner=owner, template=template)
     job = factory.running_build(workspace, parameters={"pat": PLANTED["a sensitive parameter"]})
+    registry, spans, provider = CollectorRegistry(), InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    tracer, metrics = SpanTracer(provider), Metrics(registry)
+    listeners = move_listeners(metrics=metrics, ring=lambda _queue: True, tracer=tracer)
     runner = Runner(
-        mover=Mover(database=factory.database),
-        engines={
-            ProvisionerType.TERRAFORM: TerraformEngine(terraform, grace=timedelta(seconds=30))
-        },
-        settings=BuildSettings(
-            work_root=tmp_path,
-            host_environment={
-                "PATH": os.environ["PATH"],
-                "AWS_SECRET_ACCESS_KEY": PLANTED["a passed variable of the worker"],
-                "AWS_REGION": "eu-central-1",
-                "no_proxy": "http://bob:s3cret-proxy@proxy.example.com",
-            },
-            passed_names=("AWS_*",),
-            platform=Platform(access_url="https://coder.example.com", hook=_hook),
-        ),
+        mover=Mover(database=factory.database, listeners=listeners),
+        engines={ProvisionerType.TERRAFORM: TerraformEngine(terraform, grace=GRACE)},
+        settings=_settings(tmp_path),
+        events=metrics,
+        tracer=tracer,
     )
-    ending = runner.run(job, Interrupt())
+    with capture_logs() as events:
+        ending = runner.run(job, Interrupt())
+    provider.shutdown()
     assert isinstance(ending, FailedJob)
     assert "exit status 7" in ending.error
+    with pytest.raises(WorkspaceBuildError) as refused:
+        wait_for_build(factory.database, _only_build(factory))
+    return Left(
+        log="\n".join(_column(factory, "SELECT output FROM provisioner_job_logs ORDER BY id")),
+        rows="\n".join(_rows(factory)),
+        places={
+            "worker's log": json.dumps(events, default=str),
+            "traces": "\n".join(span.to_json() for span in spans.get_finished_spans()),
+            "metrics": generate_latest(registry).decode(),
+            "answer of a tool": refused.value.message,
+            "command line of Terraform": command_line.read_text(),
+        },
+    )
+
+
+def _settings(work_root: Path) -> BuildSettings:
+    return BuildSettings(
+        work_root=work_root,
+        host_environment={
+            "PATH": os.environ["PATH"],
+            "AWS_SECRET_ACCESS_KEY": PLANTED["a passed variable of the worker"],
+            "AWS_REGION": "eu-central-1",
+            "no_proxy": "http://bob:s3cret-proxy@proxy.example.com",
+        },
+        passed_names=("AWS_*",),
+        platform=Platform(access_url="https://coder.example.com", hook=_hook),
+    )
+
+
+def _column(factory: Factory, statement: str) -> Sequence[Any]:
     with factory.database.begin() as session:
-        lines = session.execute(text("SELECT output FROM provisioner_job_logs")).scalars().all()
-        rows = session.execute(text("SELECT row_to_json(job)::text FROM provisioner_jobs AS job"))
-        return "\n".join([*lines, *rows.scalars()])
+        return session.execute(text(statement)).scalars().all()
+
+
+def _only_build(factory: Factory) -> uuid.UUID:
+    (build_id,) = _column(factory, "SELECT id FROM workspace_builds")
+    assert isinstance(build_id, uuid.UUID)
+    return build_id
+
+
+def _rows(factory: Factory) -> Iterator[str]:
+    for table in sorted(Base.metadata.tables.keys() - HOLDING_VALUES):
+        yield from _column(factory, f"SELECT row_to_json(kept)::text FROM {table} AS kept")
 
 
 def _hook(*_asked: object) -> BuildSecrets:
     return BuildSecrets(
         session_token=PLANTED["the session token of the hook"],
+        oidc_access_token=PLANTED["the OIDC token of the hook"],
         ssh_private_key=KEY.replace("s3cretLine1", "s3cretSsh"),
         external_auth={"github": PLANTED["an external token of the hook"]},
     )
 
 
-def _template(factory: Factory, owner: Any) -> Any:
+def _template(factory: Factory, owner: Any, command_line: Path) -> Any:
     database = {"user": "svc", "password": "Tr0ub4dor-and-3", "ports": ["s3cret-port"]}
     values = {
         "token": ("string", PLANTED["a sensitive variable"]),
         "database": ("object", json.dumps(database)),
         "pin": ("number", PLANTED["a sensitive number"]),
         "certificate": ("string", KEY),
+        "pair": ("tuple", json.dumps(["first", PLANTED["an item of a sensitive tuple"]])),
+        "document": ("string", json.dumps({"key": PLANTED["a field of JSON in a sensitive text"]})),
     }
     variables = [
         VariableValue(name=name, type=kind, value=value, sensitive=True)
@@ -169,20 +251,30 @@ def _template(factory: Factory, owner: Any) -> Any:
     return factory.template(
         organization=factory.organization(everyone_allowance=10),
         created_by=owner,
-        archive=tar_archive({"main.tf": LEAKING.encode()}),
+        archive=tar_archive(
+            {"main.tf": LEAKING.replace("COMMAND_LINE", str(command_line)).encode()}
+        ),
         provisioner=ProvisionerType.TERRAFORM,
         variables=[*variables, default],
     )
 
 
-def test_no_secret_is_in_a_log_or_a_row(written: str) -> None:
-    assert [kind for kind, secret in PLANTED.items() if secret in written] == []
-    assert "s3cret" not in written + _decoded(written)
-    assert "two pieces" in written
-    found = re.search("fault in two|ret-default", written)
-    assert found is None, written[found.start() - 300 : found.end() + 100]
-    assert "*redacted*" in written
-    assert "eu-central-1" in written
+def test_no_secret_is_left_where_it_may_be_read(left: Left) -> None:
+    assert len(PLANTED) == 20
+    places = {"log of the job": left.log, "rows": left.rows, **left.places}
+    found = [
+        (place, kind)
+        for place, written in places.items()
+        for kind, secret in PLANTED.items()
+        if secret in written or "s3cret" in written + _decoded(written)
+    ]
+    assert found == []
+    assert [place for place in places if not places[place].strip()] == []
+    # The rest of the texts is there.
+    assert "*redacted*" in left.log
+    assert "eu-central-1" in left.log
+    assert "two pieces" in left.log
+    assert re.search("fault in two|ret-default", "".join(places.values())) is None
 
 
 def _decoded(written: str) -> str:
