@@ -12,6 +12,8 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 
+from provisioner.host.sandbox.syscalls import forbid_calls
+
 READ = 0
 WRITE = 1
 Rule = tuple[str, int]
@@ -58,6 +60,8 @@ def abi() -> int:
 def restrict(rules: Sequence[Rule]) -> None:
     """Forbid this process all files but those of the rules, signals outside, and capabilities.
 
+    Calls that go round such rules are forbidden, too (``syscalls``).
+
     A path that does not exist, or that this user cannot reach, is left out.
 
     Raises:
@@ -72,6 +76,7 @@ def restrict(rules: Sequence[Rule]) -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _call(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
+    forbid_calls()
 
 
 def empty_bounding_set() -> None:

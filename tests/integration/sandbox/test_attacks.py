@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -44,6 +45,17 @@ except ChildProcessError:
 raise SystemExit(1)
 """
 DAEMON = "setsid bash -c 'exec -a {name} sleep 600' >/dev/null 2>&1 & sleep 0.2"
+
+
+CALLS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for word in sys.argv[1:]:
+    number, flags = map(int, word.split(":"))
+    found = libc.syscall(number, flags, 0, 0, 0, 0)
+    print(number, ctypes.get_errno() if found < 0 else 0)
+"""
+ONLY_LANDLOCK = pytest.mark.parametrize("mode", [SandboxMode.LANDLOCK], indirect=True)
 
 
 # The kernel has no rule for the paths of sockets, and none for a part of a folder that is allowed.
@@ -111,6 +123,27 @@ def test_the_worker_cannot_be_signaled(
 ) -> None:
     assert free.python(SIGNAL, worker.pid).status == 0
     assert job.python(SIGNAL, worker.pid).status != 0
+
+
+@ONLY_LANDLOCK
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of calls are of x86-64")
+def test_calls_that_go_round_the_rules_are_forbidden(job: Job) -> None:
+    forbidden = {101: 0, 310: 0, 438: 0, 308: 0, 165: 0, 304: 0, 250: 0, 321: 0, 425: 0}
+    namespaces = [f"272:{0x10000000}", f"56:{0x10000000}"]  # unshare and clone with a new user
+    words = [*(f"{number}:{flags}" for number, flags in forbidden.items()), *namespaces, "435:0"]
+    said = dict(line.split() for line in job.python(CALLS, *words).output.splitlines())
+    assert said.pop("435") == str(errno.ENOSYS)
+    assert set(said.values()) == {str(errno.EPERM)}
+    assert len(said) == len(forbidden) + 2
+
+
+@ONLY_LANDLOCK
+def test_programs_and_threads_start_under_the_filter(job: Job) -> None:
+    code = (
+        "import threading, subprocess; t = threading.Thread(target=print, args=('thread',));"
+        " t.start(); t.join(); subprocess.run(['echo', 'program'])"
+    )
+    assert set(job.python(code).output.split()) == {"thread", "program"}
 
 
 def test_the_worker_cannot_be_traced(job: Job, free: Job, worker: subprocess.Popen[bytes]) -> None:
