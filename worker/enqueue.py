@@ -106,11 +106,13 @@ def enqueue_build(
 @contextmanager
 def _caller_span(transition: Transition) -> Iterator[Carrier]:
     """Enter a span of the caller's OpenTelemetry, if the caller's process has imported it."""
-    # Never imported here: a process that does not trace does not pay for the import.
-    trace: Any = sys.modules.get("opentelemetry.trace")
-    if trace is None:
+    # A process that does not trace does not pay for the import.
+    if "opentelemetry.trace" not in sys.modules:
         yield {}
         return
+    # If another thread is loading it, this waits: Redis's client loads it, too.
+    from opentelemetry import trace  # noqa: PLC0415
+
     with trace.get_tracer("provisionerd").start_as_current_span(
         "enqueue build",
         kind=trace.SpanKind.PRODUCER,

@@ -333,6 +333,41 @@ sys.exit()
     assert BrokerClient(redis_url).count(queue) == 2
 
 
+def test_a_build_is_enqueued_while_another_thread_loads_opentelemetry(
+    factory: Factory, database_url: str
+) -> None:
+    run(
+        """
+import os, sys, threading, uuid
+from db.engine import open_database
+from db.enums import Transition
+from worker.enqueue import enqueue_build
+loading, ended = threading.Event(), threading.Event()
+class Finder:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name == "opentelemetry.trace.span":
+            loading.set()
+            ended.wait(0.5)
+sys.meta_path.insert(0, Finder)
+loader = threading.Thread(target=__import__, args=("opentelemetry.trace",))
+with open_database(os.environ["URL"]).begin() as session:
+    session.connection()
+    loader.start()
+    assert loading.wait(20)
+    workspace_id = uuid.UUID(os.environ["WORKSPACE"])
+    try:
+        enqueue_build(session, workspace_id=workspace_id, transition=Transition.START)
+    finally:
+        ended.set()
+        loader.join(20)
+""",
+        URL=database_url,
+        WORKSPACE=str(factory.any_workspace().id),
+        PROVISIONERD_REDIS_URL="redis://127.0.0.1:1/0",
+    )
+
+
 def test_a_redis_that_runs_in_the_data_directory_is_found(redis_url: str) -> None:
     socket = Path(redis_url.removeprefix("unix://").partition("?")[0])
     data_dir = next(folder for folder in socket.parents if folder.name == "embedded").parent

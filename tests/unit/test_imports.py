@@ -38,6 +38,8 @@ IMPORTS_LATE = {
     ("worker/broker/ringer.py", "celery.app.amqp"),
     ("worker/broker/ringer.py", "kombu.transport.redis"),
     ("worker/broker/ringer.py", "worker.broker.client"),
+    ("worker/enqueue.py", "opentelemetry"),
+    ("worker/enqueue.py", "opentelemetry.trace"),
     ("worker/process/services.py", "db.schema.migrate"),  # Alembic
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra
     ("db/sealing/envelope.py", "cryptography.exceptions"),  # OpenSSL, 5 MB
