@@ -68,7 +68,12 @@ def metrics_served(address: str, registry: CollectorRegistry) -> Iterator[None]:
     if not address:
         yield
         return
-    server = serve_metrics(address, registry=registry, readiness=lambda: None)
+    server = serve_metrics(
+        address,
+        registry=registry,
+        readiness=lambda: None,
+        setting="PROVISIONERD_API_METRICS_ADDRESS",
+    )
     try:
         yield
     finally:

@@ -71,9 +71,18 @@ def _serving_api(settings: Settings, database: Database, console: Console) -> It
     url = f"http://{settings.api_address}/{_login_of_owner(database)}"
     console.print(f"API         {url}", markup=False)
     process = subprocess.Popen(API, start_new_session=True)
+    stopping = threading.Event()
+
+    def tell_of_end() -> None:
+        status = process.wait()
+        if not stopping.is_set():
+            console.print(f"The API has ended with status {status}; builds go on without it.")
+
+    threading.Thread(target=tell_of_end, name="api-end", daemon=True).start()
     try:
         yield
     finally:
+        stopping.set()
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(API_STOP_S)
@@ -93,7 +102,8 @@ def _login_of_owner(database: Database) -> str:
 
 def _stop_on_signal() -> threading.Event:
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # SIGHUP: the terminal was closed, and nobody would stop what runs here.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     return stopping
 

@@ -32,29 +32,36 @@ WAITING_SCRAPES = 8
 
 
 def serve_metrics(
-    address: str, *, registry: CollectorRegistry, readiness: Readiness
+    address: str,
+    *,
+    registry: CollectorRegistry,
+    readiness: Readiness,
+    setting: str = "PROVISIONERD_METRICS_ADDRESS",
 ) -> BoundedServer:
     """Serve on ``address`` (HOST:PORT) from a separate thread.
+
+    Args:
+        setting: names the address, for the message of an error.
 
     Raises:
         SettingsError: the address cannot be read, or is in use.
     """
-    host, port = _split(address)
+    host, port = _split(address, setting)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.create_server((host, port), family=family)
     except OSError as error:
         raise SettingsError(
             f"metrics cannot be served at {address} ({error.strerror}); set"
-            " PROVISIONERD_METRICS_ADDRESS to a free HOST:PORT, or leave it empty to turn them off"
+            f" {setting} to a free HOST:PORT, or leave it empty to turn them off"
         ) from error
     return BoundedServer(sock, _Site(registry, readiness).answer)
 
 
-def _split(address: str) -> tuple[str, int]:
+def _split(address: str, setting: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise SettingsError(f"PROVISIONERD_METRICS_ADDRESS must be HOST:PORT, not {address!r}")
+        raise SettingsError(f"{setting} must be HOST:PORT, not {address!r}")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
