@@ -1,13 +1,24 @@
-"""A Terraform that hangs or does not listen when it is told to."""
+"""How tests run Terraform, and one that hangs or does not listen when it is told to."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.waiting import wait_until
+
+
+def bare_environment(cli_config: Path, home: Path) -> dict[str, str]:
+    """The environment of a Terraform that finds the providers of ``cli_config`` and asks nobody."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "CHECKPOINT_DISABLE": "1",
+        "TF_CLI_CONFIG_FILE": str(cli_config),
+    }
 
 
 @dataclass(kw_only=True)

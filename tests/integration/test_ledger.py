@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from deploy.ledger import install as installer
+from tests.harness.terraform import bare_environment
 from tests.harness.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -85,9 +86,7 @@ def unpack(cli_config: Path, tmp_path: Path) -> Unpack:
             directory=tmp_path / "template",
             ledger=ledger,
             environment={
-                "PATH": os.environ["PATH"],
-                "TF_CLI_CONFIG_FILE": str(cli_config),
-                "CHECKPOINT_DISABLE": "1",
+                **bare_environment(cli_config, tmp_path),
                 "TF_IN_AUTOMATION": "1",
                 "TF_INPUT": "0",
                 "TF_VAR_ledger_dir": str(ledger),

@@ -17,6 +17,7 @@ from provisioner.engines.terraform.declarations import read_template
 from provisioner.host.interrupt import Interrupt
 from tests.harness.chaos.disks import mounted_disk
 from tests.harness.providers import install_providers
+from tests.harness.terraform import bare_environment
 from tests.integration.terraform.builds import Build, MakeBuild, MakeFake, Template
 from tests.integration.terraform.directory import Directory
 
@@ -80,12 +81,7 @@ def empty_directory(terraform: Path, cli_config: Path, tmp_path: Path) -> Direct
     return Directory(
         path=tmp_path,
         terraform=terraform,
-        environment={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "CHECKPOINT_DISABLE": "1",
-            "TF_CLI_CONFIG_FILE": str(cli_config),
-        },
+        environment=bare_environment(cli_config, tmp_path),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from provisioner.engines.graph import Graph
 from provisioner.engines.port import BuildContext
 from provisioner.engines.terraform.engine import TerraformEngine
 from provisioner.host.interrupt import Interrupt
+from tests.harness.terraform import bare_environment
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 Attached = dict[str, tuple[int, dict[str, set[str]]]]
@@ -63,10 +63,7 @@ def context_of(
         directory=tmp_path / "template",
         transition=transition,
         environment={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "CHECKPOINT_DISABLE": "1",
-            "TF_CLI_CONFIG_FILE": str(cli_config),
+            **bare_environment(cli_config, tmp_path),
             "CODER_WORKSPACE_TRANSITION": transition.value,
         },
         variables={},
