@@ -14,8 +14,7 @@ from api.gate import GateOf
 from api.pages.rendering import render
 from api.pages.visiting import facts_of, page
 from api.routes.finding import visible_template, visible_version, visible_workspace
-from db.reads.builds import find_parameters as find_values
-from db.reads.builds import find_resources, get_builds
+from db.reads.builds import find_resources, find_shown_parameters, get_builds
 from db.reads.contract import WorkspaceResource
 from db.reads.declared import find_parameters, find_presets, find_variables
 from db.reads.machines import WorkspaceFilter, find_workspaces
@@ -79,7 +78,7 @@ def show_workspace(gate: GateOf, workspace: uuid.UUID) -> Response:
             **facts_of(gate, visit),
             workspace=found,
             deleted=row.deleted,
-            values=find_values(visit.session, found.latest_build.id),
+            values=find_shown_parameters(visit.session, found.latest_build.id),
             builds=get_builds(visit.session, found.id, limit=HISTORY),
             may_change=not row.deleted
             and (is_own or visit.caller.may(Right.BUILD_WORKSPACES, found.organization_id)),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+
+from sqlalchemy.orm import Session
+
 from chattool.answers import Answer, answered, describe_resources
 from chattool.context import OwnerContext
 from chattool.owned.finding import (
@@ -14,10 +18,11 @@ from chattool.owned.finding import (
 from chattool.owned.outcome import as_status, freeable, read_outcome
 from db.errors import NotFoundError
 from db.reads.accounts import find_organizations
-from db.reads.builds import find_parameters, find_resources
+from db.reads.builds import find_resources, find_shown_parameters
 from db.reads.declared import TemplateVersionParameter, find_presets
 from db.reads.declared import find_parameters as find_declared
 from db.reads.excerpts import LogPart, read_excerpt
+from db.reads.parameters import list_parameters
 from db.reads.shapes import Template, Workspace
 from db.reads.versions import get_version
 from db.schema.enums import Transition
@@ -67,7 +72,7 @@ def read_template(context: OwnerContext, *, template: str) -> Answer:
             description=found.description or None,
             version=version.name,
             readme=version.readme[:README_CHARACTERS] or None,
-            parameters=[_parameter(one) for one in find_declared(session, version.id)],
+            parameters=_parameters(session, version.id),
             presets=[
                 present(
                     name=preset.Name,
@@ -82,13 +87,20 @@ def read_template(context: OwnerContext, *, template: str) -> Answer:
         )
 
 
-def _parameter(declared: TemplateVersionParameter) -> Answer:
+def _parameters(session: Session, version_id: uuid.UUID) -> list[Answer]:
+    secret = {one.name for one in list_parameters(session, version_id) if one.sensitive}
+    return [
+        _parameter(one, is_secret=one.name in secret) for one in find_declared(session, version_id)
+    ]
+
+
+def _parameter(declared: TemplateVersionParameter, *, is_secret: bool) -> Answer:
     return present(
         name=declared.name,
         type=declared.type,
         description=declared.description or None,
         required=declared.required,
-        default=None if declared.required else declared.default_value,
+        default=None if declared.required or is_secret else declared.default_value,
         mutable=declared.mutable,
         ephemeral=declared.ephemeral,
         options=[{"value": one.value, "name": one.name} for one in declared.options] or None,
@@ -138,7 +150,7 @@ def read_workspace(context: OwnerContext, *, workspace: str) -> Answer:
             transition=str(build.transition),
             build_error=build.job.error or None,
             build_error_code=str(build.job.error_code) if build.job.error_code else None,
-            parameters=find_parameters(session, build.id),
+            parameters=find_shown_parameters(session, build.id),
             resources=describe_resources(build.resources),
         )
 

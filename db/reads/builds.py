@@ -20,12 +20,24 @@ from db.reads.contract import (
     WorkspaceResourceMetadata,
     workspace_status,
 )
+from db.reads.declared import REDACTED
 from db.reads.jobs import as_contract, get_jobs
 from db.schema.enums import Transition
 from db.sealing.places import parameter_of
 from db.sealing.values import open_text
 
 MAX_PAGE = 1000
+_PARAMETERS = text("""
+    SELECT given.name, given.value, build.workspace_id,
+           coalesce(declared.sensitive, false) AS sensitive
+    FROM workspace_build_parameters AS given
+    JOIN workspace_builds AS build ON build.id = given.workspace_build_id
+    LEFT JOIN template_version_parameters AS declared
+           ON declared.template_version_id = build.template_version_id
+              AND declared.name = given.name
+    WHERE given.workspace_build_id = :id
+    ORDER BY given.name
+""")
 _NO_BUILD_BEFORE = 2**31 - 1
 
 # Uses: uq_workspace_builds_workspace_id_build_number.
@@ -121,20 +133,22 @@ def find_parameters(session: Session, build_id: uuid.UUID) -> dict[str, str]:
     Raises:
         SealedError: one is sealed, and does not open.
     """
-    rows = session.execute(
-        text("""
-            SELECT given.name, given.value, build.workspace_id
-            FROM workspace_build_parameters AS given
-            JOIN workspace_builds AS build ON build.id = given.workspace_build_id
-            WHERE given.workspace_build_id = :id
-            ORDER BY given.name
-        """),
-        {"id": build_id},
-    )
-    return {
-        row.name: open_text(session, row.value, parameter_of(row.workspace_id, row.name))
-        for row in rows
-    }
+    rows = session.execute(_PARAMETERS, {"id": build_id})
+    return {row.name: _opened(session, row) for row in rows}
+
+
+def find_shown_parameters(session: Session, build_id: uuid.UUID) -> dict[str, str]:
+    """Return the values to show of a build's parameters, by name: sensitive ones are hidden.
+
+    Raises:
+        SealedError: one of the others is sealed, and does not open.
+    """
+    rows = session.execute(_PARAMETERS, {"id": build_id})
+    return {row.name: REDACTED if row.sensitive else _opened(session, row) for row in rows}
+
+
+def _opened(session: Session, row: Row[Any]) -> str:
+    return open_text(session, row.value, parameter_of(row.workspace_id, row.name))
 
 
 def find_resources(session: Session, job_id: uuid.UUID) -> list[WorkspaceResource]:

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.reads.declared import REDACTED
 from db.reads.listings import LIMIT, read_listings
 
 T = TypeVar("T")
-REDACTED = "*redacted*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,14 +197,16 @@ _VARIABLES = f"""
     WHERE template_version_id = :id
     ORDER BY position, name
 """  # noqa: S608 - made of constants
-_PARAMETERS = """
-    SELECT name, display_name, type, form_type, description, required, default_value, mutable,
-           ephemeral, options, validation_regex, validation_min, validation_max, validation_error,
-           validation_monotonic
+_PARAMETERS = f"""
+    SELECT name, display_name, type, form_type, description, required,
+           CASE WHEN sensitive AND default_value <> '' THEN '{REDACTED}' ELSE default_value
+           END AS default_value,
+           mutable, ephemeral, options, validation_regex, validation_min, validation_max,
+           validation_error, validation_monotonic
     FROM template_version_parameters
     WHERE template_version_id = :id
     ORDER BY display_order, name
-"""
+"""  # noqa: S608 - made of constants
 _PRESETS = """
     SELECT preset.id, preset.name, preset.description, preset.is_default,
            (SELECT coalesce(json_object_agg(chosen.name, chosen.value), '{}')

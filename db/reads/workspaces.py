@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.engine import sql
-from db.reads.builds import find_parameters, find_resources
+from db.reads.builds import find_resources, find_shown_parameters
 from db.reads.contract import workspace_status
 from db.reads.listings import LIMIT, read_listings
 from db.reads.parameters import list_parameters
@@ -168,7 +168,7 @@ def _shown_parameters(
     session: Session, build_id: uuid.UUID, version_id: uuid.UUID
 ) -> list[ShownParameter]:
     declared = {found.name: found for found in list_parameters(session, version_id)}
-    values = find_parameters(session, build_id)
+    values = find_shown_parameters(session, build_id)
     order = [*(name for name in declared if name in values), *(values.keys() - declared.keys())]
     return [
         ShownParameter(

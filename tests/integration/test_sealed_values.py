@@ -27,7 +27,7 @@ from db.jobs.mover import Mover
 from db.jobs.results import BuildResult
 from db.jobs.states import store_state
 from db.jobs.variables import VariableValue
-from db.reads.builds import find_parameters
+from db.reads.builds import find_parameters, find_shown_parameters
 from db.reads.states import get_state, list_states
 from db.schema.enums import ProvisionerType, Transition
 from db.schema.tables import Template, Workspace, WorkspaceBuild
@@ -175,6 +175,13 @@ def test_values_that_are_no_secrets_stay_readable(sealing: Factory, workspace: W
     with sealing.database.begin() as session:
         assert session.scalars(query).all() == ["7"]
         assert find_parameters(session, build.build_id) == {"password": SECRET, "size": "7"}
+
+
+def test_a_secret_parameter_is_not_shown(sealing: Factory, workspace: Workspace) -> None:
+    build = sealing.build(workspace, parameters={"password": SECRET, "size": "7"})
+    with sealing.database.begin() as session:
+        shown = find_shown_parameters(session, build.build_id)
+    assert shown == {"password": "*redacted*", "size": "7"}
 
 
 def test_a_state_is_listed_with_its_own_size(sealing: Factory, workspace: Workspace) -> None:

@@ -36,6 +36,7 @@ from db.schema.tables import (
     Organization,
     ProvisionerJobLog,
     Template,
+    TemplateVersionVariable,
     TemplateVersionWorkspaceTag,
     User,
     WorkspaceBuild,
@@ -213,6 +214,20 @@ def test_values_of_the_active_version_are_kept(site: Site) -> None:
     assert stored == {"image": "debian", "disk": "20", "password": None}
 
 
+def test_a_secret_of_the_active_version_is_kept_unless_it_is_given_anew(site: Site) -> None:
+    site.imported({"parse": VARIABLES}, values={"image": "debian", "password": "s3cret"})
+    kept, _ = site.imported({"parse": VARIABLES})
+    changed, _ = site.imported({"parse": VARIABLES}, values={"password": "other"})
+    assert [secret_of(site, pushed) for pushed in (kept, changed)] == ["s3cret", "other"]
+
+
+def secret_of(site: Site, pushed: EnqueuedImport) -> str | None:
+    version = TemplateVersionVariable.template_version_id == pushed.version_id
+    secret = TemplateVersionVariable.sensitive
+    with site.database.begin() as session:
+        return session.scalars(select(TemplateVersionVariable.value).where(version, secret)).one()
+
+
 def test_a_required_variable_without_a_value_fails_the_import(site: Site) -> None:
     _, ending = site.imported({"parse": VARIABLES})
     found = failed(ending)
@@ -270,12 +285,14 @@ def test_the_readme_is_stored(site: Site) -> None:
 
 def test_declarations_of_the_plan_are_stored(site: Site) -> None:
     size = TemplateParameter(name="size", required=False, default="2", type="number")
+    key = TemplateParameter(name="key", required=False, default="s3cret", sensitive=True)
     small = TemplatePreset(name="small", parameters={"size": "1"}, is_default=True)
-    site.engine = DeclaringEngine(PlannedDeclarations(parameters=[size], presets=[small]))
+    site.engine = DeclaringEngine(PlannedDeclarations(parameters=[size, key], presets=[small]))
     pushed, _ = site.imported()
     details = site.details(pushed)
     assert [(row.name, row.type, row.default_value) for row in details.parameters] == [
-        ("size", "number", "2")
+        ("key", "string", "*redacted*"),
+        ("size", "number", "2"),
     ]
     assert [(row.name, row.parameters, row.is_default) for row in details.presets] == [
         ("small", {"size": "1"}, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from chattool import create_workspace, start_workspace
+from chattool.owned.reading import read_template, read_workspace
 from db.jobs.declarations import TemplateParameter, TemplatePreset
 from db.reads.builds import find_parameters
 from db.schema.enums import Transition
@@ -43,6 +45,18 @@ def create(chat: Chat, **arguments: Any) -> dict[str, Any]:
 def test_a_parameter_of_a_module_is_known(imported: Chat) -> None:
     assert create(imported, parameters={"region": "eu"})["created"] is True
     assert values(imported) == {"region": "eu", "size": "1", "tools": "[]"}
+
+
+def test_no_tool_shows_a_sensitive_value_or_its_default(chat: Chat) -> None:
+    chat.template = chat.push({})
+    key = TemplateParameter(name="key", required=False, default="s3cret", sensitive=True)
+    chat.factory.declare(chat.template, parameters=(key, SIZE))
+    created = create(chat, parameters={"key": "s3cret-too"})
+    context = chat.context()
+    template = read_template(context, template=chat.template.name)
+    workspace = read_workspace(context, workspace=created["workspace_name"])
+    assert workspace["parameters"] == {"key": "*redacted*", "size": "1"}
+    assert "s3cret" not in json.dumps([template, workspace])
 
 
 def test_a_missing_value_is_refused_with_its_field(imported: Chat) -> None:
