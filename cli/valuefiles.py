@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -16,6 +17,7 @@ from db.errors import InvalidError
 MAX_FILE_BYTES = 16 * 1024 * 1024
 STDIN = "-"
 FROM_FILE = "@"
+_IS_TAKEN = f"{__name__}.is_taken"  # in what the contexts of click share
 
 
 def to_values(
@@ -69,10 +71,23 @@ def read_values(path: Path) -> dict[str, str]:
     return {name: _as_text(path, name, value) for name, value in document.items()}
 
 
+def standard_input() -> BinaryIO:
+    """Return standard input, once for each command: a second reader would find it empty.
+
+    Raises:
+        click.UsageError: the command has asked for it before.
+    """
+    meta = click.get_current_context().meta
+    if _IS_TAKEN in meta:
+        raise click.UsageError("standard input can be read once: name files for the other values")
+    meta[_IS_TAKEN] = True
+    return sys.stdin.buffer
+
+
 def _read(path: Path) -> bytes:
     try:
         if str(path) == STDIN:
-            data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+            data = standard_input().read(MAX_FILE_BYTES + 1)
         else:
             with path.open("rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -13,7 +12,7 @@ from cli.options import organization_option, output_option, to_mapping
 from cli.printing import plain
 from cli.ringing import ring_or_warn
 from cli.template.importing import ImportRequest, finish
-from cli.valuefiles import read_values, to_values
+from cli.valuefiles import read_values, standard_input, to_values
 from db.catalog.people import get_user
 from db.catalog.templates import Push
 from db.errors import NotFoundError
@@ -145,7 +144,7 @@ def _packed(directory: Path, root: Path | None) -> Packed:
         return pack_folder(directory, root=root)
     if root is not None:
         raise click.UsageError("--root is for a folder; a tar has no links")
-    return take_tar(sys.stdin.buffer)
+    return take_tar(standard_input())
 
 
 def _name_left_out(packed: Packed) -> None:

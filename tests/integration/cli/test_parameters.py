@@ -108,6 +108,15 @@ def test_a_value_is_read_from_standard_input(run: CommandLine, database: Databas
     assert stored(database) == DEFAULTS
 
 
+@pytest.mark.parametrize("second", [("--param", "size=@-"), ("--param-file", "-")])
+def test_standard_input_is_not_read_twice(
+    run: CommandLine, database: Database, second: tuple[str, str]
+) -> None:
+    found = run.piped(b"eu\n", *CREATE, "--param", "region=@-", *second)
+    assert (found.exit_code, stored(database)) == (2, {})
+    assert "standard input can be read once" in found.stderr
+
+
 def test_values_are_read_from_standard_input(run: CommandLine, database: Database) -> None:
     assert run.piped(b'{"region": "eu", "size": 3}', *CREATE, "--param-file", "-").exit_code == 0
     assert stored(database) == {**DEFAULTS, "size": "3"}
