@@ -507,14 +507,16 @@ def test_after_a_prune_every_workspace_starts_from_its_newest_state(
     workspaces = [factory.any_workspace() for _ in range(3)]
     newest: dict[int, int] = {}
     jobs: list[uuid.UUID] = []
-    for serial, (place, transition, status, changes, days) in enumerate(builds, start=1):
+    for serial, (place, transition, status, changes, _days) in enumerate(builds, start=1):
         left = result(serial) if changes else BuildResult()
         job = factory.finished_build(workspaces[place], transition, status=status, result=left)
         if changes:
             newest[place] = serial
         jobs.append(job.id)
-        for earlier in jobs:
-            age(database, earlier, days)
+    days_ago = 0
+    for job_id, (*_, days) in zip(reversed(jobs), reversed(builds), strict=True):
+        days_ago += days
+        age(database, job_id, days_ago)
 
     prune(database, KEPT)
 
