@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from worker.metrics.exposition import serve_metrics
 from worker.metrics.queues import FleetCollector, QueueCollector
-from worker.process.services import open_services
+from worker.process.opening import open_services
 from worker.settings import load_settings
 
 

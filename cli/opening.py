@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db.catalog.people import get_organization
 from db.errors import NotFoundError
 from db.schema.tables import Organization
-from worker.process.services import Services, open_services
+from worker.process.opening import Services, open_services
 from worker.process.telemetry import configure_logging
 from worker.settings import load_settings
 

@@ -19,7 +19,7 @@ from api.streams.hub import Hub
 from api.webhooks.sender import WebhookSender
 from db.engine import Database
 from worker.metrics.exposition import serve_metrics
-from worker.process.services import open_services
+from worker.process.opening import open_services
 from worker.process.telemetry import configure_logging
 from worker.settings import Settings, load_settings
 

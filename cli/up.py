@@ -18,7 +18,8 @@ from db.catalog.people import first_owner
 from db.catalog.tokens import create_token
 from db.engine import Database
 from worker.process.children import stop_worker
-from worker.process.services import locate_terraform, open_services
+from worker.process.opening import open_services
+from worker.process.services import locate_terraform
 from worker.settings import Settings, load_settings
 
 FIRST_RESTART_S = 1.0

@@ -21,8 +21,8 @@ from tests.harness.slots import echo_runner, make_slots
 from worker.embedded import Embedded
 from worker.metrics.series import Metrics
 from worker.process.drain import DrainFlag
+from worker.process.opening import open_services
 from worker.process.runtime import make_runtime
-from worker.process.services import open_services
 from worker.process.watchdog import LastDoorbell
 from worker.settings import Settings
 

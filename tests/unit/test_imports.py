@@ -40,7 +40,7 @@ IMPORTS_LATE = {
     ("worker/broker/ringer.py", "worker.broker.client"),
     ("worker/enqueue.py", "opentelemetry"),
     ("worker/enqueue.py", "opentelemetry.trace"),
-    ("worker/process/services.py", "db.schema.migrate"),  # Alembic
+    ("worker/process/opening.py", "db.schema.migrate"),  # Alembic
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra
     ("db/sealing/envelope.py", "cryptography.exceptions"),  # OpenSSL, 5 MB
     ("db/sealing/envelope.py", "cryptography.exceptions.InvalidTag"),

@@ -20,7 +20,7 @@ from worker.broker.doorbell import ring_at
 from worker.demo.report import Expectation, Report
 from worker.demo.scenario import DemoError, Print, Scenario
 from worker.process.children import free_address, running_worker
-from worker.process.services import open_services
+from worker.process.opening import open_services
 from worker.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

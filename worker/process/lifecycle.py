@@ -36,10 +36,8 @@ from worker.process.application import App
 from worker.process.bell import Bell
 from worker.process.drain import DrainFlag
 from worker.process.listeners import move_listeners
+from worker.process.opening import Services
 from worker.process.runtime import make_runtime
-from worker.process.services import (
-    Services,
-)
 from worker.process.shutdown import Shutdown
 from worker.process.watchdog import EXIT_STATUS, LastDoorbell, Watchdog
 from worker.settings import Settings

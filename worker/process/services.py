@@ -1,21 +1,13 @@
-"""The services of a process: the database, the broker's address, the engines."""
+"""What a worker builds with: its folders, sandbox and engines."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from sqlalchemy.exc import OperationalError
-
-from db.engine import Database, DatabaseError, open_database
 from db.schema.enums import ProvisionerType
-from db.schema.revision import check_migrated
-from db.texts import first_line
 from provisioner.build.attempt import BuildLimits, BuildSettings
 from provisioner.engines.echo import EchoEngine
 from provisioner.engines.port import Engine
@@ -29,56 +21,8 @@ from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.paths import SharedPaths, read_needs, read_paths
 from provisioner.host.sandbox.port import NoSandbox, Sandbox, SandboxError, SandboxKind
 from provisioner.host.sandboxes import Choice, choose_sandbox
-from worker.embedded import start_embedded
-from worker.process.connections import chore_connections
 from worker.process.platform import platform_of
 from worker.settings import Settings, SettingsError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Services:
-    """The database and the broker's address. Embedded servers run while this is open."""
-
-    database: Database
-    database_url: str
-    redis_url: str  #: empty if Redis was not wanted and none is configured
-
-
-@contextmanager
-def open_services(
-    settings: Settings, *, check: bool = True, redis: bool = True
-) -> Iterator[Services]:
-    """Open the configured services, and start embedded servers for the others.
-
-    An embedded database is migrated automatically; the operator migrates a configured one.
-
-    Args:
-        check: whether the schema must be up to date; False for ``migrate`` itself.
-        redis: whether an embedded Redis is started if none is configured.
-
-    Raises:
-        EmbeddedError: an embedded server cannot be started.
-        DatabaseError: the database cannot be reached, or lacks a migration.
-    """
-    with start_embedded(
-        settings.data_dir,
-        postgres=settings.database_url is None,
-        redis=redis and settings.redis_url is None,
-    ) as embedded:
-        database_url = _configured(settings.database_url) or embedded.database_url
-        redis_url = settings.redis_address or embedded.redis_url or ""
-        assert database_url is not None
-        database = open_database(
-            database_url,
-            pool_size=chore_connections(settings.concurrency),
-            prepared_statements=settings.prepared_statements,
-            keyring=settings.keyring,
-        )
-        try:
-            _prepare(database, is_embedded=settings.database_url is None, check=check)
-            yield Services(database=database, database_url=database_url, redis_url=redis_url)
-        finally:
-            database.dispose()
 
 
 def make_directories(settings: Settings) -> None:
@@ -255,28 +199,3 @@ def _init_cache(settings: Settings, sandbox: Sandbox) -> InitCache | None:
     is_safe = sandbox.kind is not SandboxKind.LANDLOCK or os.geteuid() == 0
     store = provider_store(settings, shares_files=is_safe)
     return InitCache(store) if store else None
-
-
-def _configured(url: object) -> str | None:
-    secret = getattr(url, "get_secret_value", None)
-    return str(secret()) if secret else None
-
-
-def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:
-    try:
-        if is_embedded:
-            _migrate(database)
-        elif check:
-            check_migrated(database.engine)
-    except OperationalError as error:
-        raise DatabaseError(
-            f"the database cannot be reached ({first_line(error)});"
-            " check PROVISIONERD_DATABASE_URL and that PostgreSQL runs"
-        ) from error
-
-
-def _migrate(database: Database) -> None:
-    # Here: a worker with a configured database does not import Alembic, which takes 5 MB.
-    from db.schema.migrate import migrate  # noqa: PLC0415
-
-    migrate(database.engine)

@@ -27,11 +27,11 @@ from worker.process.drain import DrainFlag
 from worker.process.explanation import explain
 from worker.process.hardening import make_undumpable
 from worker.process.lifecycle import Parent
+from worker.process.opening import open_services
 from worker.process.rights import check_rights
 from worker.process.services import (
     make_directories,
     make_engines,
-    open_services,
     provider_needs,
     sandbox_choice,
 )
