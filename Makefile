@@ -39,10 +39,10 @@ EXAMPLES ?= 20000
 # More options of `make chaos`, such as CHAOS="--minutes 8 --sealed".
 CHAOS ?=
 
-# What make test runs of the system tests: of the shapes of templates one, and what it is told.
-SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain pooler api) \
-	'tests/system/test_shapes.py::test_a_template_of_a_common_shape_is_stored_as_it_is[docker]' \
-	tests/system/test_shapes.py::test_a_template_is_told_who_builds_what
+# What make test runs of the system tests: of poolers one mode, and of templates one shape.
+SYSTEM_TESTS := $(patsubst %,tests/system/test_%.py,chaos cancel pause drain api) \
+	$(patsubst %,'tests/system/test_pooler.py::test_a_short_trouble_fails_no_build_of_any_stage[transaction-%_restarts]',pooler postgresql) \
+	'tests/system/test_shapes.py::test_a_template_of_a_common_shape_is_stored_as_it_is[docker]'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
