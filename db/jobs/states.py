@@ -120,6 +120,7 @@ class RecoveredState(StrEnum):
 # Reads the state that the build itself left: after a push it is in replaced_states.
 FIND_BUILD = sql("""
     SELECT build.workspace_id, build.build_number, job.completed_at,
+           job.attempt + job.drains AS claims,
            own.position IS NOT NULL AS is_pushed,
            CASE WHEN own.position IS NULL THEN build.state_lineage ELSE own.state_lineage END
                AS state_lineage,
@@ -148,7 +149,9 @@ FIND_LATER_BUILDS = sql("""
 """)
 
 
-def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
+def store_recovered_state(
+    session: Session, *, job_id: uuid.UUID, claim: int, state: State
+) -> RecoveredState:
     """Store a state that was found on disk after its job had finished.
 
     This happens when a worker is lost or paused during apply. The state is also copied to a later
@@ -159,17 +162,22 @@ def store_recovered_state(session: Session, *, job_id: uuid.UUID, state: State) 
     - it has another lineage.
 
     The job's log says what was done with it.
+
+    Args:
+        claim: which claim of the job left it. Only the last one can have reached apply.
     """
-    outcome = _store_recovered(session, job_id=job_id, state=state)
+    outcome = _store_recovered(session, job_id=job_id, claim=claim, state=state)
     if text := RECOVERY_LINES.get(outcome):
         line = daemon_line(LogLevel.WARN, text.format(serial=state.serial), stage=RECOVERY_HEADING)
         insert_lines(session, job_id, (line,))
     return outcome
 
 
-def _store_recovered(session: Session, *, job_id: uuid.UUID, state: State) -> RecoveredState:
+def _store_recovered(
+    session: Session, *, job_id: uuid.UUID, claim: int, state: State
+) -> RecoveredState:
     build = session.execute(FIND_BUILD, {"job_id": job_id}).one_or_none()
-    if build is None or _is_settled(build, state):
+    if build is None or _is_settled(build, claim, state):
         return RecoveredState.SETTLED
     later = session.execute(FIND_LATER_BUILDS, build._asdict()).all()
     if _is_superseded(build, later) or not replace_state(session, job_id=job_id, state=state):
@@ -179,9 +187,9 @@ def _store_recovered(session: Session, *, job_id: uuid.UUID, state: State) -> Re
     return RecoveredState.STORED
 
 
-def _is_settled(build: Row[Any], state: State) -> bool:
-    if build.completed_at is None:
-        return True  # another attempt runs the job, so this one had not reached apply
+def _is_settled(build: Row[Any], claim: int, state: State) -> bool:
+    if build.completed_at is None or build.claims != claim:
+        return True  # another attempt runs or ran the job, so this one had not reached apply
     return bool(build.state_lineage == state.lineage and build.state_serial >= state.serial)
 
 

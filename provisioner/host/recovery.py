@@ -22,7 +22,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.orm import Session
 
-from db.jobs.leases import Lease, renew_leases
+from db.jobs.leases import renew_leases
 from db.jobs.mover import Mover
 from db.jobs.reaper import reap_lease
 from db.jobs.statefiles import MAX_STATE_BYTES
@@ -125,19 +125,23 @@ class Recoverer:
 
     def _settle(self, directory: WorkDirectory) -> Recovery:
         state = newest_state(directory.template)
-        outcome = self.mover.run(lambda session: self._close(session, directory.lease, state))
+        outcome = self.mover.run(lambda session: self._close(session, directory, state))
         if outcome is Recovered.KEPT:
             assert state is not None, "only a state is put aside"
             self._put_aside(directory.lease.job_id, state)
         return Recovery(directory=directory.path, outcome=outcome)
 
-    def _close(self, session: Session, lease: Lease, state: State | None) -> Recovered:
+    def _close(self, session: Session, directory: WorkDirectory, state: State | None) -> Recovered:
         """Reap the lost worker's job if it still holds it, else store its newer state."""
+        lease = directory.lease
         if reap_lease(session, lease, state=state, max_attempts=self.max_attempts):
             return Recovered.CLOSED
         if state is None:
             return Recovered.SETTLED
-        return Recovered(store_recovered_state(session, job_id=lease.job_id, state=state).value)
+        outcome = store_recovered_state(
+            session, job_id=lease.job_id, claim=directory.claim, state=state
+        )
+        return Recovered(outcome.value)
 
     def _put_aside(self, job_id: uuid.UUID, state: State) -> None:
         keyring = self.mover.database.keyring

@@ -47,6 +47,11 @@ class WorkDirectory:
     _lock: int | None = field(default=None, repr=False)
 
     @property
+    def claim(self) -> int:
+        """Which claim of the job it belongs to, from 1. The lease file is signed for it."""
+        return int(self.path.name.rpartition("-")[2])
+
+    @property
     def template(self) -> Path:
         """Where the template is unpacked and the engine works."""
         return self.path / "template"

@@ -145,7 +145,7 @@ def test_a_newer_state_that_is_found_on_disk_can_be_fetched(factory: Factory) ->
     job = factory.finished_build(workspace, result=BuildResult(state=state_of(5)))
     orphan(factory, workspace)
     with factory.database.begin() as session:
-        outcome = store_recovered_state(session, job_id=job.id, state=state_of(6))
+        outcome = store_recovered_state(session, job_id=job.id, claim=job.claim, state=state_of(6))
     assert outcome is RecoveredState.STORED
     assert pulled(factory, workspace) == state_file(6)
 

@@ -358,7 +358,7 @@ def test_an_orphaned_state_goes_to_no_other_workspace(
 
 def recover(factory: Factory, job_id: uuid.UUID, serial: int) -> RecoveredState:
     with factory.database.begin() as session:
-        return store_recovered_state(session, job_id=job_id, state=state_of(serial))
+        return store_recovered_state(session, job_id=job_id, claim=1, state=state_of(serial))
 
 
 @pytest.mark.parametrize("serial", [6, 7])

@@ -14,7 +14,7 @@ from db.jobs.finish import complete_job
 from db.jobs.leases import Lease
 from db.jobs.results import BuildResult
 from db.jobs.states import RecoveredState, State, store_recovered_state, store_state
-from db.jobs.transitions import ClaimedJob, cancel_job, claim_job
+from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, requeue_job
 from db.schema.enums import JobStatus, Stage
 from tests.harness.factory import LEASE, WORKER_ID, Factory
 from tests.harness.waiting import wait_until
@@ -40,7 +40,7 @@ def store(factory: Factory, job: ClaimedJob, new: State) -> bool:
 
 def recover(factory: Factory, job: ClaimedJob, new: State) -> RecoveredState:
     with factory.database.begin() as session:
-        return store_recovered_state(session, job_id=job.id, state=new)
+        return store_recovered_state(session, job_id=job.id, claim=job.claim, state=new)
 
 
 def stateful_build(factory: Factory) -> ClaimedJob:
@@ -147,9 +147,22 @@ def test_a_recovered_state_of_a_job_that_still_runs_is_not_stored(factory: Facto
     assert stored(factory, job.id) is None
 
 
+def test_a_state_that_an_earlier_claim_left_is_not_stored(factory: Factory) -> None:
+    workspace = factory.any_workspace()
+    earlier = factory.running_build(workspace)
+    with factory.database.begin() as session:
+        requeue_job(session, earlier.lease, worker_was_lost=True)
+    last = factory.claim()
+    assert last is not None
+    with factory.database.begin() as session:
+        complete_job(session, last.lease, result=BuildResult(state=state(5)))
+    assert recover(factory, earlier, state(6)) is RecoveredState.SETTLED
+    assert recover(factory, last, state(6)) is RecoveredState.STORED
+
+
 def test_a_recovered_state_of_a_job_that_is_gone_is_settled(factory: Factory) -> None:
     with factory.database.begin() as session:
-        answer = store_recovered_state(session, job_id=uuid.uuid4(), state=state(6))
+        answer = store_recovered_state(session, job_id=uuid.uuid4(), claim=1, state=state(6))
     assert answer is RecoveredState.SETTLED
 
 
@@ -207,7 +220,7 @@ def test_a_build_that_begins_meanwhile_reads_the_recovered_state(factory: Factor
     with ThreadPoolExecutor(1) as pool:
         with factory.database.begin() as session:
             # The recovery has looked for builds that have begun, and found none.
-            answer = store_recovered_state(session, job_id=job.id, state=state(6))
+            answer = store_recovered_state(session, job_id=job.id, claim=job.claim, state=state(6))
             assert answer is RecoveredState.STORED
             reader = pool.submit(begin)
             assert begun.wait(DEADLINE_S)
