@@ -155,9 +155,9 @@ async def _send(writer: asyncio.StreamWriter, response: Response, *, has_body: b
     }
     lines = [f"HTTP/1.1 {response.status.value} {response.status.phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    if has_body:
-        writer.write(response.body)
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    # In one piece: two would wait for each other's acknowledgment.
+    writer.write(head + (response.body if has_body else b""))
     writer.close()
     # A client that does not read is given up.
     await asyncio.wait_for(writer.wait_closed(), ANSWER_S)
