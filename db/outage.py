@@ -28,9 +28,12 @@ TEMPORARY_CODES: Mapping[str, str] = {
     "25006": "the server is a standby, as in a failover",
     "25P03": "the session was ended because its transaction was idle for too long",
     "25P04": "the session was ended because its transaction took too long",
+    "26000": "a pooler chose a server connection that lacks the prepared statement",
+    "42P05": "a pooler chose a server connection that has another client's prepared statement",
     "55P03": "the lock timeout passed",
 }
-"""Codes of temporary errors in other classes."""
+"""Codes of temporary errors in other classes. After the two of prepared statements, psycopg rolls
+back and prepares again."""
 
 PERMANENT_CODES: Mapping[str, str] = {
     "57P04": "the database was dropped",

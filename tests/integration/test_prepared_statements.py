@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from db.engine import Database, open_database
 from db.jobs.mover import Mover
+from db.outage import retry_outage
 from db.schema.enums import Transition
 from provisioner.build.endings import Succeeded
 from tests.harness.factory import Factory
@@ -62,6 +63,42 @@ def test_prepared_statements_outlive_a_new_column(database_url: str, tmp_path: P
         factory.build(workspace, Transition.STOP if number % 2 else Transition.START)
         assert isinstance(slot.run_next_build("builds"), Succeeded)
     database.dispose()
+
+
+def test_a_statement_that_a_pooler_has_forgotten_is_run_again(database_url: str) -> None:
+    database = open_database(database_url, pool_size=1)
+
+    def read() -> object:
+        with database.begin() as connection:
+            return connection.scalar(text("SELECT 1"))
+
+    for _ in range(BUILDS):
+        read()
+    _forget_prepared_statements(database)
+
+    assert retry_outage(read, may_go_on=lambda: True) == 1
+    database.dispose()
+
+
+def test_a_statement_that_another_client_has_left_is_run_again(database_url: str) -> None:
+    database = open_database(database_url, pool_size=1)
+
+    def read() -> object:
+        with database.begin() as connection:
+            return connection.scalar(text("SELECT 2"))
+
+    with database.begin() as connection:
+        connection.execute(text("DO $$ BEGIN EXECUTE 'PREPARE \"_pg3_0\" AS SELECT 3'; END $$"))
+    answers = {retry_outage(read, may_go_on=lambda: True) for _ in range(BUILDS)}
+
+    database.dispose()
+    assert answers == {2}
+
+
+def _forget_prepared_statements(database: Database) -> None:
+    """Deallocate them so that psycopg does not know, as a pooler that changes the server does."""
+    with database.begin() as connection:
+        connection.execute(text("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"))
 
 
 def _add_a_column_to_each_table(database: Database) -> None:
