@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import structlog
 
@@ -39,7 +39,8 @@ class OwnLauncher:
                 with suppress(ConnectionError):
                     socket.send_fds(self._socket, [head], descriptors)
                     return self._pid
-                self._reap(self._socket)
+                ended, self._socket = self._socket, None
+                self._reap(ended)
             self._socket = self._start()
             socket.send_fds(self._socket, [head], descriptors)
             return self._pid
@@ -66,7 +67,8 @@ class OwnLauncher:
 
     def _start(self) -> socket.socket:
         ours, theirs = socket_pair()
-        with theirs:
+        with ExitStack() as kept, theirs:
+            kept.enter_context(ours)
             # No environment: programs of templates could read the worker's secrets there.
             self._pid = os.posix_spawn(
                 sys.executable,
@@ -78,6 +80,7 @@ class OwnLauncher:
                 ],
                 setsid=True,  # an operator's Ctrl+C must not reach it
             )
+            kept.pop_all()
         return ours
 
     def _reap(self, ours: socket.socket) -> None:

@@ -161,8 +161,8 @@ class _Program:
         self.is_lost = False  # the launcher is gone: nothing watches over the program now
         self._pid = pid
         self._parent = parent  # the launcher's process id
-        # While the launcher lives, the process id cannot be reused. The handle is for afterwards.
         self._silent_since: float | None = None  # ended, but the launcher has not said so
+        # While the launcher lives, the process id cannot be reused. The handle is for afterwards.
         self._handle: int | None = None
         with suppress(AttributeError, OSError):  # not every version or sandbox of Linux has it
             self._handle = os.pidfd_open(pid)
@@ -231,7 +231,9 @@ class _Program:
 
     def _is_gone(self) -> bool:
         if self._handle is not None:
-            return bool(select.select([self._handle], [], [], 0)[0])
+            poll = select.poll()  # select takes no descriptor above 1023
+            poll.register(self._handle, select.POLLIN)
+            return bool(poll.poll(0))
         with suppress(ProcessLookupError):
             os.kill(self._pid, 0)
             return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -410,3 +412,37 @@ def test_a_launcher_does_not_stay_in_a_work_directory(tmp_path: Path) -> None:
     said: list[str] = []
     run("echo $PPID", said.append, cwd=tmp_path)
     assert Path(f"/proc/{int(said[0])}/cwd").readlink() == Path("/")
+
+
+def test_a_launcher_that_could_not_be_started_once_is_started_by_the_next_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    run("echo $PPID", said.append)
+    os.kill(int(said[0]), signal.SIGKILL)
+    wait_until_gone(int(said[0]))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_spawn", refuse_process)
+        with pytest.raises(BlockingIOError):
+            run("true", print)
+    assert run("exit 3", print).returncode == 3
+
+
+def refuse_process(*_arguments: object, **_named: object) -> int:
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def test_the_end_of_a_program_is_noticed_with_thousands_of_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this process may open too few files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while opened[-1] < 1024:
+            opened.append(os.dup(opened[0]))
+        assert run("exit 3", print).returncode == 3
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
