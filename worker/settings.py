@@ -276,8 +276,11 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
 
     @property
     def work_root(self) -> Path:
-        """The directory that holds the work directories of builds."""
-        return self.work_dir or self.data_dir / "work"
+        """The directory that holds the work directories of builds; no link, as no link is followed.
+
+        The kernel names the working directory of a process without links, too.
+        """
+        return (self.work_dir or self.data_dir / "work").resolve()
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:

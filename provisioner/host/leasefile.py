@@ -5,8 +5,8 @@ template that could write such a file, or copy one, would change another owner's
 is signed for the directory's name with a key that only workers can read.
 
 The key is ``WORK_DIR/lease.key``, made by the first worker of the host. A lease file that is older
-than the key was written by a version that did not sign, and is believed: nobody can set back the
-time at which a file was changed.
+than the key was written by a version that did not sign, or before an operator deleted the key, and
+is believed: nobody can set back the time at which a file was changed.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class LeaseKey:
         fields = {"job_id": str(lease.job_id), "lease_token": str(lease.token)}
         signed = {**fields, "signature": self._sign(directory, lease)}
         os.write(descriptor, json.dumps(signed).encode())
+        os.fsync(descriptor)  # Terraform syncs its state, too: neither is of use without the other
 
     def read(self, directory: Path) -> Lease:
         """Return the lease of a directory.
@@ -69,9 +70,9 @@ class LeaseKey:
             raise ForgedLeaseError("a stranger owns it")
         if not directory.name.startswith(f"{lease.job_id.hex[:12]}-"):
             raise ForgedLeaseError("it names another job than the directory")
-        signature = stored.get("signature")
-        if signature is None and facts.st_ctime < self._made_at:
+        if facts.st_ctime < self._made_at:
             return lease
+        signature = stored.get("signature")
         wanted = self._sign(directory.name, lease)
         if not isinstance(signature, str) or not hmac.compare_digest(signature, wanted):
             raise ForgedLeaseError("its signature is not right")

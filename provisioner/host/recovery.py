@@ -9,6 +9,7 @@ outdated.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -37,6 +38,9 @@ from provisioner.host.workdir import (
     find_work_directories,
     remove_remnants,
 )
+
+# Such errors say nothing about the file: its directory may hold the newest state.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 
 log = structlog.get_logger("provisioner")
 
@@ -180,6 +184,9 @@ def newest_state(directory: Path) -> State | None:
 
     Terraform writes ``errored.tfstate`` only if it could not write the state file, so it wins
     unless the state file is of another lineage or has a higher serial.
+
+    Raises:
+        OSError: the host has no descriptors or memory left to read it, or its disk fails.
     """
     state = read_state(_read(directory, STATE_FILE))
     errored = read_state(_read(directory, ERRORED_STATE_FILE))
@@ -218,5 +225,7 @@ def _is_leader(pid: int) -> bool:
 def _read(directory: Path, name: str) -> bytes | None:
     try:
         return read_file(directory, name, limit=MAX_STATE_BYTES)
-    except OSError:
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise
         return None

@@ -180,7 +180,9 @@ def find_work_directories(
         try:
             yield WorkDirectory(path=path, lease=key.read(path))
         except (OSError, ValueError):
-            continue  # a remnant, or removed since
+            if os.path.lexists(path / "template" / STATE_FILE):
+                on_forged(path, "its lease file is missing or damaged, but it has a state")
+            # Else it is a remnant, or removed since.
         except ForgedLeaseError as error:
             on_forged(path, str(error))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import socket
 import time
 import uuid
@@ -14,6 +16,7 @@ import pytest
 
 from db.jobs.leases import Lease
 from db.jobs.statefiles import MAX_STATE_BYTES
+from provisioner.host import recovery
 from provisioner.host.leasefile import KEY_FILE, LEASE_FILE, lease_key
 from provisioner.host.reading import read_file
 from provisioner.host.recovery import newest_state
@@ -75,6 +78,18 @@ def nothing(_path: Path) -> None:
 def test_what_is_no_plain_file_is_no_state(tmp_path: Path, planted: Callable[[Path], None]) -> None:
     planted(tmp_path / STATE_FILE)
     assert newest_state(tmp_path) is None
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+def test_a_state_that_the_host_cannot_read_now_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_arguments: object, **_named: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(recovery, "read_file", fail)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        newest_state(tmp_path)
 
 
 def test_a_folder_cannot_be_exchanged_for_a_link(tmp_path: Path) -> None:
@@ -215,17 +230,44 @@ def test_a_forged_lease_is_not_believed_and_stops_no_other(
     assert list(forged) == [path.name]
 
 
+def make_later_key(root: Path) -> None:
+    """Make a key that is newer than all files; the file system's clock may tick every 10 ms."""
+    lease_key(root)
+    later = time.time() + 60
+    os.utime(root / KEY_FILE, (later, later))
+
+
 def test_a_lease_of_a_version_that_did_not_sign_is_believed(
     left: WorkDirectory, tmp_path: Path
 ) -> None:
     earlier = unsigned(left)
     (tmp_path / KEY_FILE).unlink()
-    os.utime(tmp_path, None)
-    while (earlier / LEASE_FILE).stat().st_ctime >= time.time():
-        pass
-    lease_key(tmp_path)
+    make_later_key(tmp_path)
     leases, _forged = found_in(tmp_path)
-    assert [lease.job_id.hex[:12] for lease in leases] == [earlier.name[:12]]
+    assert earlier.name[:12] in {lease.job_id.hex[:12] for lease in leases}
+
+
+def test_a_lease_that_is_older_than_a_new_key_is_believed(
+    left: WorkDirectory, tmp_path: Path
+) -> None:
+    (tmp_path / KEY_FILE).unlink()
+    make_later_key(tmp_path)
+    assert found_in(tmp_path) == ([left.lease], {})
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", None])
+def test_a_directory_that_lost_its_lease_is_kept_if_it_has_a_state(
+    left: WorkDirectory, tmp_path: Path, text: bytes | None
+) -> None:
+    if text is None:
+        (left.path / LEASE_FILE).unlink()
+    else:
+        (left.path / LEASE_FILE).write_bytes(text)
+    (left.template / STATE_FILE).write_bytes(state_file(3))
+    os.utime(left.path, (time.time() - REMNANT_AGE_S - 1,) * 2)
+    remove_remnants(tmp_path)
+    assert newest_state(left.template) is not None
+    assert list(found_in(tmp_path)[1]) == [left.path.name]
 
 
 def test_the_key_is_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:

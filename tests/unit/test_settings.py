@@ -149,6 +149,12 @@ def test_builds_work_in_the_data_directory_unless_told_otherwise() -> None:
     assert load(DATA_DIR="/srv").work_root == Path("/srv/work")
 
 
+def test_a_work_directory_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    (tmp_path / "link").symlink_to("large")
+    assert load(WORK_DIR=str(tmp_path / "link")).work_root == tmp_path / "large"
+
+
 def test_the_lease_is_a_duration() -> None:
     assert load(LEASE_SECONDS="30").lease == timedelta(seconds=30)
 
