@@ -15,7 +15,13 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from tests.harness.waiting import wait_until
 from worker.metrics import boundedserver
-from worker.metrics.boundedserver import MAX_CONNECTIONS, BoundedServer
+from worker.metrics.boundedserver import (
+    MAX_CONNECTIONS,
+    BoundedServer,
+    Request,
+    Response,
+    text_response,
+)
 from worker.metrics.exposition import serve_metrics
 
 HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
@@ -114,6 +120,25 @@ def test_health_is_answered_beside_thousands_of_connections(
             opened.enter_context(connect(server, sent))
         assert get(server, "/healthz")[:2] == (200, b"ok\n")
         assert len(server._waiting) <= MAX_CONNECTIONS
+
+
+def test_clients_that_do_not_read_their_answers_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boundedserver, "MAX_CONNECTIONS", 2)
+
+    async def answer(request: Request) -> Response:
+        if request.path == "/large":
+            return Response(status=HTTPStatus.OK, body=bytes(16 * 1024**2))
+        return text_response(HTTPStatus.OK, "ok")
+
+    server = BoundedServer(socket.create_server(("127.0.0.1", 0)), answer)
+    with ExitStack() as opened:
+        opened.callback(server.stop)
+        for _ in range(4):
+            opened.enter_context(connect(server, b"GET /large HTTP/1.1\r\n\r\n"))
+        wait_until(lambda: len(server._open) == 2 and not server._waiting, "both")
+        assert get(server, "/small")[:2] == (200, b"ok\n")
 
 
 def test_half_a_request_is_given_up(server: BoundedServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """A small HTTP server for GET that no client can hold up.
 
 A client has a few seconds to send the head of its request, and as long to read the answer. The
-number of open connections is limited; one more closes the oldest that still waits for its request.
+number of open connections is limited; one more closes the oldest that still waits for its request,
+or else the oldest of all.
 So a client that opens thousands of connections keeps nobody from being answered.
 """
 
@@ -66,8 +67,9 @@ class BoundedServer:
         self._socket = sock
         self.port: int = sock.getsockname()[1]
         self._answer = answer
-        self._waiting: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # the oldest first
-        self._open: set[asyncio.StreamWriter] = set()
+        # The oldest first.
+        self._waiting: dict[asyncio.StreamWriter, None] = {}
+        self._open: dict[asyncio.StreamWriter, None] = {}
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -97,27 +99,21 @@ class BoundedServer:
             await asyncio.wait(others, timeout=ANSWER_S)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._waiting[task] = writer
-        self._open.add(writer)
-        if len(self._waiting) > MAX_CONNECTIONS:
-            oldest = next(iter(self._waiting))
-            self._waiting.pop(oldest).transport.abort()
+        if len(self._open) >= MAX_CONNECTIONS:
+            self._forget(next(iter(self._waiting or self._open)))
+        self._waiting[writer] = self._open[writer] = None
         try:
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                await self._handle(task, reader, writer)
+                await self._handle(reader, writer)
         finally:
-            self._waiting.pop(task, None)
-            self._open.discard(writer)
-            writer.transport.abort()
+            self._forget(writer)
 
-    async def _handle(
-        self,
-        task: asyncio.Task[None],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    def _forget(self, writer: asyncio.StreamWriter) -> None:
+        self._waiting.pop(writer, None)
+        self._open.pop(writer, None)
+        writer.transport.abort()
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
             method, request = _parse(head)
@@ -128,7 +124,7 @@ class BoundedServer:
         except ValueError:
             await _send(writer, text_response(HTTPStatus.BAD_REQUEST, "this is not HTTP"))
             return
-        self._waiting.pop(task, None)
+        self._waiting.pop(writer, None)
         if method not in _METHODS:
             await _send(writer, text_response(HTTPStatus.METHOD_NOT_ALLOWED, "use GET"))
             return
