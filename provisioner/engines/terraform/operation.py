@@ -13,6 +13,7 @@ from db.jobs.results import Timing
 from db.jobs.statefiles import MAX_STATE_BYTES
 from db.schema.enums import LogLevel, TimingStage
 from provisioner.engines.port import BuildContext, EngineError, EngineInterruptedError
+from provisioner.engines.terraform.arguments import unwritable
 from provisioner.engines.terraform.files import VARIABLES_FILE
 from provisioner.engines.terraform.messages import (
     MAX_EXPLANATION,
@@ -114,14 +115,18 @@ def run_command(
 
     Raises:
         EngineInterruptedError: the build was interrupted before the command started.
-        EngineError: the binary cannot be started.
+        EngineError: the binary cannot be started, or its directories cannot be prepared.
     """
     command = f"terraform {arguments[0]}"
     _check_interrupt(command, context)
     output = _Output(context, stage)
     started_at = datetime.now(UTC)
     binary = program.binary.resolve()  # a link may lead to where the sandbox shows nothing
-    confined = program.sandbox.confine((str(binary), *arguments), scope_of(binary, context, stage))
+    try:
+        scope = scope_of(binary, context, stage)
+        confined = program.sandbox.confine((str(binary), *arguments), scope)
+    except OSError as error:
+        raise unwritable(arguments[0], error) from error
     try:
         ended = process.run(
             confined.command,

@@ -6,7 +6,9 @@ import dataclasses
 import errno
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ import pytest
 from db.jobs.resources import Resource
 from db.schema.enums import LogLevel, TimingStage, Transition
 from provisioner.engines.port import EngineError
+from provisioner.engines.terraform.operation import Program, run_command
 from provisioner.engines.terraform.version import MINIMUM, Version, read_version
+from provisioner.host.sandbox.port import Confined, NoSandbox, Scope
 from tests.integration.terraform.builds import MakeBuild, MakeFake, chained, names_in, state_of
 
 WORKSPACE = """
@@ -62,6 +66,22 @@ def test_a_directory_that_cannot_be_made_fails_the_init(make_build: MakeBuild) -
     assert str(caught.value) == (
         "terraform init: cannot write into the work directory: No space left on device"
     )
+
+
+class FullDisk(NoSandbox):
+    """A sandbox that cannot prepare the directories of a build."""
+
+    def confine(self, command: Sequence[str], scope: Scope) -> Confined:
+        del command, scope
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_sandbox_that_finds_the_disk_full_fails_the_command(make_build: MakeBuild) -> None:
+    program = Program(binary=Path(sys.executable), grace=timedelta(seconds=1), sandbox=FullDisk())
+    with pytest.raises(EngineError, match=r"init: cannot write .* No space left on device"):
+        run_command(
+            program, ["init"], context=make_build(WORKSPACE).context, stage=TimingStage.INIT
+        )
 
 
 def test_a_stop_takes_down_what_only_a_start_needs(make_build: MakeBuild) -> None:
