@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -132,17 +132,28 @@ def secrets_of_state(data: bytes | None) -> frozenset[str]:
     except (ValueError, RecursionError):
         return frozenset()
     found: set[str] = set()
-    for output in (state.get("outputs") or {}).values():
-        if isinstance(output, dict) and output.get("sensitive"):
+    for output in _objects_in(state, "outputs"):
+        if output.get("sensitive"):
             found.update(leaves_of(output.get("value")))
-    for resource in state.get("resources") or ():
-        for instance in resource.get("instances") or ():
-            for path in instance.get("sensitive_attributes") or ():
+    for resource in _objects_in(state, "resources"):
+        for instance in _objects_in(resource, "instances"):
+            paths = instance.get("sensitive_attributes")
+            for path in paths if isinstance(paths, list) else ():
                 found.update(leaves_of(_at(instance.get("attributes"), path)))
     return frozenset(found)
 
 
-def _at(value: Any, path: Sequence[Mapping[str, Any]]) -> object:
+def _objects_in(value: object, name: str) -> list[dict[str, Any]]:
+    """Return the objects in a field: a template's program may have written the state."""
+    items = value.get(name) if isinstance(value, dict) else None
+    if isinstance(items, dict):
+        items = list(items.values())
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _at(value: Any, path: object) -> object:
+    if not isinstance(path, list):
+        return None
     for step in path:
         key = step.get("value") if isinstance(step, dict) else None
         key = key.get("value") if isinstance(key, dict) else key

@@ -85,7 +85,9 @@ def test_what_a_state_marks_is_secret() -> None:
     assert secrets_of_state(json.dumps(state, indent=2).encode()) == {"hidden", "k"}
 
 
-@pytest.mark.parametrize("data", [None, b"", b"{}", b'{"sensitive": true', b"[]"])
+@pytest.mark.parametrize(
+    "data", [None, b"", b"{}", b'{"sensitive": true', b"[]", b'[{"sensitive": true}]']
+)
 def test_a_state_that_marks_nothing_has_no_secret(data: bytes | None) -> None:
     assert secrets_of_state(data) == frozenset()
 
@@ -93,3 +95,17 @@ def test_a_state_that_marks_nothing_has_no_secret(data: bytes | None) -> None:
 def test_a_text_that_was_made_of_a_secret_is_not_hidden_as_a_whole() -> None:
     marked = frozenset({"401 for s3cret", "derived"})
     assert with_marked(frozenset({"s3cret"}), marked) == {"s3cret", "derived"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"outputs": 1},
+        {"outputs": ["a"], "resources": {"a": 1}},
+        {"resources": [1, {"instances": 2}, {"instances": [3, {"sensitive_attributes": 4}]}]},
+        {"resources": [{"instances": [{"sensitive_attributes": [5, [6], [{"value": {}}]]}]}]},
+    ],
+)
+def test_a_state_of_another_shape_has_no_secrets(state: dict[str, Any]) -> None:
+    marked = {**state, "x": {"sensitive": True}}
+    assert secrets_of_state(json.dumps(marked).encode()) == frozenset()
