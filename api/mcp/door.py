@@ -129,5 +129,12 @@ def check_origin(headers: Headers, access_url: str) -> None:
     if origin is None:
         return
     own = {headers.get("host", "").lower(), urlsplit(access_url).netloc.lower()} - {""}
-    if urlsplit(origin).netloc.lower() not in own:
+    if _host_of(origin) not in own:
         raise forbidden("Requests from pages of other sites are refused.")
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as an unfinished IPv6 address
+        return ""

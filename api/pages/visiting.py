@@ -79,6 +79,8 @@ def wanted_of(gate: Gate) -> str:
 
 def own_path(given: str) -> str:
     """Return a path of this server to go on to; never another server's address."""
-    parts = urlsplit(given)
-    is_own = given.startswith("/") and not given.startswith(("//", "/\\")) and not parts.netloc
-    return given if is_own and "\\" not in given else HOME
+    try:
+        is_own = given.startswith("/") and "\\" not in given and not given.startswith("//")
+        return given if is_own and not urlsplit(given).netloc else HOME
+    except ValueError:  # such as an unfinished IPv6 address
+        return HOME

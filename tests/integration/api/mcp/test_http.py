@@ -156,6 +156,7 @@ def test_a_change_is_in_the_audit_log(door: Door, alice: User, built: Chat) -> N
         ("POST", {"Authorization": "Bearer nonsense"}, 401),
         ("GET", {"Authorization": "Bearer nonsense"}, 405),
         ("POST", {"Origin": "https://evil.example"}, 403),
+        ("POST", {"Origin": "https://["}, 403),
     ],
 )
 def test_strangers_are_turned_away(

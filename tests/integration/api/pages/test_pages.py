@@ -180,7 +180,9 @@ def test_a_stranger_is_led_to_the_sign_in_page_and_back(
     assert "SameSite=strict" in cookie
 
 
-@pytest.mark.parametrize("next_", ["https://evil.example/", "//evil.example", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "next_", ["https://evil.example/", "//evil.example", "/\\evil.example", "//["]
+)
 def test_nobody_is_led_to_another_site(
     door: Door, alice: User, browsers: list[httpx.Client], next_: str
 ) -> None:
