@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -150,3 +151,12 @@ def test_a_server_that_is_stopped_ends_its_connections(server: BoundedServer) ->
     assert said(made) == b""
     with pytest.raises(OSError, match="refused"):
         connect(server)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_keep_the_port(server: BoundedServer) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if server._socket.fileno() == -1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert get(server, "/healthz")[0] == HTTPStatus.OK

@@ -9,6 +9,7 @@ So a client that opens thousands of connections keeps nobody from being answered
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -73,6 +74,8 @@ class BoundedServer:
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        # A child of prefork that outlives this process must not keep the port.
+        os.register_at_fork(after_in_child=sock.close)
         self._socket.listen(_BACKLOG)
         self._thread.start()
 
