@@ -16,8 +16,9 @@ from api.pages.visiting import facts_of, page
 from api.routes.finding import visible_template, visible_version, visible_workspace
 from db.reads.builds import find_resources, find_shown_parameters, get_builds
 from db.reads.contract import WorkspaceResource
-from db.reads.declared import find_parameters, find_presets, find_variables
+from db.reads.declared import REDACTED, find_parameters, find_presets, find_variables
 from db.reads.machines import WorkspaceFilter, find_workspaces
+from db.reads.parameters import sensitive_names
 from db.reads.versions import TemplateFilter, find_templates, find_versions, get_version
 from db.schema.enums import Transition
 from quota.forecast import forecast_quota
@@ -137,6 +138,8 @@ def show_version(gate: GateOf, version: uuid.UUID) -> Response:
             "version",
             **facts_of(gate, visit),
             version=found,
+            secret=sensitive_names(visit.session, found.id),
+            redacted=REDACTED,
             parameters=find_parameters(visit.session, found.id),
             variables=find_variables(visit.session, found.id),
             presets=find_presets(visit.session, found.id),

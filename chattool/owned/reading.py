@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
-from sqlalchemy.orm import Session
-
 from chattool.answers import Answer, answered, describe_resources
 from chattool.context import OwnerContext
 from chattool.owned.finding import (
@@ -19,10 +15,10 @@ from chattool.owned.outcome import as_status, freeable, read_outcome
 from db.errors import NotFoundError
 from db.reads.accounts import find_organizations
 from db.reads.builds import find_resources, find_shown_parameters
-from db.reads.declared import TemplateVersionParameter, find_presets
+from db.reads.declared import REDACTED, Preset, TemplateVersionParameter, find_presets
 from db.reads.declared import find_parameters as find_declared
 from db.reads.excerpts import LogPart, read_excerpt
-from db.reads.parameters import list_parameters
+from db.reads.parameters import sensitive_names
 from db.reads.shapes import Template, Workspace
 from db.reads.versions import get_version
 from db.schema.enums import Transition
@@ -60,6 +56,7 @@ def read_template(context: OwnerContext, *, template: str) -> Answer:
                 f"template {found.name!r} has no usable version yet; ask its author to push one"
             )
         version = get_version(session, found.active_version_id)
+        secret = sensitive_names(session, version.id)
         resources = [
             resource
             for resource in find_resources(session, version.job.id)
@@ -72,26 +69,26 @@ def read_template(context: OwnerContext, *, template: str) -> Answer:
             description=found.description or None,
             version=version.name,
             readme=version.readme[:README_CHARACTERS] or None,
-            parameters=_parameters(session, version.id),
-            presets=[
-                present(
-                    name=preset.Name,
-                    description=preset.Description or None,
-                    is_default=preset.Default,
-                    parameters={one["Name"]: one["Value"] for one in preset.Parameters},
-                )
-                for preset in find_presets(session, version.id)
+            parameters=[
+                _parameter(one, is_secret=one.name in secret)
+                for one in find_declared(session, version.id)
             ],
+            presets=[_preset(preset, secret) for preset in find_presets(session, version.id)],
             resources=describe_resources(resources),
             daily_cost=sum(resource.daily_cost for resource in resources),
         )
 
 
-def _parameters(session: Session, version_id: uuid.UUID) -> list[Answer]:
-    secret = {one.name for one in list_parameters(session, version_id) if one.sensitive}
-    return [
-        _parameter(one, is_secret=one.name in secret) for one in find_declared(session, version_id)
-    ]
+def _preset(preset: Preset, secret: frozenset[str]) -> Answer:
+    return present(
+        name=preset.Name,
+        description=preset.Description or None,
+        is_default=preset.Default,
+        parameters={
+            one["Name"]: REDACTED if one["Name"] in secret else one["Value"]
+            for one in preset.Parameters
+        },
+    )
 
 
 def _parameter(declared: TemplateVersionParameter, *, is_secret: bool) -> Answer:

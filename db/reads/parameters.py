@@ -21,3 +21,9 @@ def list_parameters(session: Session, template_version_id: uuid.UUID) -> list[Te
     """Return the parameters of a version in the order of its form; none without an import."""
     rows = session.execute(_PARAMETERS, {"id": template_version_id}).scalar_one()
     return parameters_of(rows) or []
+
+
+def sensitive_names(session: Session, template_version_id: uuid.UUID) -> frozenset[str]:
+    """Return the names of a version's parameters whose values must not be shown."""
+    declared = list_parameters(session, template_version_id)
+    return frozenset(one.name for one in declared if one.sensitive)

@@ -8,6 +8,7 @@ import pytest
 
 from api.mcp.serving import offer
 from chattool.owned.tools import OWNER_TOOLS
+from db.jobs.declarations import TemplateParameter, TemplatePreset
 from db.schema.enums import TokenScope
 from db.schema.tables import ProvisionerJob, User
 from tests.harness.api.door import Door
@@ -109,6 +110,16 @@ def test_templates_and_quota_are_read(door: Door, alice: User, built: Chat) -> N
     assert (quota["credits_consumed"], quota["budget"]) == (60, 100)
     workspace = call(door, alice, "read_workspace", workspace="box")
     assert (workspace["status"], workspace["daily_cost"]) == ("running", 60)
+
+
+def test_a_preset_does_not_tell_what_is_sensitive(door: Door, alice: User, chat: Chat) -> None:
+    chat.factory.declare(
+        chat.template,
+        parameters=(TemplateParameter(name="key", required=False, default="", sensitive=True),),
+        presets=(TemplatePreset(name="large", parameters={"key": "hush"}),),
+    )
+    (preset,) = call(door, alice, "read_template", template="dev")["presets"]
+    assert preset["parameters"] == {"key": "*redacted*"}
 
 
 def test_nobody_sees_or_ends_the_workspace_of_another(

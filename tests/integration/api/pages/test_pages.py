@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from db.jobs.declarations import TemplateParameter, TemplatePreset
 from db.schema.enums import JobErrorCode, JobStatus, TokenScope
 from db.schema.tables import User
 from tests.harness.api.door import Door
@@ -115,6 +116,22 @@ def test_what_templates_say_is_text(sign_in: Any, owner: User, facts: dict[str, 
     assert "&lt;b&gt;no&lt;/b&gt; quota" in page
     assert "INSUFFICIENT_QUOTA" in page
     assert "Stop or delete a workspace" in page
+
+
+def test_a_version_does_not_show_what_is_sensitive(
+    door: Door, sign_in: Any, alice: User, owner: User
+) -> None:
+    template = door.factory.template(organization=door.organization, created_by=owner)
+    door.factory.declare(
+        template,
+        parameters=(
+            TemplateParameter(name="key", required=False, default="hush-default", sensitive=True),
+        ),
+        presets=(TemplatePreset(name="large", parameters={"key": "hush-preset"}),),
+    )
+    page = sign_in(alice).get(f"/ui/versions/{template.active_version_id}").text
+    assert "key=*redacted*" in page
+    assert "hush" not in page
 
 
 def test_a_failed_build_is_retried_by_a_button(
