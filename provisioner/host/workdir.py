@@ -170,7 +170,8 @@ def find_work_directories(
     """Yield the work directories below ``root``; ignore everything else.
 
     Args:
-        on_forged: called for each directory that names its lease wrongly. It is not believed.
+        on_forged: called for each directory that names its lease wrongly, which is not believed,
+            or that names none although it has a state.
     """
     folders = _folders(root)
     if not folders:
@@ -180,11 +181,15 @@ def find_work_directories(
         try:
             yield WorkDirectory(path=path, lease=key.read(path))
         except (OSError, ValueError):
-            if os.path.lexists(path / "template" / STATE_FILE):
+            if _has_state(path / "template"):
                 on_forged(path, "its lease file is missing or damaged, but it has a state")
             # Else it is a remnant, or removed since.
         except ForgedLeaseError as error:
             on_forged(path, str(error))
+
+
+def _has_state(template: Path) -> bool:
+    return any(os.path.lexists(template / name) for name in (STATE_FILE, ERRORED_STATE_FILE))
 
 
 def remove_remnants(root: Path) -> None:

@@ -22,6 +22,7 @@ from provisioner.host.reading import read_file
 from provisioner.host.recovery import newest_state
 from provisioner.host.removal import remove_tree
 from provisioner.host.workdir import (
+    ERRORED_STATE_FILE,
     REMNANT_AGE_S,
     STATE_FILE,
     WorkDirectory,
@@ -255,15 +256,16 @@ def test_a_lease_that_is_older_than_a_new_key_is_believed(
     assert found_in(tmp_path) == ([left.lease], {})
 
 
+@pytest.mark.parametrize("name", [STATE_FILE, ERRORED_STATE_FILE])
 @pytest.mark.parametrize("text", [b"", b"{}", None])
 def test_a_directory_that_lost_its_lease_is_kept_if_it_has_a_state(
-    left: WorkDirectory, tmp_path: Path, text: bytes | None
+    left: WorkDirectory, tmp_path: Path, text: bytes | None, name: str
 ) -> None:
     if text is None:
         (left.path / LEASE_FILE).unlink()
     else:
         (left.path / LEASE_FILE).write_bytes(text)
-    (left.template / STATE_FILE).write_bytes(state_file(3))
+    (left.template / name).write_bytes(state_file(3))
     os.utime(left.path, (time.time() - REMNANT_AGE_S - 1,) * 2)
     remove_remnants(tmp_path)
     assert newest_state(left.template) is not None
