@@ -53,7 +53,13 @@ class Tool:
     title: str = ""
     answer: type[BaseModel] | None = None  #: the shape of its answers; None: not described
     is_read_only: bool = False
+    makes_jobs: bool = False  #: needs a token that may build, even if it changes nothing
     is_destructive: bool = False  #: what it ends cannot be brought back by another tool
+
+    @property
+    def is_for_readers(self) -> bool:
+        """Whether a token that may only read is enough."""
+        return self.is_read_only and not self.makes_jobs
 
     @property
     def input_schema(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class _Desk:
     ) -> ListToolsResult:
         """List the tools that the caller may use."""
         seat = self.seat_of(request)
-        offered = [tool for tool in OWNER_TOOLS.values() if seat.may_change or tool.is_read_only]
+        offered = [tool for tool in OWNER_TOOLS.values() if seat.may_change or tool.is_for_readers]
         return ListToolsResult(tools=[offer(tool) for tool in offered])
 
     async def call_tool(
@@ -104,7 +104,7 @@ class _Desk:
             known = ", ".join(OWNER_TOOLS)
             raise MCPError(INVALID_PARAMS, f"There is no tool {params.name[:100]!r}: {known}.")
         seat = self.seat_of(request)
-        if not seat.may_change and not tool.is_read_only:
+        if not seat.may_change and not tool.is_for_readers:
             return as_result(
                 {"error": "this token may only read; a token of scope build is needed"}
             )

@@ -146,6 +146,7 @@ OWNER_TOOLS: Mapping[str, Tool] = {
             answer=shapes.ForecastAnswer,
             run=changing.forecast_build,
             is_read_only=True,
+            makes_jobs=True,
         ),
         Tool(
             name="create_workspace",

@@ -140,14 +140,17 @@ def test_nobody_sees_or_ends_the_workspace_of_another(
         assert "you have no" in call(door, owner, tool, **arguments)["error"]
 
 
-def test_a_token_that_may_only_read_changes_nothing(door: Door, alice: User, chat: Chat) -> None:
+@pytest.mark.parametrize("tool", ["create_workspace", "forecast_build"])
+def test_a_token_that_may_only_read_starts_no_job(
+    door: Door, alice: User, chat: Chat, tool: str
+) -> None:
     async def doing(agent: Agent) -> tuple[set[str], str]:
         offered = set(await agent.tools())
-        result = await agent.client.call_tool("create_workspace", {"template": "dev"})
+        result = await agent.client.call_tool(tool, {"template": "dev", "wait_seconds": 0})
         return offered, result.structured_content["error"]
 
     offered, error = ask(by_http(door.url, door.token(alice, TokenScope.READ)), doing)
-    assert offered == {tool.name for tool in OWNER_TOOLS.values() if tool.is_read_only}
+    assert offered == {one.name for one in OWNER_TOOLS.values() if one.is_for_readers}
     assert "only read" in error
     assert not chat.workspaces()
 
