@@ -15,7 +15,7 @@ from api.gate import GateOf, Visit
 from api.models.requests import CreateBuild
 from api.pages.rendering import render
 from api.pages.visiting import CsrfToken, check_csrf, facts_of, page
-from api.routes import builds, operations, versions
+from api.routes import builds, dryruns, operations, versions
 from api.routes.finding import or_hidden, visible_workspace
 from db.errors import InvalidError
 from db.reads.builds import find_resources
@@ -173,8 +173,12 @@ def cancel(gate: GateOf, job: str, csrf: CsrfToken) -> Response:
         found = _visible_job(visit, job)
     if found.workspace_build_id is not None:
         builds.cancel_build(gate, found.workspace_build_id)
+        return RedirectResponse(f"/ui/jobs/{found.id}", 303)
+    version = uuid.UUID(str(found.input.get("template_version_id")))
+    if found.type is JobType.TEMPLATE_VERSION_DRY_RUN:
+        dryruns.cancel_dry_run(gate, version, found.id)
     else:
-        versions.cancel_version(gate, uuid.UUID(str(found.input.get("template_version_id"))))
+        versions.cancel_version(gate, version)
     return RedirectResponse(f"/ui/jobs/{found.id}", 303)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from db.catalog.dryruns import existing_workspace
 from db.jobs.declarations import TemplateParameter, TemplatePreset
 from db.schema.enums import JobErrorCode, JobStatus, TokenScope
 from db.schema.tables import User
 from tests.harness.api.door import Door
+from worker.planning import enqueue_dry_run
 
 COOKIE = "coder_session_token"
 EVERY_PAGE = (
@@ -145,6 +148,18 @@ def test_a_failed_build_is_retried_by_a_button(
     assert "pending" in made.text
     cancel = browser.post(f"{answer.headers['Location']}/cancel", data={"csrf": csrf_in(made)})
     assert "canceled" in browser.get(cancel.headers["Location"]).text
+
+
+def test_a_dry_run_is_canceled_by_a_button(
+    door: Door, sign_in: Any, owner: User, facts: dict[str, str]
+) -> None:
+    with door.factory.database.begin() as session:
+        planned = existing_workspace(session, uuid.UUID(facts["workspace"]))
+        job_id = enqueue_dry_run(session, planned, ring=lambda _queue: True).job_id
+    browser = sign_in(owner)
+    path = f"/ui/jobs/{job_id}"
+    browser.post(f"{path}/cancel", data={"csrf": csrf_in(browser.get(path))})
+    assert door.factory.status(job_id) is JobStatus.CANCELED
 
 
 def test_a_workspace_is_stopped_by_a_button(
