@@ -21,6 +21,12 @@ replacing them would hide nothing and make the log unreadable."""
 MAX_VALUES = 2000
 """The longest of more values are replaced."""
 
+LONG = 4096
+"""Of a longer value only parts are searched for as they are: its lines, cut into pieces."""
+PIECE = 1024
+MAX_SEARCHED = 64 * 1024
+"""Only this much of a long value is searched for: a text of a log is far shorter."""
+
 REPLACEMENT = "*redacted*"
 _LITERALS = {"true", "false", "null"}
 _MIN_LINE_LENGTH = 8  # of one line of a value such as a private key ("-----BEGIN" is longer)
@@ -39,7 +45,11 @@ class Redaction:
 
     def __init__(self, values: Iterable[str]) -> None:
         kept = sorted({value for value in values if len(value) >= MIN_LENGTH} - _LITERALS, key=len)
-        self._forms = {form for value in kept[-MAX_VALUES:] for form in _forms(value)}
+        self._forms = {
+            form
+            for value in kept[-MAX_VALUES:]
+            for form in (_forms(value) if len(value) <= LONG else _pieces(value))
+        }
         self._pattern = _any_of(self._forms) if self._forms else None
 
     def apply(self, text: str) -> str:
@@ -112,6 +122,15 @@ def mask_userinfo(text: str) -> str:
 
 CLEAN: ContextVar[Clean] = ContextVar("clean", default=mask_userinfo)
 """How the daemon's own log is cleaned while a thread runs a build."""
+
+
+def _pieces(value: str) -> Iterator[str]:
+    """Yield parts of a long value: all its forms would take seconds and much memory."""
+    for line in value[:MAX_SEARCHED].split("\n"):
+        for start in range(0, len(line), PIECE):
+            piece = line[start : start + PIECE]
+            if len(piece) >= _MIN_LINE_LENGTH:
+                yield piece
 
 
 def _forms(value: str) -> Iterator[str]:

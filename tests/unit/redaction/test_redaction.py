@@ -122,3 +122,11 @@ def test_the_end_of_a_value_is_replaced_where_a_text_was_cut() -> None:
     assert redaction.apply_to_tail("et-token, s3cret-token") == "*redacted*, *redacted*"
     assert redaction.apply_to_tail("ken, s3cret-token") == "ken, *redacted*"
     assert Redaction([]).apply_to_tail("et-token") == "et-token"
+
+
+def test_a_value_of_megabytes_is_hidden_in_its_parts_and_costs_little() -> None:
+    lines = [f"line-{number:06}-of-a-long-secret" for number in range(100_000)]
+    redaction = Redaction(["\n".join(lines), "y" * 1_000_000])
+    assert redaction.apply(f"shown: {lines[7]}") == "shown: *redacted*"
+    assert "y" * 100 not in redaction.apply("y" * 8192)
+    assert len(redaction._forms) < 3000
