@@ -95,3 +95,8 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_setting_that_is_not_secret_has_no_file() -> None:
     with pytest.raises(SettingsError, match="there is no setting PROVISIONERD_CONCURRENCY_FILE"):
         load_settings({"PROVISIONERD_CONCURRENCY_FILE": "/etc/hosts"})
+
+
+def test_a_credential_that_cannot_be_looked_for_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SecretFileError, match="credential redis_url cannot be read"):
+        find_secret("redis_url", {"CREDENTIALS_DIRECTORY": str(tmp_path / ("x" * 300))})

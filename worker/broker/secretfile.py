@@ -40,10 +40,17 @@ def find_secret(setting: str, environment: Mapping[str, str]) -> str | None:
     if named:
         return _read(Path(named), variable + FILE_SUFFIX)
     folder = environment.get(CREDENTIALS)
-    credential = Path(folder, setting) if folder else None
-    if credential is None or not credential.exists():
+    if not folder:
         return None
-    return _read(credential, f"the credential {setting}")
+    credential, meaning = Path(folder, setting), f"the credential {setting}"
+    try:
+        credential.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        # Not None: the process would start a server of its own in place of the configured one.
+        raise SecretFileError(f"{meaning} cannot be read ({error.strerror})") from error
+    return _read(credential, meaning)
 
 
 def _read(path: Path, meaning: str) -> str:
