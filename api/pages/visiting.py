@@ -72,7 +72,9 @@ def page(handler: Callable[..., Response]) -> Callable[..., Response]:
 
 
 def wanted_of(gate: Gate) -> str:
-    """Return the path of a page, with its query."""
+    """Return the path of a page, with its query; a form is not sent again, so it has none."""
+    if gate.connection.scope["method"] != "GET":
+        return HOME
     url = gate.connection.url
     return f"{url.path}?{url.query}" if url.query else url.path
 

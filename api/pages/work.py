@@ -18,10 +18,11 @@ from api.pages.visiting import CsrfToken, check_csrf, facts_of, page
 from api.routes import builds, dryruns, operations, versions
 from api.routes.finding import or_hidden, visible_workspace
 from db.errors import InvalidError
+from db.reads.accounts import as_uuid
 from db.reads.builds import find_resources
 from db.reads.explanation import match, verdict
 from db.reads.joblog import read_log
-from db.reads.jobs import Job, find_job_id, get_job
+from db.reads.jobs import Job, get_job
 from db.reads.pages import UNTAGGED, Cursor, JobFilter, JobPage, list_jobs
 from db.reads.queues import queue_depths
 from db.reads.timings import job_durations
@@ -118,8 +119,11 @@ def _jobs(visit: Visit, *, status: str, kind: str, code: str, after: str) -> Job
 
 
 def _visible_job(visit: Visit, reference: str) -> Job:
+    job_id = as_uuid(reference)
+    if job_id is None:
+        raise hidden()
     with or_hidden():
-        job = get_job(visit.session, find_job_id(visit.session, reference))
+        job = get_job(visit.session, job_id)
     if visit.caller.may(Right.READ_JOBS, job.organization_id):
         return job
     if job.workspace_id is not None:
