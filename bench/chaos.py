@@ -87,7 +87,7 @@ def _play(chaos: Chaos, rounds: int, end: float) -> None:
 
 
 def _line(played: Round) -> str:
-    found = "".join(f"; {problem}" for problem in played.problems)
+    found = "".join(f"; {problem}" for problem in (played.unheld, *played.problems) if problem)
     return f"{played.fault} in {played.stage} hit {played.hits}{found}"
 
 

@@ -64,3 +64,9 @@ def test_a_problem_names_the_round_that_broke_it() -> None:
 def test_each_kind_of_violation_is_counted() -> None:
     report = Report(rounds=[played(problems=("doubled: 2 machines", "a traceback: x"))])
     assert "0 lost, 1 doubled, 0 orphaned, 0 over budget, 1 other violations" in describe(report)
+
+
+def test_a_round_whose_builds_could_not_be_held_is_counted_and_no_violation() -> None:
+    report = Report(rounds=[played(hits=0, recovered=(), unheld="they wait in init")])
+    assert "1 of them since their builds could not be held" in describe(report)
+    assert report.problems == []

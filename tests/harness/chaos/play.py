@@ -21,9 +21,11 @@ from tests.harness.chaos.schedule import Cell, Schedule
 from tests.harness.chaos.site import Site, running_site
 from tests.harness.chaos.strike import Fault, Strike
 from tests.harness.chaos.tenants import Space, Tenants
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import NeverHappenedError, wait_until
 
 HELD_WITHIN_S = 30
+UNHELD_MOST = 5
+"""Of a run: from the next one on, a round whose builds could not be held is a problem."""
 
 
 class Chaos:
@@ -57,6 +59,8 @@ class Chaos:
         begun = time.monotonic()
         jobs, strike = self._strike(FAULTS[fault_name], stage)
         problems = [*strike.problems, *self.judge.judge(jobs)]
+        if strike.unheld and len(self.report.unheld) >= UNHELD_MOST:
+            problems.append(f"not held: {strike.unheld}")
         self.tenants.note_ends(jobs)
         played = Round(
             seed=self.seed,
@@ -67,6 +71,7 @@ class Chaos:
             recovered=self._recovered(strike),
             problems=tuple(problems),
             in_flight=strike.in_flight,
+            unheld=strike.unheld,
         )
         self._note(played, begun)
         return played
@@ -94,28 +99,30 @@ class Chaos:
         """Return the builds of the round, and what was done to those that were held."""
         self.site.wait_for_workers()
         self.site.gates.close(stage)
+        self.site.forget_inits()
+        jobs = self.tenants.enqueue(fault.builds)
         try:
-            jobs = self._hold(fault, stage)
+            unheld = self._hold(jobs, stage)
             strike = Strike(
                 site=self.site,
                 tenants=self.tenants,
                 judge=self.judge,
                 random=self.random,
                 stage=stage,
-                jobs={job: space for job, space in jobs.items() if self._is_active(job)},
+                jobs={job: jobs[job] for job in jobs if not unheld and self._is_active(job)},
+                unheld=unheld,
             )
             strike.now()
-            with fault.action(strike):
-                self.site.gates.open(stage)
-            self.site.forget_connections()
+            if not unheld:
+                with fault.action(strike):
+                    self.site.gates.open(stage)
+                self.site.forget_connections()
         finally:
             self.site.gates.open(stage)
         return jobs, strike
 
-    def _hold(self, fault: Fault, stage: str) -> Mapping[uuid.UUID, Space]:
-        """Enqueue builds; return when each is held in the stage, or has ended before it."""
-        self.site.forget_inits()
-        jobs = self.tenants.enqueue(fault.builds)
+    def _hold(self, jobs: Mapping[uuid.UUID, Space], stage: str) -> str:
+        """Wait until each build is held in the stage, or has ended; else say where they are."""
 
         def are_held() -> bool:
             held = self.site.gates.held(stage)
@@ -126,8 +133,13 @@ class Chaos:
                 held = held and self._in_stage(jobs, stage)
             return held + self._ended(jobs) >= len(jobs)
 
-        wait_until(are_held, f"builds to be held in {stage}", within_s=HELD_WITHIN_S, tick_s=0.03)
-        return jobs
+        try:
+            wait_until(are_held, "them to be held", within_s=HELD_WITHIN_S, tick_s=0.03)
+        except NeverHappenedError as error:
+            rows = [self.site.cluster.row(job) for job in jobs]
+            places = [f"{row['id']} {row['status']} in {row['stage']}" for row in rows]
+            return f"{error}: {places}, at the gates {self.site.gates.holders(stage)}"
+        return ""
 
     def _ended(self, jobs: Mapping[uuid.UUID, Space]) -> int:
         return sum(not self._is_active(job) for job in jobs)

@@ -29,6 +29,7 @@ class Round:
     recovered: tuple[float, ...]  #: seconds from the strike to the end of each build that was hit
     problems: tuple[str, ...] = ()
     in_flight: int = 0
+    unheld: str = ""  #: why nothing was struck
 
     @property
     def cell(self) -> Cell:
@@ -58,6 +59,11 @@ class Report:
     def played(self) -> Sequence[Round]:
         """The rounds, without the checks after the last ones."""
         return [played for played in self.rounds if played.stage != END]
+
+    @property
+    def unheld(self) -> Sequence[Round]:
+        """The rounds whose builds could not be held, so that no fault struck them."""
+        return [played for played in self.rounds if played.unheld]
 
     def hits(self) -> Counter[Cell]:
         """How many builds were hit in each cell."""
@@ -141,7 +147,8 @@ def _summary(report: Report) -> str:
     in_flight = sum(played.in_flight for played in report.rounds)
     others = sum(kinds.values()) - sum(kinds[kind] for kind in KINDS)
     return (
-        f"{len(hits)} rounds, {sum(hits)} builds hit, {hits.count(0)} rounds hit none."
+        f"{len(hits)} rounds, {sum(hits)} builds hit, {hits.count(0)} rounds hit none,"
+        f" {len(report.unheld)} of them since their builds could not be held."
         f" {named}, {others} other violations. Creates in flight of a lost host or of a killed"
         f" Terraform, which no state could know of: {in_flight}."
     )

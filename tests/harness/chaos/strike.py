@@ -31,6 +31,7 @@ class Strike:
     at: float = 0.0  #: when it struck, in seconds since 1970
     problems: list[str] = field(default_factory=list)
     in_flight: int = 0
+    unheld: str = ""  #: why nothing was struck: where the builds were that could not be held
 
     def __post_init__(self) -> None:
         self.hit = dict(self.jobs)
