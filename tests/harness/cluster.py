@@ -96,6 +96,7 @@ class Cluster:
         *,
         wait: bool = True,
         host: str = "host",
+        entry: Sequence[str] = (),
         version: Version | None = None,
         environment: Mapping[str, str] | None = None,
         **settings: object,
@@ -103,6 +104,7 @@ class Cluster:
         """Start a worker process. Workers of one ``host`` share their work directories.
 
         Args:
+            entry: what the command line begins with, to run elsewhere.
             version: of provisionerd; this one when None.
             environment: variables that are no settings.
         """
@@ -121,7 +123,7 @@ class Cluster:
             **{key.upper(): str(value) for key, value in settings.items()},
         }
         command = version.command("worker") if version else worker_command(name)
-        worker = self.launch(name, command, given, environment)
+        worker = self.launch(name, [*entry, *command], given, environment)
         if wait:
             wait_until(worker.is_ready, f"worker {name} to become ready")
         return worker

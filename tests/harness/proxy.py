@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 CHUNK = 65536
+LOCAL = "127.0.0.1"
 COMMIT = b"COMMIT"
 TICK_S = 0.02
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
@@ -36,6 +37,7 @@ class Proxy:
     """Forwards from a port of its own to ``target``, until told otherwise. A context manager."""
 
     target: tuple[str, int]
+    address: str = LOCAL  #: where it listens
     lost_answers: int = 0
     _links: set[_Link] = field(default_factory=set)
     _refusing: bool = False
@@ -47,7 +49,7 @@ class Proxy:
     _closing: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server((self.address, 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
         return self

@@ -2,6 +2,7 @@
 
 gates      hold builds in each stage
 site       servers, hosts and workers that can be harmed
+hosts      what workers of one host share: disk, network
 tenants    owners, their workspaces, and which build comes next
 faults/    what is done, to builds, workers and servers
 schedule   which fault strikes in which stage next

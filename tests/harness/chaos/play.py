@@ -18,7 +18,7 @@ from tests.harness.chaos.gates import PENDING
 from tests.harness.chaos.judge import Judge
 from tests.harness.chaos.report import END, Report, Round
 from tests.harness.chaos.schedule import Cell, Schedule
-from tests.harness.chaos.site import Site, running_site
+from tests.harness.chaos.site import NETWORKS, Site, running_site
 from tests.harness.chaos.strike import Fault, Strike
 from tests.harness.chaos.tenants import Space, Tenants
 from tests.harness.waiting import NeverHappenedError, wait_until
@@ -190,11 +190,8 @@ def play_rounds(chaos: Chaos, rounds: int, tell: Callable[[Round], None]) -> Rep
 
 
 def _left_out(site: Site) -> dict[str, str]:
-    return {
-        name: f"{fault.needs} is not at hand"
-        for name, fault in FAULTS.items()
-        if fault.needs in site.missing
-    }
+    needs = {name: fault.needs for name, fault in FAULTS.items()} | {"networks of hosts": NETWORKS}
+    return {name: f"{need} is not at hand" for name, need in needs.items() if need in site.missing}
 
 
 def _all_cells(left_out: Collection[str]) -> list[Cell]:

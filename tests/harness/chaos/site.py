@@ -1,7 +1,7 @@
 """What chaos harms: two hosts with workers, a network for each, and the servers behind them.
 
-A worker reaches PostgreSQL through the network of its host (a proxy) and PgBouncer, and Redis
-through a proxy of the host, too. Where this machine lacks something, ``missing`` says so, and the
+A worker stands in the network namespace of its host, and reaches PostgreSQL (through PgBouncer) and
+Redis through proxies of the host. Where this machine lacks something, ``missing`` says so, and the
 faults that need it are left out by name.
 """
 
@@ -21,11 +21,13 @@ from tests.harness.api.process import ApiProcess
 from tests.harness.chaos.clocks import Clocks, build_clocks
 from tests.harness.chaos.disks import Disk, mounted_disk
 from tests.harness.chaos.gates import Gates
+from tests.harness.chaos.hosts import Host, through
+from tests.harness.chaos.networks import made_network
 from tests.harness.cluster import Cluster, running_cluster
 from tests.harness.databases import opened_database
 from tests.harness.pgbouncer import PgBouncer, find_pgbouncer
 from tests.harness.postgres_server import ROLE, PostgresServer, new_postgres
-from tests.harness.proxy import Proxy
+from tests.harness.proxy import LOCAL, Proxy
 from tests.harness.releases import Release, kept_release
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
@@ -38,24 +40,8 @@ WORK_DISK = "48m"
 WORKERS = {"one": "a", "two": "a", "three": "b"}
 """Each worker's host. One host has a second worker, which recovers what the first one leaves."""
 
-POOLER, DISKS, COMPILER = "PgBouncer", "mount", "a C compiler"
+POOLER, DISKS, COMPILER, NETWORKS = "PgBouncer", "mount", "a C compiler", "ip netns"
 RELEASE = "the last release (`make upgrade-test` makes it)"
-
-
-@dataclass(kw_only=True)
-class Host:
-    """A host: its work directories, its disk and its network."""
-
-    name: str
-    postgres: Proxy
-    redis: Proxy
-    losses: int = 0  #: each time it comes back as another host
-    disk: Disk | None = None
-
-    @property
-    def folder(self) -> str:
-        """The folder of its work directories, below the cluster's."""
-        return f"host-{self.name}{self.losses}"
 
 
 @dataclass(kw_only=True)
@@ -82,6 +68,7 @@ class Site:
             DISKS: self.disk is None,
             COMPILER: self.clocks is None,
             RELEASE: self.release is None,
+            NETWORKS: not all(host.network for host in self.hosts.values()),
         }
         return frozenset(name for name, is_missing in lacks.items() if is_missing)
 
@@ -128,7 +115,7 @@ class Site:
     def point_at(self, server: PostgresServer) -> None:
         """Let everybody go to another server from now on."""
         self.server = server
-        target = ("127.0.0.1", server.port)
+        target = (LOCAL, server.port)
         if self.bouncer:
             self.bouncer.point_at(server)
         for proxy in [self.way] if self.bouncer else [self.way, *self.networks()]:
@@ -152,7 +139,11 @@ class Site:
     def start_released(self, host: Host) -> Worker:
         """Start a worker of the last release on the host; wait until it takes builds."""
         return self.cluster.start_worker(
-            f"{host.name}-released", host=host.folder, version=self.release, **self._settings(host)
+            f"{host.name}-released",
+            host=host.folder,
+            entry=host.entry,
+            version=self.release,
+            **self._settings(host),
         )
 
     @contextmanager
@@ -185,6 +176,7 @@ class Site:
             name,
             wait=False,
             host=host.folder,
+            entry=host.entry,
             environment=self.clocks.environment(name) if self.clocks else None,
             **self._settings(host),
             **self.gates.settings_for(name),
@@ -192,8 +184,7 @@ class Site:
 
     def _settings(self, host: Host) -> Mapping[str, Any]:
         return {
-            "database_url": _through(self.cluster.database_url, host.postgres),
-            "redis_url": f"redis://127.0.0.1:{host.redis.port}/0",
+            **host.addresses(self.cluster.database_url),
             "data_dir": self._data_of(host),
             "prepared_statements": "false",
             "concurrency": 3,
@@ -237,8 +228,8 @@ def _build(
     disk: Disk | None,
     cli_config: Path,
 ) -> Site:
-    way = stack.enter_context(Proxy(target=("127.0.0.1", server.port)))
-    database = stack.enter_context(opened_database(_through(server.url, way), pool_size=10))
+    way = stack.enter_context(Proxy(target=(LOCAL, server.port)))
+    database = stack.enter_context(opened_database(through(server.url, way), pool_size=10))
     cluster = stack.enter_context(
         running_cluster(
             directory,
@@ -248,16 +239,7 @@ def _build(
             allowance=ALLOWANCE,
         )
     )
-    hosts = {
-        name: Host(
-            name=name,
-            postgres=stack.enter_context(
-                Proxy(target=("127.0.0.1", bouncer.port if bouncer else server.port))
-            ),
-            redis=stack.enter_context(Proxy(target=("127.0.0.1", cluster.redis.port))),
-        )
-        for name in sorted(set(WORKERS.values()))
-    }
+    front = bouncer.port if bouncer else server.port
     gates = Gates(root=directory / "gates")
     gates.make_for_template()
     return Site(
@@ -266,12 +248,28 @@ def _build(
         server=server,
         bouncer=bouncer,
         way=way,
-        hosts=hosts,
+        hosts={
+            name: _new_host(stack, index, name, postgres=front, redis=cluster.redis.port)
+            for index, name in enumerate(sorted(set(WORKERS.values())))
+        },
         disk=disk,
         clocks=build_clocks(directory),
         # The last release cannot open what is sealed.
         release=None if cluster.database.keyring.keys else kept_release(),
     )
+
+
+def _new_host(stack: ExitStack, index: int, name: str, *, postgres: int, redis: int) -> Host:
+    network = made_network(index)
+    if network:
+        stack.callback(network.close)
+    ways = [
+        stack.enter_context(
+            Proxy(target=(LOCAL, port), address=network.gateway if network else LOCAL)
+        )
+        for port in (postgres, redis)
+    ]
+    return Host(name=name, postgres=ways[0], redis=ways[1], network=network)
 
 
 def _new_server(directory: Path, disk: Disk | None) -> PostgresServer:
@@ -291,8 +289,3 @@ def _new_bouncer(server: PostgresServer) -> PgBouncer | None:
 
 def _as_role(server: PostgresServer) -> str:
     return server.url.replace("postgres@", f"{ROLE}@")
-
-
-def _through(url: str, proxy: Proxy) -> str:
-    head, _, tail = url.rpartition(":")
-    return f"{head}:{proxy.port}/{tail.partition('/')[2]}"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness.chaos.gates import PENDING
-from tests.harness.chaos.site import DISKS, Host
+from tests.harness.chaos.hosts import Host
+from tests.harness.chaos.site import DISKS
 from tests.harness.chaos.strike import MANY, Fault, Strike
 
 
@@ -22,12 +23,10 @@ def lose_host(strike: Strike) -> Iterator[None]:
 def cut_off(strike: Strike) -> Iterator[None]:
     """Nothing reaches the host, shorter or longer than a lease; its processes go on."""
     host = _host(strike)
-    for proxy in (host.postgres, host.redis):
-        proxy.freeze()
+    host.cut_off()
     yield
     strike.last(2, 9)
-    for proxy in (host.postgres, host.redis):
-        proxy.heal()
+    host.rejoin()
 
 
 @contextmanager
