@@ -6,13 +6,10 @@ import uuid
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
-from starlette.concurrency import run_in_threadpool
 
-from api.errors import ApiError, refused
 from api.gate import Gate, GateOf, Visit
 from api.routes.finding import or_hidden, visible_workspace
-from api.streams.logs import deny
-from db.reads.accounts import as_uuid
+from api.routes.upgrading import admit
 from db.reads.agents import find_workspace_of_agent
 
 router = APIRouter(prefix="/api/v2/workspaceagents/{agent}", tags=["agents"])
@@ -42,14 +39,11 @@ def read_logs(gate: GateOf, agent: uuid.UUID) -> list[dict[str, Any]]:
 @router.websocket("/logs")
 async def follow_logs(gate: GateOf, websocket: WebSocket, agent: str) -> None:
     """End at once: no line will come."""
-    agent_id = as_uuid(agent)
-    try:
-        if agent_id is None:
-            raise refused(f'Invalid UUID "{agent[:50]}".')
-        await run_in_threadpool(_enter, gate, agent_id)
-    except ApiError as error:
-        await deny(websocket, error)
+    admitted = await admit(gate, websocket, agent, _check)
+    if admitted is None:
         return
+    _, release = admitted
+    release()
     await websocket.accept()
     await websocket.close(1000, "done")
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response, WebSocket
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
 from api.answers import JsonAnswer
-from api.errors import ApiError, as_api_error, refused
+from api.errors import refused
 from api.gate import Gate, Visit
-from api.streams.logs import deny, log_events, resume_point, send_log
-from db.reads.accounts import as_uuid
+from api.routes.upgrading import admit
+from api.streams.logs import log_events, resume_point, send_log
 from db.reads.contract import ProvisionerJobLog
 from db.reads.joblog import MAX_ID, read_whole_log
 
@@ -88,20 +87,13 @@ async def stream_log(
         find: returns the id of the job that the caller may see.
     """
 
-    def enter() -> tuple[uuid.UUID, str]:
-        id_ = as_uuid(wanted)
-        if id_ is None:
-            raise refused(f'Invalid UUID "{wanted[:50]}".')
-        with gate.enter() as visit:
-            return find(visit, id_), visit.caller.token_id or visit.caller.username
+    def find_at(visit: Visit, id_: uuid.UUID) -> tuple[uuid.UUID, int]:
+        return find(visit, id_), _after_of(websocket)
 
-    try:
-        after = _after_of(websocket)
-        job_id, holder = await run_in_threadpool(enter)
-        release = gate.site.hub.take(holder, gate.site.streams_per_token)
-    except Exception as error:  # noqa: BLE001 - answered like every error of a route
-        await deny(websocket, error if isinstance(error, ApiError) else as_api_error(error))
+    admitted = await admit(gate, websocket, wanted, find_at)
+    if admitted is None:
         return
+    (job_id, after), release = admitted
     try:
         await send_log(websocket, gate.site.hub, job_id, after=after)
     finally:

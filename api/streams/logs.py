@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
-from api.errors import ApiError, answer_to
+from api.errors import ApiError
 from api.streams.feed import HubClosedError
 from api.streams.hub import Hub
+from api.streams.sockets import GOING_AWAY, send_text, send_until_gone
 from api.streams.sse import COMMENT, COMMENT_S, stream_events
 
 if TYPE_CHECKING:
@@ -20,14 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import StreamingResponse
-
-SEND_S = 30.0  #: how long a client may leave its socket full
-GOING_AWAY = 1012  #: "service restart": the client should connect again
-
-
-async def deny(websocket: WebSocket, error: ApiError) -> None:
-    """Answer the upgrade with an error; clients read at most 1 KiB of it."""
-    await websocket.send_denial_response(answer_to(error))
+    from starlette.websockets import WebSocket
 
 
 async def send_log(websocket: WebSocket, hub: Hub, job_id: uuid.UUID, *, after: int) -> None:
@@ -35,34 +26,18 @@ async def send_log(websocket: WebSocket, hub: Hub, job_id: uuid.UUID, *, after: 
 
     The websocket has not been accepted yet.
     """
-    await websocket.accept()
-    sender = asyncio.ensure_future(_send(websocket, hub, job_id, after))
-    watcher = asyncio.ensure_future(_until_gone(websocket))
-    try:
-        await asyncio.wait({sender, watcher}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sender, watcher):
-            task.cancel()
-        await asyncio.gather(sender, watcher, return_exceptions=True)
+    await send_until_gone(websocket, _send(websocket, hub, job_id, after))
 
 
 async def _send(websocket: WebSocket, hub: Hub, job_id: uuid.UUID, after: int) -> None:
-    # A client that has gone, or that does not read, ends this.
-    with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-        try:
-            async for lines in hub.follow(job_id, after=after):
-                for line in lines:
-                    await asyncio.wait_for(websocket.send_text(line.json), SEND_S)
-        except HubClosedError as closed:
-            await websocket.close(GOING_AWAY, str(closed))
-        else:
-            await websocket.close(1000, "done")
-
-
-async def _until_gone(websocket: WebSocket) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):
-        while (await websocket.receive())["type"] != "websocket.disconnect":
-            pass
+    try:
+        async for lines in hub.follow(job_id, after=after):
+            for line in lines:
+                await send_text(websocket, line.json)
+    except HubClosedError as closed:
+        await websocket.close(GOING_AWAY, str(closed))
+    else:
+        await websocket.close(1000, "done")
 
 
 def log_events(

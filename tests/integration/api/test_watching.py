@@ -1,25 +1,27 @@
-"""Watching a workspace, with a reader as strict as Go's client."""
+"""Watching a workspace, with readers as strict as Go's client."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
+from httpx_ws import WebSocketDisconnect, WebSocketUpgradeError, connect_ws
 
 from db.schema.enums import Transition, UserStatus
 from db.schema.tables import User, Workspace
 from tests.harness.api import shapes
-from tests.harness.api.client import Client
+from tests.harness.api.client import TIMEOUT_S, Client
 from tests.harness.api.door import Door
 
 Watched = Iterator[tuple[str, Any]]
+Watching = Callable[[Client, Workspace], AbstractContextManager[Watched]]
 
 
 @contextmanager
-def watching(client: Client, workspace: Workspace) -> Iterator[Watched]:
+def by_events(client: Client, workspace: Workspace) -> Iterator[Watched]:
     """The events of the stream: their types and what they carry."""
     path = f"/api/v2/workspaces/{workspace.id}/watch"
     with client.http.stream("GET", path, headers=client.headers) as answer:
@@ -41,6 +43,31 @@ def _events(lines: Iterator[str]) -> Watched:
             continue
         assert following.startswith("data: ")
         yield kind, json.loads(following.removeprefix("data: "))
+
+
+@contextmanager
+def by_socket(client: Client, workspace: Workspace) -> Iterator[Watched]:
+    """The messages of the websocket: their types and what they carry."""
+    url = f"{client.url.replace('http', 'ws', 1)}/api/v2/workspaces/{workspace.id}/watch-ws"
+    socket: Any
+    with connect_ws(url, client.http, headers=client.headers) as socket:
+        yield _messages(socket)
+
+
+def _messages(socket: Any) -> Watched:
+    while True:
+        try:
+            message = json.loads(socket.receive_text(timeout=TIMEOUT_S))
+        except WebSocketDisconnect:
+            return
+        assert set(message) == {"type", "data"}
+        yield message["type"], message["data"]
+
+
+@pytest.fixture(params=[by_events, by_socket])
+def watching(request: pytest.FixtureRequest) -> Watching:
+    watching: Watching = request.param
+    return watching
 
 
 def next_data(events: Watched) -> Any:
@@ -66,7 +93,7 @@ def workspace(door: Door, alice: User, owner: User) -> Workspace:
 
 
 def test_a_watcher_gets_the_workspace_at_once_and_after_each_change(
-    door: Door, member: Client, workspace: Workspace
+    door: Door, member: Client, workspace: Workspace, watching: Watching
 ) -> None:
     with watching(member, workspace) as events:
         assert next(events) == ("ping", None)
@@ -78,7 +105,7 @@ def test_a_watcher_gets_the_workspace_at_once_and_after_each_change(
 
 
 def test_a_watcher_who_is_suspended_gets_the_reason_and_an_end(
-    door: Door, member: Client, workspace: Workspace, alice: User
+    door: Door, member: Client, workspace: Workspace, alice: User, watching: Watching
 ) -> None:
     with watching(member, workspace) as events:
         next_data(events)
@@ -92,3 +119,5 @@ def test_a_watcher_who_is_suspended_gets_the_reason_and_an_end(
 def test_a_stranger_watches_nothing(door: Door, workspace: Workspace) -> None:
     stranger = door.client(door.user(name="bob"))
     assert stranger.send("GET", f"workspaces/{workspace.id}/watch").status_code == 404
+    with pytest.raises(WebSocketUpgradeError), by_socket(stranger, workspace):
+        pass
