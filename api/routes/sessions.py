@@ -18,11 +18,13 @@ from db.catalog.tokens import (
     MAX_LIFETIME,
     create_token,
     derive_token,
+    expire_token,
     revoke_token,
 )
 from db.errors import InvalidError
 from db.reads.contract import ContractModel, UtcTime
-from db.reads.tokens import TokenListing, list_tokens
+from db.reads.shapes import User
+from db.reads.tokens import TokenListing, find_named_token, find_token, list_tokens
 from db.schema.enums import TokenScope
 
 router = APIRouter(prefix="/api/v2", tags=["sessions"])
@@ -47,7 +49,7 @@ class ShownToken(ContractModel):
     created_at: UtcTime
     updated_at: UtcTime
     expires_at: UtcTime
-    last_used: UtcTime | None = None
+    last_used: UtcTime | None = None  # null is Go's zero time
     login_type: str = "token"
     token_name: str
     scope: str
@@ -146,20 +148,54 @@ def token_config(gate: GateOf, user: str) -> dict[str, Any]:
         return {"max_token_lifetime": int(MAX_LIFETIME.total_seconds()) * 10**9}
 
 
+@router.get("/users/{user}/keys/tokens/{name}")
+def show_named_token(gate: GateOf, user: str, name: str) -> ShownToken:
+    """Return a token of a user by its name."""
+    with gate.enter() as visit:
+        owner = _holder(visit, user)
+        with or_hidden():
+            return _shown(find_named_token(visit.session, owner.id, name=name))
+
+
+@router.get("/users/{user}/keys/{token}")
+def show_token(gate: GateOf, user: str, token: str) -> ShownToken:
+    """Return a token of a user by its id, also a session key."""
+    with gate.enter() as visit:
+        owner = _holder(visit, user)
+        with or_hidden():
+            return _shown(find_token(visit.session, owner.id, token_id=token))
+
+
+@router.put("/users/{user}/keys/{token}/expire", status_code=204)
+def end_token(gate: GateOf, user: str, token: str) -> None:
+    """End a token now, with the session keys that were made by it; they stay listed."""
+    with gate.enter() as visit:
+        owner = _holder(visit, user)
+        with or_hidden():
+            expire_token(visit.session, token, user_id=owner.id)
+        visit.audit(AuditAction.WRITE, **_audited(owner, token))
+
+
 @router.delete("/users/{user}/keys/{token}", status_code=204)
 def delete_token(gate: GateOf, user: str, token: str) -> None:
     """Revoke a token, with the session keys that were made by it."""
     with gate.enter() as visit:
-        owner = visible_user(visit, user)
-        if owner.id != visit.caller.user_id and not visit.caller.is_owner:
-            raise forbidden("Only owners revoke tokens of other users.")
+        owner = _holder(visit, user)
         with or_hidden():
             revoke_token(visit.session, token, user_id=owner.id)
-        visit.audit(
-            AuditAction.DELETE,
-            resource=("token", owner.id, token),
-            facts={"username": owner.username},
-        )
+        visit.audit(AuditAction.DELETE, **_audited(owner, token))
+
+
+def _holder(visit: Visit, user: str) -> User:
+    """Return the user whose tokens the path names, if the caller may see and end them."""
+    owner = visible_user(visit, user)
+    if owner.id != visit.caller.user_id and not visit.caller.is_owner:
+        raise forbidden("Only owners see and revoke tokens of other users.")
+    return owner
+
+
+def _audited(owner: User, token: str) -> dict[str, Any]:
+    return {"resource": ("token", owner.id, token), "facts": {"username": owner.username}}
 
 
 def _own(visit: Visit, user: str) -> None:

@@ -90,6 +90,25 @@ def revoke_token(session: Session, token_id: str, *, user_id: uuid.UUID | None =
         raise NotFoundError(f"there is no token {token_id!r}")
 
 
+def expire_token(session: Session, token_id: str, *, user_id: uuid.UUID) -> None:
+    """End a token of the user now, and the session keys that were made by it; they stay listed.
+
+    Raises:
+        NotFoundError: the user has no such token.
+    """
+    ended = session.execute(
+        sql("""
+            UPDATE api_tokens
+            SET expires_at = least(expires_at, now())
+            WHERE user_id = :user_id AND (id = :id OR parent_id = :id)
+            RETURNING id
+        """),
+        {"id": token_id, "user_id": user_id},
+    ).scalars()
+    if token_id not in set(ended):
+        raise NotFoundError(f"there is no token {token_id!r}")
+
+
 def record_use(session: Session, token_id: str) -> None:
     """Record that the token was used now. Requests that use it at the same time do not wait."""
     session.execute(

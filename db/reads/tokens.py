@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db.catalog.tokens import digest_of
 from db.engine import sql
 from db.reads.accounts import MEMBERSHIPS
-from db.reads.listings import LIMIT, read_listings
+from db.reads.listings import LIMIT, read_listings, read_row
 from db.schema.enums import TokenScope, UserStatus
 
 # Uses: pk_api_tokens, pk_users, ix_organization_members_user_id.
@@ -39,6 +39,15 @@ _PERSON = sql(f"""
     FROM users AS person
     WHERE lower(person.username) = lower(:username) AND NOT person.deleted
 """)  # noqa: S608 - made of constants
+# Uses: ix_api_tokens_user_id, pk_users.
+_LISTING = """
+    SELECT token.id, token.name, person.username, token.user_id, token.scope::text,
+           token.parent_id IS NOT NULL AS is_session,
+           token.expires_at <= now() AS is_expired,
+           token.created_at, token.expires_at, token.last_used_at
+    FROM api_tokens AS token
+    JOIN users AS person ON person.id = token.user_id
+"""
 _NOBODY = bytes(32)
 
 
@@ -101,13 +110,8 @@ def list_tokens(
     return read_listings(
         session,
         TokenListing,
-        """
-        SELECT token.id, token.name, person.username, token.user_id, token.scope::text,
-               token.parent_id IS NOT NULL AS is_session,
-               token.expires_at <= now() AS is_expired,
-               token.created_at, token.expires_at, token.last_used_at
-        FROM api_tokens AS token
-        JOIN users AS person ON person.id = token.user_id
+        f"""
+        {_LISTING}
         WHERE CAST(:user_id AS uuid) IS NULL OR token.user_id = :user_id
         ORDER BY person.username, token.created_at DESC, token.id
         LIMIT :limit
@@ -115,6 +119,40 @@ def list_tokens(
         user_id=user_id,
         limit=limit,
     )
+
+
+def find_token(session: Session, user_id: uuid.UUID, *, token_id: str) -> TokenListing:
+    """Return a token of the user.
+
+    Raises:
+        NotFoundError: the user has none with this id.
+    """
+    return _one(session, "token.id = :wanted", user_id, token_id)
+
+
+def find_named_token(session: Session, user_id: uuid.UUID, *, name: str) -> TokenListing:
+    """Return a token of the user; of several with this name, one that is valid, or the newest.
+
+    Raises:
+        NotFoundError: the user has none with this name.
+    """
+    return _one(session, "token.name = :wanted", user_id, name)
+
+
+def _one(session: Session, condition: str, user_id: uuid.UUID, wanted: str) -> TokenListing:
+    row = read_row(
+        session,
+        f"""
+        {_LISTING}
+        WHERE token.user_id = :user_id AND {condition}
+        ORDER BY token.expires_at <= now(), token.created_at DESC, token.id
+        LIMIT 1
+        """,
+        missing=f"there is no token {wanted!r}",
+        user_id=user_id,
+        wanted=wanted,
+    )
+    return TokenListing(**row._asdict())
 
 
 def _holder(row: Row[Any]) -> Holder:

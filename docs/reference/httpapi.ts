@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:43cb973b885487da3fbde23f81857de732ef85ca5073c8c645e61e37a76a9d69
-// text: sha256:a54df206ce5031aa64b3ee23896157e8460fab91e11e6afce42737d71679aa00
+// made from: sha256:1e848216748f8808b12c53ba572acd350071c871b8b9a002111583934158cdcf
+// text: sha256:06bb92f5f13359c3c3f96b8f8c932c509e6613b75fb481fc073c8cad1fb88f44
 
 import type {
   JobStatus,
@@ -226,7 +226,16 @@ export interface CreateBuild {
   rich_parameter_values?: GivenValue[];
   log_level?: string;
   template_version_preset_id?: string | null;
-  reason?: string;
+  reason?:
+    | (
+        | "dashboard"
+        | "cli"
+        | "ssh_connection"
+        | "vscode_connection"
+        | "jetbrains_connection"
+        | "task_manual_pause"
+      )
+    | "";
 }
 /**
  * The value of a parameter or of a variable.

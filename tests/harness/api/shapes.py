@@ -181,6 +181,13 @@ MESSAGE = struct(
 )  # fmt: skip
 NAME_VALUE = struct({"name!": text_, "value!": text_})
 KEY = struct({"key!": text_})
+TOKEN = struct(
+    {
+        "id!": text_, "user_id!": uuid_, "last_used!": time_, "expires_at!": time_,
+        "created_at!": time_, "updated_at": time_, "login_type": text_, "scope!": text_,
+        "token_name!": text_, "lifetime_seconds": int_, "username": text_,
+    }
+)  # fmt: skip
 UPLOADED = struct({"hash!": uuid_})
 QUOTA = struct({"credits_consumed!": int_, "budget!": int_})
 BUILD_INFO = struct(
