@@ -14,7 +14,7 @@ from db.catalog.builds import EnqueuedBuild
 from db.errors import ActiveVersionRequiredError, InvalidError, ParameterValidationError
 from db.reads.shapes import TemplateVersion
 from db.reads.versions import get_version
-from db.schema.enums import JobStatus, Transition
+from db.schema.enums import BuildReason, JobStatus, Transition
 from worker.enqueue import enqueue_build
 
 NOT_IMPORTED = "The provided template version is {}. Wait for it to complete importing!"
@@ -32,6 +32,7 @@ def enqueue(
     template_version_id: uuid.UUID | None,
     parameters: Sequence[GivenValue],
     preset_id: uuid.UUID | None = None,
+    reason: BuildReason = BuildReason.INITIATOR,
 ) -> EnqueuedBuild:
     """Enqueue a build, with the caller as its initiator.
 
@@ -49,6 +50,7 @@ def enqueue(
             template_version_id=template_version_id,
             parameters={given.name: given.value for given in parameters},
             preset=preset_id,
+            reason=reason,
             redis_url=visit.site.redis_url,
         )
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Base64Bytes, BeforeValidator, Field
 
 from api.models.fields import GivenId, Many, Name, RequestModel, Text, Value
-from db.schema.enums import AutomaticUpdates, ProvisionerType, Transition
+from db.schema.enums import AutomaticUpdates, BuildReason, ProvisionerType, Transition
 from db.schema.roles import OrganizationRole, SiteRole
 
 MAX_PARAMETERS = 1000
 MAX_ROLES = 20
 MAX_TTL_MS = 2**63 // 10**6 - 1  #: stored as nanoseconds in 64 bits
+GivenReason = Literal[
+    BuildReason.DASHBOARD,
+    BuildReason.CLI,
+    BuildReason.SSH_CONNECTION,
+    BuildReason.VSCODE_CONNECTION,
+    BuildReason.JETBRAINS_CONNECTION,
+    BuildReason.TASK_MANUAL_PAUSE,
+]
+"""The reasons that a client may give. The others are those of the platform itself."""
 
 
 class GivenValue(RequestModel):
@@ -153,7 +162,7 @@ class CreateBuild(RequestModel):
     rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
     log_level: str = Field("", pattern="^(debug)?$")
     template_version_preset_id: GivenId = None
-    reason: Text = ""
+    reason: GivenReason | Literal[""] = ""
 
 
 class EditWorkspace(RequestModel):

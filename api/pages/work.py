@@ -27,7 +27,7 @@ from db.reads.pages import UNTAGGED, Cursor, JobFilter, JobPage, list_jobs
 from db.reads.queues import queue_depths
 from db.reads.timings import job_durations
 from db.reads.workers import list_workers
-from db.schema.enums import JobErrorCode, JobStatus, JobType, Transition
+from db.schema.enums import BuildReason, JobErrorCode, JobStatus, JobType, Transition
 
 router = APIRouter(include_in_schema=False)
 SHOWN = 20
@@ -205,6 +205,8 @@ def build_workspace(
     """Start, stop or delete a workspace."""
     check_csrf(gate, csrf)
     build = builds.add_build(
-        gate, workspace, CreateBuild.model_validate({"transition": transition})
+        gate,
+        workspace,
+        CreateBuild.model_validate({"transition": transition, "reason": BuildReason.DASHBOARD}),
     )
     return RedirectResponse(f"/ui/jobs/{build.job.id}", 303)

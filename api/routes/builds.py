@@ -32,7 +32,7 @@ from db.reads.machines import WorkspaceRow
 from db.reads.shapes import NameValue
 from db.reads.states import find_build_state
 from db.reads.timings import get_timings
-from db.schema.enums import JobStatus, TokenScope, Transition
+from db.schema.enums import BuildReason, JobStatus, TokenScope, Transition
 
 router = APIRouter(prefix="/api/v2", tags=["builds"])
 MAX_BUILDS = 1000
@@ -93,6 +93,9 @@ def add_build(gate: GateOf, workspace: uuid.UUID, body: CreateBuild) -> Workspac
     with gate.enter(TokenScope.BUILD) as visit:
         row = _buildable(visit, workspace, body)
         _check_custom_state(visit, row, body)
+        if row.deleted:
+            # As with Coder this is not an error. Nothing is left to do: the last delete answers.
+            return get_build(visit.session, row.workspace.latest_build.id)
         build_id = _orphan(visit, row) if body.orphan else _enqueue(visit, row, body)
         return get_build(visit.session, build_id)
 
@@ -103,7 +106,7 @@ def _buildable(visit: Visit, workspace_id: uuid.UUID, body: CreateBuild) -> Work
     is_own = found.owner_id == visit.caller.user_id
     if not is_own and not visit.caller.may(Right.BUILD_WORKSPACES, found.organization_id):
         raise forbidden(f"You do not have permission to {body.transition} this workspace.")
-    if row.deleted:
+    if row.deleted and body.transition is not Transition.DELETE:
         raise conflict(f"Cannot {body.transition} a deleted workspace!")
     if body.log_level:
         raise refused("Terraform debug mode is disabled in the deployment configuration.")
@@ -146,6 +149,7 @@ def _enqueue(visit: Visit, row: WorkspaceRow, body: CreateBuild) -> uuid.UUID:
         template_version_id=body.template_version_id,
         parameters=body.rich_parameter_values,
         preset_id=body.template_version_preset_id,
+        reason=body.reason or BuildReason.INITIATOR,
     )
     visit.audit(
         ACTIONS[body.transition],

@@ -142,11 +142,19 @@ class LogSource(StrEnum):
 class BuildReason(StrEnum):
     """Why a build was enqueued."""
 
-    INITIATOR = "initiator"
+    INITIATOR = "initiator"  #: somebody asked for it, and did not say by which program
     AUTOSTART = "autostart"
     AUTOSTOP = "autostop"
     DORMANCY = "dormancy"
     AUTODELETE = "autodelete"
+    DASHBOARD = "dashboard"
+    CLI = "cli"
+    SSH_CONNECTION = "ssh_connection"
+    VSCODE_CONNECTION = "vscode_connection"
+    JETBRAINS_CONNECTION = "jetbrains_connection"
+    TASK_AUTO_PAUSE = "task_auto_pause"
+    TASK_MANUAL_PAUSE = "task_manual_pause"
+    TASK_RESUME = "task_resume"
 
 
 class UserStatus(StrEnum):

@@ -1,6 +1,6 @@
 // TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
-// made from: sha256:bfa1024ab6570f806e52e6c092c0424f7910b46b9606d94275d36ee436c848a5
-// text: sha256:618f90a09d4d3f4667876f35644426e96065ca021ed4d15f419cfc50654d13ca
+// made from: sha256:aa038d359a15a9bbf421510e43b43e4bf4eb747312f3bf5bd4ecfc4aa801c856
+// text: sha256:9392e1c03579045c1920d48100514b643b3ea7658f16c9d9f6e9f9513bb8e2f4
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -67,7 +67,20 @@ export type AppSharingLevel = "owner" | "authenticated" | "public";
 /**
  * Why a build was enqueued.
  */
-export type BuildReason = "initiator" | "autostart" | "autostop" | "dormancy" | "autodelete";
+export type BuildReason =
+  | "initiator"
+  | "autostart"
+  | "autostop"
+  | "dormancy"
+  | "autodelete"
+  | "dashboard"
+  | "cli"
+  | "ssh_connection"
+  | "vscode_connection"
+  | "jetbrains_connection"
+  | "task_auto_pause"
+  | "task_manual_pause"
+  | "task_resume";
 /**
  * What a user sees of an agent besides its own apps.
  */
@@ -270,14 +283,14 @@ export interface ProvisionerJobTimings {
    * @minItems 0
    * @maxItems 0
    */
-  agent_script_timings: [];
+  agent_script_timings: unknown[];
   /**
    * always empty: agents do not run here
    *
    * @minItems 0
    * @maxItems 0
    */
-  agent_connection_timings: [];
+  agent_connection_timings: unknown[];
 }
 /**
  * How long one step of Terraform took.

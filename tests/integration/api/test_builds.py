@@ -61,6 +61,47 @@ def test_a_deleted_workspace_is_gone_by_id(coder: Coder) -> None:
     assert (error.status, error.message) == (409, "Cannot start a deleted workspace!")
 
 
+@pytest.mark.parametrize("orphan", [False, True])
+def test_a_deleted_workspace_is_deleted_again_without_another_build(
+    door: Door, alice: User, admin: Client, template: Template, orphan: bool
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(workspace, transition=Transition.DELETE)
+    body = {"transition": "delete", "template_version_id": ZERO_ID, "orphan": orphan}
+    path = f"workspaces/{workspace.id}/builds"
+    again = admin.ask("POST", path, shapes.BUILD, status=201, body=body)
+    assert (again["build_number"], again["status"]) == (1, "deleted")
+
+
+def test_a_build_keeps_the_reason_that_its_client_gives(coder: Coder) -> None:
+    """``coder start`` gives one, ``coder create`` and ``coder stop`` do not."""
+    coder.create("box", "dev")
+    coder.stop("box")
+    coder.start("box")
+    path = f"workspaces/{coder.workspace('box')['id']}/builds"
+    reasons = [build["reason"] for build in coder.client.get(path, many(shapes.BUILD))]
+    assert reasons == ["cli", "initiator", "initiator"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        *((reason, 201) for reason in ("dashboard", "ssh_connection", "vscode_connection")),
+        *((reason, 201) for reason in ("jetbrains_connection", "task_manual_pause", "cli", "")),
+        *((reason, 400) for reason in ("initiator", "autostart", "task_resume", "boredom")),
+    ],
+)
+def test_only_reasons_of_clients_are_accepted(
+    door: Door, alice: User, member: Client, template: Template, reason: str, status: int
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(workspace)
+    body = {"transition": "stop", "reason": reason}
+    answer = member.send("POST", f"workspaces/{workspace.id}/builds", json=body)
+    assert answer.status_code == status
+    assert status == 400 or answer.json()["reason"] == (reason or "initiator")
+
+
 @pytest.mark.parametrize(
     ("setting", "body", "field"),
     [
