@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from api.answers import JsonAnswer
 from api.errors import add_handlers
-from api.headers import CommonHeaders, OnePath
+from api.headers import CommonHeaders, OneAddress
 from api.limits import BodyLimit
 from api.mcp.door import PATH, McpDoor
 from api.metrics import ApiMetrics, Measured
@@ -104,5 +104,5 @@ def make_app(site: Site, metrics: ApiMetrics | None = None) -> FastAPI:
     app.add_middleware(CommonHeaders)
     if metrics is not None:
         app.add_middleware(Measured, metrics=metrics)
-    app.add_middleware(OnePath)
+    app.add_middleware(OneAddress)
     return app

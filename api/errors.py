@@ -24,6 +24,7 @@ log = logging.getLogger("api")
 HIDDEN = "Resource not found or you do not have access to this resource"
 SIGNED_OUT = "You are signed out or your session has expired. Please sign in again to continue."
 SHOWN_CHARACTERS = 200  #: of a value that was refused
+UNREADABLE_BODY = "There was an error parsing the body"  #: as FastAPI says it
 
 
 @dataclass(eq=False)
@@ -155,4 +156,6 @@ def _http(error: HTTPException) -> ApiError:
         return ApiError(error.status_code, "Route not found.")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return ApiError(error.status_code, "Method not allowed.", headers=error.headers)
+    if error.detail == UNREADABLE_BODY:
+        return refused("Request body must be valid JSON.", str(error.__cause__ or ""))
     return ApiError(error.status_code, str(error.detail), headers=error.headers)

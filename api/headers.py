@@ -1,4 +1,4 @@
-"""What is done to every request and answer: paths in one form, and Coder's headers."""
+"""What is done to every request and answer: addresses in one form, and Coder's headers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 BUILD_VERSION = "v0.0.0"
 """What clients compare with their own version. Any client accepts this one without a warning."""
 
+FOLLOW = b"follow"  #: the query parameter that counts without a value
 _SLASHES = re.compile("/{2,}")
 
 
-class OnePath:
-    """Lets ``//x`` and ``/x/`` mean ``/x``, as Coder's router does."""
+class OneAddress:
+    """Lets ``//x`` and ``/x/`` mean ``/x``, and ``?limit=`` mean no limit, as Coder does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,8 +24,14 @@ class OnePath:
         """Handle one connection."""
         if scope["type"] in {"http", "websocket"}:
             path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
-            scope = {**scope, "path": path}
+            scope = {**scope, "path": path, "query_string": _without_blanks(scope["query_string"])}
         await self._app(scope, receive, send)
+
+
+def _without_blanks(query: bytes) -> bytes:
+    """Leave out the parameters without a value: Go's clients send them for "not given"."""
+    parts = (part.partition(b"=") for part in query.split(b"&"))
+    return b"&".join(b"".join(part) for part in parts if part[2] or part[0] == FOLLOW)
 
 
 class CommonHeaders:

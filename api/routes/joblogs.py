@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request, Response, WebSocket
 from starlette.responses import PlainTextResponse
 
 from api.answers import JsonAnswer
-from api.errors import refused
+from api.errors import ApiError, refused
 from api.gate import Gate, Visit
 from api.routes.upgrading import admit
 from api.streams.logs import log_events, resume_point, send_log
@@ -62,6 +62,8 @@ def answer_log(
     Args:
         find: returns the id of the job that the caller may see.
     """
+    if following.form == "text" and "follow" in request.query_params:
+        raise _unfollowable()
     with gate.enter() as visit:
         job_id = find(visit)
         holder = visit.caller.token_id or visit.caller.username
@@ -104,8 +106,12 @@ def _after_of(websocket: WebSocket) -> int:
     if "follow" not in websocket.query_params:
         raise refused("A websocket needs the query parameter follow.")
     if websocket.query_params.get("format") == "text":
-        raise refused("Text cannot be followed.", field="format")
+        raise _unfollowable()
     return parse_after(websocket.query_params.get("after", ""))
+
+
+def _unfollowable() -> ApiError:
+    return refused("Text cannot be followed.", field="format")
 
 
 def _as_text(line: ProvisionerJobLog) -> str:

@@ -209,7 +209,8 @@ def _scope(body: CreateToken) -> TokenScope:
         return TokenScope.ADMIN
     known = [scope for scope in TokenScope if scope in wanted]
     if len(known) != len(set(wanted)):
-        raise refused("Validation failed.", f"A scope is one of {list(TokenScope)}.", field="scope")
+        detail = f"A scope is one of {', '.join(TokenScope)}."
+        raise refused("Validation failed.", detail, field="scope")
     return known[-1]
 
 

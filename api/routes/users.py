@@ -17,6 +17,7 @@ from db.catalog.audit import AuditAction
 from db.catalog.people import (
     create_user,
     get_organization,
+    join_organization,
     set_member_roles,
     set_site_roles,
     set_user_status,
@@ -78,9 +79,9 @@ def add_user(gate: GateOf, body: CreateUser) -> User:
 
 
 def _create(visit: Visit, body: CreateUser, organizations: list[str]) -> UserRow:
-    made: UserRow | None = None
-    first = get_organization(visit.session, organizations[0] if organizations else None)
-    made = create_user(visit.session, username=body.username, organization=first, email=body.email)
+    made = create_user(visit.session, username=body.username, email=body.email)
+    for name in dict.fromkeys(organizations) or [None]:  # none is given: the default one
+        join_organization(visit.session, made, get_organization(visit.session, name))
     made.name = body.name
     set_site_roles(visit.session, made, body.roles)
     visit.audit(

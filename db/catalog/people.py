@@ -82,9 +82,14 @@ def create_user(
     user = User(id=uuid.uuid4(), username=check_name("user", username), email=email)
     insert_named(session, user, taken=f"there is already a user {username!r}")
     if organization is not None:
-        session.add(OrganizationMember(organization_id=organization.id, user_id=user.id))
-        session.flush()
+        join_organization(session, user, organization)
     return user
+
+
+def join_organization(session: Session, user: User, organization: Organization) -> None:
+    """Make a user, who is not one yet, a member of an organization."""
+    session.add(OrganizationMember(organization_id=organization.id, user_id=user.id))
+    session.flush()
 
 
 def get_user(session: Session, username: str) -> User:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -171,3 +172,41 @@ def test_requests_beyond_the_rate_are_refused(door: Door, owner: User) -> None:
     for _ in range(3):
         client.get("users/me", USER)
     assert refused(client, "users/me").status == 429
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "workspaces/{workspace}?include_deleted=",
+        "users/{user}/workspace/box?include_deleted=",
+        "workspaces?q=&limit=&offset=&after_id=",
+        "templates/{template}/versions?include_archived=",
+        "workspaces/{workspace}/builds?since=&after_id=",
+        "organizations/acme/provisionerjobs?limit=&status=&ids=&tags=&initiator=",
+        "organizations/acme/provisionerdaemons?limit=&offline=&status=&max_age=",
+        "users/me/keys/tokens?include_all=&include_expired",
+    ],
+)
+def test_a_query_parameter_without_a_value_is_none(
+    admin: Client, known: Mapping[str, str], path: str
+) -> None:
+    assert admin.send("GET", path.format_map(known)).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 5000])
+def test_a_body_that_cannot_be_read_is_not_json(admin: Client, body: bytes) -> None:
+    headers = {**admin.headers, "Content-Type": "application/json"}
+    answer = admin.http.post("/api/v2/users", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["message"]) == (
+        400,
+        "Request body must be valid JSON.",
+    )
+
+
+def test_a_user_becomes_a_member_of_each_organization_that_is_named(
+    door: Door, admin: Client
+) -> None:
+    homes = [str(door.organization.id), str(door.factory.organization(name="other").id)]
+    body = {"username": "bob", "email": "bob@example.test", "organization_ids": homes}
+    made = admin.ask("POST", "users", USER, status=201, body=body)
+    assert sorted(made["organization_ids"]) == sorted(homes)
