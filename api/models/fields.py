@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    Base64Bytes,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+)
 
 Item = TypeVar("Item")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
 
 
 class RequestModel(BaseModel):
@@ -24,9 +33,18 @@ def _empty_if_null(value: object) -> object:
     return [] if value is None else value
 
 
+def _only_base64(value: object) -> object:
+    if isinstance(value, str) and not _BASE64.fullmatch(value):
+        raise ValueError("it is not base64")
+    return value
+
+
 # Go's client sends zeros for "not given", and null for an empty list.
 GivenId = Annotated[UUID | None, AfterValidator(_absent_if_zero)]
 Many = Annotated[list[Item], BeforeValidator(_empty_if_null)]
+
+# The decoder would leave out what is not base64, and so store another state than was sent.
+Base64 = Annotated[Base64Bytes, BeforeValidator(_only_base64)]
 
 Name = Annotated[str, StringConstraints(max_length=64)]
 Text = Annotated[str, StringConstraints(max_length=4096)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Base64Bytes, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
-from api.models.fields import GivenId, Many, Name, RequestModel, Text, Value
+from api.models.fields import Base64, GivenId, Many, Name, RequestModel, Text, Value
 from db.schema.enums import AutomaticUpdates, BuildReason, ProvisionerType, Transition
 from db.schema.roles import OrganizationRole, SiteRole
 
@@ -157,7 +157,7 @@ class CreateBuild(RequestModel):
     template_version_id: GivenId = None
     transition: Transition
     dry_run: bool = False
-    state: Base64Bytes | None = None
+    state: Base64 | None = None
     orphan: bool | None = None
     rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
     log_level: str = Field("", pattern="^(debug)?$")
@@ -198,7 +198,7 @@ class Updates(RequestModel):
 class PushState(RequestModel):
     """A Terraform state."""
 
-    state: Base64Bytes
+    state: Base64
 
 
 class AuthChecks(RequestModel):
