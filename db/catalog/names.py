@@ -12,19 +12,23 @@ from db.schema.tables import Base
 
 NAME_LIMIT = 32
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*")
+RESERVED = {"new", "create"}  #: Coder's clients and pages have other things under these names
 
 
 def check_name(kind: str, name: str) -> str:
     """Return ``name`` if it is a valid name of a ``kind``, such as "workspace".
 
     Raises:
-        InvalidError: it is empty, too long, or not letters and digits joined by single hyphens.
+        InvalidError: it is empty, too long, not letters and digits joined by single hyphens, or
+            reserved.
     """
     if len(name) > NAME_LIMIT or not NAME_PATTERN.fullmatch(name):
         raise InvalidError(
             f"{name!r} cannot name a {kind}: use at most {NAME_LIMIT} letters and digits,"
             " joined by single hyphens"
         )
+    if name.lower() in RESERVED:
+        raise InvalidError(f"{name!r} is reserved and cannot name a {kind}")
     return name
 
 

@@ -37,6 +37,12 @@ def test_anything_else_is_refused_by_a_sentence_that_quotes_it(name: str) -> Non
     assert str(refused.value).startswith(f"{name!r} cannot name a workspace: ")
 
 
+@pytest.mark.parametrize("name", ["new", "create", "New"])
+def test_a_name_that_means_something_else_to_clients_is_reserved(name: str) -> None:
+    with pytest.raises(InvalidError, match="is reserved and cannot name a workspace"):
+        check_name("workspace", name)
+
+
 @pytest.mark.parametrize(
     ("text", "stored"),
     [
