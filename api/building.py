@@ -12,6 +12,8 @@ from api.gate import Visit
 from api.models.requests import GivenValue
 from db.catalog.builds import EnqueuedBuild
 from db.errors import ActiveVersionRequiredError, InvalidError, ParameterValidationError
+from db.reads.contract import WorkspaceBuild
+from db.reads.daemons import find_matched
 from db.reads.shapes import TemplateVersion
 from db.reads.versions import get_version
 from db.schema.enums import BuildReason, JobStatus, Transition
@@ -53,6 +55,14 @@ def enqueue(
             reason=reason,
             redis_url=visit.site.redis_url,
         )
+
+
+def with_matched(visit: Visit, build: WorkspaceBuild) -> WorkspaceBuild:
+    """Add how many workers can run a build that waits: clients warn if there is none."""
+    if build.job.status is not JobStatus.PENDING:
+        return build
+    matched = find_matched(visit.session, build.job.id)
+    return build.model_copy(update={"matched_provisioners": matched})
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from api.answers import Message
-from api.building import enqueue, usable_version
+from api.building import enqueue, usable_version, with_matched
 from api.caller import Right
 from api.errors import ApiError, conflict, forbidden, hidden, refused
 from api.gate import GateOf, Visit
@@ -97,7 +97,7 @@ def add_build(gate: GateOf, workspace: uuid.UUID, body: CreateBuild) -> Workspac
             # As with Coder this is not an error. Nothing is left to do: the last delete answers.
             return get_build(visit.session, row.workspace.latest_build.id)
         build_id = _orphan(visit, row) if body.orphan else _enqueue(visit, row, body)
-        return get_build(visit.session, build_id)
+        return with_matched(visit, get_build(visit.session, build_id))
 
 
 def _buildable(visit: Visit, workspace_id: uuid.UUID, body: CreateBuild) -> WorkspaceRow:

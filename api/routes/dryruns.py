@@ -17,10 +17,10 @@ from api.routes.joblogs import Follow, answer_log, stream_log
 from db.catalog.dryruns import new_workspace
 from db.reads.accounts import as_uuid
 from db.reads.builds import find_resources
-from db.reads.contract import ProvisionerJob, WorkspaceResource
+from db.reads.contract import MatchedProvisioners, ProvisionerJob, WorkspaceResource
 from db.reads.daemons import find_matched
 from db.reads.jobs import Job, as_contract, get_job
-from db.reads.shapes import MatchedProvisioners, TemplateVersion
+from db.reads.shapes import TemplateVersion
 from db.schema.enums import JobStatus, JobType, TokenScope
 from db.schema.tables import Template, User
 from worker.planning import enqueue_dry_run

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 
-from api.building import enqueue, usable_version
+from api.building import enqueue, usable_version, with_matched
 from api.caller import Caller, Right
 from api.errors import ApiError, conflict, refused
 from api.gate import GateOf, Visit
@@ -227,7 +227,9 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
         organization_id=template.organization_id,
         resource=("workspace", made.id, f"{owner.username}/{made.name}"),
     )
-    return visible_workspace(visit, made.id).workspace
+    workspace = visible_workspace(visit, made.id).workspace
+    latest = with_matched(visit, workspace.latest_build)
+    return workspace.model_copy(update={"latest_build": latest})
 
 
 def _source(visit: Visit, body: CreateWorkspace) -> tuple[Template, uuid.UUID]:

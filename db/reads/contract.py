@@ -40,6 +40,7 @@ __all__ = [
     "CONTRACT",
     "QUEUE_COUNT_LIMIT",
     "ContractModel",
+    "MatchedProvisioners",
     "ProvisionerJob",
     "ProvisionerJobInput",
     "ProvisionerJobLog",
@@ -224,6 +225,14 @@ class WorkspaceResource(ContractModel):
     daily_cost: int = Field(description="credits per day")
 
 
+class MatchedProvisioners(ContractModel):
+    """The live workers that may claim a pending job."""
+
+    count: int = Field(description="workers that serve its queue, heard of or not")
+    available: int = Field(description="those of them that were heard of lately")
+    most_recently_seen: UtcTime | None = None
+
+
 class WorkspaceBuild(ContractModel):
     """One transition of a workspace."""
 
@@ -257,6 +266,9 @@ class WorkspaceBuild(ContractModel):
     has_external_agent: bool | None = Field(
         None, description="whether an agent runs on a machine that the template does not make"
     )
+    matched_provisioners: MatchedProvisioners | None = Field(
+        None, description="only in the answer that enqueues it: clients warn if nobody can run it"
+    )
 
 
 class WorkspaceQuota(ContractModel):
@@ -273,6 +285,7 @@ CONTRACT: tuple[type[ContractModel], ...] = (
     ProvisionerJobLog,
     ProvisionerTiming,
     ProvisionerJobTimings,
+    MatchedProvisioners,
     WorkspaceBuild,
     WorkspaceResource,
     WorkspaceResourceMetadata,

@@ -13,8 +13,9 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.reads.contract import MatchedProvisioners
 from db.reads.serving import SERVES
-from db.reads.shapes import DaemonJob, MatchedProvisioners, ProvisionerDaemon
+from db.reads.shapes import DaemonJob, ProvisionerDaemon
 
 # Uses: pk_provisioner_daemons. There are few workers, and one job is read for each lease.
 _DAEMONS = sql("""

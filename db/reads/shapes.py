@@ -13,7 +13,13 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db.reads.contract import ContractModel, ProvisionerJob, UtcTime, WorkspaceBuild
+from db.reads.contract import (
+    ContractModel,
+    MatchedProvisioners,
+    ProvisionerJob,
+    UtcTime,
+    WorkspaceBuild,
+)
 from db.schema.enums import AutomaticUpdates, ProvisionerType, UserStatus
 
 NO_ID = UUID(int=0)
@@ -157,14 +163,6 @@ class Template(ContractModel):
         True, description="always true: clients ask for rich parameters"
     )
     disable_module_cache: bool
-
-
-class MatchedProvisioners(ContractModel):
-    """The live workers that may claim a pending job."""
-
-    count: int
-    available: int
-    most_recently_seen: UtcTime | None = None
 
 
 class TemplateVersion(ContractModel):

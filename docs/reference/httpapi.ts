@@ -1,9 +1,10 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:1e848216748f8808b12c53ba572acd350071c871b8b9a002111583934158cdcf
-// text: sha256:06bb92f5f13359c3c3f96b8f8c932c509e6613b75fb481fc073c8cad1fb88f44
+// made from: sha256:4c4807cff24f1d425d34e1b570d2b8c15ef8eb3e4680f3646496a6073c2cfb70
+// text: sha256:c3700ac57ffd48e7e848bea3ca28bed76024f1e4239309ad63f14692edd333f3
 
 import type {
   JobStatus,
+  MatchedProvisioners,
   ProvisionerJob,
   Transition,
   WorkspaceBuild,
@@ -40,7 +41,6 @@ export type AnyOfTheContract =
   | Forecast
   | GivenValue
   | Login
-  | MatchedProvisioners
   | Member
   | MemberRoles
   | Message
@@ -470,14 +470,6 @@ export interface Forecast {
 export interface Login {
   email?: string;
   password?: string;
-}
-/**
- * The live workers that may claim a pending job.
- */
-export interface MatchedProvisioners {
-  count: number;
-  available: number;
-  most_recently_seen?: string | null;
 }
 /**
  * A member of an organization.

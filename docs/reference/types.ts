@@ -1,6 +1,6 @@
 // TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
-// made from: sha256:aa038d359a15a9bbf421510e43b43e4bf4eb747312f3bf5bd4ecfc4aa801c856
-// text: sha256:9392e1c03579045c1920d48100514b643b3ea7658f16c9d9f6e9f9513bb8e2f4
+// made from: sha256:393c416b4639ec7be7b2e537e01ab8d70832d56d17c67d5c5058258f02cb58b8
+// text: sha256:c2b9b1c8db7ebf7610e7012525af33a71beb5b577c9372518b6a6d93a0cb9e18
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -15,6 +15,7 @@ export type AnyOfTheContract =
   | JobType
   | LogLevel
   | LogSource
+  | MatchedProvisioners
   | ProvisionerJob
   | ProvisionerJobInput
   | ProvisionerJobLog
@@ -135,6 +136,20 @@ export type WorkspaceStatus =
   | "deleting"
   | "deleted";
 
+/**
+ * The live workers that may claim a pending job.
+ */
+export interface MatchedProvisioners {
+  /**
+   * workers that serve its queue, heard of or not
+   */
+  count: number;
+  /**
+   * those of them that were heard of lately
+   */
+  available: number;
+  most_recently_seen?: string;
+}
 /**
  * A job: one run of a template by a worker.
  */
@@ -518,6 +533,10 @@ export interface WorkspaceBuild {
    * whether an agent runs on a machine that the template does not make
    */
   has_external_agent?: boolean;
+  /**
+   * only in the answer that enqueues it: clients warn if nobody can run it
+   */
+  matched_provisioners?: MatchedProvisioners;
 }
 /**
  * A managed resource that a build left in the state.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.harness.api.client import Client, refused
 from tests.harness.api.coder import Coder, CommandError
 from tests.harness.api.door import Door
 from tests.harness.api.strict import ZERO_ID, many
+from tests.harness.threadworker import sign_on
 
 COSTLY = {"plan": {"daily_cost": 500}}
 
@@ -59,6 +61,38 @@ def test_a_deleted_workspace_is_gone_by_id(coder: Coder) -> None:
     path = f"workspaces/{workspace['id']}/builds"
     error = refused(lambda: coder.client.ask("POST", path, shapes.BUILD, status=201, body=body))
     assert (error.status, error.message) == (409, "Cannot start a deleted workspace!")
+
+
+def test_a_state_that_is_not_base64_is_refused(
+    door: Door, alice: User, admin: Client, template: Template
+) -> None:
+    workspace = door.factory.workspace(owner=alice, template=template, name="box")
+    door.factory.finished_build(workspace)
+    body = {"transition": "start", "state": "%%%"}
+    path = f"workspaces/{workspace.id}/builds"
+    error = refused(lambda: admin.ask("POST", path, shapes.BUILD, status=201, body=body))
+    assert (error.status, error.validations[0]["field"]) == (400, "state")
+
+
+def test_a_new_build_says_how_many_workers_can_run_it(
+    door: Door, alice: User, template: Template
+) -> None:
+    """``coder create`` and ``coder start`` warn if there is none."""
+    client = door.client(alice)
+    body = {"template_version_id": str(template.active_version_id), "name": "box"}
+    made = client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+    assert made["latest_build"]["matched_provisioners"]["count"] == 0
+    sign_on(door.factory.database, "worker")
+    client.ask("PATCH", f"workspacebuilds/{made['latest_build']['id']}/cancel", shapes.MESSAGE)
+    path = f"workspaces/{made['id']}/builds"
+    again = client.ask("POST", path, shapes.BUILD, status=201, body={"transition": "start"})
+    assert again["matched_provisioners"]["available"] == 1
+
+
+def test_a_log_as_text_cannot_be_followed(member: Client, known: Mapping[str, str]) -> None:
+    path = f"workspacebuilds/{known['build']}/logs?format=text"
+    assert member.send("GET", path).status_code == 200
+    assert member.send("GET", f"{path}&follow").status_code == 400
 
 
 @pytest.mark.parametrize("orphan", [False, True])
