@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import structlog
 
 from provisioner.host import launcher
+from provisioner.host.sandbox import processes
 
 log = structlog.get_logger("provisioner")
 
@@ -24,6 +26,7 @@ class OwnLauncher:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._pid = 0
+        self._left: dict[int, list[int]] = {}  # children of the launcher that was replaced last
         # A copy of our end in a child would make the launcher believe that its worker is alive.
         # The lock prevents a fork in the middle of a start, which would make such a copy.
         os.register_at_fork(
@@ -61,9 +64,25 @@ class OwnLauncher:
                 return  # it was replaced already
             log.error("launcher.hangs", pid=pid)
             with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGSTOP)  # from now on it starts nothing
+                self._left = {pid: list(processes.children_of(pid))}
+                os.kill(pid, signal.SIGKILL)
             self._reap(self._socket)
             self._socket = None
+
+    def find_left(self, pid: int, directory: str) -> int | None:
+        """Return the program that a replaced launcher had started in a directory (Linux).
+
+        None if there is none. In the root directory none is looked for: several programs may run
+        there at once, and each of them ends by itself.
+        """
+        with self._lock:
+            children = self._left.get(pid, []) if directory != "/" else []
+        for child in children:
+            with suppress(OSError):  # it has ended
+                if str(Path(f"/proc/{child}/cwd").readlink()) == directory:
+                    return child
+        return None
 
     def _start(self) -> socket.socket:
         ours, theirs = socket_pair()

@@ -34,6 +34,10 @@ _ANSWER_S = 30.0  # a launcher on a busy host answers within a second
 _DRAIN_S = 1.0  # the rest in the pipes after the leader has ended is read within milliseconds
 
 
+class LauncherError(OSError):
+    """The launcher did not say whether it has started the program."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exit:
     """How a program ended."""
@@ -80,7 +84,7 @@ def run(
         OSError: the command cannot be started.
     """
     order = launcher.pack_order(command, str(cwd), environment, confinement)
-    with _started(order, command[0]) as program:
+    with _started(order, command[0], cwd.resolve()) as program:
         stop = Stop(program, interrupt, timeout=timeout, grace=grace)
         _pump(program, on_stdout, on_stderr, stop)
     status = program.returncode
@@ -99,7 +103,7 @@ def reason_of(error: OSError) -> str:
 
 
 @contextmanager
-def _started(order: bytes, name: str) -> Iterator[_Program]:
+def _started(order: bytes, name: str, directory: Path) -> Iterator[_Program]:
     with ExitStack() as kept:
         with ExitStack() as handed:
             channel, theirs = socket_pair()
@@ -109,7 +113,14 @@ def _started(order: bytes, name: str) -> Iterator[_Program]:
             stderr, stderr_end = _pipe(kept, handed)
             ends = (theirs.fileno(), stdout_end, stderr_end, stdout, stderr)
             parent = LAUNCHER.send(launcher.HEAD.pack(len(order)), ends)
-        pid = _order(channel, order, name, parent)
+        try:
+            pid = _order(channel, order, name, parent)
+        except LauncherError:
+            # It may have started the program before it hung: that one is stopped, not forgotten.
+            left = LAUNCHER.find_left(parent, str(directory))
+            if left is None:
+                raise
+            pid = left
         program = _Program(pid, channel, (stdout, stderr), kept, parent)
         kept.callback(program.release)
         yield program
@@ -132,12 +143,15 @@ def _order(channel: socket.socket, order: bytes, name: str, parent: int) -> int:
             reply = channel.recv(launcher.REPLY.size)
     except TimeoutError as error:
         LAUNCHER.replace(parent)
-        raise OSError(
+        raise LauncherError(
             errno.ETIMEDOUT, "the launcher, which starts it, did not answer; try again"
         ) from error
-    channel.settimeout(None)
+    finally:
+        channel.settimeout(None)
     if len(reply) != launcher.REPLY.size:
-        raise OSError(errno.ECONNRESET, "the launcher, which starts it, was killed; try again")
+        raise LauncherError(
+            errno.ECONNRESET, "the launcher, which starts it, was killed; try again"
+        )
     what, number = launcher.REPLY.unpack(reply)
     if what == launcher.REFUSED:
         raise OSError(number, os.strerror(number), name)

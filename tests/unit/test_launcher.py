@@ -303,6 +303,30 @@ def test_an_order_that_a_launcher_does_not_take_is_refused_in_time() -> None:
     assert run("exit 3", print).returncode == 3
 
 
+SILENT = """
+import os, signal, sys
+sys.path.append({repository!r})
+from provisioner.host import launcher
+launcher._reply = lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+launcher.main()
+"""
+
+
+@LINUX
+@pytest.mark.usefixtures("impatient", "killed")
+def test_a_program_is_stopped_whose_launcher_hung_before_it_told_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "silent.py"
+    script.write_text(SILENT.format(repository=str(REPOSITORY)))
+    said: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(launcher, "__file__", str(script))
+        ended = run("trap 'echo heard; exit 3' INT; sleep 600 & wait", said.append, cwd=tmp_path)
+    assert (ended.is_lost, ended.signals, said) == (True, (signal.SIGINT,), ["heard\n"])
+    assert run("exit 3", print).returncode == 3
+
+
 class Peer:
     """Speaks to a launcher of its own, as a worker does."""
 
