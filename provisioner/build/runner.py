@@ -37,6 +37,7 @@ from provisioner.build.record import last_line, with_only_state, write_ending
 from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
 from provisioner.engines.port import Engine
 from provisioner.host.interrupt import Interrupt, InterruptReason
+from provisioner.host.oversized import keep_oversized_state
 from provisioner.host.workdir import name_work_directory
 from provisioner.redaction.redaction import CLEAN
 
@@ -256,6 +257,8 @@ def _leave(build: Attempt, ending: Ending) -> None:
     if isinstance(ending, Lost) and build.stage.has_side_effects:
         build.directory.release()  # provisioner.host.recovery finds it
     else:
+        if build.stage.has_side_effects:
+            keep_oversized_state(build.directory)
         build.directory.remove()
 
 

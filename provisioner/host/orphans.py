@@ -45,15 +45,32 @@ def put_aside(
         OSError: it cannot be written, for example because the disk is full. A partial file never
             has the final name.
     """
-    folder = work_root / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    target = folder / f"{job_id}{SUFFIX}"
+    make_folder(work_root)
+    target = orphan_path(work_root, job_id)
     _write(target, _sealed(state, job_id, keyring.first) if keyring.first else state)
     return target
 
 
+def make_folder(work_root: Path) -> Path:
+    """Make the folder of the states that are put aside, and return it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = work_root / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def orphan_path(work_root: Path, job_id: uuid.UUID) -> Path:
+    """Return where the state of a job is put aside."""
+    return work_root / FOLDER / f"{job_id}{SUFFIX}"
+
+
 def reseal_orphans(work_root: Path, keyring: Keyring) -> int:
     """Seal the states that wait on this host with the first key; return how many were not yet.
+
+    One that is too large to be stored stays as it is (see ``provisioner.host.oversized``).
 
     Raises:
         SealedError: one is sealed with a key that is missing.
@@ -64,6 +81,8 @@ def reseal_orphans(work_root: Path, keyring: Keyring) -> int:
     for orphan in find_orphaned_states(work_root):
         stored = read_bounded(orphan.path)
         if is_sealed(stored) and key_id_of(stored) == keyring.first.id:
+            continue
+        if len(stored) > MAX_STATE_BYTES and not is_sealed(stored):
             continue
         data = opened_orphan(stored, orphan.job_id, keyring)
         _write(orphan.path, _sealed(data, orphan.job_id, keyring.first))

@@ -30,6 +30,7 @@ from db.jobs.statefiles import MAX_STATE_BYTES
 from db.jobs.states import State, read_state, store_recovered_state
 from db.outage import is_outage
 from provisioner.host.orphans import put_aside
+from provisioner.host.oversized import keep_oversized_state
 from provisioner.host.reading import read_file
 from provisioner.host.workdir import (
     ERRORED_STATE_FILE,
@@ -128,6 +129,7 @@ class Recoverer:
             directory.release()
 
     def _settle(self, directory: WorkDirectory) -> Recovery:
+        keep_oversized_state(directory)
         state = newest_state(directory.template)
         outcome = self.mover.run(lambda session: self._close(session, directory, state))
         if outcome is Recovered.KEPT:

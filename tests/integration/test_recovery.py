@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -16,9 +17,12 @@ import structlog.testing
 from db.jobs.mover import Mover
 from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult
+from db.jobs.statefiles import MAX_STATE_BYTES
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, Stage
-from provisioner.host.orphans import find_orphaned_states
+from db.sealing.keyring import Key, Keyring
+from provisioner.host import oversized
+from provisioner.host.orphans import find_orphaned_states, reseal_orphans
 from provisioner.host.recovery import Recovered, Recoverer
 from provisioner.host.workdir import (
     STATE_FILE,
@@ -156,3 +160,49 @@ def test_the_log_names_the_command_that_adopts_a_state(
         list(recoverer.recover())
     [orphaned] = [event for event in events if event["event"] == "state.orphaned"]
     assert orphaned["adopt_with"] == f"provisionerd state adopt {job.id}"
+
+
+def write_oversized(path: Path) -> None:
+    """Write a state that is too large to be stored; most of it takes no room."""
+    path.write_bytes(state_file(7))
+    os.truncate(path, MAX_STATE_BYTES + 1)
+
+
+def test_a_state_that_is_too_large_to_be_stored_is_kept_for_a_person(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    job = factory.running_build(stage=Stage.APPLY)
+    directory = make_directory(tmp_path, job)
+    write_oversized(directory.template / STATE_FILE)
+    directory.release()
+    with structlog.testing.capture_logs() as events:
+        assert outcomes(recoverer) == [Recovered.CLOSED]
+    [found] = find_orphaned_states(tmp_path)
+    assert (found.job_id, found.size, found.state) == (job.id, MAX_STATE_BYTES + 1, None)
+    assert stat.S_IMODE(found.path.stat().st_mode) == 0o600
+    [kept] = [event for event in events if event["event"] == "state.too_large"]
+    assert kept["kept_at"] == str(found.path)
+
+
+def test_states_that_are_too_large_do_not_fill_the_disk(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oversized, "MAX_KEPT_BYTES", MAX_STATE_BYTES * 3 // 2)
+    for _ in range(2):
+        directory = make_directory(tmp_path, factory.running_build(stage=Stage.APPLY))
+        write_oversized(directory.template / STATE_FILE)
+        directory.release()
+    assert outcomes(recoverer) == [Recovered.CLOSED, Recovered.CLOSED]
+    assert len(list(find_orphaned_states(tmp_path))) == 1
+
+
+def test_a_new_key_leaves_a_state_that_is_too_large_as_it_is(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    directory = make_directory(tmp_path, factory.running_build(stage=Stage.APPLY))
+    write_oversized(directory.template / STATE_FILE)
+    directory.release()
+    recoverer.recover()
+    assert reseal_orphans(tmp_path, Keyring((Key(b"k" * 32),))) == 0
+    [found] = find_orphaned_states(tmp_path)
+    assert found.size == MAX_STATE_BYTES + 1

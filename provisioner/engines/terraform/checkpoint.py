@@ -22,6 +22,8 @@ from provisioner.engines.terraform.files import replace_file
 from provisioner.host.reading import OversizedFileError, read_file
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
+TOO_LARGE = f"has more than {MAX_STATE_BYTES // 1024**2} MiB, so it cannot be stored"
+KEPT = "the worker keeps its file among the orphaned states"
 UNWRITABLE_POLLS = 3
 """Terraform rewrites the file within milliseconds: it is not incomplete by chance that often."""
 
@@ -57,7 +59,7 @@ class Checkpoints:
         self._delivered = self._newest
         self._printed: bytes | None = None
         self._incomplete = 0  # polls since the state file was complete
-        self._is_oversized = False
+        self._oversized: set[str] = set()  # names of files
         self._fails = False  # the last delivery failed, and a warning was logged
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
@@ -66,6 +68,11 @@ class Checkpoints:
     def newest(self) -> bytes | None:
         """The newest state that was read, or the one before the apply; None if there is none."""
         return self._newest
+
+    @property
+    def is_oversized(self) -> bool:
+        """Whether the last state that Terraform wrote is too large to be stored."""
+        return bool(self._oversized)
 
     def __enter__(self) -> Self:
         self._watcher.start()
@@ -119,13 +126,13 @@ class Checkpoints:
         try:
             data = read_file(self._directory, name, limit=MAX_STATE_BYTES)
         except OversizedFileError:
-            if not self._is_oversized:
-                self._is_oversized = True
-                limit = MAX_STATE_BYTES // 1024**2
-                self._warn(f"The state has more than {limit} MiB, so it cannot be stored")
+            if not self._oversized:
+                self._warn(f"The state {TOO_LARGE}")
+            self._oversized.add(name)
             return True
         except OSError:
             return True
+        self._oversized.discard(name)
         return self._take(data) or read_state(data) is not None
 
     def _take(self, data: bytes) -> bool:

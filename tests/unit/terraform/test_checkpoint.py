@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from db.jobs.statefiles import MAX_STATE_BYTES
 from provisioner.engines.terraform.checkpoint import UNWRITABLE_POLLS, Checkpoints
 from provisioner.host.recovery import newest_state
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
@@ -188,6 +190,27 @@ def test_room_is_made_before_a_printed_state_is_written(store: Store) -> None:
     with checkpoints:
         checkpoints.take_printed(state(1))
     assert (before, (store.directory / ERRORED_STATE_FILE).read_bytes()) == ([], state(1))
+
+
+def test_a_state_that_is_too_large_is_told_once_and_known_at_the_end(store: Store) -> None:
+    path = store.directory / STATE_FILE
+    with store.watch(state(1)) as checkpoints:
+        path.touch()
+        os.truncate(path, MAX_STATE_BYTES + 1)
+        checkpoints.poll()
+        checkpoints.poll()
+    assert store.warnings == ["The state has more than 64 MiB, so it cannot be stored"]
+    assert (checkpoints.is_oversized, checkpoints.newest) == (True, state(1))
+
+
+def test_a_state_that_was_too_large_for_a_while_is_stored(store: Store) -> None:
+    path = store.directory / STATE_FILE
+    with store.watch(state(1)) as checkpoints:
+        path.touch()
+        os.truncate(path, MAX_STATE_BYTES + 1)
+        checkpoints.poll()
+        store.write(state(2))
+    assert (checkpoints.is_oversized, checkpoints.newest) == (False, state(2))
 
 
 def test_a_delivery_that_fails_is_told_and_tried_again(store: Store) -> None:
