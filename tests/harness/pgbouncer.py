@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -98,11 +98,17 @@ class PgBouncer:
 
     def ask(self, *commands: str) -> None:
         """Run commands of its console; one after the other, each to its end."""
+        with self.console() as run:
+            for command in commands:
+                run(command)
+
+    @contextmanager
+    def console(self) -> Iterator[Callable[[str], object]]:
+        """Its console: what runs a command to its end."""
         with psycopg.connect(
             host="127.0.0.1", port=self.port, user="pgbouncer", dbname="pgbouncer", autocommit=True
-        ) as console:
-            for command in commands:
-                console.execute(cast("Query", command))
+        ) as connection:
+            yield lambda command: connection.execute(cast("Query", command))
 
     def _is_up(self) -> bool:
         with suppress(psycopg.OperationalError):

@@ -36,6 +36,15 @@ def pooler_pauses(held: Held) -> Iterator[None]:
 
 
 @contextmanager
+def pooler_is_suspended(held: Held) -> Iterator[None]:
+    """PgBouncer reads from nobody and takes no connection, as before an online restart."""
+    with _pooler(held).console() as run:
+        run("SUSPEND")
+        yield
+        run("RESUME")
+
+
+@contextmanager
 def pooler_lets_nobody_wait(held: Held) -> Iterator[None]:
     """Whoever waits for a connection longer than a second is sent away: query_wait_timeout."""
     bouncer = _pooler(held)
@@ -128,6 +137,7 @@ OF_POSTGRESQL: tuple[Trouble, ...] = (
 OF_THE_POOLER: tuple[Trouble, ...] = (
     pooler_restarts,
     pooler_pauses,
+    pooler_is_suspended,
     pooler_lets_nobody_wait,
     pooler_cuts_idle_clients,
 )
