@@ -75,6 +75,7 @@ class Attempt:
     context: BuildContext | None = None
     daily_cost: int = 0
     result: BuildResult = field(default_factory=BuildResult)
+    leaves_state: bool = False  #: see ``EngineError``
     failed_checkpoints: Streak = field(default_factory=Streak)
 
     @property

@@ -35,7 +35,7 @@ from provisioner.build.logstore import LogStore
 from provisioner.build.recipes import recipe_of
 from provisioner.build.record import last_line, with_only_state, write_ending
 from provisioner.build.tracing import AttemptTrace, NoTrace, Tracer
-from provisioner.engines.port import Engine
+from provisioner.engines.port import Engine, EngineError
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.oversized import keep_oversized_state
 from provisioner.host.workdir import name_work_directory
@@ -120,6 +120,7 @@ class Runner:
                 self._take_step(build, step)
         except Exception as error:
             # Every error is an ending: see ending_of for which.
+            build.leaves_state = isinstance(error, EngineError) and error.leaves_state
             if is_outage(error) and not build.interrupt.may_write():
                 return Lost()
             ending = ending_of(
@@ -254,7 +255,7 @@ def _rest_of(logs: LogBuffer, ending: Ending) -> Sequence[LogRow]:
 
 def _leave(build: Attempt, ending: Ending) -> None:
     """Remove the work directory, or release it as it is if it may hold the newest state."""
-    if isinstance(ending, Lost) and build.stage.has_side_effects:
+    if build.leaves_state or (isinstance(ending, Lost) and build.stage.has_side_effects):
         build.directory.release()  # provisioner.host.recovery finds it
     else:
         if build.stage.has_side_effects:

@@ -99,7 +99,10 @@ class EngineError(Exception):
         state: the state file after a failed apply, or None if nothing was applied.
         timings: the timings until the failure.
         resources: the resources in that state.
+        leaves_state: whether the directory holds another state, which could not be taken.
     """
+
+    leaves_state = False
 
     def __init__(
         self,

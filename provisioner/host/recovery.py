@@ -27,7 +27,7 @@ from db.jobs.leases import renew_leases
 from db.jobs.mover import Mover
 from db.jobs.reaper import reap_lease
 from db.jobs.statefiles import MAX_STATE_BYTES
-from db.jobs.states import State, read_state, store_recovered_state
+from db.jobs.states import RecoveredState, State, read_state, store_recovered_state
 from db.outage import is_outage
 from provisioner.host.orphans import put_aside
 from provisioner.host.oversized import keep_oversized_state
@@ -132,9 +132,6 @@ class Recoverer:
         keep_oversized_state(directory)
         state = newest_state(directory.template)
         outcome = self.mover.run(lambda session: self._close(session, directory, state))
-        if outcome is Recovered.KEPT:
-            assert state is not None, "only a state is put aside"
-            self._put_aside(directory.lease.job_id, state)
         return Recovery(directory=directory.path, outcome=outcome)
 
     def _close(self, session: Session, directory: WorkDirectory, state: State | None) -> Recovered:
@@ -147,6 +144,9 @@ class Recoverer:
         outcome = store_recovered_state(
             session, job_id=lease.job_id, claim=directory.claim, state=state
         )
+        if outcome is RecoveredState.KEPT:
+            # Before the commit: the job's log must not tell of it each time that there is no room.
+            self._put_aside(lease.job_id, state)
         return Recovered(outcome.value)
 
     def _put_aside(self, job_id: uuid.UUID, state: State) -> None:

@@ -19,10 +19,11 @@ from db.jobs.reaper import reap_expired_lease
 from db.jobs.results import BuildResult
 from db.jobs.statefiles import MAX_STATE_BYTES
 from db.jobs.transitions import ClaimedJob
+from db.reads.joblog import read_whole_log
 from db.schema.enums import JobStatus, Stage
 from db.sealing.keyring import Key, Keyring
 from provisioner.host import oversized
-from provisioner.host.orphans import find_orphaned_states, reseal_orphans
+from provisioner.host.orphans import FOLDER, find_orphaned_states, reseal_orphans
 from provisioner.host.recovery import Recovered, Recoverer
 from provisioner.host.workdir import (
     STATE_FILE,
@@ -206,3 +207,18 @@ def test_a_new_key_leaves_a_state_that_is_too_large_as_it_is(
     assert reseal_orphans(tmp_path, Keyring((Key(b"k" * 32),))) == 0
     [found] = find_orphaned_states(tmp_path)
     assert found.size == MAX_STATE_BYTES + 1
+
+
+def test_a_state_that_finds_no_room_to_be_put_aside_is_told_of_once(
+    factory: Factory, recoverer: Recoverer, tmp_path: Path
+) -> None:
+    job = orphaned_state(factory, tmp_path)
+    blocked = tmp_path / FOLDER
+    blocked.touch()
+    assert [outcomes(recoverer), outcomes(recoverer)] == [[Recovered.FAILED], [Recovered.FAILED]]
+    blocked.unlink()
+
+    assert outcomes(recoverer) == [Recovered.KEPT]
+    with factory.database.begin() as session:
+        said = [line.output for line in read_whole_log(session, job.id, after=0)]
+    assert len([line for line in said if "put aside" in line]) == 1

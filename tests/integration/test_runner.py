@@ -39,7 +39,7 @@ from provisioner.build.logbuffer import LogBuffer
 from provisioner.build.logstore import LogStore
 from provisioner.build.runner import Runner
 from provisioner.engines.echo import EchoEngine
-from provisioner.engines.port import Applied, BuildContext
+from provisioner.engines.port import Applied, BuildContext, EngineError
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from provisioner.host.workdir import RESERVE_FILE, find_work_directories
 from quota.commit import QuotaDecision, commit_quota
@@ -338,6 +338,21 @@ def test_no_work_directory_stays(bench: Bench, script: dict[str, Any]) -> None:
     bench.engine = FileEngine()
     bench.play(script, allowance=1)
     assert list(bench.work_root.glob("*-*")) == []
+
+
+def test_a_work_directory_stays_for_recovery_if_its_state_could_not_be_taken(bench: Bench) -> None:
+    class Leaving(FileEngine):
+        def apply(self, _context: BuildContext) -> Applied:
+            error = EngineError("the state has another lineage")
+            error.leaves_state = True
+            raise error
+
+    bench.engine = Leaving()
+    job, _ending = bench.play()
+    assert bench.row(job).job_status is JobStatus.FAILED
+    [left] = find_work_directories(bench.work_root)
+    assert left.take()
+    left.release()
 
 
 def test_an_engine_that_asks_for_its_directory_finds_the_template_there(bench: Bench) -> None:

@@ -18,12 +18,21 @@ from typing import Self
 
 from db.jobs.statefiles import MAX_STATE_BYTES
 from db.jobs.states import State, read_state
+from provisioner.engines.port import EngineError
 from provisioner.engines.terraform.files import replace_file
 from provisioner.host.reading import OversizedFileError, read_file
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
-TOO_LARGE = f"has more than {MAX_STATE_BYTES // 1024**2} MiB, so it cannot be stored"
-KEPT = "the worker keeps its file among the orphaned states"
+OVERSIZED = f"has more than {MAX_STATE_BYTES // 1024**2} MiB"
+FOREIGN = "has another lineage than the workspace's"
+OLDER = "is older than the workspace's"
+INCOMPLETE = "is not complete"
+MISSING = "is missing"
+UNREADABLE = "cannot be read"
+"""Why a state file was not taken."""
+KEPT = frozenset({OVERSIZED, FOREIGN})
+"""The reasons for which the file may be the only record of what was made: it is put aside."""
+
 UNWRITABLE_POLLS = 3
 """Terraform rewrites the file within milliseconds: it is not incomplete by chance that often."""
 
@@ -36,7 +45,8 @@ class Checkpoints:
     next interval, and the apply goes on. The last state is ``newest`` and is not delivered: the
     caller stores it together with the result, and until then it is on disk for recovery.
     ``make_room`` is called when the state file stays incomplete, which means that Terraform has no
-    room for it, and before a printed state is written.
+    room for it, and before a printed state is written. After the block, ``loss`` says why the state
+    that Terraform left is not ``newest``, if it is not.
     """
 
     def __init__(
@@ -54,12 +64,14 @@ class Checkpoints:
         self._warn = warn
         self._make_room = make_room
         self._interval_s = interval.total_seconds()
+        self.loss = ""
         self._newest = base or None
+        self._has_base = bool(base)
         self._newest_parsed = read_state(base)
         self._delivered = self._newest
         self._printed: bytes | None = None
         self._incomplete = 0  # polls since the state file was complete
-        self._oversized: set[str] = set()  # names of files
+        self._is_oversized = False
         self._fails = False  # the last delivery failed, and a warning was logged
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="checkpoints", daemon=True)
@@ -68,11 +80,6 @@ class Checkpoints:
     def newest(self) -> bytes | None:
         """The newest state that was read, or the one before the apply; None if there is none."""
         return self._newest
-
-    @property
-    def is_oversized(self) -> bool:
-        """Whether the last state that Terraform wrote is too large to be stored."""
-        return bool(self._oversized)
 
     def __enter__(self) -> Self:
         self._watcher.start()
@@ -86,15 +93,30 @@ class Checkpoints:
     ) -> None:
         self._ended.set()
         self._watcher.join()
-        self._take_file(STATE_FILE)
+        reason = self._take_file(STATE_FILE)
         # Later, so that it replaces a state file of the same serial.
-        self._take_file(ERRORED_STATE_FILE)
-        if self._printed is not None and self._take(self._printed):
+        errored = self._take_file(ERRORED_STATE_FILE)
+        if self._printed is not None and not self._take(self._printed):
             self._keep(self._printed)
+            errored = ""
+        if errored and not (reason == MISSING and not self._has_base):
+            self.loss = errored if errored in KEPT else reason
+
+    def check(self) -> None:
+        """Refuse a state that could not be taken: the next build would not know what was made.
+
+        Raises:
+            EngineError: Terraform, which succeeded, left such a state.
+        """
+        if self.loss:
+            message = f"terraform apply: the state {self.loss}, so it cannot be stored"
+            if self.loss in KEPT:
+                message += "; the worker keeps its file among the orphaned states"
+            raise EngineError(message)
 
     def poll(self) -> None:
         """Read the state file once; deliver it if it is new, complete and of this history."""
-        self._note(is_complete=self._take_file(STATE_FILE))
+        self._note(is_complete=self._take_file(STATE_FILE) != INCOMPLETE)
         if self._newest is not None and self._newest != self._delivered:
             self._offer(self._newest)
 
@@ -121,35 +143,40 @@ class Checkpoints:
         with suppress(OSError):
             replace_file(self._directory / ERRORED_STATE_FILE, data)
 
-    def _take_file(self, name: str) -> bool:
-        """Take the state in a file; return False if there is a file that is not a whole state."""
+    def _take_file(self, name: str) -> str:
+        """Take the state in a file; return why not, ``""`` if it was taken."""
         try:
             data = read_file(self._directory, name, limit=MAX_STATE_BYTES)
         except OversizedFileError:
-            if not self._oversized:
-                self._warn(f"The state {TOO_LARGE}")
-            self._oversized.add(name)
-            return True
+            if not self._is_oversized:
+                self._is_oversized = True
+                self._warn(f"The state {OVERSIZED}, so it cannot be stored")
+            return OVERSIZED
+        except FileNotFoundError:
+            return MISSING
         except OSError:
-            return True
-        self._oversized.discard(name)
-        return self._take(data) or read_state(data) is not None
+            return UNREADABLE
+        return self._take(data)
 
-    def _take(self, data: bytes) -> bool:
-        """Make it the newest state if it is one of this history; return whether it is."""
+    def _take(self, data: bytes) -> str:
+        """Make it the newest state if it is one of this history; return why not."""
         if data == self._newest:
-            return True
+            return ""
         state = read_state(data)
-        if state is None or not self._follows(state):
-            return False
+        if state is None:
+            return INCOMPLETE
+        if reason := self._refusal(state):
+            return reason
         self._newest, self._newest_parsed = data, state
-        return True
+        return ""
 
-    def _follows(self, state: State) -> bool:
+    def _refusal(self, state: State) -> str:
         before = self._newest_parsed
         if before is None:
-            return True
-        return state.lineage == before.lineage and state.serial >= before.serial
+            return ""
+        if state.lineage != before.lineage:
+            return FOREIGN
+        return OLDER if state.serial < before.serial else ""
 
     def _offer(self, state: bytes) -> None:
         try:

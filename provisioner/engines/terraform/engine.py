@@ -35,7 +35,7 @@ from provisioner.engines.terraform.cache.initkey import init_key
 from provisioner.engines.terraform.cache.lockfile import LockedProvider, read_lock_file
 from provisioner.engines.terraform.capture import capture
 from provisioner.engines.terraform.changes import changes_of
-from provisioner.engines.terraform.checkpoint import KEPT, TOO_LARGE, Checkpoints
+from provisioner.engines.terraform.checkpoint import FOREIGN, Checkpoints
 from provisioner.engines.terraform.conversion.declarations import declarations_of
 from provisioner.engines.terraform.conversion.dot import read_graph
 from provisioner.engines.terraform.conversion.errors import ConversionError
@@ -176,10 +176,11 @@ class TerraformEngine:
         instances = instances_of(checkpoints.newest or b"") or ()
         try:
             outcome.check(state=checkpoints.newest)
-            _check_size(checkpoints)
+            checkpoints.check()
             resources = _convert(instances, context)
         except EngineError as error:
             error.state, error.timings = checkpoints.newest, outcome.timings
+            error.leaves_state = checkpoints.loss == FOREIGN
             error.resources = left_resources_of(instances, context.graph)
             raise
         return Applied(state=checkpoints.newest, resources=resources, timings=outcome.timings)
@@ -267,11 +268,6 @@ def _kept(context: BuildContext) -> bytes | None:
 def _needs_graph(instances: Iterable[Instance]) -> bool:
     """Return whether something is attached to resources by the graph, which costs a process."""
     return any(found.mode == "managed" and found.type in _ATTACHED for found in instances)
-
-
-def _check_size(checkpoints: Checkpoints) -> None:
-    if checkpoints.is_oversized:
-        raise EngineError(f"terraform apply: the state {TOO_LARGE}; {KEPT}")
 
 
 def _convert(instances: Sequence[Instance], context: BuildContext) -> tuple[Resource, ...]:

@@ -293,6 +293,8 @@ def test_an_error_without_a_resource_names_the_one_that_failed(
         build.plan_and_apply()
 
 
+FOREIGN = '{"version": 4, "serial": 7, "lineage": "theirs"}'
+
 FILLS = """
 locals {
   kib = join("", [for _ in range(64) : "0123456789abcdef"])
@@ -321,6 +323,16 @@ def test_what_was_made_while_the_disk_was_full_stands_in_the_state(
     with pytest.raises(EngineError, match="no space left on device") as failed:
         build.plan_and_apply()
     assert names_in(failed.value.state) == {"first", "second"}
+
+
+def test_an_apply_that_leaves_a_state_of_another_lineage_fails_and_leaves_it_there(
+    make_build: MakeBuild, make_fake: MakeFake
+) -> None:
+    fake = make_fake(apply=f"echo '{FOREIGN}' > terraform.tfstate")
+    build = make_build({"main.tf": ""}, fake, state=FOREIGN.replace("theirs", "ours").encode())
+    with pytest.raises(EngineError, match="has another lineage than the workspace's") as failed:
+        build.plan_and_apply()
+    assert failed.value.leaves_state
 
 
 def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build: MakeBuild) -> None:

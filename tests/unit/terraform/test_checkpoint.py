@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from db.jobs.statefiles import MAX_STATE_BYTES
-from provisioner.engines.terraform.checkpoint import UNWRITABLE_POLLS, Checkpoints
+from provisioner.engines.port import EngineError
+from provisioner.engines.terraform import checkpoint
+from provisioner.engines.terraform.checkpoint import OVERSIZED, UNWRITABLE_POLLS, Checkpoints
 from provisioner.host.recovery import newest_state
 from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE
 
@@ -200,7 +202,7 @@ def test_a_state_that_is_too_large_is_told_once_and_known_at_the_end(store: Stor
         checkpoints.poll()
         checkpoints.poll()
     assert store.warnings == ["The state has more than 64 MiB, so it cannot be stored"]
-    assert (checkpoints.is_oversized, checkpoints.newest) == (True, state(1))
+    assert (checkpoints.loss, checkpoints.newest) == (OVERSIZED, state(1))
 
 
 def test_a_state_that_was_too_large_for_a_while_is_stored(store: Store) -> None:
@@ -210,7 +212,7 @@ def test_a_state_that_was_too_large_for_a_while_is_stored(store: Store) -> None:
         os.truncate(path, MAX_STATE_BYTES + 1)
         checkpoints.poll()
         store.write(state(2))
-    assert (checkpoints.is_oversized, checkpoints.newest) == (False, state(2))
+    assert (checkpoints.loss, checkpoints.newest) == ("", state(2))
 
 
 def test_a_delivery_that_fails_is_told_and_tried_again(store: Store) -> None:
@@ -240,3 +242,45 @@ def test_deliveries_that_fail_do_not_lose_the_state(store: Store) -> None:
         store.write(state(2))
         checkpoints.poll()
     assert (checkpoints.newest, len(store.warnings)) == (state(2), 1)
+
+
+BAD_STATES = [
+    pytest.param(b"", "is not complete", id="empty"),
+    pytest.param(state(6)[:-2], "is not complete", id="half"),
+    pytest.param(state(4), "is older than the workspace's", id="lower serial"),
+    pytest.param(state(6, lineage="theirs"), "another lineage", id="other lineage"),
+    pytest.param(state(6, name="x" * 100), "has more than", id="oversized"),
+    pytest.param(None, "is missing", id="missing"),
+]
+
+
+@pytest.mark.parametrize(("bad", "reason"), BAD_STATES)
+def test_an_apply_whose_state_cannot_be_taken_has_not_succeeded(
+    store: Store, monkeypatch: pytest.MonkeyPatch, bad: bytes | None, reason: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "MAX_STATE_BYTES", 100)
+    with store.watch(state(5)) as checkpoints:
+        if bad is not None:
+            store.write(bad)
+    with pytest.raises(EngineError, match=reason):
+        checkpoints.check()
+
+
+@pytest.mark.parametrize("bad", [b"", state(4), state(6, lineage="theirs")])
+@pytest.mark.parametrize("rescue", [ERRORED_STATE_FILE, "printed"])
+def test_a_state_that_terraform_saved_elsewhere_is_enough(
+    store: Store, bad: bytes, rescue: str
+) -> None:
+    with store.watch(state(5)) as checkpoints:
+        store.write(bad)
+        if rescue == ERRORED_STATE_FILE:
+            store.write(state(6), rescue)
+        else:
+            checkpoints.take_printed(state(6))
+    checkpoints.check()
+
+
+def test_an_apply_without_any_state_may_succeed(store: Store) -> None:
+    with store.watch() as checkpoints:
+        pass
+    checkpoints.check()
