@@ -100,7 +100,8 @@ def claim_job(
         Verb.CLAIM,
         which=BEST_OF_QUEUE,
         changes="""
-            started_at = now(), worker_id = :worker_id, lease_token = :lease_token,
+            started_at = now(), worker_id = :worker_id,
+            lease_token = :lease_token, claimed_with = :lease_token,
             attempt = attempt + 1, stage = :stage
         """,
         also=TAKE_LEASE,

@@ -228,7 +228,7 @@ class Cluster:
             cancel_job(session, job_id=job_id)
 
     def row(self, job_id: uuid.UUID) -> Mapping[str, Any]:
-        """The job and its build as they stand now."""
+        """The job, and its build if it has one, as they stand now."""
         with self.database.begin() as session:
             found = session.execute(
                 text("""
@@ -237,7 +237,7 @@ class Cluster:
                            build.daily_cost, build.provisioner_state, build.state_serial,
                            worker.name AS worker
                     FROM provisioner_jobs AS job
-                    JOIN workspace_builds AS build ON build.job_id = job.id
+                    LEFT JOIN workspace_builds AS build ON build.job_id = job.id
                     LEFT JOIN provisioner_daemons AS worker ON worker.id = job.worker_id
                     WHERE job.id = :id
                 """),

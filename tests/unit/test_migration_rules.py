@@ -10,6 +10,10 @@ from tests.harness.releases import LAST_MIGRATION
 
 pytestmark = pytest.mark.skipif(not SQUAWK.exists(), reason="squawk is not installed: run make")
 
+ON_PURPOSE = {
+    # It keeps the previous version from claiming jobs that it cannot run.
+    "0026": "not known as harmless: CREATE TRIGGER claim_needs_known_type ",
+}
 BREAKS_THE_PREVIOUS_VERSION = (
     "DROP TABLE chats",
     "DROP VIEW group_members_expanded",
@@ -85,7 +89,9 @@ def in_transaction(statement: str) -> str:
     "migration", [pytest.param(m, id=m.revision) for m in migrations_after(LAST_MIGRATION)]
 )
 def test_a_migration_lets_the_previous_version_work(migration: Script) -> None:
-    assert dangers_of(sql_of(migration)) == []
+    known = ON_PURPOSE.get(migration.revision, "nothing")
+    dangers = dangers_of(sql_of(migration))
+    assert [danger for danger in dangers if not danger.startswith(known)] == []
 
 
 def test_the_migration_that_builds_indexes_concurrently_is_accepted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from db.schema.enums import FailureReason, JobStatus, Transition
+from tests.harness.cluster import DEPLOY
 from tests.harness.releases import CURRENT, Version
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
-from tests.upgrade.installation import Installation, Service
+from tests.upgrade.installation import OWNER, Installation, Service
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,6 +77,27 @@ def test_what_a_killed_worker_applied_is_kept_and_can_be_deleted(
     deleted = service.enqueue(workspace_id, Transition.DELETE)
     assert cluster.finish(deleted) == [JobStatus.SUCCEEDED]
     assert cluster.machines(workspace_id) == set()
+
+
+def test_an_import_waits_for_a_worker_that_can_run_it(installation: Installation) -> None:
+    cluster = installation.cluster
+    old = cluster.start_worker("knows-no-imports", version=installation.release)
+    pushed = installation.run(
+        CURRENT,
+        *("template", "push", str(DEPLOY / "templates" / "machine"), "--name=imported"),
+        *(f"--author={OWNER}", f"--variable=ledger_dir={cluster.ledger}"),
+        *("--detach", "--output=json"),
+    )
+    new = cluster.start_worker("knows-imports", version=CURRENT)
+    job_id = uuid.UUID(json.loads(pushed)["job_id"])
+    try:
+        assert cluster.finish(job_id) == [JobStatus.SUCCEEDED]
+    finally:
+        for worker in (old, new):
+            worker.process.terminate()
+            wait_until(worker.has_ended, f"the end of {worker.name}")
+    row = cluster.row(job_id)
+    assert (row["worker"], row["attempt"]) == ("knows-imports", 1)
 
 
 def test_a_build_that_a_killed_worker_planned_runs_again(pair: Pair) -> None:

@@ -107,6 +107,9 @@ class ProvisionerJob(Base):
     drains: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     # Kept after the end: the attempt that finished the job; NULL if a sweeper or a cancel did.
     lease_token: Mapped[uuid.UUID | None]
+    # The token again, if the worker knows every type of job. A trigger refuses other claims of
+    # jobs that are not builds: workers of 0.1.0 cannot run those.
+    claimed_with: Mapped[uuid.UUID | None]
     stage: Mapped[str | None]
     failure_reason: Mapped[str | None]  #: a FailureReason, for operators
 
