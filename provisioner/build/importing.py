@@ -7,7 +7,7 @@ workspace. What it declares is stored when the job is finished.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from db.jobs.declarations import PlannedDeclarations, Template, TemplateParameter
@@ -163,7 +163,9 @@ def _initialized(attempt: Attempt, context: BuildContext) -> Sequence[Timing]:
 def _plan(attempt: Attempt, transition: Transition) -> Plan:
     """Plan a transition, and keep its resources.
 
-    If the plan fails only because a parameter has no real value yet, its resources are not known.
+    If the plan fails because a variable refuses the placeholder of a required parameter, its
+    resources are not known. Any other failure fails the import, as with Coder: nobody knows whether
+    another value would fix it, and a version that was not checked must not become active.
     """
     attempt.context = replace(
         attempt.loaded_context,
@@ -180,20 +182,31 @@ def _plan(attempt: Attempt, transition: Transition) -> Plan:
         raise  # no value of a parameter would change it
     except EngineError as error:
         guessed = placeholders_for(context.template)
-        if not guessed:
-            error.args = (f"template import provision for {transition}: {error}",)
+        refused = sorted(error.refused_variables & guessed.keys())
+        if not refused:
+            error.args = (_import_failure(transition, error, guessed),)
             raise
-        names = ", ".join(f'"{name}"' for name in guessed)
         attempt.log_line(
             LogLevel.WARN,
-            f"The {transition} cannot be planned without the values that users choose for {names},"
-            f" so its resources are not known yet: {error}",
+            f"The {transition} cannot be planned without the values that users choose for"
+            f" {_quoted(refused)}, so its resources are not known yet: {error}",
         )
         planned = Plan(daily_cost=0)
     resources = {**attempt.found.resources, transition: planned.resources}
     attempt.found = replace(attempt.found, resources=resources)
     attempt.result = replace(attempt.result, timings=[*attempt.result.timings, *planned.timings])
     return planned
+
+
+def _import_failure(transition: Transition, error: EngineError, guessed: Iterable[str]) -> str:
+    text = f"template import provision for {transition}: {error}"
+    if names := _quoted(guessed):
+        text += f"; if it needs a real value of {names}, declare a default"
+    return text
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _merged(template: Template, declares: PlannedDeclarations) -> PlannedDeclarations:

@@ -99,9 +99,11 @@ class EngineError(Exception):
         state: the state file after a failed apply, or None if nothing was applied.
         timings: the timings until the failure.
         resources: the resources in that state.
+        refused_variables: names of template variables if a value of them is the reason.
         leaves_state: whether the directory holds another state, which could not be taken.
     """
 
+    refused_variables: frozenset[str] = frozenset()
     leaves_state = False
 
     def __init__(

@@ -28,6 +28,8 @@ _LEVELS = {
 }
 _HEADS = {LogLevel.ERROR: "Error: ", LogLevel.WARN: "Warning: "}
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_REFUSED_VALUE = {"Invalid value for variable", "Invalid value for input variable"}
+_VARIABLE = re.compile(r"\bvar\.([\w-]+)")
 # Control characters except tab and line feed, characters that change the writing direction, and
 # lone surrogates.
 _UNPRINTABLE = re.compile(
@@ -48,6 +50,16 @@ class Diagnostic:
     context: str = ""  #: the block around that line, e.g. ``resource "aws_instance" "dev"``
     code: str = ""
     values: tuple[str, ...] = ()  #: the values of the expressions in ``code``
+
+    @property
+    def refused_variables(self) -> frozenset[str]:
+        """The variables whose values are refused, none if this is about something else.
+
+        Several if a validation rule refers to others: it is not said which of them is wrong.
+        """
+        if self.severity is not LogLevel.ERROR or self.summary not in _REFUSED_VALUE:
+            return frozenset()
+        return frozenset(_VARIABLE.findall(" ".join((*self.values, self.detail))))
 
     def explain(self) -> str:
         """Return one line for the job's error: summary, detail, resource, file and line."""

@@ -70,6 +70,7 @@ class Outcome:
     timeout: timedelta
     timings: tuple[Timing, ...]
     printed_state: bytes | None = None  #: the state, if the command could write it to no file
+    refused_variables: frozenset[str] = frozenset()  #: see ``EngineError``
 
     def check(self, *, state: bytes | None = None) -> None:
         """Return if the command succeeded, even after an interrupt.
@@ -82,7 +83,9 @@ class Outcome:
             return
         if self.ended.interrupted is None:
             message = f"{self.command}: {self.explanation}"
-            raise EngineError(message, state=state, timings=self.timings)
+            error = EngineError(message, state=state, timings=self.timings)
+            error.refused_variables = self.refused_variables
+            raise error
         raise EngineInterruptedError(
             _interrupted(self.command, self.ended.interrupted, self.timeout),
             clean=not self.ended.killed,
@@ -149,6 +152,7 @@ def run_command(
         timeout=context.timeout,
         timings=output.timings.finished(started_at, datetime.now(UTC)),
         printed_state=output.printed_state,
+        refused_variables=output.refused_variables,
     )
 
 
@@ -180,6 +184,7 @@ class _Output:
         self._redaction = redaction_of(context.sensitive)
         self._begun: dict[str, str] = {}  # secrets that may go on, by resource
         self._first_error: Diagnostic | None = None
+        self.refused_variables: frozenset[str] = frozenset()  # by the first error
         self._failed: list[str] = []  # failed resources that no error has named yet
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._crash = ""  # the first line of a crash of Terraform itself
@@ -227,11 +232,12 @@ class _Output:
         self._write(message.level, message.text.removesuffix(message.output) + shown)
 
     def _take_diagnostic(self, diagnostic: Diagnostic) -> None:
+        refused = diagnostic.refused_variables
         diagnostic = self._with_address(self._without_cut_secret(diagnostic))
         if diagnostic.filename == VARIABLES_FILE:  # our own file, which contains values
             diagnostic = dataclasses.replace(diagnostic, code="", values=())
         if diagnostic.severity is LogLevel.ERROR and self._first_error is None:
-            self._first_error = diagnostic
+            self._first_error, self.refused_variables = diagnostic, refused
         self._write(diagnostic.severity, diagnostic.format())
 
     def _without_cut_secret(self, diagnostic: Diagnostic) -> Diagnostic:

@@ -182,22 +182,48 @@ resource "terraform_data" "dev" {
     assert [(row.name, row.required) for row in found.details.parameters] == [("size", True)]
 
 
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        pytest.param(
+            "type = string\nvalidation {\ncondition = length(var.parameter_region) == 2\n"
+            'error_message = "No such region."\n}',
+            id="it has a rule",
+        ),
+        pytest.param("type = object({ name = string })", id="its type has a required attribute"),
+    ],
+)
 def test_a_parameter_that_cannot_be_guessed_leaves_the_resources_unknown(
+    run_import: Import, declaration: str
+) -> None:
+    main = f"""
+variable "parameter_region" {{
+  {declaration}
+}}
+resource "terraform_data" "dev" {{}}
+"""
+    found = run_import({"main.tf": main})
+    assert isinstance(found.ending, Succeeded), found.ending
+    assert found.details.resources == []
+
+
+def test_a_plan_that_fails_otherwise_fails_the_import_though_a_parameter_is_required(
     run_import: Import,
 ) -> None:
     main = """
 variable "parameter_region" {
   type = string
-  validation {
-    condition     = contains(["eu", "us"], var.parameter_region)
-    error_message = "No such region."
-  }
 }
-resource "terraform_data" "dev" {}
+resource "terraform_data" "dev" {
+  input = { eu = 1 }[var.parameter_region]
+}
 """
     found = run_import({"main.tf": main})
-    assert isinstance(found.ending, Succeeded)
-    assert found.details.resources == []
+    assert "Invalid index" in found.failure.error
+    assert found.failure.error.endswith(
+        'if it needs a real value of "parameter_region", declare a default'
+    )
+    assert not found.details.is_active
 
 
 def test_a_template_that_plans_for_ever_meets_the_time_limit(run_import: Import) -> None:
