@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from db.engine import Database
-from tests.harness.databases import make_template, opened_database, started_servers
+from tests.harness.databases import make_template, started_servers
 from tests.harness.factory import Factory
 from tests.harness.leftovers import no_process_left
 from tests.harness.spare import SpareDatabase
@@ -75,9 +75,9 @@ def database_url(spare_database: SpareDatabase) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(spare_database: SpareDatabase, database_url: str) -> Iterator[Database]:
     """The database of this test, with a pool that many threads can use."""
-    with opened_database(database_url, pool_size=40) as opened:
+    with spare_database.database() as opened:
         yield opened
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
 import sqlalchemy
+from sqlalchemy.orm import sessionmaker
 
+from db.engine import Database, open_database
 from tests.harness.databases import database_url_of, new_database, run_admin
 from tests.harness.waiting import NeverHappenedError, wait_until
 from worker.embedded import Embedded
@@ -72,6 +76,7 @@ class SpareDatabase:
     embedded: Embedded
     template: str
     _name: str | None = field(default=None, init=False)
+    _opened: Database | None = field(default=None, init=False)
     _fingerprint: object = field(default=None, init=False)
 
     def url(self) -> str:
@@ -81,6 +86,24 @@ class SpareDatabase:
             with self._connect(self._name) as connection:
                 self._fingerprint = _value(connection, _FINGERPRINT)
         return database_url_of(self.embedded, self._name)
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """The database with a pool that many threads can use; it is disposed with the block.
+
+        The engine knows the server and compiled statements of earlier tests, but not the events
+        that they listened for.
+        """
+        url = self.url()
+        if self._opened is None:
+            self._opened = open_database(url, pool_size=40)
+        engine = self._opened.engine.execution_options()
+        sessions = sessionmaker(**self._opened.sessions.kw | {"bind": engine})
+        opened = Database(engine=engine, sessions=sessions)
+        try:
+            yield opened
+        finally:
+            opened.dispose()
 
     def clear(self) -> None:
         """Delete what a test has written; drop the database if that does not make it as new.
@@ -105,6 +128,7 @@ class SpareDatabase:
         """Remove the database."""
         if self._name is not None:
             name, self._name = self._name, None
+            self._opened = None
             run_admin(self.embedded, f"DROP DATABASE {name} WITH (FORCE)")
 
     def _connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 import sqlalchemy.event
@@ -9,7 +11,15 @@ import sqlalchemy.event
 from db.engine import Database
 from db.jobs.notices import CHANNEL
 from db.reads.listener import Listener
+from tests.harness.databases import opened_database
 from tests.harness.waiting import wait_until
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """With a pool of its own, because these tests listen for its events."""
+    with opened_database(database_url) as opened:
+        yield opened
 
 
 @pytest.fixture
