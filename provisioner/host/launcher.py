@@ -141,7 +141,9 @@ class Launcher:
                 pid = spawn(command, directory, environment, ends)
             else:
                 self._adopt_orphans()
-                pid = guard.spawn(command, directory, environment, ends, unpack(packed))
+                pid = guard.spawn(
+                    command, directory, environment, (*ends, *outputs), unpack(packed)
+                )
         except OSError as error:
             _reply(channel, REFUSED, error.errno or errno.EIO)
             _close(channel, *outputs)

@@ -10,12 +10,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import structlog
 
 from provisioner.host import process
@@ -85,7 +87,32 @@ class Job:
         Args:
             grace_s: how long it may go on after it was interrupted at its timeout, in seconds.
         """
-        order = {
+        order = self._order(command, protected, timeout_s=timeout_s, grace_s=grace_s)
+        with self._worker(order) as worker:
+            output, errors = worker.communicate()
+        assert worker.returncode == 0, errors
+        answer = json.loads(output)
+        limit = None if answer["limit"] is None else Limit(answer["limit"])
+        return Ended(status=answer["status"], output=answer["output"], limit=limit)
+
+    @contextmanager
+    def worker_of(self, *command: str) -> Iterator[psutil.Process]:
+        """A worker that runs a command, to be killed within the block."""
+        with self._worker(self._order(command)) as worker:
+            try:
+                yield psutil.Process(worker.pid)
+            finally:
+                worker.kill()
+
+    def _order(
+        self,
+        command: Sequence[str],
+        protected: Sequence[Path] = (),
+        *,
+        timeout_s: float = 30,
+        grace_s: float = 5,
+    ) -> Mapping[str, object]:
+        return {
             "command": command,
             "folder": str(self.folder),
             "mode": self.mode,
@@ -96,7 +123,9 @@ class Job:
             "timeout_s": timeout_s,
             "grace_s": grace_s,
         }
-        ran = subprocess.run(
+
+    def _worker(self, order: Mapping[str, object]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [*self._interpreter(), "-m", "tests.harness.confined", json.dumps(order)],
             cwd=REPOSITORY,
             env={
@@ -105,14 +134,10 @@ class Job:
                 # For the interpreter of the system, which has no packages of its own.
                 "PYTHONPATH": str(Path(structlog.__file__).parents[1]),
             },
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
-        assert ran.returncode == 0, ran.stderr
-        answer = json.loads(ran.stdout)
-        limit = None if answer["limit"] is None else Limit(answer["limit"])
-        return Ended(status=answer["status"], output=answer["output"], limit=limit)
 
     def python(self, code: str, *arguments: object, **options: Any) -> Ended:
         """Run a program with the system's Python."""

@@ -23,6 +23,7 @@ from tests.harness.chaos.disks import Disk, mounted_disk
 from tests.harness.chaos.gates import Gates
 from tests.harness.chaos.hosts import Host, through
 from tests.harness.chaos.networks import made_network
+from tests.harness.chaos.sandbox import has_sandbox
 from tests.harness.cluster import Cluster, running_cluster
 from tests.harness.databases import opened_database
 from tests.harness.pgbouncer import PgBouncer, find_pgbouncer
@@ -40,7 +41,9 @@ WORK_DISK = "48m"
 WORKERS = {"one": "a", "two": "a", "three": "b"}
 """Each worker's host. One host has a second worker, which recovers what the first one leaves."""
 
-POOLER, DISKS, COMPILER, NETWORKS = "PgBouncer", "mount", "a C compiler", "ip netns"
+POOLER, DISKS, COMPILER = "PgBouncer", "mount", "a C compiler"
+NETWORKS, SANDBOX = "ip netns", "a sandbox"
+SANDBOX_AND_DISKS = f"{SANDBOX} or {DISKS}"
 RELEASE = "the last release (`make upgrade-test` makes it)"
 
 
@@ -68,6 +71,8 @@ class Site:
             DISKS: self.disk is None,
             COMPILER: self.clocks is None,
             RELEASE: self.release is None,
+            SANDBOX: not has_sandbox(),
+            SANDBOX_AND_DISKS: self.disk is None or not has_sandbox(),
             NETWORKS: not all(host.network for host in self.hosts.values()),
         }
         return frozenset(name for name, is_missing in lacks.items() if is_missing)

@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from tests.harness.chaos.gates import TERRAFORM_STAGES
-from tests.harness.chaos.site import COMPILER, RELEASE
+from tests.harness.chaos.site import COMPILER, RELEASE, SANDBOX, SANDBOX_AND_DISKS
 from tests.harness.chaos.strike import MANY, Fault, Strike
 from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
 
 HOUR_S = 3600
 DRAINED_S = 60
@@ -33,6 +34,35 @@ def kill_both(strike: Strike) -> Iterator[None]:
     strike.victim().kill(with_terraform=True)
     strike.excuse()
     yield
+
+
+@contextmanager
+def kill_with_launcher(strike: Strike) -> Iterator[None]:
+    """SIGKILL to the worker and its launcher, at one moment; Terraform ends by itself."""
+    _kill_with_launcher(strike.victim())
+    yield
+
+
+@contextmanager
+def kill_on_full_disk(strike: Strike) -> Iterator[None]:
+    """The same, while the disk with the work directories is full."""
+    victim = strike.victim()
+    disk = strike.site.host_of(victim).disk
+    assert disk is not None
+    with disk.filled():
+        _kill_with_launcher(victim)
+        yield
+        strike.last(1, 4)
+
+
+def _kill_with_launcher(worker: Worker) -> None:
+    launchers = worker.launchers()
+    worker.send(signal.SIGSTOP)
+    for process in launchers:
+        process.suspend()
+    for process in launchers:
+        process.kill()
+    worker.kill()
 
 
 @contextmanager
@@ -120,6 +150,20 @@ def replace_by_released(strike: Strike) -> Iterator[None]:
 OF_WORKERS = (
     Fault(name="worker killed", action=kill_worker, builds=MANY),
     Fault(name="worker and Terraform killed", action=kill_both, builds=MANY),
+    Fault(
+        name="worker and launcher killed",
+        action=kill_with_launcher,
+        builds=MANY,
+        stages=TERRAFORM_STAGES,
+        needs=SANDBOX,
+    ),
+    Fault(
+        name="both killed, disk full",
+        action=kill_on_full_disk,
+        builds=MANY,
+        stages=TERRAFORM_STAGES,
+        needs=SANDBOX_AND_DISKS,
+    ),
     Fault(name="Terraform killed", action=kill_terraform, builds=MANY, stages=TERRAFORM_STAGES),
     Fault(name="launcher killed", action=kill_launcher, builds=MANY, stages=TERRAFORM_STAGES),
     Fault(name="launcher paused", action=pause_launcher, builds=MANY, stages=TERRAFORM_STAGES),
