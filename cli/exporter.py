@@ -30,7 +30,7 @@ def exporter(address: str | None) -> None:
         provisionerd exporter --address 0.0.0.0:2113
     """
     settings = load_settings()
-    with open_services(settings) as services:
+    with open_services(settings.servers) as services:
         registry = CollectorRegistry()
         registry.register(QueueCollector(services.database))
         registry.register(FleetCollector(services.database, lease_s=settings.lease_seconds))

@@ -12,7 +12,7 @@ from db.errors import NotFoundError
 from db.schema.tables import Organization
 from worker.process.opening import Services, open_services
 from worker.process.telemetry import configure_logging
-from worker.settings import load_settings
+from worker.serversettings import ServerSettings, read_server_settings
 
 
 @contextmanager
@@ -28,11 +28,24 @@ def opened(*, check: bool = True, redis: bool = False) -> Iterator[Services]:
         EmbeddedError: an embedded server cannot be started.
         DatabaseError: the database cannot be reached, or lacks a migration.
     """
-    settings = load_settings()
     # Only errors: a command reports everything else in its own output.
-    configure_logging(settings.model_copy(update={"log_level": "error"}))
-    with open_services(settings, check=check, redis=redis) as services:
+    configure_logging(log_level="error", as_json=False)
+    with open_services(server_settings(), check=check, redis=redis) as services:
         yield services
+
+
+def server_settings() -> ServerSettings:
+    """Return the settings about PostgreSQL and Redis.
+
+    Raises:
+        SettingsError: one cannot be used, or there is no setting of a name.
+    """
+    if plain := read_server_settings():
+        return plain
+    # Here: the models of all settings take a quarter of a second to import.
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    return load_settings().servers
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import click
 from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows
-from db.reads.contract import QUEUE_COUNT_LIMIT
+from db.reads.counting import QUEUE_COUNT_LIMIT
 from db.reads.explanation import Match, match, verdict
 from db.reads.jobs import Job, find_job_id, get_job
 from db.reads.queues import QueueDepth, queue_depths

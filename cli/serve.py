@@ -21,7 +21,7 @@ from db.engine import Database
 from worker.metrics.exposition import serve_metrics
 from worker.process.opening import open_services
 from worker.process.telemetry import configure_logging
-from worker.settings import Settings, load_settings
+from worker.settings import LogFormat, Settings, load_settings
 
 
 @click.command()
@@ -39,8 +39,9 @@ def serve(address: str | None) -> None:
         coder login http://127.0.0.1:7080 --token TOKEN
     """
     settings = load_settings()
-    configure_logging(settings)
-    with open_services(settings) as services:
+    is_json = settings.log_format is LogFormat.JSON
+    configure_logging(log_level=settings.log_level, as_json=is_json)
+    with open_services(settings.servers) as services:
         site = make_site(settings, services.database, redis_url=services.redis_url)
         with listening(address or settings.api_address) as sock:
             click.echo(f"Serving the API at http://{bound_address(sock)}", err=True)

@@ -51,7 +51,7 @@ def up() -> None:
     settings = load_settings()
     console = Console(stderr=True, highlight=False)
     terraform = locate_terraform(settings)
-    with open_services(settings) as services:
+    with open_services(settings.servers) as services:
         console.print(f"PostgreSQL  {_shown(services.database_url)}", markup=False)
         console.print(f"Redis       {_shown(services.redis_url)}", markup=False)
         console.print(f"Terraform   {terraform}", markup=False)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 import sqlalchemy.event
 import sqlalchemy.pool
-from sqlalchemy.orm import Session, sessionmaker
 
 from db.sealing.keyring import SESSION_INFO, Keyring, keyring_of
 
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg import Notify
+    from sqlalchemy.orm import Session, sessionmaker
+
+    Reader = Session | sqlalchemy.Connection
+    """What runs a plain statement: a session, or a connection of a process without the ORM."""
 
 
 MINIMUM_SERVER_VERSION = (15, 0)
@@ -52,7 +55,14 @@ class Database:
     """One engine and its sessions. It must not be used after a fork (see ``worker.app``)."""
 
     engine: sqlalchemy.Engine
-    sessions: sessionmaker[Session]
+    keys: Keyring | None = None  #: for the secrets in the database; None: those of the environment
+
+    @functools.cached_property
+    def sessions(self) -> sessionmaker[Session]:
+        """The sessions of the ORM, which a process that only reads does not import."""
+        from sqlalchemy.orm import sessionmaker  # noqa: PLC0415
+
+        return sessionmaker(self.engine, expire_on_commit=False, info={SESSION_INFO: self.keys})
 
     @property
     def keyring(self) -> Keyring:
@@ -64,6 +74,12 @@ class Database:
         """Run one transaction: commit at the end of the block, roll back on an exception."""
         with self.sessions.begin() as session:
             yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlalchemy.Connection]:
+        """Run one read-only transaction of plain statements, without the ORM."""
+        with self.engine.connect() as connection:
+            yield connection.execution_options(postgresql_readonly=True)
 
     def dispose(self) -> None:
         """Close the pool's connections; one that is in use is closed when its user returns it."""
@@ -115,10 +131,7 @@ def open_database(
     sqlalchemy.event.listen(engine, "connect", _drop_notices)
     # Before SQLAlchemy's own first statement, which would fail by texts that are bytes.
     sqlalchemy.event.listen(engine, "connect", _check_encoding, insert=True)
-    return Database(
-        engine=engine,
-        sessions=sessionmaker(engine, expire_on_commit=False, info={SESSION_INFO: keyring}),
-    )
+    return Database(engine=engine, keys=keyring)
 
 
 def ignore_notice(_notice: Notify) -> None:

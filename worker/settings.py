@@ -30,6 +30,8 @@ from worker.broker.address import DEFAULT_DATA_DIR, check_redis_url, with_ca_fil
 from worker.broker.secretfile import SecretFileError
 from worker.keysettings import KeySettings
 from worker.platformsettings import PlatformSettings
+from worker.process.connections import chore_connections
+from worker.serversettings import ServerSettings
 from worker.timesettings import TimeSettings
 from worker.variables import problem_of_names, values_of, variable_of
 
@@ -273,6 +275,19 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
         if self.redis_url is None:
             return None
         return with_ca_file(self.redis_url.get_secret_value(), self.redis_ca_file)
+
+    @property
+    def servers(self) -> ServerSettings:
+        """The settings about PostgreSQL and Redis."""
+        url = self.database_url
+        return ServerSettings(
+            database_url=url.get_secret_value() if url else None,
+            redis_url=self.redis_address,
+            data_dir=self.data_dir,
+            prepared_statements=self.prepared_statements,
+            keyring=self.keyring,
+            connections=chore_connections(self.concurrency),
+        )
 
     @property
     def work_root(self) -> Path:

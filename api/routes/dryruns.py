@@ -19,7 +19,8 @@ from db.reads.accounts import as_uuid
 from db.reads.builds import find_resources
 from db.reads.contract import MatchedProvisioners, ProvisionerJob, WorkspaceResource
 from db.reads.daemons import find_matched
-from db.reads.jobs import Job, as_contract, get_job
+from db.reads.jobcontract import as_contract
+from db.reads.jobs import Job, get_job
 from db.reads.shapes import TemplateVersion
 from db.schema.enums import JobStatus, JobType, TokenScope
 from db.schema.tables import Template, User

@@ -18,7 +18,8 @@ from api.routes.finding import or_hidden, visible_organization
 from db.reads.accounts import as_uuid
 from db.reads.contract import ProvisionerJob
 from db.reads.daemons import DaemonFilter, find_daemons
-from db.reads.jobs import Job, as_contract, get_job, get_jobs
+from db.reads.jobcontract import as_contract
+from db.reads.jobs import Job, get_job, get_jobs
 from db.reads.pages import JobFilter, list_jobs
 from db.reads.shapes import Organization, ProvisionerDaemon
 from db.schema.enums import JobStatus

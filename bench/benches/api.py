@@ -24,7 +24,8 @@ from bench.services import Services
 from db.catalog.people import set_site_roles
 from db.catalog.tokens import create_token
 from db.jobs.transitions import ClaimedJob
-from db.reads.jobs import as_contract, get_job
+from db.reads.jobcontract import as_contract
+from db.reads.jobs import get_job
 from db.reads.pages import JobFilter, list_jobs
 from db.schema.tables import Organization, User
 

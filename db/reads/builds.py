@@ -21,7 +21,8 @@ from db.reads.contract import (
     workspace_status,
 )
 from db.reads.declared import REDACTED
-from db.reads.jobs import as_contract, get_jobs
+from db.reads.jobcontract import as_contract
+from db.reads.jobs import get_jobs
 from db.schema.enums import Transition
 from db.sealing.places import parameter_of
 from db.sealing.values import open_text

@@ -25,6 +25,7 @@ from db.reads.agentcontract import (
     WorkspaceAppHealthcheck,
 )
 from db.reads.contractbase import ContractModel, UtcTime
+from db.reads.counting import QUEUE_COUNT_LIMIT
 from db.schema.enums import (
     BuildReason,
     JobErrorCode,
@@ -38,7 +39,6 @@ from db.schema.enums import (
 
 __all__ = [
     "CONTRACT",
-    "QUEUE_COUNT_LIMIT",
     "ContractModel",
     "MatchedProvisioners",
     "ProvisionerJob",
@@ -61,9 +61,6 @@ __all__ = [
     "WorkspaceStatus",
     "workspace_status",
 ]
-
-QUEUE_COUNT_LIMIT = 10_000
-"""The jobs of a queue are counted up to this number (see ``db.reads.jobs``)."""
 
 
 class WorkspaceStatus(StrEnum):

@@ -13,22 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.orm import Session
 
 from db.errors import ConflictError, InvalidError, NotFoundError
-from db.reads.contract import (
-    QUEUE_COUNT_LIMIT,
-    ProvisionerJob,
-    ProvisionerJobInput,
-    ProvisionerJobMetadata,
-)
+from db.reads.counting import QUEUE_COUNT_LIMIT
 from db.reads.serving import SERVES
 from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
 
-_NO_TEMPLATE = uuid.UUID(int=0)
+if TYPE_CHECKING:
+    from db.engine import Reader
 
 # One statement, so that status, queue position and names are consistent. The template version of a
 # workspace build is on the build; an import or a dry run names it in its input.
@@ -166,26 +161,26 @@ class Job:
     quota_credits_consumed: int | None
 
 
-def get_job(session: Session, job_id: uuid.UUID) -> Job:
+def get_job(reader: Reader, job_id: uuid.UUID) -> Job:
     """Return one job.
 
     Raises:
         NotFoundError: there is no such job.
     """
-    found = get_jobs(session, [job_id])
+    found = get_jobs(reader, [job_id])
     if not found:
         raise NotFoundError(f"there is no job {job_id}")
     return found[0]
 
 
-def get_jobs(session: Session, job_ids: Sequence[uuid.UUID]) -> list[Job]:
+def get_jobs(reader: Reader, job_ids: Sequence[uuid.UUID]) -> list[Job]:
     """Return the jobs that exist, in the order of ``job_ids``."""
-    rows = session.execute(_JOBS, {"job_ids": list(job_ids), "count_limit": QUEUE_COUNT_LIMIT})
+    rows = reader.execute(_JOBS, {"job_ids": list(job_ids), "count_limit": QUEUE_COUNT_LIMIT})
     jobs = {row.id: _job(row) for row in rows}
     return [jobs[job_id] for job_id in job_ids if job_id in jobs]
 
 
-def find_job_id(session: Session, prefix: str) -> uuid.UUID:
+def find_job_id(reader: Reader, prefix: str) -> uuid.UUID:
     """Return the id that begins with ``prefix``, among the jobs of workspace builds.
 
     Raises:
@@ -197,51 +192,12 @@ def find_job_id(session: Session, prefix: str) -> uuid.UUID:
     if not re.fullmatch("[0-9a-f]{1,32}", digits):
         raise InvalidError(f"{prefix!r} is not a job ID; give a full ID or a prefix")
     bounds = {"first": uuid.UUID(digits.ljust(32, "0")), "last": uuid.UUID(digits.ljust(32, "f"))}
-    found = session.execute(_STARTING_WITH, bounds).scalars().all()
+    found = reader.execute(_STARTING_WITH, bounds).scalars().all()
     if not found:
         raise NotFoundError(f"there is no job {prefix}; `provisionerd jobs list` shows them")
     if len(found) > 1:
         raise ConflictError(f"several jobs begin with {prefix}; give more of the ID")
     return uuid.UUID(str(found[0]))
-
-
-def as_contract(job: Job) -> ProvisionerJob:
-    """Return the job in the form that clients of the API get."""
-    return ProvisionerJob(
-        id=job.id,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        completed_at=job.completed_at,
-        canceled_at=job.canceled_at,
-        error=job.error,
-        error_code=job.error_code,
-        status=job.status,
-        worker_id=job.worker_id,
-        worker_name=job.worker_name,
-        file_id=job.file_id,
-        tags=job.tags,
-        queue_position=job.queue_position,
-        queue_size=job.queue_size,
-        organization_id=job.organization_id,
-        initiator_id=job.initiator_id,
-        input=ProvisionerJobInput.model_validate(job.input),
-        type=job.type,
-        available_workers=list(job.available_workers) or None,
-        metadata=_metadata(job),
-        logs_overflowed=job.logs_overflowed,
-    )
-
-
-def _metadata(job: Job) -> ProvisionerJobMetadata:
-    return ProvisionerJobMetadata(
-        template_version_name=job.template_version_name,
-        template_id=job.template_id or _NO_TEMPLATE,
-        template_name=job.template_name,
-        template_display_name=job.template_display_name,
-        template_icon=job.template_icon,
-        workspace_id=job.workspace_id,
-        workspace_name=job.workspace_name,
-    )
 
 
 def _job(row: Row[Any]) -> Job:

@@ -13,32 +13,58 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ARRAY,
     CTE,
     ColumnElement,
+    DateTime,
     Enum,
     FromClause,
     Select,
+    Text,
+    Uuid,
     cast,
+    column,
     func,
     literal,
     select,
+    table,
     true,
     tuple_,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.errors import InvalidError
 from db.reads.jobs import Job, get_jobs
 from db.schema.enums import JobErrorCode, JobStatus, JobType
-from db.schema.tables import Organization, ProvisionerJob, Workspace
+from db.schema.types import enum_type
+
+if TYPE_CHECKING:
+    from db.engine import Reader
 
 MAX_PAGE = 10_000
 UNTAGGED = "none"  #: selects failures without an error code; the same word as in metrics
 
+# The columns that pages are found by. The models would bring the ORM into each process that lists.
+_JOB = table(
+    "provisioner_jobs",
+    column("id", Uuid),
+    column("created_at", DateTime(timezone=True)),
+    column("type", enum_type(JobType, "provisioner_job_type")),
+    column("job_status", enum_type(JobStatus, "provisioner_job_status")),
+    column("organization_id", Uuid),
+    column("owner_id", Uuid),
+    column("initiator_id", Uuid),
+    column("workspace_id", Uuid),
+    column("queue", Text),
+    column("tags", JSONB),
+    column("error", Text),
+    column("error_code", Text),
+).c
+_WORKSPACE = table("workspaces", column("id", Uuid), column("name", Text)).c
+_ORGANIZATION = table("organizations", column("id", Uuid)).c
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,7 +132,7 @@ class JobPage:
 
 
 def list_jobs(
-    session: Session, wanted: JobFilter, *, limit: int = 50, after: Cursor | None = None
+    reader: Reader, wanted: JobFilter, *, limit: int = 50, after: Cursor | None = None
 ) -> JobPage:
     """Return the wanted jobs, newest first.
 
@@ -122,11 +148,11 @@ def list_jobs(
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidError(f"a page has from 1 to {MAX_PAGE} jobs, not {limit}")
     # One more than the limit shows whether there is a next page.
-    rows = session.execute(_keys(wanted, after or _BEFORE_THE_FIRST, limit + 1)).all()
+    rows = reader.execute(_keys(wanted, after or _BEFORE_THE_FIRST, limit + 1)).all()
     page = rows[:limit]
     is_last = len(rows) <= limit
     return JobPage(
-        jobs=get_jobs(session, [row.id for row in page]),
+        jobs=get_jobs(reader, [row.id for row in page]),
         after=None if is_last else Cursor(created_at=page[-1].created_at, id=page[-1].id),
     )
 
@@ -138,21 +164,20 @@ def _keys(wanted: JobFilter, after: Cursor, limit: int) -> Select[Any]:
     A sort over all organizations would read the whole table.
     Uses: ix_provisioner_jobs_newest, ix_provisioner_jobs_by_status, ix_provisioner_jobs_by_queue.
     """
-    job = ProvisionerJob
     scope = _scope(wanted)
     source: FromClause = scope
     conditions = [
-        job.organization_id == scope.c.organization_id,
-        tuple_(job.created_at, job.id) < tuple_(after.created_at, after.id),
+        _JOB.organization_id == scope.c.organization_id,
+        tuple_(_JOB.created_at, _JOB.id) < tuple_(after.created_at, after.id),
         *_conditions(wanted),
     ]
     if wanted.tags:
-        conditions.append(job.queue == scope.c.queue)
+        conditions.append(_JOB.queue == scope.c.queue)
     if wanted.needs_legs:
-        status = _each(wanted.statuses or tuple(JobStatus), job.job_status.type)
-        kind = _each(wanted.types or tuple(JobType), job.type.type)
+        status = _each(wanted.statuses or tuple(JobStatus), _JOB.job_status.type)
+        kind = _each(wanted.types or tuple(JobType), _JOB.type.type)
         source = source.join(status, true()).join(kind, true())
-        conditions += [job.job_status == status.c.value, job.type == kind.c.value]
+        conditions += [_JOB.job_status == status.c.value, _JOB.type == kind.c.value]
     leg = _newest(conditions, limit)
     return (
         select(leg.c.created_at, leg.c.id)
@@ -164,32 +189,30 @@ def _keys(wanted: JobFilter, after: Cursor, limit: int) -> Select[Any]:
 
 
 def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> FromClause:
-    job = ProvisionerJob
     return (
-        select(job.created_at, job.id)
+        select(_JOB.created_at, _JOB.id)
         .where(*conditions)
-        .order_by(job.created_at.desc(), job.id.desc())
+        .order_by(_JOB.created_at.desc(), _JOB.id.desc())
         .limit(limit)
         .lateral("leg")
     )
 
 
 def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
-    job = ProvisionerJob
     if wanted.queue is not None:
-        yield job.queue == wanted.queue
+        yield _JOB.queue == wanted.queue
     if wanted.owner_id is not None:
-        yield job.owner_id == wanted.owner_id
+        yield _JOB.owner_id == wanted.owner_id
     if wanted.initiator_id is not None:
-        yield job.initiator_id == wanted.initiator_id
+        yield _JOB.initiator_id == wanted.initiator_id
     if wanted.workspace_name is not None:
-        named = func.lower(Workspace.name) == wanted.workspace_name.lower()
-        yield job.workspace_id.in_(select(Workspace.id).where(named))
+        named = func.lower(_WORKSPACE.name) == wanted.workspace_name.lower()
+        yield _JOB.workspace_id.in_(select(_WORKSPACE.id).where(named))
     if wanted.error_code is not None:
-        yield job.error != ""
+        yield _JOB.error != ""
         is_untagged = wanted.error_code == UNTAGGED
         code = None if is_untagged else JobErrorCode(wanted.error_code)
-        yield job.error_code.is_(None) if code is None else job.error_code == code
+        yield _JOB.error_code.is_(None) if code is None else _JOB.error_code == code
 
 
 def _each(values: Collection[StrEnum], kind: Any) -> FromClause:
@@ -202,9 +225,9 @@ def _each(values: Collection[StrEnum], kind: Any) -> FromClause:
 def _scope(wanted: JobFilter) -> FromClause:
     """Return the organizations to search; for tags, with each queue that they have used."""
     if wanted.organization_id is None:
-        organizations = select(Organization.id.label("organization_id"))
+        organizations = select(_ORGANIZATION.id.label("organization_id"))
     else:
-        given = literal(wanted.organization_id, Organization.id.type)
+        given = literal(wanted.organization_id, _ORGANIZATION.id.type)
         organizations = select(given.label("organization_id"))
     return _queues(organizations.subquery()) if wanted.tags else organizations.subquery()
 
@@ -216,16 +239,15 @@ def _queues(organizations: FromClause) -> CTE:
     one index entry per queue, regardless of the number of jobs. Uses: ix_provisioner_jobs_by_queue.
     """
     home = organizations.c.organization_id
-    first = _first_queue(ProvisionerJob.organization_id == home)
+    first = _first_queue(_JOB.organization_id == home)
     queues = select(home, first.c.queue, first.c.tags).join(first, true()).cte(recursive=True)
     following = _first_queue(
-        ProvisionerJob.organization_id == queues.c.organization_id,
-        ProvisionerJob.queue > queues.c.queue,
+        _JOB.organization_id == queues.c.organization_id,
+        _JOB.queue > queues.c.queue,
     )
     step = select(queues.c.organization_id, following.c.queue, following.c.tags)
     return queues.union_all(step.select_from(queues.join(following, true())))
 
 
 def _first_queue(*conditions: ColumnElement[bool]) -> FromClause:
-    job = ProvisionerJob
-    return select(job.queue, job.tags).where(*conditions).order_by(job.queue).limit(1).lateral()
+    return select(_JOB.queue, _JOB.tags).where(*conditions).order_by(_JOB.queue).limit(1).lateral()

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from db.engine import sql
 from db.reads.accounts import EVERYTHING
 from db.reads.contract import ProvisionerJob
-from db.reads.jobs import as_contract, get_jobs
+from db.reads.jobcontract import as_contract
+from db.reads.jobs import get_jobs
 from db.reads.listings import read_row
 from db.reads.shapes import NO_ID, MinimalUser, Template, TemplateVersion
 

@@ -12,10 +12,12 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING
 
 from db.errors import InvalidError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 VARIABLE = "PROVISIONERD_ENCRYPTION_KEYS"
 FILE_VARIABLE = f"{VARIABLE}_FILE"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import psycopg
 import sqlalchemy
-from sqlalchemy.orm import sessionmaker
 
 from db.engine import Database, open_database
 from tests.harness.databases import database_url_of, new_database, run_admin
@@ -98,8 +97,7 @@ class SpareDatabase:
         if self._opened is None:
             self._opened = open_database(url, pool_size=40)
         engine = self._opened.engine.execution_options()
-        sessions = sessionmaker(**self._opened.sessions.kw | {"bind": engine})
-        opened = Database(engine=engine, sessions=sessions)
+        opened = Database(engine=engine, keys=self._opened.keys)
         try:
             yield opened
         finally:

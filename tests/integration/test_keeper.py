@@ -254,7 +254,7 @@ class BrokenDatabase(Database):
 )
 def test_leases_are_renewed_after_a_renewal_that_failed(factory: Factory, error: Exception) -> None:
     job = factory.running_build(lease=-SECOND)
-    broken = BrokenDatabase(engine=factory.database.engine, sessions=factory.database.sessions)
+    broken = BrokenDatabase(engine=factory.database.engine)
     object.__setattr__(broken, "failures", [error])
     with renewing_thread(broken) as renewing, renewing.keep(job.lease.token, Interrupt()):
         wait_until(lambda: not has_run_out(factory, job), "a renewal after the failure")
@@ -264,7 +264,7 @@ def test_failed_renewals_are_counted_each_and_told_once_with_their_end(
     factory: Factory, logged: LogCapture
 ) -> None:
     job = factory.running_build(lease=-SECOND)
-    broken = BrokenDatabase(engine=factory.database.engine, sessions=factory.database.sessions)
+    broken = BrokenDatabase(engine=factory.database.engine)
     object.__setattr__(broken, "failures", [psycopg.OperationalError("away")] * 3)
     registry = CollectorRegistry()
     renewing = keeper_of(broken, metrics=Metrics(registry))

@@ -356,7 +356,6 @@ def test_the_outage_of_these_tests_is_one() -> None:
 def away(database: Database, *, at: int) -> OutageDatabase:
     return OutageDatabase(
         engine=database.engine,
-        sessions=database.sessions,
         away_at=at,
     )
 

@@ -39,7 +39,6 @@ def lossy(
     return Mover(
         database=LossyDatabase(
             engine=database.engine,
-            sessions=database.sessions,
             is_committed=is_committed,
             comes_back=comes_back,
             after_loss=after_loss,

@@ -135,7 +135,7 @@ def of_runtime(settings: Settings, url: str) -> Iterator[Database]:
 
 @contextmanager
 def of_services(settings: Settings, _url: str) -> Iterator[Database]:
-    with open_services(settings) as services:
+    with open_services(settings.servers) as services:
         yield services.database
 
 

@@ -19,7 +19,8 @@ from db.jobs.workers import register_worker, sign_off_worker
 from db.reads import jobs as job_reads
 from db.reads.builds import get_build, get_builds
 from db.reads.contract import WorkspaceQuota
-from db.reads.jobs import as_contract, get_jobs
+from db.reads.jobcontract import as_contract
+from db.reads.jobs import get_jobs
 from db.reads.logs import get_logs
 from db.reads.pages import UNTAGGED, Cursor, JobFilter, list_jobs
 from db.reads.timings import get_timings

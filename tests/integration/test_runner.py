@@ -964,7 +964,6 @@ def test_lines_are_stored_once_when_the_answer_to_their_commit_is_lost(
 ) -> None:
     database = LossyDatabase(
         engine=bench.database.engine,
-        sessions=bench.database.sessions,
         is_committed=is_committed,
     )
     job = bench.factory.running_build()

@@ -70,7 +70,7 @@ def sweeper(factory: Factory, clock: Clock) -> Sweeper:
 def let_the_database_be_away(sweeper: Sweeper) -> None:
     """Let one sweep find no database."""
     database = sweeper.mover.database
-    away = AwayDatabase(engine=database.engine, sessions=database.sessions)
+    away = AwayDatabase(engine=database.engine)
     with pytest.raises(psycopg.OperationalError):
         replace(sweeper, mover=Mover(database=away)).sweep()
 

@@ -33,6 +33,8 @@ READS_INSUFFICIENT_QUOTA = ("chattool/", "cli/", "worker/demo/", "worker/metrics
 IMPORTS_BY_NAME = {"cli/main.py"}
 # Imports that are made when they are used: of large packages that most processes do not need.
 IMPORTS_LATE = {
+    ("db/engine.py", "sqlalchemy.orm"),
+    ("db/engine.py", "sqlalchemy.orm.sessionmaker"),
     ("db/parameters/pattern.py", "pydantic_core"),
     ("provisioner/engines/terraform/release/signature.py", "pysequoia"),
     ("worker/broker/ringer.py", "celery.app.amqp"),
@@ -40,7 +42,19 @@ IMPORTS_LATE = {
     ("worker/broker/ringer.py", "worker.broker.client"),
     ("worker/enqueue.py", "opentelemetry"),
     ("worker/enqueue.py", "opentelemetry.trace"),
+    # The client of Redis: a sixth of a second.
+    ("worker/embedded/redis.py", "redis"),
+    ("worker/embedded/redis.py", "redis.Redis"),
+    ("worker/embedded/redis.py", "redis.backoff"),
+    ("worker/embedded/redis.py", "redis.backoff.NoBackoff"),
+    ("worker/embedded/redis.py", "redis.exceptions"),
+    ("worker/embedded/redis.py", "redis.exceptions.ConnectionError"),
+    ("worker/embedded/redis.py", "redis.exceptions.RedisError"),
+    ("worker/embedded/redis.py", "redis.retry"),
+    ("worker/embedded/redis.py", "redis.retry.Retry"),
     ("worker/process/opening.py", "db.schema.migrate"),  # Alembic
+    ("worker/process/telemetry.py", "worker.broker.errors"),
+    ("cli/opening.py", "worker.settings"),  # the models of all settings
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra
     ("db/sealing/envelope.py", "cryptography.exceptions"),  # OpenSSL, 5 MB
     ("db/sealing/envelope.py", "cryptography.exceptions.InvalidTag"),

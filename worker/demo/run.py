@@ -40,7 +40,7 @@ def run_demo(data_dir: Path, *, progress: Print) -> Report:
         raise DemoError("the demo needs a source checkout: it uses the checkout's folder deploy/")
     progress("Starting PostgreSQL and Redis, and installing the ledger cloud.")
     environment = _environment(data_dir)
-    with open_services(load_settings(environment)) as services:
+    with open_services(load_settings(environment).servers) as services:
         scenario = Scenario(
             database=services.database,
             ring=ring_at(services.redis_url),

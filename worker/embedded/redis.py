@@ -6,12 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from typing import TYPE_CHECKING
 
 from worker.broker.address import REDIS_SOCKET, accepts_connections, socket_url
 from worker.embedded.directory import (
@@ -26,6 +21,9 @@ from worker.embedded.directory import (
     tcp_port,
     wheel_folder,
 )
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
 def start_redis(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]:
@@ -44,8 +42,8 @@ def stop_redis(directory: ServerDirectory) -> None:
     path = directory.sockets / REDIS_SOCKET
     if not accepts_connections(path):
         return
-    with _redis(path) as client, suppress(RedisError):
-        client.shutdown()
+    with _redis(path) as client:
+        _shut_down(client)
     await_server(
         lambda: not accepts_connections(path), "Redis", directory.path / "redis.log", verb="stop"
     )
@@ -85,8 +83,14 @@ def _redis_binary(directory: ServerDirectory) -> str:
     return found
 
 
+# The client is imported when it is used: most commands need no Redis, and it takes a sixth of a
+# second.
 @contextmanager
 def _redis(path: Path) -> Iterator[Redis]:
+    from redis import Redis  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     once = Retry(NoBackoff(), 0)
     client = Redis(unix_socket_path=str(path), retry=once, decode_responses=True)
     try:
@@ -95,7 +99,16 @@ def _redis(path: Path) -> Iterator[Redis]:
         client.close()
 
 
+def _shut_down(client: Redis) -> None:
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    with suppress(RedisError):
+        client.shutdown()
+
+
 def _is_loaded(client: Redis) -> bool:
+    from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
+
     try:
         return bool(client.ping())
     except RedisConnectionError:  # not listening yet, or still loading

@@ -23,7 +23,7 @@ from worker.process.application import App
 from worker.process.lifecycle import Parent
 from worker.process.start import begin_parent, run_or_exit
 from worker.process.telemetry import configure_logging
-from worker.settings import Pool, load_settings
+from worker.settings import LogFormat, Pool, load_settings
 from worker.tracing.traces import process_tracer
 
 log = structlog.get_logger("worker")
@@ -86,7 +86,9 @@ class Receivers:
             self._parents.pop().close()
 
     def _set_up_logging(self, **_: object) -> None:
-        configure_logging(run_or_exit(load_settings))
+        settings = run_or_exit(load_settings)
+        is_json = settings.log_format is LogFormat.JSON
+        configure_logging(log_level=settings.log_level, as_json=is_json)
 
 
 def _start(parent: Parent) -> None:

@@ -12,8 +12,7 @@ from db.engine import Database, DatabaseError, open_database
 from db.schema.revision import check_migrated, current_revision, head_revision
 from db.texts import first_line
 from worker.embedded import start_embedded
-from worker.process.connections import chore_connections
-from worker.settings import Settings
+from worker.serversettings import ServerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,7 @@ class Services:
 
 @contextmanager
 def open_services(
-    settings: Settings, *, check: bool = True, redis: bool = True
+    settings: ServerSettings, *, check: bool = True, redis: bool = True
 ) -> Iterator[Services]:
     """Open the configured services, and start embedded servers for the others.
 
@@ -46,12 +45,12 @@ def open_services(
         postgres=settings.database_url is None,
         redis=redis and settings.redis_url is None,
     ) as embedded:
-        database_url = _configured(settings.database_url) or embedded.database_url
-        redis_url = settings.redis_address or embedded.redis_url or ""
+        database_url = settings.database_url or embedded.database_url
+        redis_url = settings.redis_url or embedded.redis_url or ""
         assert database_url is not None
         database = open_database(
             database_url,
-            pool_size=chore_connections(settings.concurrency),
+            pool_size=settings.connections,
             prepared_statements=settings.prepared_statements,
             keyring=settings.keyring,
         )
@@ -60,11 +59,6 @@ def open_services(
             yield Services(database=database, database_url=database_url, redis_url=redis_url)
         finally:
             database.dispose()
-
-
-def _configured(url: object) -> str | None:
-    secret = getattr(url, "get_secret_value", None)
-    return str(secret()) if secret else None
 
 
 def _prepare(database: Database, *, is_embedded: bool, check: bool) -> None:

@@ -64,7 +64,7 @@ def begin_parent(app: App, worker: Any) -> Parent:
     engines = make_engines(settings, sandbox=sandbox)
     tracer_maker(os.environ)  # raises if the settings ask for traces that are not available
     stack = ExitStack()
-    services = stack.enter_context(open_services(settings))
+    services = stack.enter_context(open_services(settings.servers))
     app.redis_url = services.redis_url
     check_rights(services.database, services.redis_url)
     worker_id = _register(services.database, settings)

@@ -10,13 +10,16 @@ import structlog
 from db.outage import is_outage
 from db.texts import first_line
 from provisioner.redaction.redaction import CLEAN
-from worker.broker.errors import BROKER_AWAY
-from worker.settings import LogFormat, Settings
 
 
-def configure_logging(settings: Settings) -> None:
-    """Write our events and the records of libraries to standard error, in one format."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+def configure_logging(*, log_level: str, as_json: bool) -> None:
+    """Write our events and the records of libraries to standard error, in one format.
+
+    Args:
+        log_level: the least level of our events, in small letters.
+        as_json: whether each is a line of JSON, else text.
+    """
+    level = logging.getLevelNamesMapping()[log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,7 +42,7 @@ def configure_logging(settings: Settings) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(settings.log_format),
+                *_renderers(as_json=as_json),
             ],
         )
     )
@@ -74,11 +77,14 @@ def shorten_outage(record: logging.LogRecord) -> bool:
 
 
 def _is_away(error: Exception) -> bool:
+    # Here: most commands have no use for the clients of Redis.
+    from worker.broker.errors import BROKER_AWAY  # noqa: PLC0415
+
     return isinstance(error, BROKER_AWAY) or is_outage(error)
 
 
-def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
-    if log_format is LogFormat.JSON:
+def _renderers(*, as_json: bool) -> list[structlog.typing.Processor]:
+    if as_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     # The default would print local variables, which may hold secrets.
     plain = structlog.dev.plain_traceback

@@ -26,8 +26,9 @@ from db.schema.enums import (
     DisplayApp,
     MonitorState,
 )
-from db.schema.tables.base import Base, CreatedAt, UpdatedAt, UuidPk, enum_type
+from db.schema.tables.base import Base, CreatedAt, UpdatedAt, UuidPk
 from db.schema.tables.workspaces import ZERO_TIME
+from db.schema.types import enum_type
 
 AgentFk = Annotated[
     uuid.UUID, mapped_column(ForeignKey("workspace_agents.id", ondelete="CASCADE"), index=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from sqlalchemy import (
     BigInteger,
     DateTime,
-    Enum,
     ForeignKey,
     Index,
     MetaData,
@@ -22,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.schema import enums
+from db.schema.types import enum_type
 
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
@@ -30,11 +29,6 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
-def enum_type(enum: type[StrEnum], name: str) -> Enum:
-    """Return the PostgreSQL enum type ``name``, which stores the values of the members."""
-    return Enum(enum, name=name, values_callable=lambda members: [m.value for m in members])
 
 
 class Base(DeclarativeBase):

@@ -39,8 +39,8 @@ from db.schema.tables.base import (
     OrganizationFk,
     UpdatedAt,
     UuidPk,
-    enum_type,
 )
+from db.schema.types import enum_type
 
 LOG_LIMIT_BYTES = 1_048_576
 """Maximum size of the log of a job. Source: Coder (provisionerdserver)."""

@@ -84,7 +84,7 @@ class Chatty(Database):
 
 
 def test_a_busy_channel_is_not_taken_for_a_pooler(direct: Database) -> None:
-    chatty = Chatty(engine=direct.engine, sessions=direct.sessions)
+    chatty = Chatty(engine=direct.engine)
     assert notices_arrive(chatty, CHANNEL)
     assert check_notices(direct).verdict is Verdict.OK
 
