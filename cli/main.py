@@ -11,14 +11,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from cli.outline import stand_in
 from cli.streams import explaining_unwritable, prepare_streams
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "provisionerd.commands"
 TRANSLATOR = "worker.process.explanation", "explain"
@@ -73,8 +76,13 @@ class LazyGroup(click.Group):
         """Return the names of all commands, in the order of ``COMMANDS``."""
         return [*COMMANDS, *(name for name in sorted(_extensions()) if name not in COMMANDS)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and return the command of that name, or None."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command of that name, or None.
+
+        A shell that completes a word gets a stand-in, without an import.
+        """
+        if cmd_name in COMMANDS and ctx.resilient_parsing:
+            return stand_in(cmd_name)
         if cmd_name in COMMANDS:
             command: click.Command = _imported(COMMANDS[cmd_name].module, cmd_name)
             return _with_paragraphs(command)
@@ -140,6 +148,9 @@ def main() -> None:
 
 
 def _extensions() -> dict[str, EntryPoint]:
+    # Here: our own commands need none of them.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 

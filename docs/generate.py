@@ -22,6 +22,7 @@ from docs.generator import (
     httpapi,
     metrics,
     modules,
+    outline,
     settings,
     states,
     typescript,
@@ -96,6 +97,7 @@ REFERENCES: Sequence[Reference | Page] = (
         make=httpapi.document,
         is_current=httpapi.is_current,
     ),
+    Reference(path="cli/outline.json", make=outline.document),
     Page(path="docs/architecture.md", blocks={"modules": modules.tables, "states": states.chart}),
     # Last, because only these can fail: without Node.js.
     Reference(

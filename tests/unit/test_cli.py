@@ -46,8 +46,6 @@ from worker.embedded import EmbeddedError
 from worker.process.explanation import explain
 from worker.settings import SettingsError
 
-HEAVY = ("sqlalchemy", "celery", "pydantic", "pygohcl", "rich")
-
 
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Yield every command and group with its whole name."""
@@ -87,17 +85,6 @@ def test_help_names_every_command() -> None:
     assert [name for name in COMMANDS if f"  {name} " not in text] == []
 
 
-def test_help_imports_nothing_that_takes_long() -> None:
-    code = (
-        "import sys; from cli.main import cli; cli(['--help'], standalone_mode=False);"
-        f" print([name for name in {HEAVY} if name in sys.modules])"
-    )
-
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert ran.stdout.splitlines()[-1] == "[]"
-
-
 def completed(*words: str) -> list[str]:
     """What bash is offered for the last of the words."""
     ran = subprocess.run(
@@ -127,18 +114,6 @@ def completed(*words: str) -> list[str]:
 )
 def test_a_shell_completes_words(words: list[str], offered: list[str]) -> None:
     assert completed(*words) == offered
-
-
-def test_completing_a_command_imports_nothing_that_takes_long() -> None:
-    code = (
-        "import sys, click; from cli.main import cli; context = click.Context(cli);"
-        " assert cli.shell_complete(context, 'wo');"
-        f" print([name for name in {HEAVY} if name in sys.modules])"
-    )
-
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert ran.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

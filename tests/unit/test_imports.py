@@ -54,6 +54,8 @@ IMPORTS_LATE = {
     ("worker/embedded/redis.py", "redis.retry.Retry"),
     ("worker/process/opening.py", "db.schema.migrate"),  # Alembic
     ("worker/process/telemetry.py", "worker.broker.errors"),
+    ("cli/main.py", "importlib.metadata"),  # the commands of other packages
+    ("cli/main.py", "importlib.metadata.entry_points"),
     ("cli/opening.py", "worker.settings"),  # the models of all settings
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra
     ("db/sealing/envelope.py", "cryptography.exceptions"),  # OpenSSL, 5 MB

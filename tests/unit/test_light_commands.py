@@ -1,0 +1,55 @@
+"""What a command does not import, because that would take long. No test measures time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+
+import pytest
+
+HEAVY = {"sqlalchemy", "celery", "redis", "pydantic", "pygohcl", "rich", "structlog", "alembic"}
+CODE = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+from cli.main import main
+main()
+"""
+
+
+def imported(
+    *arguments: str, among: Collection[str], environment: Mapping[str, str] | None = None
+) -> set[str]:
+    """Return those of the packages that a command imports until it ends."""
+    ran = subprocess.run(
+        [sys.executable, "-c", CODE, *arguments],
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = ran.stderr.splitlines()[-1].split()
+    return {name for name in among if name in modules}
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_says_nothing_of_a_deployment_imports_nothing_that_takes_long(option: str) -> None:
+    assert imported(option, among=HEAVY) == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["wor"], id="command"),
+        pytest.param(["jobs", "li"], id="command of a group"),
+        pytest.param(["jobs", "list", "--status", "pen"], id="value"),
+    ],
+)
+def test_completing_a_word_imports_no_command(words: list[str]) -> None:
+    asked = {
+        "_PROVISIONERD_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["provisionerd", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    assert imported(among={*HEAVY, "cli.jobs", "cli.worker"}, environment=asked) == set()
