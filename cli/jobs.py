@@ -13,6 +13,8 @@ import click
 from rich.table import Table
 from sqlalchemy.orm import Session
 
+from cli.awaiting import wait
+from cli.canceling import cancel
 from cli.live import watch as watch_on
 from cli.opening import opened, transaction
 from cli.options import output_option
@@ -27,10 +29,10 @@ from cli.printing import (
     screen,
 )
 from cli.queue import position_text
+from cli.retrying import retry
 from cli.waiting import INTERRUPTED, View, follow_job
 from db.catalog.people import get_user
 from db.engine import Database
-from db.jobs.transitions import cancel_job
 from db.reads.contract import ProvisionerJobLog
 from db.reads.jobs import Job, find_job_id, get_job
 from db.reads.logs import LOG_PAGE, get_logs
@@ -99,7 +101,7 @@ class Filters(TypedDict):
 
 @click.group()
 def jobs() -> None:
-    """List, show, follow and cancel the jobs of builds.
+    """List, show, follow, await, cancel and retry the jobs of builds.
 
     JOB is a job ID or a unique prefix of one.
     """
@@ -203,26 +205,9 @@ def logs(job: str, follow: bool, output: str) -> None:
     _print_lines(lines, output=output)
 
 
-@jobs.command()
-@click.argument("job")
-@output_option
-def cancel(job: str, output: str) -> None:
-    r"""Request the cancellation of JOB.
-
-    A pending job is canceled immediately. A running job is interrupted by its
-    worker, which stores the state; `jobs logs JOB -f` shows how it ends.
-
-    \b
-    Example:
-        provisionerd jobs cancel 3f2a
-    """
-    with transaction() as session:
-        job_id = find_job_id(session, job)
-        status = cancel_job(session, job_id=job_id)
-    if output == JSON:
-        print_json({"id": job_id, "status": status})
-    else:
-        click.echo(f"Job {job_id} is {status}.")
+jobs.add_command(cancel)
+jobs.add_command(retry)
+jobs.add_command(wait)
 
 
 def document(job: Job) -> dict[str, object]:

@@ -54,7 +54,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "template": Lazy("cli.template.command", "Push, list and change templates and their versions."),
     "workspace": Lazy("cli.workspace", "Create, start, stop, delete, show and list workspaces."),
     "state": Lazy("cli.state.command", "List, fetch and replace Terraform states of workspaces."),
-    "jobs": Lazy("cli.jobs", "List, show, follow and cancel jobs."),
+    "jobs": Lazy("cli.jobs", "List, show, follow, await, cancel and retry jobs."),
     "queue": Lazy("cli.queue", "Show the queues, and explain why a job waits."),
     "providers": Lazy("cli.providers", "List, verify and prune provider packages; fill mirrors."),
     "workers": Lazy("cli.workers", "List the workers and their load."),

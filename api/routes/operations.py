@@ -12,6 +12,7 @@ from api.building import enqueue, usable_version
 from api.caller import Right
 from api.errors import conflict, forbidden, hidden
 from api.gate import GateOf, Visit
+from api.models.requests import GivenValue
 from api.routes.finding import (
     or_hidden,
     user_id_of,
@@ -20,7 +21,7 @@ from api.routes.finding import (
     visible_workspace,
 )
 from api.routes.paging import Paged, Search, terms_of
-from db.catalog.audit import AuditAction
+from db.catalog.retries import audit_retry, find_retry
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.audit import find_audit_logs
 from db.reads.builds import find_resources, get_build
@@ -120,35 +121,33 @@ def explain(gate: GateOf, organization: str, job: uuid.UUID) -> Explanation:
 def retry(gate: GateOf, organization: str, job: uuid.UUID) -> WorkspaceBuild:
     """Enqueue the build of a failed or canceled job again, if it is the latest of its workspace.
 
-    Nothing is retried by itself: a new build is a decision, and it is charged like any other.
+    It has the version and the values of that build. Nothing is retried by itself: a new build is a
+    decision, and it is charged like any other.
     """
     with gate.enter(TokenScope.BUILD) as visit:
-        found = _job(visit, organization, job)
-        if found.workspace_id is None or found.workspace_build_id is None:
-            raise conflict("Only the job of a workspace build can be retried.")
-        workspace = visible_workspace(visit, found.workspace_id).workspace
-        is_own = workspace.owner_id == visit.caller.user_id
-        if not is_own and not visit.caller.may(Right.BUILD_WORKSPACES, workspace.organization_id):
-            raise forbidden("You do not have permission to build this workspace.")
-        if found.status not in {JobStatus.FAILED, JobStatus.CANCELED}:
-            raise conflict(f"The job is {found.status}; only a failed or canceled one is retried.")
-        if workspace.latest_build.id != found.workspace_build_id:
-            raise conflict("The workspace has a later build.")
-        assert found.transition is not None
+        _check_retry(visit, _job(visit, organization, job))
+        wanted = find_retry(visit.session, job)
         build = enqueue(
             visit,
-            workspace_id=workspace.id,
-            transition=found.transition,
-            template_version_id=workspace.latest_build.template_version_id,
-            parameters=(),
+            workspace_id=wanted.workspace_id,
+            transition=wanted.transition,
+            template_version_id=wanted.template_version_id,
+            parameters=[
+                GivenValue.model_construct(name=name, value=value)
+                for name, value in wanted.parameters.items()
+            ],
         )
-        visit.audit(
-            AuditAction.RETRY,
-            organization_id=workspace.organization_id,
-            resource=("workspace", workspace.id, f"{workspace.owner_name}/{workspace.name}"),
-            facts={"retried_job_id": str(found.id), "build_number": build.build_number},
-        )
+        audit_retry(visit.session, wanted, build, actor=visit.actor)
         return get_build(visit.session, build.build_id)
+
+
+def _check_retry(visit: Visit, found: Job) -> None:
+    if found.workspace_id is None:
+        raise conflict("Only the job of a workspace build can be retried.")
+    workspace = visible_workspace(visit, found.workspace_id).workspace
+    is_own = workspace.owner_id == visit.caller.user_id
+    if not is_own and not visit.caller.may(Right.BUILD_WORKSPACES, workspace.organization_id):
+        raise forbidden("You do not have permission to build this workspace.")
 
 
 def _job(visit: Visit, organization: str, job_id: uuid.UUID) -> Job:

@@ -1,0 +1,69 @@
+"""``provisionerd jobs cancel``: asks one job or many to end."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.actor import as_option, find_actor
+from cli.opening import opened
+from cli.options import output_option
+from cli.printing import JSON, print_json
+from cli.selection import Selection, act_on_each, report_refused, selecting
+from db.catalog.audit import AuditAction, audit
+from db.jobs.transitions import cancel_job
+from db.reads.jobs import get_job
+from db.schema.enums import JobStatus
+
+
+@click.command()
+@selecting((JobStatus.PENDING, JobStatus.RUNNING))
+@as_option
+@output_option
+def cancel(selection: Selection, as_user: str | None, output: str) -> None:
+    r"""Request the cancellation of each JOB, or of all jobs that filters select.
+
+    A pending job is canceled immediately. A running job is interrupted by its
+    worker, which stores the state; `jobs logs JOB -f` shows how it ends.
+
+    \b
+    Example:
+        provisionerd jobs cancel 3f2a
+        provisionerd jobs cancel --status pending --queue builds
+    """
+    with opened() as services:
+        with services.database.begin() as session:
+            job_ids = selection.find(session)
+        selection.confirm("cancel", len(job_ids))
+        outcome = act_on_each(services.database, job_ids, partial(_cancel, as_user=as_user))
+    if output == JSON and outcome.done:
+        rows = [{"id": job_id, "status": status} for job_id, status in outcome.done]
+        print_json(rows[0] if selection.is_one else rows)
+    elif output == JSON and not selection.is_one:
+        print_json([])
+    else:
+        for job_id, status in outcome.done:
+            click.echo(f"Job {job_id} is {status}.")
+    report_refused(selection, outcome)
+
+
+def _cancel(
+    session: Session, job_id: uuid.UUID, *, as_user: str | None
+) -> tuple[uuid.UUID, JobStatus]:
+    status = cancel_job(session, job_id=job_id)
+    job = get_job(session, job_id)
+    resource = ("provisioner_job", job_id, str(job_id))
+    if job.workspace_build_id is not None:
+        name = f"{job.workspace_name}/{job.build_number}"
+        resource = ("workspace_build", job.workspace_build_id, name)
+    audit(
+        session,
+        actor=find_actor(session, as_user),
+        action=AuditAction.CANCEL,
+        organization_id=job.organization_id,
+        resource=resource,
+    )
+    return job_id, status
