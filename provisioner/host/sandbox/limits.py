@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
 
 MAX_FILES = 200_000
 """A job with more files and folders counts as one that is over its limit of disk space."""
+
+
+_REMOVED = " (deleted)"  # at the end of the name of an open file that has no name any more
+_ANONYMOUS = "/memfd:"
 
 
 class Limit(IntEnum):
@@ -62,26 +67,55 @@ def set_limit(kind: int, value: int) -> None:
 def measure(limits: Limits, pids: Sequence[int], folders: Sequence[str]) -> Limit | None:
     """Return the first limit that the processes and folders of a job have reached."""
     usages = [_usage(pid) for pid in pids]
-    if sum(memory for memory, _threads in usages) > limits.memory_bytes:
+    in_memory, on_disk = _nameless_files(pids)
+    # Some of the files in memory are mapped, and so counted for the processes, too.
+    shared = max(sum(mapped for _own, mapped, _threads in usages), in_memory)
+    if sum(own for own, _mapped, _threads in usages) + shared > limits.memory_bytes:
         return Limit.MEMORY
-    if sum(threads for _memory, threads in usages) >= limits.processes:
+    if sum(threads for _own, _mapped, threads in usages) >= limits.processes:
         return Limit.PROCESSES
-    if _are_larger(folders, limits.disk_bytes):
+    if on_disk > limits.disk_bytes or _are_larger(folders, limits.disk_bytes - on_disk):
         return Limit.DISK
     return None
 
 
-def _usage(pid: int) -> tuple[int, int]:
-    """Return the bytes of memory that only this process needs, and the number of its threads."""
-    memory = threads = 0
+def _usage(pid: int) -> tuple[int, int, int]:
+    """Return what a process needs: bytes of its own and of files in memory, and its threads."""
+    found = {b"RssAnon": 0, b"RssShmem": 0, b"Threads": 0}
     with suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
         for line in file:
             name, _colon, value = line.partition(b":")
-            if name in {b"RssAnon", b"RssShmem"}:
-                memory += int(value.split()[0]) * 1024
-            elif name == b"Threads":
-                threads = int(value)
-    return memory, threads
+            if name in found:
+                found[name] = int(value.split()[0])
+    return found[b"RssAnon"] * 1024, found[b"RssShmem"] * 1024, found[b"Threads"]
+
+
+def _nameless_files(pids: Sequence[int]) -> tuple[int, int]:
+    """Return the bytes in memory and on disk of open files that are in no folder.
+
+    These are anonymous files (``memfd_create``), and those that were removed while they were open.
+    """
+    sizes = {True: 0, False: 0}
+    seen = set()
+    for path in _descriptors(pids):
+        with suppress(OSError):  # it was closed meanwhile
+            target = os.readlink(path)  # noqa: PTH115 -- importing pathlib takes too long here
+            if not target.endswith(_REMOVED):
+                continue
+            found = os.stat(path)  # noqa: PTH116
+            is_new = (found.st_dev, found.st_ino) not in seen
+            if found.st_nlink == 0 and stat.S_ISREG(found.st_mode) and is_new:
+                seen.add((found.st_dev, found.st_ino))
+                sizes[target.startswith(_ANONYMOUS)] += found.st_blocks * 512
+    return sizes[True], sizes[False]
+
+
+def _descriptors(pids: Sequence[int]) -> Iterator[str]:
+    for pid in pids:
+        folder = f"/proc/{pid}/fd"
+        with suppress(OSError):  # it has ended
+            for name in os.listdir(folder):  # noqa: PTH208
+                yield f"{folder}/{name}"
 
 
 def _are_larger(folders: Sequence[str], limit: int) -> bool:
