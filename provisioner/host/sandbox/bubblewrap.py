@@ -14,10 +14,12 @@ from itertools import chain
 from pathlib import Path
 
 from provisioner.host.sandbox.confinement import Confinement
+from provisioner.host.sandbox.guard import FILTER_END
 from provisioner.host.sandbox.limits import Limits
 from provisioner.host.sandbox.ownership import build_user, give
 from provisioner.host.sandbox.paths import SharedPaths
 from provisioner.host.sandbox.port import Confined, SandboxError, SandboxKind, Scope
+from provisioner.host.sandbox.syscalls import filter_program
 from provisioner.host.sandbox.system import ROOTS, SETTINGS
 
 _NAMESPACES = (
@@ -32,6 +34,7 @@ _PRIVILEGES_OF_ROOT = (
     *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
     *("--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_DAC_READ_SEARCH"),
 )
+_SHARED_MEMORY_BYTES = 64 * 1024**2  # as in containers; nobody counts what is in there
 _DEPTH = 2  # bubblewrap itself, and the first process of the namespace, which reaps the others
 
 
@@ -55,7 +58,10 @@ class Bubblewrap:
             *_NAMESPACES,
             *(_PRIVILEGES_OF_ROOT if self._setpriv else ("--unshare-user",)),
             *("--die-with-parent", "--new-session"),
+            *_filter(),
             *("--proc", "/proc", "--dev", "/dev"),
+            *("--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108 -- of the sandbox
+            *("--remount-ro", "/dev"),
             *chain.from_iterable(map(_system_root, ROOTS)),
             *_make_folders_above(filter(Path.exists, SETTINGS)),
             *chain.from_iterable(map(_optional, filter(Path.exists, SETTINGS))),
@@ -73,12 +79,18 @@ class Bubblewrap:
                 *self._base,
                 *self._binds(scope),
                 *_name_of(user, scope),
+                # What no other file system covers is in memory, where nobody counts it.
+                *("--remount-ro", "/"),
                 *("--chdir", str(scope.cwd), "--"),
                 *(self._without_privileges(user) if self._setpriv else self._in_namespace()),
                 *command,
             ),
             confinement=Confinement(
-                depth=_DEPTH, limits=self._limits, folders=tuple(map(str, folders)), user=user
+                depth=_DEPTH,
+                limits=self._limits,
+                folders=tuple(map(str, folders)),
+                user=user,
+                is_namespaced=True,
             ),
         )
 
@@ -109,6 +121,11 @@ class Bubblewrap:
     @property
     def _shown(self) -> tuple[Path, ...]:
         return (*self._shared.readable, *self._shared.writable)
+
+
+def _filter() -> tuple[str, ...]:
+    is_known = filter_program(has_own_processes=True) is not None
+    return ("--seccomp", str(FILTER_END)) if is_known else ()
 
 
 def _show(readable: Sequence[Path], writable: Sequence[Path]) -> Iterator[str]:

@@ -26,14 +26,18 @@ from provisioner.host.sandbox import restriction
 from provisioner.host.sandbox.confinement import Confinement
 from provisioner.host.sandbox.limits import Limit, Limits, set_limit, set_limits
 from provisioner.host.sandbox.restriction import Rule
+from provisioner.host.sandbox.syscalls import filter_program
 from provisioner.host.sandbox.watch import FIRST_LIMIT_STATUS, LAUNCHER_DIED, OUTPUTS, TAKEN, Watch
 
 CANNOT_GUARD = 125
 """The exit status of a guard that failed itself."""
 
+FILTER_END = 6
+"""The descriptor from which bubblewrap reads its filter of system calls."""
+
 _ERROR = struct.Struct("=i")
 _ERROR_END = 5  # the descriptor through which a failed start is reported
-_FIRST_CLOSED = 6
+_FIRST_CLOSED = FILTER_END
 _HIGHEST = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -136,12 +140,31 @@ def _start(
         _limit_processes(confinement.limits, confinement)
     if confinement.rules is not None:
         return _fork(command, environment, confinement, confinement.rules)
+    if confinement.is_namespaced:
+        restriction.forbid_abstract_sockets(command[0])
+        _hand_filter()
     try:
         return os.posix_spawn(
             command[0], command, environment, setsigmask=(), setsigdef=_TO_DEFAULT
         )
     except ValueError as error:  # a NUL, or "=" in a name
         raise OSError(errno.EINVAL, "") from error
+    finally:
+        os.closerange(FILTER_END, FILTER_END + 1)
+
+
+def _hand_filter() -> None:
+    """Let bubblewrap read its filter of system calls, which a pipe can hold."""
+    program = filter_program(has_own_processes=True)
+    if program is None:
+        return
+    reading, writing = os.pipe()
+    os.write(writing, program)
+    os.close(writing)
+    if reading != FILTER_END:
+        os.dup2(reading, FILTER_END)
+        os.close(reading)
+    os.set_inheritable(FILTER_END, True)
 
 
 def _fork(

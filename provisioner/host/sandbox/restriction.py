@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,7 +35,8 @@ _IOCTL_ABI = 5
 _READ_ACCESS = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _MAKE_DEVICES = 1 << 6 | 1 << 11
-_SCOPES = 0b11  # abstract Unix sockets and signals
+_ABSTRACT_SOCKETS, _SIGNALS = 1 << 0, 1 << 1
+_SCOPES = _ABSTRACT_SOCKETS | _SIGNALS
 _RULESET = struct.Struct("=QQQ")  # file system, network, scopes
 _SIZE_BEFORE_SCOPES, _SIZE_BEFORE_NETWORK = 16, 8
 _BENEATH = struct.Struct("=Qi")
@@ -77,6 +79,22 @@ def restrict(rules: Sequence[Rule]) -> None:
     _call(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
     forbid_calls()
+
+
+def forbid_abstract_sockets(program: bytes) -> None:
+    """Forbid this process to reach abstract Unix sockets of processes that it has not started.
+
+    Does nothing where the kernel cannot, or if the program that will be started next needs the
+    privileges that its file gives it.
+    """
+    with suppress(OSError):
+        if abi() < SIGNALS_ABI or os.stat(program).st_mode & stat.S_ISUID:  # noqa: PTH116
+            return
+        ruleset = _call(_CREATE_RULESET, _RULESET.pack(0, 0, _ABSTRACT_SOCKETS), _RULESET.size, 0)
+        if os.geteuid() != 0:
+            _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _call(_RESTRICT_SELF, ruleset, 0)
+        os.close(ruleset)
 
 
 def empty_bounding_set() -> None:

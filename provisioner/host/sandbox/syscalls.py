@@ -1,9 +1,10 @@
-"""A filter of system calls for commands that only Landlock confines (seccomp).
+"""A filter of system calls for commands in a sandbox (seccomp).
 
-Landlock rules what files a process may open. This takes away the calls by which it could get at
-other processes, make namespaces of its own, or reach parts of the kernel that have been the way to
-its privileges more than once. A forbidden call fails as if the right were missing. This module
-runs in the launcher, so it imports little.
+The sandbox rules what files a command may open, and which processes it sees. This takes away the
+calls by which it could go round such rules, leave a program that runs as its user (setuid), make
+namespaces of its own, or reach parts of the kernel that have been the way to its privileges more
+than once. A forbidden call fails as if the right were missing. This module runs in the launcher,
+so it imports little.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 # name: the numbers of x86-64 and of arm64
 _FORBIDDEN = {
@@ -62,19 +63,66 @@ _FORBIDDEN = {
     "quotactl": (179, 60),
     "syslog": (103, 116),
 }
-_WITH_FLAGS = {"clone": (56, 220), "unshare": (272, 97)}  # only without new namespaces
-_CLONE3 = 435  # its flags are in memory, where a filter cannot look: libraries use clone instead
+# Shared with all processes of the host that have no IPC namespace of their own; what is made
+# there outlives the command.
+_SHARED_WITH_HOST = {
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
+    "semctl": (66, 191),
+    "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+}
+# These could take another process's files, memory or processor from it: only the caller's own.
+_ON_A_PROCESS = {
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+}
+_ON_A_KIND = {"setpriority": (141, 140), "ioprio_set": (251, 30)}  # a process, group or user
+_OF_USER = {"setpriority": 2, "ioprio_set": 3}
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET
+_SETID = 0o6000
+# name: the numbers, the argument (from 0), and the bits of it that are forbidden
+_WITH_BITS = {
+    "clone": ((56, 220), 0, _NEW_NAMESPACES),
+    "unshare": ((272, 97), 0, _NEW_NAMESPACES),
+    "chmod": ((90, None), 1, _SETID),
+    "fchmod": ((91, 52), 1, _SETID),
+    "fchmodat": ((268, 53), 2, _SETID),
+    "fchmodat2": ((452, 452), 2, _SETID),
+    "creat": ((85, None), 1, _SETID),
+    "mknod": ((133, None), 1, _SETID),
+    "mknodat": ((259, 33), 2, _SETID),
+}
+_OPENING = {"open": ((2, None), 1), "openat": ((257, 56), 2)}  # the flags; the mode follows
+_CREATES = 0o20000100  # O_CREAT and O_TMPFILE: without them there is no mode
+# Their flags are in memory, where a filter cannot look: libraries take older calls instead.
+_UNKNOWN = {"clone3": (435, 435), "openat2": (437, 437)}
+_PRCTL, _PR_SET_DUMPABLE = (157, 167), 4  # would hide its open files from the guard
 
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32 = 0x40000000
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
-_ALLOW, _FAIL = 0x7FFF0000, 0x00050000
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _STEP = struct.Struct("=HBBI")
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 _Step = tuple[int, int, int, int]
+_ALLOW: _Step = (_RETURN, 0, 0, 0x7FFF0000)
+_FAIL: _Step = (_RETURN, 0, 0, 0x00050000 | errno.EPERM)
+_MISSING: _Step = (_RETURN, 0, 0, 0x00050000 | errno.ENOSYS)
 
 
 class _Program(ctypes.Structure):
@@ -89,37 +137,80 @@ def forbid_calls() -> bool:
     Returns:
         Whether the kernel filters now; it does not on other machines, or without seccomp.
     """
-    machine = _MACHINES.get(os.uname().machine)
-    if machine is None:
+    data = filter_program(has_own_processes=False)
+    if data is None:
         return False
-    steps = _steps(*machine)
-    data = b"".join(_STEP.pack(*step) for step in steps)
-    program = _Program(len(steps), data)
+    program = _Program(len(data) // _STEP.size, data)
     libc = ctypes.CDLL(None, use_errno=True)
     return bool(libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) == 0)
 
 
-def _steps(column: int, architecture: int) -> Sequence[_Step]:
-    """Return the filter. A jump says how many steps to skip if the test holds, and if not."""
-    fail = (_RETURN, 0, 0, _FAIL | errno.EPERM)
-    steps: list[_Step] = [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_EQUAL, 1, 0, architecture),
-        fail,  # a program of another kind, whose calls have other numbers
-        (_LOAD, 0, 0, _NUMBER),
-        (_AT_LEAST, 0, 1, _X32),
-        fail,
-        (_EQUAL, 0, 1, _CLONE3),
-        (_RETURN, 0, 0, _FAIL | errno.ENOSYS),
-    ]
+def filter_program(*, has_own_processes: bool) -> bytes | None:
+    """Return the filter as the kernel takes it; None if it is not known for this machine.
+
+    Args:
+        has_own_processes: whether the command has process and IPC namespaces of its own.
+    """
+    machine = _MACHINES.get(os.uname().machine)
+    if machine is None:
+        return None
+    column, architecture = machine
+    steps = [*_head(architecture), *_everywhere(column)]
+    if not has_own_processes:
+        steps += _among_processes_of_host(column)
+    return b"".join(_STEP.pack(*step) for step in (*steps, _ALLOW))
+
+
+def _head(architecture: int) -> Iterator[_Step]:
+    """Refuse a program of another kind, whose calls have other numbers; load the number."""
+    yield from (_load(_ARCHITECTURE), (_EQUAL, 1, 0, architecture), _FAIL)
+    yield from (_load(_NUMBER), (_AT_LEAST, 0, 1, _X32), _FAIL)
+
+
+def _everywhere(column: int) -> Iterator[_Step]:
+    for numbers in _UNKNOWN.values():
+        yield from _for_call(numbers[column], _MISSING)
     for numbers in _FORBIDDEN.values():
-        steps += [(_EQUAL, 0, 1, numbers[column]), fail]
-    for numbers in _WITH_FLAGS.values():
-        steps += [
-            (_EQUAL, 0, 4, numbers[column]),
-            (_LOAD, 0, 0, _FIRST_ARGUMENT),
-            (_HAS_BITS, 0, 1, _NEW_NAMESPACES),
-            fail,
-            (_RETURN, 0, 0, _ALLOW),
-        ]
-    return [*steps, (_RETURN, 0, 0, _ALLOW)]
+        yield from _for_call(numbers[column], _FAIL)
+    for variants, argument, bits in _WITH_BITS.values():
+        yield from _for_call(variants[column], *_without_bits(argument, bits))
+    for variants, flags in _OPENING.values():
+        rest = _without_bits(flags + 1, _SETID)
+        is_open = (_HAS_BITS, 1, 0, _CREATES)
+        yield from _for_call(variants[column], _load_argument(flags), is_open, _ALLOW, *rest)
+
+
+def _among_processes_of_host(column: int) -> Iterator[_Step]:
+    for numbers in _SHARED_WITH_HOST.values():
+        yield from _for_call(numbers[column], _FAIL)
+    for numbers in _ON_A_PROCESS.values():
+        yield from _for_call(numbers[column], *_own(0))
+    for name, numbers in _ON_A_KIND.items():
+        of_user = (_load_argument(0), (_EQUAL, 0, 1, _OF_USER[name]), _FAIL)
+        yield from _for_call(numbers[column], *of_user, *_own(1))
+    hides = (_load_argument(0), (_EQUAL, 0, 1, _PR_SET_DUMPABLE), _FAIL, _ALLOW)
+    yield from _for_call(_PRCTL[column], *hides)
+
+
+def _for_call(number: int | None, *steps: _Step) -> Iterator[_Step]:
+    """Take the steps, which end with a verdict, for one call."""
+    if number is not None:  # this machine has the call
+        yield (_EQUAL, 0, len(steps), number)
+        yield from steps
+
+
+def _without_bits(argument: int, bits: int) -> Sequence[_Step]:
+    return (_load_argument(argument), (_HAS_BITS, 0, 1, bits), _FAIL, _ALLOW)
+
+
+def _own(argument: int) -> Sequence[_Step]:
+    """Allow the call only if its argument is 0, which stands for the caller."""
+    return (_load_argument(argument), (_EQUAL, 1, 0, 0), _FAIL, _ALLOW)
+
+
+def _load(place: int) -> _Step:
+    return (_LOAD, 0, 0, place)
+
+
+def _load_argument(argument: int) -> _Step:
+    return _load(_ARGUMENTS + 8 * argument)  # the lower half: both machines are little-endian

@@ -16,8 +16,9 @@ import pytest
 
 from provisioner.host.sandbox.limits import Limit
 from provisioner.host.sandbox.port import SandboxMode
-from tests.harness.confined import Job
+from tests.harness.confined import SYSTEM_PYTHON, Job
 from tests.harness.waiting import wait_until
+from tests.integration.sandbox.conftest import has_landlock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sandboxes need Linux")
 
@@ -47,6 +48,81 @@ raise SystemExit(1)
 DAEMON = "setsid bash -c 'exec -a {name} sleep 600' >/dev/null 2>&1 & sleep 0.2"
 
 
+KEEP_UNLINKED = """
+import os, time
+kept = []
+for _ in range(4):
+    kept.append(open("removed", "wb"))
+    os.unlink("removed")
+    kept[-1].write(bytes(15_000_000))
+    kept[-1].flush()
+time.sleep(20)
+"""
+FILL_MEMORY_FILE = """
+import os, time
+file = os.memfd_create("anonymous")
+for _ in range(20):
+    os.write(file, bytes(10_000_000))
+time.sleep(20)
+"""
+FILL = """
+import os, sys
+size = 0
+try:
+    with open(sys.argv[1], "wb") as file:
+        for _ in range(10):
+            file.write(bytes(10_000_000))
+            size = os.fstat(file.fileno()).st_size
+except OSError:
+    pass
+print(size)
+"""
+CONNECT_ABSTRACT = """
+import socket, sys
+socket.socket(socket.AF_UNIX).connect("\\0" + sys.argv[1])
+"""
+SET_USER_ID = """
+import os, stat
+def make_as(mode):
+    os.close(os.open("opened", os.O_CREAT | os.O_WRONLY, mode))
+def change(name):
+    os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o755))
+    os.chmod(name, 0o4755)
+def change_open():
+    file = os.open("fd", os.O_CREAT | os.O_WRONLY, 0o755)
+    os.fchmod(file, 0o2755)
+tries = [
+    lambda: make_as(0o4755),
+    lambda: change("changed"),
+    change_open,
+    lambda: os.mknod("made", 0o4755 | stat.S_IFREG),
+]
+for attempt in tries:
+    try:
+        attempt()
+    except PermissionError:
+        pass
+print([name for name in os.listdir() if os.stat(name).st_mode & 0o6000])
+"""
+KEEP_FORKING = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(4):
+    if os.fork() == 0:
+        os.setsid()
+        end = time.time() + 60
+        while time.time() < end:
+            if os.fork():
+                os._exit(0)
+time.sleep(0.3)
+"""
+TAKE_FROM_ANOTHER = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pid = int(sys.argv[1])
+calls = [(302, pid, 7, 0, 0), (141, 0, pid, 5), (251, 1, pid, 3 << 13), (203, pid, 8, b"\\x01" * 8)]
+print([libc.syscall(*call) for call in calls])
+"""
 CALLS = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +131,9 @@ for word in sys.argv[1:]:
     found = libc.syscall(number, flags, 0, 0, 0, 0)
     print(number, ctypes.get_errno() if found < 0 else 0)
 """
+ON_X86 = pytest.mark.skipif(
+    os.uname().machine != "x86_64", reason="the numbers of calls are of x86-64"
+)
 ONLY_LANDLOCK = pytest.mark.parametrize("mode", [SandboxMode.LANDLOCK], indirect=True)
 
 
@@ -125,8 +204,7 @@ def test_the_worker_cannot_be_signaled(
     assert job.python(SIGNAL, worker.pid).status != 0
 
 
-@ONLY_LANDLOCK
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of calls are of x86-64")
+@ON_X86
 def test_calls_that_go_round_the_rules_are_forbidden(job: Job) -> None:
     forbidden = {101: 0, 310: 0, 438: 0, 308: 0, 165: 0, 304: 0, 250: 0, 321: 0, 425: 0}
     namespaces = [f"272:{0x10000000}", f"56:{0x10000000}"]  # unshare and clone with a new user
@@ -137,7 +215,6 @@ def test_calls_that_go_round_the_rules_are_forbidden(job: Job) -> None:
     assert len(said) == len(forbidden) + 2
 
 
-@ONLY_LANDLOCK
 def test_programs_and_threads_start_under_the_filter(job: Job) -> None:
     code = (
         "import threading, subprocess; t = threading.Thread(target=print, args=('thread',));"
@@ -308,6 +385,72 @@ def test_open_files_are_limited(job: Job) -> None:
     job.limits["open_files"] = 64
     ended = job.python("x = [open('/dev/null') for _ in range(100)]")
     assert "Too many open files" in ended.output
+
+
+def test_removed_files_that_are_open_count_for_the_disk(job: Job) -> None:
+    job.limits["disk_megabytes"] = 20
+    assert job.shell(f"python3 -I -c '{KEEP_UNLINKED}' & wait; exit 1").limit is Limit.DISK
+
+
+def test_anonymous_files_count_for_the_memory(job: Job) -> None:
+    job.limits["memory_megabytes"] = 100
+    assert job.shell(f"python3 -I -c '{FILL_MEMORY_FILE}' & wait; exit 1").limit is Limit.MEMORY
+
+
+@pytest.mark.parametrize("path", ["/filler", "/dev/filler", "/dev/shm/filler"])
+def test_file_systems_in_memory_cannot_be_filled(job: Job, path: str) -> None:
+    assert int(job.python(FILL, path).output) <= 64 * 1024**2
+
+
+def test_no_program_can_be_left_that_runs_as_its_owner(job: Job, free: Job) -> None:
+    """Whoever of the host ran it would be the worker's user."""
+    assert "changed" in free.python(SET_USER_ID).output
+    assert job.python(SET_USER_ID).output == "[]\n"
+
+
+@pytest.mark.skipif(not has_landlock(), reason="the kernel cannot forbid abstract sockets")
+def test_abstract_sockets_of_servers_cannot_be_reached(job: Job, free: Job, host: Path) -> None:
+    name = f"server-of-{host.name}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        assert free.python(CONNECT_ABSTRACT, name).status == 0
+        assert job.python(CONNECT_ABSTRACT, name).status != 0
+
+
+@ON_X86
+def test_nothing_can_be_taken_from_the_worker(
+    job: Job, free: Job, worker: subprocess.Popen[bytes]
+) -> None:
+    """Its processor, its priority, and the number of its files."""
+    assert "-1" not in free.python(TAKE_FROM_ANOTHER, worker.pid).output
+    assert job.python(TAKE_FROM_ANOTHER, worker.pid).output == "[-1, -1, -1, -1]\n"
+
+
+def test_shared_memory_does_not_outlive_the_command(job: Job) -> None:
+    before = segments()
+    job.shell("ipcmk -M 1000000")
+    assert segments() == before
+
+
+def test_a_process_that_is_replaced_all_the_time_ends_with_the_command(job: Job) -> None:
+    script = job.template / f"forks-of-{job.folder.parent.name}.py"
+    script.write_text(KEEP_FORKING)
+    script.chmod(0o644)
+    job.run(SYSTEM_PYTHON, "-I", str(script))
+    assert not any(forks(script) for _ in range(20))
+
+
+def forks(script: Path) -> list[int]:
+    """The processes of this host that run the script."""
+    found = psutil.process_iter(["cmdline"])
+    return [process.pid for process in found if str(script) in (process.info["cmdline"] or [])]
+
+
+def segments() -> set[str]:
+    """The shared memory of this host that this test could have made."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()
+    return {line for line in lines if " 1000000 " in line}
 
 
 def daemons(name: str) -> list[psutil.Process]:
