@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tests.harness.databases import opened_database
 from tests.harness.pgbouncer import PgBouncer
 from tests.harness.postgres_server import ROLE, PostgresServer, new_postgres
 from tests.harness.proxy import Proxy
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import NeverHappenedError, wait_until
 from tests.harness.worker import Worker
 from worker.embedded.directory import free_port
 
@@ -79,7 +79,8 @@ class Held:
         Args:
             attempts: how often a build may have been tried.
         """
-        self.cluster.finish(*self.jobs.values(), within_s=120)
+        with suppress(NeverHappenedError):  # the rows say which have not ended
+            self.cluster.finish(*self.jobs.values(), within_s=120)
         rows = {stage: self.cluster.row(job_id) for stage, job_id in self.jobs.items()}
         found = [
             f"{stage}: {row['status']} in attempt {row['attempt']}: {row['error']};"
