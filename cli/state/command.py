@@ -14,7 +14,7 @@ from cli.actor import as_option, find_actor
 from cli.opening import opened, transaction
 from cli.options import limit_option, output_option
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows
-from cli.state.files import orphan_file, read_file, rename_adopted, write_file
+from cli.state.files import left_state, orphan_file, read_file, rename_adopted, write_file
 from cli.state.listing import orphan_rows, print_list, stored_row
 from cli.state.report import print_pushed
 from db.catalog.people import get_user
@@ -22,6 +22,7 @@ from db.catalog.references import find_workspace
 from db.catalog.states import PushedState, adopt_state, push_state
 from db.errors import StateRefusedError
 from db.jobs.statefiles import StateResource, parse_state_file
+from db.reads.jobs import find_job_id
 from db.reads.states import (
     StoredState,
     builds_of_jobs,
@@ -30,7 +31,7 @@ from db.reads.states import (
     state_label,
 )
 from db.schema.tables import Workspace
-from provisioner.host.orphans import find_orphaned_states, opened_orphan
+from provisioner.host.orphans import find_orphaned_states, job_of, opened_orphan
 from worker.settings import load_settings
 
 RESOURCE_COLUMNS: Columns[StateResource] = {
@@ -218,7 +219,7 @@ def push(
 
 
 @state.command()
-@click.argument("source", metavar="FILE|JOB")
+@click.argument("source", metavar="FILE|DIR|JOB")
 @click.option("--workspace", metavar="WORKSPACE", help="The workspace, if the job was pruned.")
 @owner_option
 @as_option
@@ -236,8 +237,9 @@ def adopt(
     r"""Store an orphaned state of this host in its workspace.
 
     A worker orphans a state (log event state.orphaned) if a later build began
-    without it. Give the file, or the job in its name. The checks are those of
-    `state push`; the file is then renamed to FILE.adopted.
+    without it. Give the file, or the job in its name. DIR is a work directory
+    that recovery does not take (build.lease_forged). The checks are those of
+    `state push`; the file or directory is then renamed to NAME.adopted.
 
     Compare the states first: this one lacks the resources of the later build.
 
@@ -247,18 +249,18 @@ def adopt(
         provisionerd state adopt 3f1c --as alice
     """
     settings = load_settings()
-    path, job_id = orphan_file(source, settings.work_root)
-    data = opened_orphan(read_file(str(path)), job_id, settings.keyring)
+    left = left_state(source, settings.work_root, settings.keyring)
     with opened() as services, services.database.begin() as session:
         found = _find(session, workspace, owner).id if workspace else None
         actor = find_actor(session, as_user)
+        job_id = job_of(Path(left.job)) or find_job_id(session, left.job)
         pushed = _refusable(
             lambda: adopt_state(
-                session, job_id=job_id, data=data, actor=actor, workspace_id=found, force=force
+                session, job_id=job_id, data=left.data, actor=actor, workspace_id=found, force=force
             )
         )
     print_pushed(pushed, output=output)
-    rename_adopted(path)
+    rename_adopted(left.path)
 
 
 @state.command()

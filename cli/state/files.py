@@ -6,12 +6,22 @@ import os
 import sys
 import tempfile
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from db.jobs.statefiles import MAX_STATE_BYTES
-from provisioner.host.orphans import find_orphaned_states, job_of, mark_adopted, read_bounded
+from db.sealing.keyring import Keyring
+from provisioner.host.orphans import (
+    find_orphaned_states,
+    job_of,
+    mark_adopted,
+    opened_orphan,
+    read_bounded,
+)
+from provisioner.host.recovery import newest_state, processes_in
+from provisioner.host.workdir import NAME
 
 STANDARD_INPUT = "-"
 
@@ -47,6 +57,42 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
         raise click.ClickException(f"{path} exists; `--force` replaces it") from error
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written ({error.strerror})") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftState:
+    """A state that a build has left on this host."""
+
+    path: Path  #: of the file, or of the work directory
+    job: str  #: the job's ID, or how it begins
+    data: bytes
+
+
+def left_state(source: str, work_root: Path, keyring: Keyring) -> LeftState:
+    """Return a state that was put aside, or that of a work directory that recovery does not take.
+
+    Args:
+        source: a path, or the job's ID or a unique prefix of it.
+
+    Raises:
+        click.ClickException: there is no such state, or a process may still change it.
+        SealedError: it is sealed, and does not open.
+    """
+    path = Path(source).absolute()
+    if path.is_dir() and NAME.fullmatch(path.name):
+        return LeftState(path=path, job=path.name.partition("-")[0], data=_directory_state(path))
+    file, job_id = orphan_file(source, work_root)
+    data = opened_orphan(read_file(str(file)), job_id, keyring)
+    return LeftState(path=file, job=str(job_id), data=data)
+
+
+def _directory_state(path: Path) -> bytes:
+    for pid in processes_in(path):
+        raise click.ClickException(f"process {pid} still runs in {path}; stop it first")
+    state = newest_state(path / "template")
+    if state is None:
+        raise click.ClickException(f"{path} has no complete state")
+    return state.data
 
 
 def orphan_file(source: str, work_root: Path) -> tuple[Path, uuid.UUID]:

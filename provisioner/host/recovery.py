@@ -95,7 +95,12 @@ class Recoverer:
             forged.append(Recovery(directory=path, outcome=Recovered.FORGED))
             if path not in self._forged:
                 self._forged.add(path)
-                log.error("build.lease_forged", directory=str(path), reason=reason)
+                log.error(
+                    "build.lease_forged",
+                    directory=str(path),
+                    reason=reason,
+                    adopt_with=f"provisionerd state adopt {path}",
+                )
 
         found = list(find_work_directories(self.work_root, on_forged=refuse))
         return [*map(self._recover, found), *forged]

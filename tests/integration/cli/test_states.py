@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import stat
+import subprocess
+import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +19,12 @@ from cli.main import cli
 from db.jobs.results import BuildResult
 from db.schema.enums import Transition
 from db.schema.tables import AuditLog, Workspace
+from provisioner.host.workdir import STATE_FILE
 from tests.harness.factory import Factory
 from tests.harness.states import LINEAGE, state_file, state_of
 from tests.integration.cli.commandline import CommandLine, refused
 
+LASTS = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 FIRST = state_file(5, names=["a", "b"])
 
 
@@ -254,6 +258,41 @@ def test_an_orphaned_state_that_is_stored_already_is_renamed(
     adopted = run("state", "adopt", orphan.stem)
     assert "already has this state" in adopted.stdout
     assert not orphan.exists()
+
+
+@pytest.fixture
+def left(factory: Factory, box: Workspace, tmp_path: Path) -> Path:
+    """The work directory of a lost build, without its lease: recovery does not take it."""
+    lost = factory.finished_build(box, result=BuildResult(state=state_of(6)))
+    path = tmp_path / "data" / "work" / f"{lost.id.hex[:12]}-1"
+    (path / "template").mkdir(parents=True)
+    (path / "template" / STATE_FILE).write_bytes(state_file(9))
+    return path
+
+
+def test_adopt_stores_the_state_of_a_work_directory_that_recovery_does_not_take(
+    run: CommandLine, left: Path
+) -> None:
+    adopted = run("state", "adopt", str(left))
+    assert adopted.exit_code == 0, adopted.output
+    assert run("state", "pull", "alice/box").stdout_bytes == state_file(9)
+    assert [path.name for path in left.parent.iterdir()] == [f"{left.name}.adopted"]
+
+
+def test_adopt_of_a_work_directory_without_a_whole_state_is_refused(
+    run: CommandLine, left: Path
+) -> None:
+    (left / "template" / STATE_FILE).write_bytes(state_file(9)[:-1])
+    refused(run("state", "adopt", str(left)), "has no complete state")
+    assert left.exists()
+
+
+def test_adopt_of_a_work_directory_where_something_runs_is_refused(
+    run: CommandLine, left: Path
+) -> None:
+    with subprocess.Popen(LASTS, cwd=left / "template", stdin=subprocess.PIPE) as process:
+        refused(run("state", "adopt", str(left)), f"process {process.pid} still runs in")
+        process.kill()
 
 
 def test_a_job_without_an_orphaned_state_is_refused(run: CommandLine, box: Workspace) -> None:
