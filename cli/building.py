@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from cli.printing import JSON, plain, print_json, screen
-from cli.waiting import INTERRUPTED, View, follow_job, no_worker
+from cli.waiting import INTERRUPTED, View, follow_job, why_stuck
 from db.catalog.builds import EnqueuedBuild
 from db.engine import Database
 from db.reads.progress import JobProgress, job_progress
@@ -58,8 +58,8 @@ def exit_status(ended: JobProgress) -> int:
 def _detach(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
     with database.begin() as session:
         now = job_progress(session, build.job_id)
-    if now.workers == 0:
-        _warn(no_worker(now.queue))
+    if reason := why_stuck(now):
+        _warn(reason)
     if request.output == JSON:
         print_json(_document(request, build, now))
     else:

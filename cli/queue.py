@@ -8,6 +8,7 @@ import click
 
 from cli.opening import transaction
 from cli.options import output_option
+from cli.pausing import pause, resume
 from cli.printing import JSON, Columns, print_facts, print_json, print_rows
 from db.reads.counting import QUEUE_COUNT_LIMIT
 from db.reads.explanation import Match, match, verdict
@@ -17,12 +18,23 @@ from db.reads.workers import list_workers
 from db.schema.enums import JobStatus
 from db.texts import seconds_text, tags_text
 
+
+def pause_text(queue: QueueDepth) -> str:
+    """Return who paused the queue, and why; nothing if it is not paused."""
+    if queue.paused_at is None:
+        return ""
+    reason = f": {queue.pause_reason}" if queue.pause_reason else ""
+    return f"by {queue.paused_by}{reason}"
+
+
 COLUMNS: Columns[QueueDepth] = {
     "QUEUE": lambda row: row.queue,
     "WAITING": lambda row: row.depth,
     "OLDEST": lambda row: seconds_text(row.oldest_s) if row.depth else None,
     "WORKERS": lambda row: row.workers,
     "SLOTS": lambda row: row.slots,
+    "TAGS": lambda row: tags_text(row.tags),
+    "PAUSED": pause_text,
 }
 
 
@@ -47,12 +59,19 @@ def queue(context: click.Context, output: str) -> None:
     Example:
         provisionerd queue
         provisionerd queue explain 3f2a
+        provisionerd queue pause builds
     """
     if context.invoked_subcommand:
         return
     with transaction() as session:
         rows = queue_depths(session)
-    print_rows(rows, COLUMNS, output=output, kind="waiting jobs and no live workers")
+    print_rows(
+        rows, COLUMNS, output=output, kind="waiting jobs, no paused queues and no live workers"
+    )
+
+
+queue.add_command(pause)
+queue.add_command(resume)
 
 
 @queue.command()

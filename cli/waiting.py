@@ -50,9 +50,10 @@ class View:
         for line in update.lines:
             self.print_line(line)
         progress = update.progress
-        if progress.workers == 0 and not self.has_warned:
+        reason = why_stuck(progress)
+        if reason and not self.has_warned:
             self.has_warned = True
-            self.warn(no_worker(progress.queue))
+            self.warn(reason)
         waited = seconds_text(time.monotonic() - self.started)
         step = (progress.stage or "").replace("_", " ")
         status.update(Text(f"{progress.status} {step} ({waited})"))
@@ -64,6 +65,16 @@ class View:
             self.console.print(Text(f"==> {plain(line.stage)}", style="bold"))
         style = _LEVEL_STYLES.get(line.log_level, "")
         self.console.print(Text(plain(line.output), style=style), soft_wrap=True)
+
+
+def why_stuck(progress: JobProgress) -> str | None:
+    """Return a warning about a job that cannot be claimed now; None if it can, or does not wait."""
+    if progress.is_paused:
+        return (
+            f"the queue {progress.queue} is paused, so the job waits;"
+            " `provisionerd queue` says by whom"
+        )
+    return no_worker(progress.queue) if progress.workers == 0 else None
 
 
 def no_worker(queue: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.draining import drain, forget, resume
 from cli.opening import transaction
 from cli.options import limit_option, output_option
 from cli.printing import Columns, print_rows
@@ -23,11 +24,12 @@ COLUMNS: Columns[WorkerListing] = {
 }
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @limit_option
 @output_option
-def workers(limit: int, output: str) -> None:
-    r"""List the workers and their load.
+@click.pass_context
+def workers(context: click.Context, limit: int, output: str) -> None:
+    r"""List the workers and their load; drain them, and forget those that are gone.
 
     \b
     A worker is busy, idle, draining (it takes no new builds) or offline (it
@@ -36,7 +38,15 @@ def workers(limit: int, output: str) -> None:
     \b
     Example:
         provisionerd workers
+        provisionerd workers drain build-7
     """
+    if context.invoked_subcommand:
+        return
     with transaction() as session:
         rows = list_workers(session, limit=limit)
     print_rows(rows, COLUMNS, output=output, kind="workers")
+
+
+workers.add_command(drain)
+workers.add_command(resume)
+workers.add_command(forget)

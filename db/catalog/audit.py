@@ -29,6 +29,9 @@ class AuditAction(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     LOGIN = "login"
+    PAUSE = "pause"
+    RESUME = "resume"
+    DRAIN = "drain"
 
 
 SITE = uuid.UUID(int=0)

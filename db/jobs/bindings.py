@@ -1,4 +1,4 @@
-"""Which jobs a worker may run: those of its queues and of the organizations it is bound to.
+"""Which jobs a worker may run: of its queues, unless paused, and of organizations it is bound to.
 
 The row of the worker decides, not a doorbell or the process. A worker that is bound to no
 organization runs the jobs of all.
@@ -17,8 +17,13 @@ SERVED_BY_WORKER = """
 
 QUEUE_OF_WORKER = """
     :queue = ANY(coalesce(
-        (SELECT queues FROM provisioner_daemons WHERE id = :worker_id),
+        (SELECT CASE WHEN drain_requested_at IS NULL THEN queues ELSE '{}' END
+         FROM provisioner_daemons
+         WHERE id = :worker_id),
         ARRAY[CAST(:queue AS text)]
     ))
 """
-"""Whether the worker ``:worker_id`` serves the queue ``:queue``."""
+"""Whether the worker ``:worker_id`` serves the queue ``:queue``, and is not drained."""
+
+NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM queue_pauses WHERE queue = {queue} AND resumed_at IS NULL)"
+"""Whether a queue is not paused."""

@@ -67,16 +67,26 @@ def served_queues(worker_tags: Mapping[str, str]) -> list[str]:
     Raises:
         InvalidError: the tags are not allowed, or there are more than ``MAX_WORKER_TAGS``.
     """
+    return list(named_queues(worker_tags))
+
+
+def named_queues(worker_tags: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """Return the queues that a worker with these tags serves, each with the tags of its jobs.
+
+    Raises:
+        InvalidError: as ``served_queues``.
+    """
     normal = normalize_tags(worker_tags)
     own = _own_tags(normal)
     if len(own) > MAX_WORKER_TAGS:
         raise InvalidError(f"a worker can have at most {MAX_WORKER_TAGS} tags, not {len(own)}")
     scope = {key: normal[key] for key in SCOPE_TAGS}
     if not own:
-        return [queue_name(scope)]
+        return {queue_name(scope): scope}
     # Only in the scope of a user does a worker with tags serve untagged jobs, too.
     smallest = 1 if scope["scope"] == "organization" else 0
-    return [queue_name({**scope, **subset}) for subset in _subsets(own, smallest)]
+    jobs = [{**scope, **subset} for subset in _subsets(own, smallest)]
+    return {queue_name(tags): tags for tags in jobs}
 
 
 def missing_tags(job_tags: Mapping[str, str], worker_tags: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError, NotFoundError
-from db.jobs.bindings import QUEUE_OF_WORKER, SERVED_BY_WORKER
+from db.jobs.bindings import NOT_PAUSED, QUEUE_OF_WORKER, SERVED_BY_WORKER
 from db.jobs.leases import Lease, held_row
 from db.jobs.logs import LOG_SIZE, WAITING_HEADING, daemon_line, insert_lines, log_size
 from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job, recall_claim
@@ -30,6 +30,7 @@ BEST_OF_QUEUE = f"""
     AND provisioner = ANY(CAST(:provisioners AS provisioner_type[]))
     AND {SERVED_BY_WORKER}
     AND {QUEUE_OF_WORKER}
+    AND {NOT_PAUSED.format(queue=":queue")}
     ORDER BY priority, fair_rank, created_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED

@@ -31,7 +31,8 @@ REGISTER = sql("""
         hostname = excluded.hostname,
         last_seen_at = now(),
         stopped_at = NULL,
-        draining = false
+        draining = false,
+        drain_requested_at = NULL
     RETURNING id
 """)
 

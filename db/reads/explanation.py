@@ -50,6 +50,8 @@ def verdict(job: Job, matches: Sequence[Match]) -> str:
     """Return one sentence that says why the job waits."""
     if job.status is not JobStatus.PENDING:
         return f"the job does not wait: it is {job.status}"
+    if job.is_queue_paused:
+        return "its queue is paused: `provisionerd queue` says by whom, `queue resume` ends that"
     live = sum(row.can_claim for row in matches)
     if live:
         return f"{job.queue_position - 1} jobs are ahead of it for {live} live workers that match"

@@ -64,6 +64,11 @@ _JOBS = text(f"""
            END AS queue_position,
            CASE WHEN job.job_status = 'pending' THEN coalesce(ahead.size, :count_limit) ELSE 0
            END AS queue_size,
+           EXISTS (
+               SELECT 1
+               FROM queue_pauses AS pause
+               WHERE pause.queue = job.queue AND pause.resumed_at IS NULL
+           ) AS is_queue_paused,
            CASE WHEN job.job_status = 'pending' THEN ARRAY(
                SELECT worker.id
                FROM live_workers AS worker
@@ -159,6 +164,7 @@ class Job:
     daily_cost: int
     quota_budget: int | None  #: of the quota decision; None before it
     quota_credits_consumed: int | None
+    is_queue_paused: bool = False
 
 
 def get_job(reader: Reader, job_id: uuid.UUID) -> Job:

@@ -26,6 +26,7 @@ class JobProgress:
     quota_budget: int | None  #: of the quota decision; None before it
     quota_credits_consumed: int | None
     workers: int | None  #: number of live workers that may claim it; None unless pending
+    is_paused: bool = False  #: it waits, and its queue is paused
 
 
 def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
@@ -44,7 +45,12 @@ def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
                        SELECT count(*)
                        FROM live_workers AS worker
                        WHERE worker.takes_jobs AND {SERVES}
-                   ) END AS workers
+                   ) END AS workers,
+                   job.job_status = 'pending' AND EXISTS (
+                       SELECT 1
+                       FROM queue_pauses AS pause
+                       WHERE pause.queue = job.queue AND pause.resumed_at IS NULL
+                   ) AS is_paused
             FROM provisioner_jobs AS job
             LEFT JOIN workspace_builds AS build ON build.job_id = job.id
             WHERE job.id = :job_id

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.jobs.bindings import NOT_PAUSED
+from db.jobs.tags import named_queues
 from db.reads.serving import SERVES
 from db.schema.enums import ProvisionerType
 
@@ -23,6 +28,10 @@ class QueueDepth:
     oldest_s: float  #: age of the oldest waiting job
     workers: int
     slots: int  #: of these workers
+    tags: Mapping[str, str] = field(default_factory=dict)  #: of its jobs
+    paused_at: datetime | None = None  #: None unless it is paused
+    paused_by: str = ""
+    pause_reason: str = ""
 
 
 QUEUE_DEPTHS = sql("""
@@ -41,7 +50,7 @@ QUEUE_DEPTHS = sql("""
         FROM named
         WHERE named.queue IS NOT NULL
     ), waiting AS (
-        SELECT queue, depth, oldest_s
+        SELECT queue, depth, oldest_s, tags
         FROM named
         CROSS JOIN LATERAL (
             SELECT count(*) AS depth,
@@ -55,33 +64,69 @@ QUEUE_DEPTHS = sql("""
                 LIMIT CAST(:count_to AS bigint)
             ) AS next
         ) AS counted
+        CROSS JOIN LATERAL (
+            SELECT tags
+            FROM provisioner_jobs
+            WHERE queue = named.queue
+              AND started_at IS NULL AND completed_at IS NULL
+            ORDER BY priority, fair_rank, created_at, id
+            LIMIT 1
+        ) AS first
         WHERE depth > 0
     ), serving AS (
-        SELECT queue, count(*) AS workers, sum(concurrency) AS slots
-        FROM live_workers, unnest(queues) AS queue
-        WHERE takes_jobs
+        SELECT queue, count(*) AS workers, sum(live.concurrency) AS slots,
+               min(worker.tags::text) AS tags
+        FROM live_workers AS live
+        JOIN provisioner_daemons AS worker ON worker.id = live.id, unnest(live.queues) AS queue
+        WHERE live.takes_jobs
         GROUP BY queue
+    ), paused AS (
+        SELECT queue, paused_at, paused_by, reason
+        FROM queue_pauses
+        WHERE resumed_at IS NULL
     )
     SELECT queue,
            coalesce(depth, 0) AS depth,
            coalesce(oldest_s, 0) AS oldest_s,
            coalesce(workers, 0) AS workers,
-           coalesce(slots, 0)::int AS slots
+           coalesce(slots, 0)::int AS slots,
+           waiting.tags, serving.tags::jsonb AS worker_tags,
+           paused_at, coalesce(paused_by, '') AS paused_by, coalesce(reason, '') AS pause_reason
     FROM waiting
     FULL JOIN serving USING (queue)
+    FULL JOIN paused USING (queue)
     ORDER BY queue
 """)
 
 
 def queue_depths(session: Session, *, count_to: int | None = None) -> list[QueueDepth]:
-    """Return every queue that has waiting jobs or live workers, by name.
+    """Return every queue that has waiting jobs or live workers, or is paused, by name.
 
     Args:
         count_to: the maximum number of jobs to count in each queue, in the order of claims. If
             more jobs wait, depth and age are lower bounds. None counts all jobs.
     """
     rows = session.execute(QUEUE_DEPTHS, {"count_to": count_to})
-    return [QueueDepth(**row._asdict()) for row in rows]
+    names = _Names({})
+    return [_depth(row, names) for row in rows]
+
+
+class _Names(dict[str, Mapping[str, Mapping[str, str]]]):
+    """The queues of a set of tags of a worker, computed once for each."""
+
+    def __missing__(self, tags: str) -> Mapping[str, Mapping[str, str]]:
+        self[tags] = named_queues(json.loads(tags))
+        return self[tags]
+
+
+def _depth(row: Row[Any], names: _Names) -> QueueDepth:
+    fields = row._asdict()
+    worker_tags = fields.pop("worker_tags")
+    if fields["tags"] is None:
+        # No job waits: of the tags of a worker, the queue has those that make its name.
+        known = names[json.dumps(worker_tags)] if worker_tags else {}
+        fields["tags"] = known.get(row.queue, {})
+    return QueueDepth(**fields)
 
 
 def claimable_jobs(
@@ -101,9 +146,10 @@ def claimable_jobs(
         worker_id: the worker, if it may be bound to organizations. Jobs of others are read, too.
     """
     rows = session.execute(
-        sql("""
+        sql(f"""
             SELECT queue, depth
             FROM unnest(CAST(:queues AS text[])) AS served (queue)
+            LEFT JOIN provisioner_daemons AS worker ON worker.id = CAST(:worker_id AS uuid)
             CROSS JOIN LATERAL (
                 SELECT count(*) AS depth
                 FROM (
@@ -114,10 +160,7 @@ def claimable_jobs(
                       AND completed_at IS NULL
                       AND provisioner = ANY(CAST(:provisioners AS provisioner_type[]))
                       AND organization_id = ANY(coalesce(
-                          (SELECT nullif(organizations, '{}')
-                           FROM provisioner_daemons
-                           WHERE id = CAST(:worker_id AS uuid)),
-                          ARRAY[organization_id]
+                          nullif(worker.organizations, '{{}}'), ARRAY[organization_id]
                       ))
                     -- The order of claims; without it the planner may choose a scan.
                     ORDER BY priority, fair_rank, created_at, id
@@ -125,7 +168,9 @@ def claimable_jobs(
                 ) AS next
             ) AS counted
             WHERE depth > 0
-        """),
+              AND worker.drain_requested_at IS NULL
+              AND {NOT_PAUSED.format(queue="served.queue")}
+        """),  # noqa: S608 - made of constants
         {
             "queues": list(queues),
             "provisioners": [provisioner.value for provisioner in provisioners],
@@ -158,6 +203,8 @@ def waiting_work(session: Session, *, worker_id: uuid.UUID) -> WaitingWork:
                         WHERE worker.id = :worker_id
                           AND job.started_at IS NULL
                           AND job.completed_at IS NULL
+                          AND worker.drain_requested_at IS NULL
+                          AND {NOT_PAUSED.format(queue="job.queue")}
                         LIMIT 1
                     ) AS claimable
                 ) AS waiting,
@@ -177,6 +224,13 @@ def overdue_jobs(session: Session, *, limit: timedelta, count: int = 100) -> lis
             WHERE started_at IS NULL AND completed_at IS NULL
               -- The wait of a requeued job starts again.
               AND created_at < now() - :limit AND updated_at < now() - :limit
+              -- Nobody could claim it while its queue was paused.
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM queue_pauses AS pause
+                  WHERE pause.queue = provisioner_jobs.queue
+                    AND (resumed_at IS NULL OR resumed_at > now() - :limit)
+              )
             ORDER BY created_at
             LIMIT :count
         """),

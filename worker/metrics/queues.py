@@ -17,6 +17,7 @@ from db.engine import Database
 from db.jobs.tags import UNTAGGED_QUEUE
 from db.reads.fleet import Fleet, read_fleet
 from db.reads.queues import QueueDepth, queue_depths
+from db.texts import tags_text
 from worker.metrics.cached import Cached
 
 COUNT_TO = 1_000
@@ -85,6 +86,12 @@ def _queue_families(depths: Sequence[QueueDepth]) -> list[Metric]:
     slots = GaugeMetricFamily(
         "provisionerd_slots", "Slots of the live workers that serve the queue.", labels=("queue",)
     )
+    info = GaugeMetricFamily(
+        "provisionerd_queue_info", "1; the tags of the queue's jobs.", labels=("queue", "tags")
+    )
+    paused = GaugeMetricFamily(
+        "provisionerd_queue_paused", "1 if an operator has paused the queue.", labels=("queue",)
+    )
     shown = {entry.queue: entry for entry in depths}
     shown.setdefault(
         UNTAGGED_QUEUE,
@@ -95,7 +102,9 @@ def _queue_families(depths: Sequence[QueueDepth]) -> list[Metric]:
         oldest.add_metric((queue,), entry.oldest_s)
         workers.add_metric((queue,), entry.workers)
         slots.add_metric((queue,), entry.slots)
-    return [depth, oldest, workers, slots]
+        info.add_metric((queue, tags_text(entry.tags)), 1)
+        paused.add_metric((queue,), entry.paused_at is not None)
+    return [depth, oldest, workers, slots, info, paused]
 
 
 def _fleet_families(fleet: Fleet | None, lease_s: float) -> list[Metric]:

@@ -33,6 +33,7 @@ from db.schema.tables.people import (
     QuotaAccount,
     User,
 )
+from db.schema.tables.queues import QueuePause
 from db.schema.tables.templates import File, Template, TemplateVersion
 from db.schema.tables.tokens import ApiToken
 from db.schema.tables.versions import (
@@ -73,6 +74,7 @@ __all__ = [
     "ProvisionerJob",
     "ProvisionerJobLog",
     "ProvisionerJobTiming",
+    "QueuePause",
     "QuotaAccount",
     "ReplacedState",
     "Template",

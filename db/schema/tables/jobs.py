@@ -217,6 +217,8 @@ class ProvisionerDaemon(Base):
     last_seen_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]  #: set by a clean shutdown, cleared by a start
     draining: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: when an operator asked it to take no more jobs; cleared by a start
+    drain_requested_at: Mapped[datetime | None]
     version: Mapped[str] = mapped_column(server_default="")
     api_version: Mapped[str] = mapped_column(server_default="1.0")
     hostname: Mapped[str] = mapped_column(server_default="")
