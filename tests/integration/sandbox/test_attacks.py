@@ -359,6 +359,16 @@ def test_memory_is_limited_for_all_processes_together(job: Job) -> None:
     assert ended.limit is Limit.MEMORY
 
 
+def test_limits_hold_while_processes_end_all_the_time(job: Job) -> None:
+    """The guard hears of the end of each process that has lost its parent."""
+    job.limits["memory_megabytes"] = 100
+    script = job.template / "forks.py"
+    script.write_text(KEEP_FORKING)
+    script.chmod(0o644)
+    hog = "python3 -c 'x = b\"a\" * 60_000_000; import time; time.sleep(10)'"
+    assert job.shell(f"python3 -I {script} & {hog} & {hog} & wait; exit 1").limit is Limit.MEMORY
+
+
 def test_the_program_itself_may_go_on_after_the_rest_was_killed(job: Job) -> None:
     """Terraform then writes its state, with what it has made."""
     job.limits["memory_megabytes"] = 100
