@@ -19,6 +19,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,8 +126,9 @@ class WorkDirectory:
             os.close(descriptor)
 
     def make_room(self) -> None:
-        """Free what was reserved."""
-        (self.path / RESERVE_FILE).unlink(missing_ok=True)
+        """Free what was reserved; do nothing if the disk cannot be written any more."""
+        with suppress(OSError):
+            (self.path / RESERVE_FILE).unlink()
 
     def release(self) -> None:
         """Unlock the directory as it is, so that a worker can recover the build."""

@@ -69,6 +69,14 @@ def _promote(cluster: Cluster) -> None:
     cluster.redis.ask("REPLICAOF", "NO", "ONE")
 
 
+def _fill(cluster: Cluster) -> None:
+    cluster.redis.ask("CONFIG SET maxmemory 1")
+
+
+def _make_room(cluster: Cluster) -> None:
+    cluster.redis.ask("CONFIG SET maxmemory 0")
+
+
 Harm = Callable[[Cluster], None]
 
 HARMS = [
@@ -76,6 +84,7 @@ HARMS = [
     pytest.param(_flush, lambda _cluster: None, id="flushed"),
     pytest.param(_pause, _go_on, id="paused"),
     pytest.param(_demote, _promote, id="read-only for a while"),
+    pytest.param(_fill, _make_room, id="out of memory for a while"),
 ]
 
 

@@ -11,7 +11,12 @@ import pytest
 
 from db.jobs.leases import Lease
 from provisioner.host.recovery import newest_state
-from provisioner.host.workdir import ERRORED_STATE_FILE, STATE_FILE, WorkDirectory
+from provisioner.host.workdir import (
+    ERRORED_STATE_FILE,
+    RESERVE_FILE,
+    STATE_FILE,
+    WorkDirectory,
+)
 from tests.harness.chaos.disks import Disk, mounted_disk
 from tests.harness.factory import echo_archive
 from tests.harness.states import state_file
@@ -83,3 +88,10 @@ def test_room_that_the_disk_lacks_is_not_taken_in_part(
 def test_a_build_without_a_directory_reserves_nothing(tmp_path: Path) -> None:
     WorkDirectory(path=tmp_path / "none", lease=Lease(uuid.uuid4(), uuid.uuid4())).reserve(ROOM)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_cannot_be_written_any_more_does_not_end_an_apply(
+    directory: WorkDirectory,
+) -> None:
+    (directory.path / RESERVE_FILE).mkdir()  # cannot be removed, as any file of such a disk
+    directory.make_room()
