@@ -17,6 +17,7 @@ from db.errors import SealedError
 from db.jobs.events import EventType, record_workspace
 from db.jobs.finish import orphan_job
 from db.jobs.logs import LogRow, daemon_line
+from db.jobs.reaper import reap_abandoned_build
 from db.jobs.statefiles import managed_resources
 from db.schema.enums import LogLevel, Transition
 from db.sealing.states import open_state
@@ -51,6 +52,7 @@ def orphan_workspace(
 ) -> OrphanedWorkspace:
     """Mark a workspace as deleted without destroying its resources. Its credits become free.
 
+    A build whose worker was lost, and that no other worker has swept for a minute, is ended before.
     The last state is kept and copied to the delete build, so it can be pulled for as long as that
     job is kept. The initiator of the build is the actor, or the workspace's owner if the actor is
     not a user of the platform.
@@ -60,6 +62,7 @@ def orphan_workspace(
         BuildActiveError: the workspace has an unfinished build.
     """
     workspace = lock_workspace(session, workspace_id)
+    reap_abandoned_build(session, workspace_id=workspace_id)
     last = session.execute(READ_LAST, {"workspace_id": workspace_id}).one()
     state, problem = _last_state(session, workspace_id, last)
     resources = sorted(managed_resources(state))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -24,6 +25,8 @@ LOST_JOB = """
     JOIN provisioner_jobs AS job ON job.id = leases.job_id
 """
 LOCKED = "FOR UPDATE OF leases, job"
+ABANDONED_AFTER = timedelta(minutes=1)
+"""How long a lease has run out if no worker sweeps: each one does every few seconds."""
 _LOST_LEASE = "the worker stopped renewing its lease"
 FIRST_FREE = f"ORDER BY leases.expires_at LIMIT 1 {LOCKED} SKIP LOCKED"
 
@@ -39,6 +42,21 @@ def reap_expired_lease(session: Session, *, max_attempts: int) -> Moved | None:
         sql(f"{LOST_JOB} WHERE leases.expires_at < now() {FIRST_FREE}")
     ).one_or_none()
     return _close(session, lost, state=None, max_attempts=max_attempts) if lost else None
+
+
+def reap_abandoned_build(session: Session, *, workspace_id: uuid.UUID) -> Moved | None:
+    """End the build of a workspace that no worker is left to sweep. Return None if there is none.
+
+    It is not put back, whatever its stage was.
+    """
+    lost = session.execute(
+        sql(
+            f"{LOST_JOB} WHERE job.workspace_id = :workspace_id"
+            " AND leases.expires_at < now() - :abandoned_after FOR UPDATE OF job"
+        ),
+        {"workspace_id": workspace_id, "abandoned_after": ABANDONED_AFTER},
+    ).one_or_none()
+    return _close(session, lost, state=None, max_attempts=1) if lost else None
 
 
 def reap_lease(

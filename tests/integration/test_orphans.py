@@ -11,11 +11,12 @@ from db.catalog.audit import Actor
 from db.catalog.orphans import OrphanedWorkspace, orphan_workspace
 from db.errors import BuildActiveError, NotFoundError
 from db.jobs.moves import Move, Verb, moves_made
+from db.jobs.reaper import ABANDONED_AFTER
 from db.jobs.results import BuildResult
 from db.jobs.retention import Retention, prune
 from db.jobs.states import RecoveredState, store_recovered_state
 from db.reads.states import get_state
-from db.schema.enums import JobStatus, Transition
+from db.schema.enums import JobStatus, Stage, Transition
 from db.schema.tables import AuditLog, ProvisionerJobLog, Workspace, WorkspaceBuild
 from quota.usage import consumption
 from tests.harness.factory import Factory
@@ -185,6 +186,24 @@ def test_it_is_refused_while_a_build_is_active(
     with pytest.raises(BuildActiveError):
         orphan(factory, workspace)
     assert not is_deleted(factory, workspace)
+
+
+@pytest.mark.parametrize("stage", [Stage.PLAN, Stage.APPLY])
+def test_a_build_whose_worker_is_long_gone_is_closed_without_a_worker(
+    factory: Factory, workspace: Workspace, stage: Stage
+) -> None:
+    job = factory.running_build(workspace, stage=stage, lease=-ABANDONED_AFTER)
+    orphan(factory, workspace)
+    assert factory.status(job.id) is JobStatus.FAILED
+    assert is_deleted(factory, workspace)
+
+
+def test_a_build_whose_lease_has_just_run_out_may_still_run(
+    factory: Factory, workspace: Workspace
+) -> None:
+    factory.running_build(workspace, lease=-ABANDONED_AFTER / 2)
+    with pytest.raises(BuildActiveError):
+        orphan(factory, workspace)
 
 
 def test_a_workspace_is_deleted_once(factory: Factory, workspace: Workspace) -> None:
