@@ -16,9 +16,11 @@ from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
 from db.reads.follow import Update, follow
 from db.reads.progress import JobProgress
+from db.reads.waking import Watch, listening
 from db.schema.enums import LogLevel
 from db.texts import seconds_text
 
+POLL_S = 1.0  #: the longest pause between polls when notices do not arrive
 INTERRUPTED = 130  #: the status that shells use for Ctrl+C
 _LEVEL_STYLES = {LogLevel.ERROR: "red", LogLevel.WARN: "yellow", LogLevel.DEBUG: "dim"}
 
@@ -29,9 +31,11 @@ def follow_job(database: Database, job_id: uuid.UUID, view: View) -> JobProgress
     Raises:
         NotFoundError: there is no such job.
     """
-    with view.console.status("") as status:
-        for update in follow(database, job_id):
-            view.show(update, status)
+    with listening(database) as waker, view.console.status("") as status:
+        watch = Watch(waker)
+        with watch.over(job_id):
+            for update in follow(database, job_id, pace=watch.pace(POLL_S), wait=watch.wait):
+                view.show(update, status)
     return update.progress
 
 

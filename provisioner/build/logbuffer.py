@@ -20,6 +20,9 @@ from db.schema.tables import LOG_LIMIT_BYTES
 from db.texts import storable
 
 FLUSH_INTERVAL_S = 0.25
+# After a pause, the first line waits only for those that come with it. The log of a build that ends
+# within this time is stored with its end.
+GATHER_S = 0.02
 BATCH_LINES = 1000
 # Reserved for the line that reports what was left out, and for the daemon's own last lines.
 RESERVE_BYTES = 16 * 1024
@@ -65,6 +68,7 @@ class LogBuffer:
         self._stage = "Setting up"
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._has_lines = threading.Event()  # or the log is to end
         self._thread = threading.Thread(target=self._flush_until_closed, name="log", daemon=True)
         self._thread.start()
 
@@ -105,6 +109,7 @@ class LogBuffer:
         returned: the result may still be stored, and no line is left out then.
         """
         self._closing.set()
+        self._has_lines.set()
         self._thread.join()
         rest = [*self._unstored, *self._rest()]
         if self._lost:
@@ -123,6 +128,8 @@ class LogBuffer:
             if not self._head_is_full and size <= self._head_room:
                 self._head_room -= size
                 self._head.append(line)
+                if not self._has_lines.is_set():
+                    self._has_lines.set()
                 return
             self._head_is_full = True
             self._tail.append(line)
@@ -134,11 +141,17 @@ class LogBuffer:
                 self._dropped_lines += 1
 
     def _flush_until_closed(self) -> None:
-        while not self._closing.wait(FLUSH_INTERVAL_S):
+        while not self._closing.is_set():
+            self._has_lines.wait(FLUSH_INTERVAL_S)
+            if self._closing.wait(GATHER_S):
+                return
+            self._has_lines.clear()
             rows = [*self._take_unstored(), *self._take_head()]
             if not rows and self._job_stage is not self._stored_stage:
                 self._store_batch([])
             self._store_in_batches(rows)
+            if rows:
+                self._closing.wait(FLUSH_INTERVAL_S)
 
     def _take_unstored(self) -> list[LogRow]:
         if self._lost:
