@@ -33,6 +33,7 @@ BENCHES = (
     "throughput",
     "rivals",
     "pickup",
+    "follow",
     "enqueue",
     "claim",
     "quota",

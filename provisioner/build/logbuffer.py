@@ -22,7 +22,7 @@ from db.texts import storable
 FLUSH_INTERVAL_S = 0.25
 # After a pause, the first line waits only for those that come with it. The log of a build that ends
 # within this time is stored with its end.
-GATHER_S = 0.02
+GATHER_S = 0.005
 BATCH_LINES = 1000
 # Reserved for the line that reports what was left out, and for the daemon's own last lines.
 RESERVE_BYTES = 16 * 1024
@@ -68,7 +68,7 @@ class LogBuffer:
         self._stage = "Setting up"
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._has_lines = threading.Event()  # or the log is to end
+        self._has_lines = threading.Event()  # or the log ends
         self._thread = threading.Thread(target=self._flush_until_closed, name="log", daemon=True)
         self._thread.start()
 
