@@ -199,7 +199,7 @@ class _Reader:
 
     def _unexpected(self, token: str = "") -> ExpressionError:
         rest = (token or self._text[self._at :].strip())[:20]
-        return ExpressionError(f"{rest!r} is not supported there" if rest else "it is incomplete")
+        return ExpressionError(f"'{rest}' is not supported there" if rest else "it is incomplete")
 
 
 def _truth(value: str) -> bool:

@@ -100,4 +100,4 @@ def _kind(value: object) -> str:
         return "a list"
     if isinstance(value, dict):
         return "a map"
-    return f'"{str(value)[:100]}"'
+    return f'"{(_text(value) or "")[:100]}"'

@@ -59,9 +59,14 @@ def _check_variable(variable_type: str, value: str) -> None:
 
 def _parsed(value: str) -> object:
     try:
-        return json.loads(value)
+        return json.loads(value, parse_constant=_no_json)
     except (ValueError, RecursionError):
         raise RuleError(f"value {quoted(value)} is not JSON") from None
+
+
+def _no_json(name: str) -> None:
+    """Refuse what Python reads and JSON does not know: NaN and Infinity."""
+    raise ValueError(name)
 
 
 def _is_option(parameter: TemplateParameter, value: str) -> bool:

@@ -1,0 +1,112 @@
+"""The functions that enqueue builds, for callers of any language.
+
+They are in the schema ``provisionerd``, or beside the tables if these are in a schema of their own.
+Callers from Python use them, too.
+
+How it is deployed: at any time, with old and new workers running. It makes functions and types that
+the code before it does not know. The role that migrates needs the right to create a schema, or a
+schema ``provisionerd`` that it may create in. Services that have rights of their own need
+`provisionerd grants` again before they enqueue with new code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0023"
+down_revision = "0022"
+branch_labels = None
+depends_on = None
+
+FUNCTIONS = Path(__file__).parent.parent / "functions" / revision
+FILES = ("refusals", "patterns", "constraints", "values", "tags", "builds")
+# Called from outside, where other schemas are looked through.
+DOORS = (
+    "enqueue_build(uuid, text, jsonb, text, uuid, uuid, text, jsonb, boolean)",
+    "begin_build(jsonb)",
+    "build_source(jsonb, jsonb)",
+    "check_version(jsonb)",
+    "chosen_values(jsonb, text, jsonb, text)",
+    "build_tags(jsonb, jsonb, text, uuid)",
+    "decide_build(jsonb, jsonb)",
+    "insert_build(uuid, jsonb, jsonb, jsonb)",
+)
+# The name that is documented, where the functions are in another schema.
+WRAPPER = """
+CREATE SCHEMA IF NOT EXISTS provisionerd;
+CREATE FUNCTION provisionerd.enqueue_build(
+    workspace_id uuid, transition text, parameters jsonb DEFAULT '{{}}', preset text DEFAULT NULL,
+    initiator_id uuid DEFAULT NULL, template_version_id uuid DEFAULT NULL,
+    reason text DEFAULT 'initiator', trace_metadata jsonb DEFAULT NULL, notify boolean DEFAULT true
+) RETURNS {schema}.enqueued_build LANGUAGE sql AS $$
+    SELECT {schema}.enqueue_build(workspace_id, transition, parameters, preset, initiator_id,
+                                  template_version_id, reason, trace_metadata, notify)
+$$;
+REVOKE EXECUTE ON FUNCTION provisionerd.enqueue_build FROM PUBLIC;
+"""
+
+
+def upgrade() -> None:
+    connection = op.get_bind()
+    tables = connection.scalar(sa.text("SELECT current_schema()"))
+    functions = _schema_of_functions(tables)
+    names = _quoted(functions), _quoted(tables)
+    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {names[0]}")
+    path = connection.scalar(sa.text("SHOW search_path"))
+    connection.exec_driver_sql(f"SET LOCAL search_path = {names[0]}, {names[1]}")
+    for name in FILES:
+        _run(connection, (FUNCTIONS / f"{name}.sql").read_text(encoding="utf-8"))
+    for door in DOORS:
+        # Without pg_temp at its end, a caller's temporary tables would be found first.
+        connection.exec_driver_sql(
+            f"ALTER FUNCTION {door} SET search_path = {names[0]}, {names[1]}, pg_temp"
+        )
+    connection.exec_driver_sql("REVOKE EXECUTE ON FUNCTION enqueue_build FROM PUBLIC")
+    connection.exec_driver_sql(f"SET LOCAL search_path = {path}")
+    if functions != "provisionerd" and not _has_door(connection):
+        _run(connection, WRAPPER.format(schema=names[0]))
+
+
+def downgrade() -> None:
+    connection = op.get_bind()
+    tables = connection.scalar(sa.text("SELECT current_schema()"))
+    functions = _schema_of_functions(tables)
+    owned = connection.execute(
+        sa.text("""
+            SELECT format('DROP FUNCTION %s CASCADE', routine.oid::regprocedure)
+            FROM pg_proc AS routine
+            JOIN pg_namespace AS space ON space.oid = routine.pronamespace
+            WHERE space.nspname = :functions
+        """),
+        {"functions": functions},
+    )
+    for statement in owned.scalars().all():
+        connection.exec_driver_sql(statement)
+    for name in ("enqueued_build", "violation"):
+        connection.exec_driver_sql(f"DROP TYPE {_quoted(functions)}.{name} CASCADE")
+    if functions != tables:
+        connection.exec_driver_sql(f"DROP SCHEMA {_quoted(functions)}")
+
+
+def _run(connection: sa.Connection, statements: str) -> None:
+    """Run several statements, in which a percent sign means nothing."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(statements)
+
+
+def _schema_of_functions(tables: str) -> str:
+    return "provisionerd" if tables == "public" else tables
+
+
+def _has_door(connection: sa.Connection) -> bool:
+    found = connection.scalar(sa.text("SELECT to_regproc('provisionerd.enqueue_build')"))
+    return found is not None
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
