@@ -39,6 +39,7 @@ def grants(role: str, name: str | None, output: str) -> None:
     Example:
         provisionerd grants --role worker
         provisionerd grants --role enqueue --name api --output json
+        provisionerd grants --role sql --name platform
     """
     wanted = AccessRole(role)
     user = name or f"provisionerd_{wanted}"

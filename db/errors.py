@@ -3,7 +3,8 @@
 RequestError              a request that cannot be fulfilled
 ├── NotFoundError         something does not exist
 ├── InvalidError          a value is not allowed
-│   └── ParameterValidationError  values of a build's parameters are not allowed
+│   ├── ParameterValidationError  values of a build's parameters are not allowed
+│   └── WorkspaceTagError a computed tag of a build cannot be evaluated
 └── ConflictError         the data in the database does not allow it now
     ├── BuildActiveError  the workspace has an unfinished build
     ├── VersionImportingError  the version's import has not ended
@@ -69,6 +70,10 @@ class ParameterValidationError(InvalidError):
         """The code that a job gets that fails for the same reason."""
         is_missing = any(found.is_missing for found in self.validations)
         return JobErrorCode.MISSING_TEMPLATE_PARAMETER if is_missing else None
+
+
+class WorkspaceTagError(InvalidError):
+    """A tag of ``data "coder_workspace_tags"`` cannot be evaluated; the message names it."""
 
 
 class ConflictError(RequestError):

@@ -10,12 +10,19 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from db.catalog.builds import lock_workspace
 from db.catalog.names import check_name
-from db.catalog.sources import PlannedWorkspace, Source, read_source
-from db.catalog.values import choose_values, sealed_values, tags_of
+from db.catalog.sources import (
+    PlannedWorkspace,
+    Source,
+    call,
+    lock_workspace,
+    open_source,
+    sealed_values,
+)
 from db.engine import sql
-from db.jobs.tags import queue_name, with_owner
+from db.jobs.tags import queue_name
+from db.parameters.limits import passable
+from db.refusals import refusing
 from db.schema.enums import Transition
 from db.schema.tables import Template, User
 from db.sealing.places import planned_parameter_of
@@ -97,18 +104,23 @@ def insert_dry_run(
         InvalidError: the version has no such preset, or a workspace tag cannot be evaluated.
     """
     initiator_id = initiator_id or workspace.owner_id
-    source = read_source(
-        session,
-        workspace,
-        template_version_id,
-        transition=Transition.START,
-        initiator_id=initiator_id,
+    request = {
+        "transition": Transition.START.value,
+        "initiator_id": initiator_id,
+        "template_version_id": template_version_id,
+    }
+    with refusing(session):
+        stored_source = call(session, "build_source", vars(workspace), request)
+        source = open_source(
+            session,
+            stored_source,
+            owner=workspace.id or workspace.owner_id,
+            transition=Transition.START,
+        )
+        values, tags = _decided(session, workspace, source, parameters or {}, preset)
+    run = EnqueuedDryRun(
+        job_id=uuid.uuid4(), version_id=uuid.UUID(source["version_id"]), queue=queue_name(tags)
     )
-    chosen = choose_values(source, Transition.START, parameters or {}, preset)
-    # The declarations of a version without an import are not known here: other values are kept.
-    values = {**(source.previous_values if chosen.others_from else {}), **chosen.values}
-    tags = with_owner(tags_of(source, values, Transition.START), workspace.owner_id)
-    run = EnqueuedDryRun(job_id=uuid.uuid4(), version_id=source.version_id, queue=queue_name(tags))
     stored = sealed_values(
         session, source, values, partial(planned_parameter_of, run.job_id), row=run.job_id
     )
@@ -124,6 +136,23 @@ def insert_dry_run(
     return run
 
 
+def _decided(
+    session: Session,
+    workspace: PlannedWorkspace,
+    source: Source,
+    parameters: Mapping[str, str],
+    preset: uuid.UUID | str | None,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the values and the tags of a start."""
+    start, named = Transition.START.value, str(preset) if preset else None
+    given = passable(parameters, Transition.START)
+    chosen = call(session, "chosen_values", source, start, given, named)
+    # The declarations of a version without an import are not known here: other values are kept.
+    kept = source["previous_values"] if chosen["others_from"] else {}
+    values = {**kept, **chosen["values"]}
+    return values, call(session, "build_tags", source, values, start, workspace.owner_id)
+
+
 def _values(run: EnqueuedDryRun, workspace: PlannedWorkspace, source: Source) -> dict[str, object]:
     given = {"template_version_id": str(run.version_id), "workspace_name": workspace.name}
     return {
@@ -134,8 +163,8 @@ def _values(run: EnqueuedDryRun, workspace: PlannedWorkspace, source: Source) ->
         "owner_id": workspace.owner_id,
         "workspace_id": workspace.id,
         "workspace_name": workspace.name,
-        "provisioner": source.provisioner,
-        "file_id": source.file_id,
-        "fair_rank": source.fair_rank,
+        "provisioner": source["provisioner"],
+        "file_id": source["file_id"],
+        "fair_rank": source["fair_rank"],
         "input": json.dumps(given),
     }

@@ -11,7 +11,8 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.catalog.audit import Actor, AuditAction, audit_workspace
-from db.catalog.builds import EnqueuedBuild, insert_build, lock_workspace
+from db.catalog.builds import EnqueuedBuild, insert_build
+from db.catalog.sources import lock_workspace
 from db.engine import sql
 from db.errors import SealedError
 from db.jobs.events import EventType, record_workspace

@@ -15,7 +15,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.catalog.audit import Actor, AuditAction, audit_workspace
-from db.catalog.builds import lock_workspace
+from db.catalog.sources import lock_workspace
 from db.engine import sql
 from db.errors import (
     BuildActiveError,

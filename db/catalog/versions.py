@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name, insert_named
-from db.catalog.sources import UNUSABLE, check_usable_version
-from db.engine import sql
+from db.catalog.sources import call
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.tags import queue_name, with_owner
+from db.refusals import refusing
 from db.schema.enums import JobType, ProvisionerType
 from db.schema.tables import (
     File,
@@ -206,24 +206,6 @@ def get_usable_version(
         VersionImportingError: its import has not ended.
         ConflictError: the version is another template's, or its import has failed.
     """
-    row = session.execute(
-        sql(f"""
-            SELECT template.id AS template_id,
-                   template.name AS template_name,
-                   version.id AS version_id,
-                   version.name AS version_name,
-                   version.template_id AS version_template_id,
-                   import.id AS import_id,
-                   import.job_status::text AS import_status,
-                   import.error AS import_error
-            FROM templates AS template
-            LEFT JOIN template_versions AS version
-                ON version.id = coalesce(
-                    CAST(:wanted AS uuid), template.active_version_id, {UNUSABLE})
-            LEFT JOIN provisioner_jobs AS import ON import.id = version.job_id
-            WHERE template.id = :template_id
-        """),  # noqa: S608 - made of constants
-        {"wanted": version_id, "template_id": template.id},
-    ).one()
-    check_usable_version(row)
-    return session.get_one(TemplateVersion, row.version_id)
+    with refusing(session):
+        found = call(session, "usable_version", template.id, version_id)
+    return session.get_one(TemplateVersion, found)

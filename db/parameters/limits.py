@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from db.errors import ParameterViolation
+from db.errors import ParameterValidationError, ParameterViolation
+from db.schema.enums import Transition
 from db.texts import storable
 
 MAX_GIVEN = 1000
 MAX_NAME_BYTES = 1024
 MAX_VALUE_BYTES = 128_000
-MAX_TOTAL_BYTES = 512 * 1024
 
 
 def check_given(values: Mapping[str, str]) -> Iterator[ParameterViolation]:
@@ -29,18 +29,22 @@ def check_given(values: Mapping[str, str]) -> Iterator[ParameterViolation]:
             yield ParameterViolation(field=storable(str(name))[:100], detail=detail)
 
 
-def check_resolved(values: Mapping[str, str]) -> Iterator[ParameterViolation]:
-    """Yield what is too large among all values of a build, those of the template included."""
-    for name, value in values.items():
-        if detail := _wrong_value(value):
-            yield ParameterViolation(field=name, detail=detail)
-    total = sum(len(value.encode()) for value in values.values())
-    if total > MAX_TOTAL_BYTES:
-        yield ParameterViolation(
-            field="",
-            detail=f"the values of all parameters have {total} bytes together;"
-            f" at most {MAX_TOTAL_BYTES} are allowed",
-        )
+def passable(given: Mapping[str, str], transition: Transition) -> dict[str, str]:
+    """Return values from outside that PostgreSQL can be asked about.
+
+    Raises:
+        ParameterValidationError: some cannot be. Never for a delete, which goes on without them.
+    """
+    violations = list(check_given(given))
+    if not violations:
+        return dict(given)
+    if transition is not Transition.DELETE:
+        raise ParameterValidationError(violations)
+    if len(given) > MAX_GIVEN:
+        return {}
+    return {
+        name: value for name, value in given.items() if not _wrong_name(name) + _wrong_value(value)
+    }
 
 
 def _wrong_name(name: object) -> str:

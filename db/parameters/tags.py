@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from db.errors import InvalidError
+from db.errors import WorkspaceTagError
 from db.parameters.expressions import ExpressionError, Values, evaluate
 
 MAX_TAGS = 32
 """How many tags a template may compute. A worker has fewer (``db.jobs.tags``)."""
-
-
-class WorkspaceTagError(InvalidError):
-    """A tag of ``data "coder_workspace_tags"`` cannot be evaluated; the message names it."""
 
 
 def workspace_tags(expressions: Mapping[str, str], values: Values) -> dict[str, str]:

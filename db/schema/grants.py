@@ -11,8 +11,10 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.schema.place import quoted, schema_of_functions, schema_of_tables
 
 SELECT, INSERT, UPDATE, DELETE, USAGE = "SELECT", "INSERT", "UPDATE", "DELETE", "USAGE"
+EXECUTE = "EXECUTE"
 # A row lock needs the right to update some column.
 LOCK = "UPDATE (updated_at)"
 
@@ -35,11 +37,19 @@ class AccessRole(StrEnum):
 
     WORKER = "worker"  #: run builds, recover, sweep and prune
     ENQUEUE = "enqueue"  #: enqueue builds by ``worker.enqueue``
+    SQL = "sql"  #: call ``provisionerd.enqueue_build``, and nothing else
     API = "api"  #: serve the HTTP API
     READ = "read"  #: read by ``db.reads``, and serve the exporter
 
 
+_FUNCTION = "enqueue_build(uuid, text, jsonb, text, uuid, uuid, text, jsonb, boolean)"
+ENQUEUEING: Rights = {
+    f"SCHEMA {schema_of_functions()}": (USAGE,),
+    f"FUNCTION {schema_of_functions()}.{_FUNCTION}": (EXECUTE,),
+}
+"""What it takes to call ``enqueue_build``. It needs no rights in the tables."""
 WORKER_RIGHTS: Rights = {
+    **ENQUEUEING,
     "events": (INSERT,),
     "alembic_version": (SELECT,),
     "applied_workspace_builds": (SELECT,),
@@ -95,6 +105,7 @@ WORKER_RIGHTS: Rights = {
     "SEQUENCE workspace_resource_metadata_id_seq": (USAGE,),
 }
 ENQUEUE_RIGHTS: Rights = {
+    **ENQUEUEING,
     "applied_workspace_builds": (SELECT,),
     "latest_workspace_builds": (SELECT,),
     "limits": (SELECT,),
@@ -167,6 +178,7 @@ READ_RIGHTS: dict[str, Sequence[str]] = dict.fromkeys(
 READ_RIGHTS |= {"workspace_agents": (_AGENT_COLUMNS,)}
 API_RIGHTS: Rights = {
     **READ_RIGHTS,
+    **ENQUEUEING,
     "api_tokens": (SELECT, INSERT, UPDATE, DELETE),
     "events": (SELECT, INSERT),
     "webhooks": (SELECT, INSERT, UPDATE, DELETE),
@@ -197,6 +209,7 @@ API_RIGHTS: Rights = {
 RIGHTS: Mapping[AccessRole, Rights] = {
     AccessRole.WORKER: WORKER_RIGHTS,
     AccessRole.ENQUEUE: ENQUEUE_RIGHTS,
+    AccessRole.SQL: ENQUEUEING,
     AccessRole.API: API_RIGHTS,
     AccessRole.READ: READ_RIGHTS,
 }
@@ -220,7 +233,7 @@ def grant_statements(role: AccessRole, user: str) -> list[str]:
     Args:
         user: the name of the PostgreSQL role; it is created without a password if it is missing.
     """
-    name = _identifier(user)
+    name, schema = _identifier(user), quoted(schema_of_tables() or "public")
     granted = [
         f"GRANT {', '.join(privileges)} ON {table} TO {name};"
         for table, privileges in RIGHTS[role].items()
@@ -228,9 +241,9 @@ def grant_statements(role: AccessRole, user: str) -> list[str]:
     return [
         CREATE_ROLE.format(name=name),
         GRANT_CONNECT.format(name=name),
-        f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name};",
-        f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {name};",
-        f"GRANT USAGE ON SCHEMA public TO {name};",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name};",
+        f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {name};",
+        f"GRANT USAGE ON SCHEMA {schema} TO {name};",
         *granted,
     ]
 
@@ -241,11 +254,17 @@ def missing_rights(session: Session, role: AccessRole) -> list[str]:
     rows = session.execute(
         sql("""
             SELECT wanted.privilege, wanted.name
-            FROM unnest(CAST(:privileges AS text[]), CAST(:names AS text[]))
-                 WITH ORDINALITY AS wanted (privilege, name, position)
-            CROSS JOIN LATERAL (SELECT to_regclass(wanted.name)::oid AS id) AS relation
+            FROM unnest(CAST(:privileges AS text[]), CAST(:kinds AS text[]), CAST(:names AS text[]))
+                 WITH ORDINALITY AS wanted (privilege, kind, name, position)
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN wanted.kind = '' THEN to_regclass(wanted.name)::oid END AS id
+            ) AS relation
             WHERE NOT coalesce(
-                CASE wanted.privilege
+                CASE wanted.kind || wanted.privilege
+                    WHEN 'SCHEMA USAGE'
+                        THEN has_schema_privilege(to_regnamespace(wanted.name), 'USAGE')
+                    WHEN 'FUNCTION EXECUTE'
+                        THEN has_function_privilege(to_regprocedure(wanted.name), 'EXECUTE')
                     WHEN 'USAGE' THEN has_sequence_privilege(relation.id, 'USAGE')
                     WHEN 'DELETE' THEN has_table_privilege(relation.id, 'DELETE')
                     ELSE has_any_column_privilege(relation.id, wanted.privilege)
@@ -255,17 +274,21 @@ def missing_rights(session: Session, role: AccessRole) -> list[str]:
             ORDER BY wanted.position
         """),
         {
-            "privileges": [privilege for privilege, _ in wanted],
-            "names": [name for _, name in wanted],
+            "privileges": [privilege for privilege, _, _ in wanted],
+            "kinds": [kind for _, kind, _ in wanted],
+            "names": [name for _, _, name in wanted],
         },
     )
     return [f"{row.privilege} on {row.name}" for row in rows]
 
 
-def _single_rights(rights: Rights) -> Iterator[tuple[str, str]]:
-    for table, privileges in rights.items():
+def _single_rights(rights: Rights) -> Iterator[tuple[str, str, str]]:
+    """Yield each privilege, the kind of what it is on (empty for relations), and its name."""
+    for named, privileges in rights.items():
+        kind, _, name = named.rpartition(" ") if "(" not in named else named.partition(" ")
         for privilege in privileges:
-            yield privilege.partition(" ")[0], table.removeprefix("SEQUENCE ")
+            is_relation = kind in {"", "SEQUENCE"}
+            yield privilege.partition(" ")[0], "" if is_relation else f"{kind} ", name
 
 
 def _identifier(user: str) -> str:

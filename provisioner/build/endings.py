@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from db.errors import LeaseLostError, SealedError
+from db.errors import LeaseLostError, SealedError, WorkspaceTagError
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state
-from db.parameters.tags import WorkspaceTagError
 from db.schema.enums import FailureReason, JobErrorCode, Stage
 from provisioner.build.entries import BuildEnvironmentError
 from provisioner.build.failures import (

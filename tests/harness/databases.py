@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from db.engine import Database, open_database
 from db.schema.migrate import migrate
+from db.sealing.keyring import Keyring
 from worker.embedded import Embedded, start_embedded
 
 TEMPLATE = "provisionerd_template"
@@ -61,9 +62,11 @@ def tcp_url_of(embedded: Embedded, name: str, *, port: int | None = None) -> str
 
 
 @contextmanager
-def opened_database(url: str, *, pool_size: int = 5) -> Iterator[Database]:
+def opened_database(
+    url: str, *, pool_size: int = 5, keyring: Keyring | None = None
+) -> Iterator[Database]:
     """The database at ``url``; its connections are closed with the block."""
-    database = open_database(url, pool_size=pool_size)
+    database = open_database(url, pool_size=pool_size, keyring=keyring)
     try:
         yield database
     finally:

@@ -40,6 +40,8 @@ _CHANGE = (
 _HARMLESS = re.compile(
     r"BEGIN|COMMIT|SET .*|COMMENT ON .*|GRANT .*|CREATE TABLE .*|CREATE (?:OR REPLACE )?VIEW .*"
     r"|CREATE TYPE .*|ALTER TYPE .* ADD VALUE .*|CREATE SEQUENCE .*|CREATE INDEX .*"
+    # Nobody calls functions by name but those whom a migration gives them to.
+    r"|CREATE SCHEMA IF NOT EXISTS .*|REVOKE EXECUTE ON FUNCTION .*"
     r"|CREATE (?:OR REPLACE )?FUNCTION .*|DROP INDEX CONCURRENTLY IF EXISTS .*"
     rf"|ALTER TABLE (?:ONLY )?{_COLUMN} {_CHANGE}",
     re.IGNORECASE,

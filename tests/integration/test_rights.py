@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -10,11 +11,14 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import NoPermissionError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
 
 from db.catalog.dryruns import existing_workspace
 from db.engine import Database, DatabaseError
 from db.schema.enums import Transition
 from db.schema.grants import AccessRole, missing_rights
+from db.schema.tables import Template, Workspace
+from db.sealing.keyring import Key, Keyring
 from tests.harness.databases import opened_database, tcp_url_of
 from tests.harness.factory import Factory
 from tests.harness.redis_server import RedisServer, running_redis
@@ -29,6 +33,7 @@ from worker.planning import enqueue_dry_run
 
 REFUSED = r"permission denied|must be owner|does not exist"
 ROLES = [role.value for role in AccessRole]
+KEYS = Keyring(keys=(Key(b"k" * 32),))
 ENQUEUE_GRANTS = [line for line in printed("enqueue")["postgresql"] if line.startswith("GRANT")]
 
 
@@ -46,30 +51,52 @@ def url(embedded: Embedded, database: Database) -> str:
 
 
 def enqueue(url: str, factory: Factory, redis_url: str | None = None) -> None:
+    """Enqueue a build as a process without keys does, then a dry run and a build with keys."""
     size = {"name": "size", "default": "2"}
-    workspace = factory.any_workspace(script={"parse": {"parameters": [size]}})
+    first, second = (
+        factory.any_workspace(script={"parse": {"parameters": [size]}}) for _ in range(2)
+    )
+    with factory.database.begin() as session:
+        version_id = session.get_one(Template, second.template_id).active_version_id
+        # Whether the initiator is an admin of templates is asked only where it matters.
+        session.execute(
+            text(
+                "UPDATE templates SET require_active_version = true, active_version_id = NULL"
+                " WHERE id = :id"
+            ),
+            {"id": second.template_id},
+        )
+        session.execute(text("UPDATE users SET rbac_roles = '{owner}'"))
     with opened_database(url) as database, database.begin() as session:
+        start(session, first, redis_url)
+    with opened_database(url, keyring=KEYS) as database, database.begin() as session:
         enqueue_dry_run(
             session,
-            existing_workspace(session, workspace.id),
+            existing_workspace(session, second.id),
+            template_version_id=version_id,
             parameters={"size": "1"},
             ring=lambda _queue: True,
         )
-        enqueue_build(
-            session,
-            workspace_id=workspace.id,
-            transition=Transition.START,
-            parameters={"size": "1"},
-            redis_url=redis_url,
-            ring=None if redis_url else (lambda _queue: True),
-        )
+        start(session, second, redis_url, template_version_id=version_id)
+
+
+def start(session: Session, workspace: Workspace, redis_url: str | None, **arguments: Any) -> None:
+    enqueue_build(
+        session,
+        workspace_id=workspace.id,
+        transition=Transition.START,
+        parameters={"size": "1"},
+        redis_url=redis_url,
+        ring=None if redis_url else (lambda _queue: True),
+        **arguments,
+    )
 
 
 def test_an_enqueuer_enqueues_and_rings(factory: Factory, url: str, server: RedisServer) -> None:
     enqueue(
         database_user(factory.database, url, "enqueue"), factory, redis_user(server.url, "enqueue")
     )
-    wait_until(lambda: b":1" in server.ask("LLEN", "provisionerd:builds"), "the doorbell")
+    wait_until(lambda: b":2" in server.ask("LLEN", "provisionerd:builds"), "the doorbells")
 
 
 def test_an_enqueuer_rings_for_the_tools_that_wait(server: RedisServer) -> None:

@@ -248,12 +248,22 @@ def test_a_process_without_the_key_enqueues_a_stop(
     assert found.state == state_of(1, names=["a", SECRET]).data
 
 
-def test_a_process_without_the_key_refuses_a_start(
+def test_a_process_without_the_key_starts_with_the_sealed_value(
     sealing: Factory, keyless: Factory, workspace: Workspace
 ) -> None:
     built(sealing, workspace)
-    with pytest.raises(SealedError, match="parameter 'password' of workspace"):
-        keyless.build(workspace)
+    keyless.build(workspace)
+    assert loaded(sealing).parameters["password"] == SECRET
+
+
+def test_a_process_without_the_key_does_not_compare_a_sealed_value(
+    sealing: Factory, keyless: Factory, workspace: Workspace
+) -> None:
+    built(sealing, workspace)
+    with sealing.database.begin() as session:
+        session.execute(text("UPDATE template_version_parameters SET mutable = false"))
+    with pytest.raises(SealedError, match='stored value of parameter "password" is sealed'):
+        keyless.build(workspace, parameters={"password": "another"})
 
 
 def test_a_push_gets_over_a_lost_key_and_keeps_the_sealed_state(

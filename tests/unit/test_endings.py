@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from db.errors import LeaseLostError, SealedError
+from db.errors import LeaseLostError, SealedError, WorkspaceTagError
 from db.jobs.resources import Resource
 from db.jobs.results import BuildResult
 from db.jobs.states import State, read_state
-from db.parameters.tags import WorkspaceTagError
 from db.schema.enums import FailureReason, JobErrorCode, Stage, TimingStage
 from provisioner.build.endings import (
     REASONS,

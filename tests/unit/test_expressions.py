@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from db.errors import WorkspaceTagError
 from db.parameters.expressions import MAX_LENGTH, ExpressionError, Values, evaluate
-from db.parameters.tags import MAX_TAGS, WorkspaceTagError, workspace_tags
+from db.parameters.tags import MAX_TAGS, workspace_tags
 
 VALUES = Values(
     variables={"zone": "eu", "empty": ""}, parameters={"os": "linux", "cache": "true", "n-1": "3"}

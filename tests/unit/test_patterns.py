@@ -6,7 +6,6 @@ import pytest
 
 from db.parameters.pattern import MAX_PATTERN, PatternError, matches
 
-
 MEANINGS = [
     ("b", "abc", True),
     ("^b", "abc", False),

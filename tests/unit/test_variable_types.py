@@ -90,7 +90,7 @@ def test_a_value_that_can_be_right_is_taken(text: str, value: object) -> None:
     [
         ("string", [], "must be a string, not a list"),
         ("number", "abc", 'must be a number, not "abc"'),
-        ("number", True, 'must be a number, not "True"'),
+        ("number", True, 'must be a number, not "true"'),
         ("bool", "yes", 'must be a bool, not "yes"'),
         ("list(string)", {}, "must be a list, not a map"),
         ("map(string)", "x", 'must be a map, not "x"'),

@@ -27,7 +27,7 @@ NOBODY_LISTENS = "127.0.0.1:1"
 
 def empty(database: Database) -> None:
     with database.begin() as session:
-        session.execute(text("DROP SCHEMA public CASCADE"))
+        session.execute(text("DROP SCHEMA public, provisionerd CASCADE"))
         session.execute(text("CREATE SCHEMA public"))
 
 

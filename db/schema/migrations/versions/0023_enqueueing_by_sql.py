@@ -1,6 +1,6 @@
 """The functions that enqueue builds, for callers of any language.
 
-They are in the schema ``provisionerd``, or beside the tables if these are in a schema of their own.
+They are in the schema ``provisionerd``, or with the tables if these are in a schema of their own.
 Callers from Python use them, too.
 
 How it is deployed: at any time, with old and new workers running. It makes functions and types that
@@ -23,17 +23,6 @@ depends_on = None
 
 FUNCTIONS = Path(__file__).parent.parent / "functions" / revision
 FILES = ("refusals", "patterns", "constraints", "values", "tags", "builds")
-# Called from outside, where other schemas are looked through.
-DOORS = (
-    "enqueue_build(uuid, text, jsonb, text, uuid, uuid, text, jsonb, boolean)",
-    "begin_build(jsonb)",
-    "build_source(jsonb, jsonb)",
-    "check_version(jsonb)",
-    "chosen_values(jsonb, text, jsonb, text)",
-    "build_tags(jsonb, jsonb, text, uuid)",
-    "decide_build(jsonb, jsonb)",
-    "insert_build(uuid, jsonb, jsonb, jsonb)",
-)
 # The name that is documented, where the functions are in another schema.
 WRAPPER = """
 CREATE SCHEMA IF NOT EXISTS provisionerd;
@@ -50,29 +39,23 @@ REVOKE EXECUTE ON FUNCTION provisionerd.enqueue_build FROM PUBLIC;
 
 
 def upgrade() -> None:
-    connection = op.get_bind()
-    tables = connection.scalar(sa.text("SELECT current_schema()"))
+    tables = _schema_of_tables()
     functions = _schema_of_functions(tables)
     names = _quoted(functions), _quoted(tables)
-    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {names[0]}")
-    path = connection.scalar(sa.text("SHOW search_path"))
-    connection.exec_driver_sql(f"SET LOCAL search_path = {names[0]}, {names[1]}")
+    _run(f"CREATE SCHEMA IF NOT EXISTS {names[0]}")
+    _run(f"SET LOCAL search_path = {names[0]}, {names[1]}")
     for name in FILES:
-        _run(connection, (FUNCTIONS / f"{name}.sql").read_text(encoding="utf-8"))
-    for door in DOORS:
+        written = (FUNCTIONS / f"{name}.sql").read_text(encoding="utf-8")
         # Without pg_temp at its end, a caller's temporary tables would be found first.
-        connection.exec_driver_sql(
-            f"ALTER FUNCTION {door} SET search_path = {names[0]}, {names[1]}, pg_temp"
-        )
-    connection.exec_driver_sql("REVOKE EXECUTE ON FUNCTION enqueue_build FROM PUBLIC")
-    connection.exec_driver_sql(f"SET LOCAL search_path = {path}")
-    if functions != "provisionerd" and not _has_door(connection):
-        _run(connection, WRAPPER.format(schema=names[0]))
+        _run(written.replace("@search_path@", f"{names[0]}, {names[1]}, pg_temp"))
+    _run("REVOKE EXECUTE ON FUNCTION enqueue_build FROM PUBLIC")
+    _run(f"SET LOCAL search_path = {names[1]}")
+    if functions != "provisionerd" and not _has_door():
+        _run(WRAPPER.format(schema=names[0]))
 
 
 def downgrade() -> None:
-    connection = op.get_bind()
-    tables = connection.scalar(sa.text("SELECT current_schema()"))
+    connection, tables = op.get_bind(), _schema_of_tables()
     functions = _schema_of_functions(tables)
     owned = connection.execute(
         sa.text("""
@@ -91,19 +74,30 @@ def downgrade() -> None:
         connection.exec_driver_sql(f"DROP SCHEMA {_quoted(functions)}")
 
 
-def _run(connection: sa.Connection, statements: str) -> None:
-    """Run several statements, in which a percent sign means nothing."""
-    driver = connection.connection.driver_connection
+def _run(statements: str) -> None:
+    """Run several statements, in which neither a colon nor a percent sign means anything."""
+    context = op.get_context()
+    if context.as_sql:
+        context.impl.static_output(f"{statements};")
+        return
+    driver = op.get_bind().connection.driver_connection
     assert driver is not None
     driver.execute(statements)
+
+
+def _schema_of_tables() -> str:
+    if op.get_context().as_sql:
+        return "public"
+    found: str = op.get_bind().scalar(sa.text("SELECT current_schema()"))
+    return found
 
 
 def _schema_of_functions(tables: str) -> str:
     return "provisionerd" if tables == "public" else tables
 
 
-def _has_door(connection: sa.Connection) -> bool:
-    found = connection.scalar(sa.text("SELECT to_regproc('provisionerd.enqueue_build')"))
+def _has_door() -> bool:
+    found = op.get_bind().scalar(sa.text("SELECT to_regproc('provisionerd.enqueue_build')"))
     return found is not None
 
 

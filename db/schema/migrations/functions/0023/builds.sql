@@ -84,6 +84,35 @@ LANGUAGE sql STABLE AS $$
     LIMIT 1
 $$;
 
+-- The version of a template to build from: the given one, or else the active one.
+CREATE FUNCTION usable_version(template uuid, wanted uuid) RETURNS uuid
+LANGUAGE plpgsql
+SET search_path = @search_path@
+AS $$
+DECLARE
+    version jsonb;
+BEGIN
+    SELECT to_jsonb(read) INTO version
+    FROM (
+        SELECT templates.id AS template_id,
+               templates.name AS template_name,
+               chosen.id AS version_id,
+               chosen.name AS version_name,
+               chosen.template_id AS version_template_id,
+               its_import.id AS import_id,
+               its_import.job_status AS import_status,
+               its_import.error AS import_error
+        FROM templates
+        LEFT JOIN template_versions AS chosen
+            ON chosen.id = coalesce(
+                wanted, templates.active_version_id, unusable_version(template))
+        LEFT JOIN provisioner_jobs AS its_import ON its_import.id = chosen.job_id
+        WHERE templates.id = template
+    ) AS read;
+    PERFORM check_version(version);
+    RETURN (version ->> 'version_id')::uuid;
+END $$;
+
 -- What a new build is made from: the build before, the template version and what it declares.
 --
 -- A build takes its version and values from the last build that entered apply, because the existing
@@ -93,7 +122,9 @@ $$;
 -- The fair rank is the number of the owner's unfinished builds: a user's nth build waits behind the
 -- (n-1)th builds of all users. They are counted up to 1000; beyond it their order does not matter.
 CREATE FUNCTION build_source(workspace jsonb, request jsonb) RETURNS jsonb
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = @search_path@
+AS $$
 DECLARE
     wanted CONSTANT uuid := request ->> 'template_version_id';
     is_start CONSTANT boolean := request ->> 'transition' = 'start';
@@ -211,7 +242,9 @@ END $$;
 
 -- Lock the workspace of a request, and read what its build is made from.
 CREATE FUNCTION begin_build(request jsonb) RETURNS jsonb
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = @search_path@
+AS $$
 DECLARE
     workspace CONSTANT jsonb := locked_workspace((request ->> 'workspace_id')::uuid);
     source CONSTANT jsonb := build_source(workspace, request);
@@ -226,7 +259,9 @@ END $$;
 
 -- Choose the values and the tags of a request's build; both are added to its source.
 CREATE FUNCTION decide_build(request jsonb, source jsonb) RETURNS jsonb
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = @search_path@
+AS $$
 DECLARE
     transition CONSTANT text := request ->> 'transition';
     chosen CONSTANT jsonb := chosen_values(
@@ -240,7 +275,9 @@ END $$;
 CREATE FUNCTION insert_build(
     build_id uuid, request jsonb, decided jsonb, stored_values jsonb
 ) RETURNS enqueued_build
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = @search_path@
+AS $$
 DECLARE
     workspace CONSTANT jsonb := decided -> 'workspace';
     asked_by CONSTANT uuid := coalesce(request ->> 'initiator_id', workspace ->> 'owner_id');
@@ -331,6 +368,7 @@ CREATE FUNCTION enqueue_build(
     notify boolean DEFAULT true
 ) RETURNS enqueued_build
 LANGUAGE plpgsql
+SET search_path = @search_path@
 SECURITY DEFINER
 AS $$
 DECLARE

@@ -301,7 +301,9 @@ $$;
 -- tags of the build before if one cannot be.
 CREATE FUNCTION build_tags(source jsonb, build_values jsonb, transition text, owner_id uuid)
 RETURNS jsonb
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = @search_path@
+AS $$
 BEGIN
     RETURN tags_of_owner(
         (source -> 'tags') || computed_tags(source -> 'tag_expressions', jsonb_build_object(

@@ -324,7 +324,9 @@ END $$;
 -- The values of a build: {"values", "preset_id", "others_from": the build whose other values stay}.
 CREATE FUNCTION chosen_values(source jsonb, transition text, given jsonb, wanted_preset text)
 RETURNS jsonb
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = @search_path@
+AS $$
 DECLARE
     preset jsonb;
     resolved jsonb;
