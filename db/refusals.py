@@ -46,9 +46,7 @@ REFUSALS: Mapping[str, Callable[[str, Facts], RequestError]] = {
     "PVC03": lambda _, facts: VersionImportingError(uuid.UUID(facts["job_id"]), facts["status"]),
     "PVC04": lambda _, __: ActiveVersionRequiredError(),
     "PVC05": lambda _, facts: OwnerInactiveError(facts["username"], facts["status"]),
-    "PVC06": lambda message, facts: LimitReachedError(
-        facts["limit"], facts["allowed"], message
-    ),
+    "PVC06": lambda message, facts: LimitReachedError(facts["limit"], facts["allowed"], message),
     "PVC07": lambda message, _: SealedError(message),
 }
 """The error of each SQLSTATE, made of its message and its facts."""
@@ -56,7 +54,7 @@ REFUSALS: Mapping[str, Callable[[str, Facts], RequestError]] = {
 
 @contextmanager
 def refusing(session: Session) -> Iterator[None]:
-    """Raise what a function refuses as the error that it is in Python, and keep the transaction usable.
+    """Raise what a function refuses as the error that it is in Python; the transaction goes on.
 
     Raises:
         RequestError: one of ``REFUSALS``.

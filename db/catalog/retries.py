@@ -12,7 +12,8 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.catalog.audit import Actor, AuditAction, audit
-from db.catalog.builds import EnqueuedBuild, lock_workspace
+from db.catalog.builds import EnqueuedBuild
+from db.catalog.sources import lock_workspace
 from db.engine import sql
 from db.errors import ConflictError, NotFoundError
 from db.schema.enums import JobStatus, Transition
