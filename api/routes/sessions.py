@@ -23,7 +23,7 @@ from db.catalog.tokens import (
 )
 from db.errors import InvalidError
 from db.reads.contract import ContractModel, UtcTime
-from db.reads.shapes import User
+from db.reads.shapes import NO_TIME, User
 from db.reads.tokens import TokenListing, find_named_token, find_token, list_tokens
 from db.schema.enums import TokenScope
 
@@ -49,7 +49,7 @@ class ShownToken(ContractModel):
     created_at: UtcTime
     updated_at: UtcTime
     expires_at: UtcTime
-    last_used: UtcTime | None = None  # null is Go's zero time
+    last_used: UtcTime
     login_type: str = "token"
     token_name: str
     scope: str
@@ -222,7 +222,7 @@ def _shown(token: TokenListing) -> ShownToken:
         created_at=token.created_at,
         updated_at=token.created_at,
         expires_at=token.expires_at,
-        last_used=token.last_used_at,
+        last_used=token.last_used_at or NO_TIME,
         token_name=token.name,
         scope="all" if token.scope == TokenScope.ADMIN else token.scope,
         lifetime_seconds=int((token.expires_at - token.created_at).total_seconds()),

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:4c4807cff24f1d425d34e1b570d2b8c15ef8eb3e4680f3646496a6073c2cfb70
-// text: sha256:c3700ac57ffd48e7e848bea3ca28bed76024f1e4239309ad63f14692edd333f3
+// made from: sha256:2585f0b72ffbda7bfc5227d86802aec113160f7c2c001f46879a6be520784e2f
+// text: sha256:1cddf6361fe9902a925720fb6479e4e99d279fc68b268a8f37a1aa7ed7b94ea2
 
 import type {
   JobStatus,
@@ -657,7 +657,7 @@ export interface ShownToken {
   created_at: string;
   updated_at: string;
   expires_at: string;
-  last_used?: string | null;
+  last_used: string;
   login_type?: string;
   token_name: string;
   scope: string;

@@ -188,6 +188,8 @@ TOKEN = struct(
         "token_name!": text_, "lifetime_seconds": int_, "username": text_,
     }
 )  # fmt: skip
+TOKEN_CONFIG = struct({"max_token_lifetime!": int_})
+ARCHIVED = struct({"template_id!": uuid_, "archived_ids!": many(uuid_)})
 UPLOADED = struct({"hash!": uuid_})
 QUOTA = struct({"credits_consumed!": int_, "budget!": int_})
 BUILD_INFO = struct(
