@@ -13,7 +13,7 @@ from tests.harness.chaos.faults import FAULTS
 from tests.harness.chaos.faults.apis import OF_APIS
 from tests.harness.chaos.play import Chaos, prepared
 
-ROUNDS = 12
+ROUNDS = 8
 # What becomes of the API is for `make chaos`: starting its processes takes long.
 CELLS = [
     (name, stage)
