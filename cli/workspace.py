@@ -16,7 +16,6 @@ from cli.orphaning import delete_orphan
 from cli.planning import plan
 from cli.printing import Columns, print_rows
 from cli.ringing import ring_or_warn
-from cli.scheduling import extend, schedule
 from cli.values import GivenValues, refusals, values_options
 from db.catalog.people import get_user
 from db.catalog.templates import get_template, get_version, get_version_to_update_to
@@ -51,7 +50,7 @@ detach_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    r"""Plan, create, start, stop, schedule, delete, show and list workspaces.
+    r"""Plan, create, start, stop, delete, show and list workspaces.
 
     \b
     The build's log is shown until the build ends. The exit status is:
@@ -217,8 +216,6 @@ def delete(
 
 
 workspace.add_command(plan)
-workspace.add_command(schedule)
-workspace.add_command(extend)
 workspace.add_command(show)
 
 

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:e9ee9a8b01c4ec4aae1e43d526e5c4b4719e7d15c095450eac8f785216bf852a
-// text: sha256:64f7f673b64283b383a86fb3b34b29cdb5f41cd7db370aad60db5fb84c416e4f
+// made from: sha256:2585f0b72ffbda7bfc5227d86802aec113160f7c2c001f46879a6be520784e2f
+// text: sha256:1cddf6361fe9902a925720fb6479e4e99d279fc68b268a8f37a1aa7ed7b94ea2
 
 import type {
   JobStatus,
@@ -38,7 +38,6 @@ export type AnyOfTheContract =
   | EventType
   | Events
   | Explanation
-  | Extension
   | Forecast
   | GivenValue
   | Login
@@ -256,8 +255,6 @@ export interface CreateTemplate {
   icon?: string;
   allow_user_cancel_workspace_jobs?: boolean | null;
   require_active_version?: boolean;
-  default_ttl_ms?: number | null;
-  activity_bump_ms?: number | null;
 }
 /**
  * A token for oneself or, by an owner, for another user.
@@ -384,8 +381,6 @@ export interface EditTemplate {
   icon?: string | null;
   allow_user_cancel_workspace_jobs?: boolean | null;
   require_active_version?: boolean | null;
-  default_ttl_ms?: number | null;
-  activity_bump_ms?: number | null;
   deprecation_message?: string | null;
   disable_module_cache?: boolean | null;
 }
@@ -456,12 +451,6 @@ export interface WorkerMatch {
     [k: string]: string;
   };
   reason: string;
-}
-/**
- * Until when a workspace should run.
- */
-export interface Extension {
-  deadline: string;
 }
 /**
  * What a start would cost, and whether the quota would allow it now.
@@ -713,14 +702,8 @@ export interface Template {
   deprecated: boolean;
   deprecation_message: string;
   deleted: boolean;
-  /**
-   * time to live of new workspaces; 0: none
-   */
-  default_ttl_ms: number;
-  /**
-   * how long a workspace runs at least after a use
-   */
-  activity_bump_ms: number;
+  default_ttl_ms?: number;
+  activity_bump_ms?: number;
   autostop_requirement?: AutostopRequirement;
   autostart_requirement?: AutostartRequirement;
   created_by_id: string;

@@ -81,7 +81,7 @@ class Recoverer:
     lease: timedelta
     grace: timedelta
     _first_seen: dict[Path, float] = field(default_factory=dict)
-    _told: set[tuple[Path, str]] = field(default_factory=set)  #: directories, and what was logged
+    _forged: set[Path] = field(default_factory=set)
 
     def recover(self) -> list[Recovery]:
         """Recover every directory that no worker uses any more.
@@ -93,7 +93,8 @@ class Recoverer:
 
         def refuse(path: Path, reason: str) -> None:
             forged.append(Recovery(directory=path, outcome=Recovered.FORGED))
-            if self._is_news(path, "build.lease_forged"):
+            if path not in self._forged:
+                self._forged.add(path)
                 log.error(
                     "build.lease_forged",
                     directory=str(path),
@@ -102,16 +103,7 @@ class Recoverer:
                 )
 
         found = list(find_work_directories(self.work_root, on_forged=refuse))
-        recoveries = [*map(self._recover, found), *forged]
-        there = {recovery.directory for recovery in recoveries}
-        self._told = {told for told in self._told if told[0] in there}
-        return recoveries
-
-    def _is_news(self, path: Path, event: str) -> bool:
-        """Return whether the event was not logged yet for this directory, which is still there."""
-        is_news = (path, event) not in self._told
-        self._told.add((path, event))
-        return is_news
+        return [*map(self._recover, found), *forged]
 
     def _recover(self, directory: WorkDirectory) -> Recovery:
         try:
@@ -122,10 +114,7 @@ class Recoverer:
         except Exception as error:
             if is_outage(error):  # the others would fail too
                 raise
-            if self._is_news(directory.path, "build.recovery_failed"):
-                # No traceback for a full disk: it is not a bug.
-                tell = log.error if isinstance(error, OSError) else log.exception
-                tell("build.recovery_failed", directory=str(directory.path), error=str(error))
+            log.exception("build.recovery_failed", directory=str(directory.path))
             return Recovery(directory=directory.path, outcome=Recovered.FAILED)
         return Recovery(directory=directory.path, outcome=Recovered.BUSY)
 
@@ -134,12 +123,11 @@ class Recoverer:
             if self._has_processes(directory):
                 return Recovery(directory=directory.path, outcome=Recovered.BUSY)
             recovery = self._settle(directory)
-            if self._is_news(directory.path, "build.recovered"):
-                log.warning(
-                    "build.recovered",
-                    job_id=str(directory.lease.job_id),
-                    outcome=recovery.outcome.value,
-                )
+            log.warning(
+                "build.recovered",
+                job_id=str(directory.lease.job_id),
+                outcome=recovery.outcome.value,
+            )
             directory.remove()
             return recovery
         finally:
