@@ -7,20 +7,20 @@ from datetime import timedelta
 
 import click
 
-from cli.opening import transaction
-from cli.options import limit_option, output_option
-from cli.printing import Columns, print_rows
+from cli.listing import Kind, Listing, listing_options
 from cli.prune import Age
+from cli.table import Column, Columns
 from db.catalog.audit import AuditAction
 from db.reads.audit import AuditListing, list_audit_logs
 
 COLUMNS: Columns[AuditListing] = {
     "TIME": lambda row: row.time,
     "USER": lambda row: row.username,
-    "ACTION": lambda row: row.action,
+    "ACTION": Column(lambda row: row.action, 1),
     "TARGET": lambda row: f"{row.resource_type} {row.resource_target}",
-    "CHANGE": lambda row: json.dumps(row.diff) if row.diff else None,
+    "CHANGE": Column(lambda row: json.dumps(row.diff) if row.diff else None, 2),
 }
+KIND = Kind(plural="changes", columns=COLUMNS, name=lambda row: row.id)
 
 
 @click.group()
@@ -37,15 +37,13 @@ def audit() -> None:
 )
 @click.option("--target", metavar="NAME", help="Only changes of this, such as alice/box.")
 @click.option("--since", type=Age(), metavar="AGE", help="Only changes of the last AGE.")
-@limit_option
-@output_option
-def list_changes(  # noqa: PLR0917 - click passes each option by its name
+@listing_options(KIND)
+def list_changes(
     username: str | None,
     action: str | None,
     target: str | None,
     since: timedelta | None,
-    limit: int,
-    output: str,
+    listing: Listing[AuditListing],
 ) -> None:
     r"""List changes, the newest first. An AGE is a number of days or hours.
 
@@ -54,8 +52,8 @@ def list_changes(  # noqa: PLR0917 - click passes each option by its name
         provisionerd audit list --since 7d
         provisionerd audit list --target alice/box --output json
     """
-    with transaction() as session:
-        rows = list_audit_logs(
+    listing.print_from_database(
+        lambda session, limit: list_audit_logs(
             session, username=username, action=action, target=target, within=since, limit=limit
         )
-    print_rows(rows, COLUMNS, output=output, kind="changes")
+    )

@@ -14,8 +14,9 @@ import click
 from cli.building import FAILED, REFUSED_BY_QUOTA, exit_status
 from cli.opening import opened
 from cli.options import output_option
-from cli.printing import JSON, plain, print_json
+from cli.printing import DOCUMENTS, print_json
 from cli.selection import Selection, selecting
+from cli.table import plain
 from cli.waiting import INTERRUPTED
 from db.engine import Database
 from db.reads.follow import await_end
@@ -74,9 +75,9 @@ def wait(selection: Selection, timeout: float | None, output: str) -> None:
         ended = []
         for one in wait_for_all(services.database, job_ids, limit_s=limit_s):
             ended.append(one)
-            if output != JSON:
+            if output not in DOCUMENTS:
                 click.echo(one.sentence)
-    if output == JSON:
+    if output in DOCUMENTS:
         rows = [{n: v for n, v in asdict(one).items() if n != "exit_status"} for one in ended]
         print_json(rows[0] if selection.is_one else rows)
     sys.exit(statuses_of(ended))

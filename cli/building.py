@@ -8,7 +8,9 @@ from typing import NoReturn
 
 import click
 
-from cli.printing import JSON, plain, print_json, screen
+from cli.printing import DOCUMENTS, print_document
+from cli.screen import screen
+from cli.table import plain
 from cli.waiting import INTERRUPTED, View, follow_job, why_stuck
 from db.catalog.builds import EnqueuedBuild
 from db.engine import Database
@@ -60,24 +62,24 @@ def _detach(database: Database, request: BuildRequest, build: EnqueuedBuild) -> 
         now = job_progress(session, build.job_id)
     if reason := why_stuck(now):
         _warn(reason)
-    if request.output == JSON:
-        print_json(_document(request, build, now))
+    if request.output in DOCUMENTS:
+        print_document(_document(request, build, now), request.output)
     else:
         click.echo(f"Job {build.job_id} was enqueued.")
     sys.exit(0)
 
 
 def _view(request: BuildRequest) -> View:
-    # With JSON, standard output is only for the document.
-    return View(console=screen(err=request.output == JSON), warn=_warn)
+    # With DOCUMENTS, standard output is only for the document.
+    return View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
 
 
 def _report(request: BuildRequest, build: EnqueuedBuild, ended: JobProgress) -> None:
-    if request.output == JSON:
-        print_json(_document(request, build, ended))
+    if request.output in DOCUMENTS:
+        print_document(_document(request, build, ended), request.output)
     if ended.status is not JobStatus.SUCCEEDED:
         _print_error(_sentence(request, ended))
-    elif request.output != JSON:
+    elif request.output not in DOCUMENTS:
         click.echo(
             f"Workspace {request.workspace}: {request.transition} {ended.status},"
             f" {ended.daily_cost} credits per day."

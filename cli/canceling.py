@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cli.actor import as_option, find_actor
 from cli.opening import opened
 from cli.options import output_option
-from cli.printing import JSON, print_json
+from cli.printing import DOCUMENTS, print_document, print_json
 from cli.selection import Selection, act_on_each, report_refused, selecting
 from db.catalog.audit import AuditAction, audit
 from db.jobs.transitions import cancel_job
@@ -39,11 +39,11 @@ def cancel(selection: Selection, as_user: str | None, output: str) -> None:
             job_ids = selection.find(session)
         selection.confirm("cancel", len(job_ids))
         outcome = act_on_each(services.database, job_ids, partial(_cancel, as_user=as_user))
-    if output == JSON and outcome.done:
+    if output in DOCUMENTS and outcome.done:
         rows = [{"id": job_id, "status": status} for job_id, status in outcome.done]
         print_json(rows[0] if selection.is_one else rows)
-    elif output == JSON and not selection.is_one:
-        print_json([])
+    elif output in DOCUMENTS and not selection.is_one:
+        print_document([], output)
     else:
         for job_id, status in outcome.done:
             click.echo(f"Job {job_id} is {status}.")

@@ -8,7 +8,8 @@ import click
 
 from cli.opening import transaction
 from cli.options import output_option
-from cli.printing import JSON, Columns, print_facts, print_json, print_rows
+from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
+from cli.table import Columns
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
 from db.reads.workspaces import ShownParameter, ShownResource, ShownWorkspace, show_workspace
@@ -47,8 +48,8 @@ def show(name: str, owner: str, output: str) -> None:
     with transaction() as session:
         workspace = get_workspace(session, owner=get_user(session, owner), name=name)
         found = show_workspace(session, workspace.id)
-    if output == JSON:
-        print_json(asdict(found))
+    if output in DOCUMENTS:
+        print_document(asdict(found), output)
         return
     print_facts(_facts(found))
     if found.parameters:

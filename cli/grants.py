@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from cli.options import output_option
-from cli.printing import JSON, print_json
+from cli.printing import DOCUMENTS, print_document
 from db.schema.grants import AccessRole, grant_statements
 from worker.broker.rights import RING_COMMANDS, WORKER_COMMANDS, acl_line
 
@@ -49,8 +49,10 @@ def grants(role: str, name: str | None, output: str) -> None:
         raise click.BadParameter(str(error), param_hint="--name") from error
     commands = BROKER_COMMANDS.get(wanted)
     acl = acl_line(user, commands) if commands else None
-    if output == JSON:
-        print_json({"role": wanted, "user": user, "postgresql": statements, "redis": acl})
+    if output in DOCUMENTS:
+        print_document(
+            {"role": wanted, "user": user, "postgresql": statements, "redis": acl}, output
+        )
     else:
         _print(statements, acl, user)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import click
 from sqlalchemy.orm import Session
 
-from cli.listing import list_command
+from cli.listing import Kind, list_command
 from cli.opening import find_organization, transaction
 from cli.options import organization_option
-from cli.printing import Columns
+from cli.table import Column, Columns
 from db.catalog.people import (
     add_group_member,
     create_group,
@@ -24,10 +24,11 @@ from db.schema.tables import Group
 
 COLUMNS: Columns[GroupListing] = {
     "NAME": lambda row: row.name,
-    "ORGANIZATION": lambda row: row.organization_name,
+    "ORGANIZATION": Column(lambda row: row.organization_name, 1),
     "ALLOWANCE": lambda row: row.quota_allowance,
     "MEMBERS": lambda row: ",".join(row.members),
 }
+KIND = Kind(plural="groups", columns=COLUMNS, name=lambda row: row.name)
 
 
 def member_arguments(command: Callable[..., None]) -> Callable[..., None]:
@@ -114,9 +115,8 @@ def set_allowance(group: str, credits_per_day: int, organization: str | None) ->
 
 group.add_command(
     list_command(
-        "groups",
+        KIND,
         list_groups,
-        COLUMNS,
         description=r"""List the groups and their members.
 
         \b

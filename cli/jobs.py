@@ -6,30 +6,21 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TypedDict, Unpack
 
 import click
-from rich.table import Table
 from sqlalchemy.orm import Session
 
 from cli.awaiting import wait
 from cli.canceling import cancel
-from cli.live import watch as watch_on
+from cli.joblisting import KIND, document, jobs_limit_option
+from cli.listing import Listing, listing_options
 from cli.opening import opened, transaction
 from cli.options import output_option
-from cli.printing import (
-    JSON,
-    Columns,
-    print_bars,
-    print_facts,
-    print_json,
-    print_rows,
-    rows_table,
-    screen,
-)
+from cli.printing import DOCUMENTS, print_bars, print_document, print_facts
 from cli.queue import position_text
 from cli.retrying import retry
+from cli.screen import screen
 from cli.waiting import INTERRUPTED, View, follow_job
 from db.catalog.people import get_user
 from db.engine import Database
@@ -41,51 +32,6 @@ from db.reads.timings import job_durations
 from db.schema.enums import JobErrorCode, JobStatus, JobType
 from db.texts import tags_text
 
-COLUMNS: Columns[Job] = {
-    "JOB": lambda row: row.id,
-    "STATUS": lambda row: row.status,
-    "TRANSITION": lambda row: row.transition,
-    "WORKSPACE": lambda row: f"{row.workspace_owner_name}/{row.workspace_name}",
-    "STAGE": lambda row: row.stage if row.status.is_active else None,
-    "CODE": lambda row: row.error_code,
-    "QUEUE": lambda row: row.queue,
-    "WORKER": lambda row: row.worker_name,
-    "CREATED": lambda row: row.created_at,
-}
-
-FIELDS = (
-    "id",
-    "status",
-    "transition",
-    "workspace_name",
-    "workspace_owner_name",
-    "template_name",
-    "template_version_name",
-    "build_number",
-    "provisioner",
-    "queue",
-    "tags",
-    "stage",
-    "attempt",
-    "drains",
-    "worker_name",
-    "error",
-    "error_code",
-    "failure_reason",
-    "initiator_name",
-    "workspace_build_id",
-    "organization_id",
-    "daily_cost",
-    "quota_budget",
-    "quota_credits_consumed",
-    "logs_overflowed",
-    "created_at",
-    "started_at",
-    "canceled_at",
-    "completed_at",
-)
-"""The fields of a job in JSON output."""
-
 
 class Filters(TypedDict):
     """The filters of ``jobs list``, by the names of its options."""
@@ -96,7 +42,6 @@ class Filters(TypedDict):
     queue: str | None
     error_code: str | None
     before: str | None
-    limit: int
 
 
 @click.group()
@@ -124,16 +69,8 @@ def jobs() -> None:
     help="Only jobs that failed with this code; `none` means without a code.",
 )
 @click.option("--before", metavar="JOB", help="Only jobs older than this one (the next page).")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, MAX_PAGE),
-    default=50,
-    show_default=True,
-    help="Maximum number of jobs.",
-)
-@click.option("--watch", is_flag=True, help="Refresh the list every second, until Ctrl+C.")
-@output_option
-def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
+@listing_options(KIND, limit=jobs_limit_option)
+def list_(listing: Listing[Job], **filters: Unpack[Filters]) -> None:
     r"""List jobs, newest first.
 
     \b
@@ -142,16 +79,7 @@ def list_(watch: bool, output: str, **filters: Unpack[Filters]) -> None:
         provisionerd jobs list --owner alice --output json
         provisionerd jobs list --error-code INSUFFICIENT_QUOTA
     """
-    if watch and output == JSON:
-        raise click.UsageError("--watch works only with table output")
-    with opened() as services:
-        if watch:
-            draw = partial(_draw, services.database, filters)
-            watch_on(draw, screen())
-            return
-        with services.database.begin() as session:
-            rows = _find(session, filters)
-    print_rows(rows, COLUMNS, output=output, kind="jobs", document=document)
+    listing.print_from_database(lambda session, limit: _find(session, filters, limit))
 
 
 @jobs.command()
@@ -167,14 +95,15 @@ def show(job: str, output: str) -> None:
     with transaction() as session:
         found = get_job(session, find_job_id(session, job))
         durations = job_durations(session, found.id)
-    if output == JSON:
-        print_json(
+    if output in DOCUMENTS:
+        print_document(
             {
                 **document(found),
                 "queue_position": found.queue_position,
                 "queue_size": found.queue_size,
                 "durations": [asdict(duration) for duration in durations],
-            }
+            },
+            output,
         )
         return
     _print(found)
@@ -193,7 +122,7 @@ def logs(job: str, follow: bool, output: str) -> None:
     Example:
         provisionerd jobs logs 3f2a --follow
     """
-    if follow and output == JSON:
+    if follow and output in DOCUMENTS:
         raise click.UsageError("--follow works only with table output")
     with opened() as services:
         with services.database.begin() as session:
@@ -210,12 +139,7 @@ jobs.add_command(retry)
 jobs.add_command(wait)
 
 
-def document(job: Job) -> dict[str, object]:
-    """Return the JSON object of a job."""
-    return {name: getattr(job, name) for name in FIELDS}
-
-
-def _find(session: Session, filters: Filters) -> Sequence[Job]:
+def _find(session: Session, filters: Filters, limit: int) -> Sequence[Job]:
     owner = filters["owner"]
     wanted = JobFilter(
         types=[JobType.WORKSPACE_BUILD],
@@ -226,17 +150,12 @@ def _find(session: Session, filters: Filters) -> Sequence[Job]:
         error_code=filters["error_code"],
     )
     after = _cursor(session, filters["before"]) if filters["before"] else None
-    return list_jobs(session, wanted, limit=filters["limit"], after=after).jobs
+    return list_jobs(session, wanted, limit=min(limit, MAX_PAGE), after=after).jobs
 
 
 def _cursor(session: Session, before: str) -> Cursor:
     job = get_job(session, find_job_id(session, before))
     return Cursor(created_at=job.created_at, id=job.id)
-
-
-def _draw(database: Database, filters: Filters) -> Table:
-    with database.begin() as session:
-        return rows_table(_find(session, filters), COLUMNS)
 
 
 def _follow(database: Database, job_id: uuid.UUID) -> None:
@@ -257,8 +176,8 @@ def _stored_lines(database: Database, job_id: uuid.UUID) -> Iterator[Provisioner
 
 
 def _print_lines(lines: Sequence[ProvisionerJobLog], *, output: str) -> None:
-    if output == JSON:
-        print_json([line.model_dump() for line in lines])
+    if output in DOCUMENTS:
+        print_document([line.model_dump() for line in lines], output)
         return
     view = View(console=screen())
     for line in lines:

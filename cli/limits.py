@@ -10,7 +10,8 @@ import click
 from cli.actor import as_option, find_actor
 from cli.opening import transaction
 from cli.options import output_option
-from cli.printing import Columns, print_rows
+from cli.printing import print_rows
+from cli.table import Columns
 from db.catalog.audit import AuditAction, audit
 from db.catalog.limits import DEFAULTS, Limit, read_limits, set_limit
 

@@ -6,7 +6,7 @@ import click
 
 from cli.opening import opened
 from cli.options import output_option
-from cli.printing import JSON, print_json
+from cli.printing import DOCUMENTS, print_document
 from db.schema.migrate import migrate as upgrade
 from db.schema.revision import current_revision
 
@@ -27,8 +27,8 @@ def migrate(output: str) -> None:
         before = current_revision(services.database.engine)
         upgrade(services.database.engine)
         after = current_revision(services.database.engine)
-    if output == JSON:
-        print_json({"from": before, "to": after})
+    if output in DOCUMENTS:
+        print_document({"from": before, "to": after}, output)
     elif before == after:
         click.echo(f"The database is up to date at {after}.")
     else:

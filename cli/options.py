@@ -32,10 +32,10 @@ def to_mapping(
 output_option = click.option(
     "--output",
     "-o",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "json", "yaml"]),
     default="table",
     show_default=True,
-    help="A table for people, or JSON for programs.",
+    help="A table for people; JSON or YAML for programs.",
 )
 organization_option = click.option(
     "--organization", metavar="NAME", help="Organization; otherwise the default one."

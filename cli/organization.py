@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cli.listing import list_command
+from cli.listing import Kind, list_command
 from cli.opening import transaction
-from cli.printing import Columns
+from cli.table import Columns
 from db.catalog.people import create_organization
 from db.reads.people import OrganizationListing, list_organizations
 
@@ -16,6 +16,7 @@ COLUMNS: Columns[OrganizationListing] = {
     "MEMBERS": lambda row: row.members,
     "EVERYONE'S ALLOWANCE": lambda row: row.everyone_allowance,
 }
+KIND = Kind(plural="organizations", columns=COLUMNS, name=lambda row: row.name)
 
 
 @click.group()
@@ -50,9 +51,8 @@ def create(name: str, allowance: int) -> None:
 
 organization.add_command(
     list_command(
-        "organizations",
+        KIND,
         list_organizations,
-        COLUMNS,
         description=r"""List the organizations.
 
         \b

@@ -9,7 +9,7 @@ import click
 from cli.actor import find_actor
 from cli.building import BuildRequest, finish
 from cli.opening import opened
-from cli.printing import JSON, print_json
+from cli.printing import DOCUMENTS, print_document
 from db.catalog.orphans import orphan_workspace
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
@@ -52,8 +52,8 @@ def is_asked_by_a_person() -> bool:
 
 
 def _report_unbuilt(request: BuildRequest) -> None:
-    if request.output == JSON:
-        print_json(
+    if request.output in DOCUMENTS:
+        print_document(
             {
                 "workspace": request.workspace,
                 "transition": request.transition,
@@ -65,7 +65,8 @@ def _report_unbuilt(request: BuildRequest) -> None:
                 "budget": None,
                 "build_id": None,
                 "job_id": None,
-            }
+            },
+            request.output,
         )
     else:
         click.echo(f"Workspace {request.workspace} was deleted. It had never been built.")

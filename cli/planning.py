@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from cli.building import FAILED, REFUSED_BY_QUOTA
 from cli.opening import find_organization, opened
 from cli.options import organization_option, output_option
-from cli.printing import JSON, plain, print_json, print_rows, screen
+from cli.printing import DOCUMENTS, TABLE, print_document, print_rows
 from cli.quota import print_forecast
 from cli.ringing import ring_or_warn
+from cli.screen import screen
+from cli.table import plain
 from cli.values import GivenValues, refusals, values_options
 from cli.waiting import INTERRUPTED, View, follow_job
 from db.catalog.dryruns import EnqueuedDryRun, existing_workspace, new_workspace
@@ -153,14 +155,14 @@ def _finish(database: Database, request: PlanRequest, run: EnqueuedDryRun) -> No
 
 
 def _report(request: PlanRequest, ended: JobProgress, found: Findings) -> None:
-    if request.output == JSON:
-        print_json(_document(request, ended, found))
+    if request.output in DOCUMENTS:
+        print_document(_document(request, ended, found), request.output)
     if ended.status is JobStatus.CANCELED:
         _print_error(f"Error: the dry run of {request.workspace} was canceled")
     elif found.forecast is None:
         reason = plain(ended.error or "no reason was given")
         _print_error(f"Error: the dry run of {request.workspace} failed: {reason}")
-    elif request.output != JSON:
+    elif request.output not in DOCUMENTS:
         _print(request, found.run.changes, found.forecast)
 
 
@@ -174,7 +176,7 @@ def _print(
             "ACTION": lambda row: row.action,
             "DAILY COST": lambda row: row.daily_cost,
         },
-        output="table",
+        output=TABLE,
         kind="resources in this plan",
     )
     click.echo()

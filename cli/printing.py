@@ -1,42 +1,26 @@
-"""Rows on standard output: a table for people, JSON for programs."""
+"""Rows and facts on standard output: a table for people, JSON and YAML for programs."""
 
 from __future__ import annotations
 
 import json
-import re
+import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
-from rich.bar import Bar
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from cli.table import Columns, Look, Row, plain, table_lines, text_of, text_width
+from cli.yaml import yaml_text
 
-Row = TypeVar("Row", bound="DataclassInstance")
-Columns = Mapping[str, Callable[[Row], object]]
-
+TABLE = "table"
 JSON = "json"
-# A table in a pipe must not be wrapped at the width of a terminal.
-PIPE_WIDTH = 10_000
+YAML = "yaml"
 BAR_WIDTH = 40
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-_STYLES: Mapping[str, str] = {
-    "succeeded": "green",
-    "running": "green",
-    "ok": "green",
-    "failed": "red",
-    "problem": "red",
-    "offline": "dim",
-    "warning": "yellow",
-    "pending": "yellow",
-}
+DOCUMENTS = frozenset({JSON, YAML})  #: the forms for programs
 
 
 def print_rows(
@@ -47,44 +31,20 @@ def print_rows(
     kind: str,
     document: Callable[[Row], object] = asdict,
 ) -> None:
-    """Print rows: every field of them as JSON, the columns as a table.
+    """Print rows: every field of them as a document, the columns as a table of full width.
 
     Args:
         columns: heading and cell of each column.
         kind: the plural noun for the rows.
         document: returns the JSON object of a row.
     """
-    if output == JSON:
-        print_json([document(row) for row in rows])
-        return
-    if not rows:
+    if output in DOCUMENTS:
+        print_document([document(row) for row in rows], output)
+    elif not rows:
         click.echo(f"There are no {kind}.", err=True)
-        return
-    screen().print(rows_table(rows, columns))
-
-
-def rows_table(rows: Sequence[Row], columns: Columns[Row]) -> Table:
-    """Return rows as a table."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in columns:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(cell(row)) for cell in columns.values()))
-    return table
-
-
-def print_bars(lengths: Sequence[tuple[str, float]], *, unit: str) -> None:
-    """Print named lengths as bars, the longest one over the whole width."""
-    longest = max((length for _name, length in lengths), default=0.0)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(width=BAR_WIDTH)
-    for name, length in lengths:
-        # Bar divides by the size, so it must not be 0.
-        bar = Bar(longest or 1.0, 0, length, width=BAR_WIDTH)
-        table.add_row(_cell(name), _cell(f"{length:.2f} {unit}"), bar)
-    screen().print(table)
+    else:
+        for line in table_lines(rows, columns, Look(wide=True, coloured=is_coloured())):
+            click.echo(line)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -92,37 +52,46 @@ def print_facts(facts: Mapping[str, object]) -> None:
     shown = {name: value for name, value in facts.items() if value not in {None, ""}}
     width = max((len(name) for name in shown), default=0)
     for name, value in shown.items():
-        click.echo(f"{name:<{width}}  {_cell(value).plain}")
+        click.echo(f"{name:<{width}}  {text_of(value, whole=True)}")
+
+
+def print_bars(lengths: Sequence[tuple[str, float]], *, unit: str) -> None:
+    """Print named lengths as bars, the longest one over the whole width."""
+    longest = max((length for _name, length in lengths), default=0.0) or 1.0
+    names = max((text_width(name) for name, _length in lengths), default=0)
+    figures = [f"{length:.2f} {unit}" for _name, length in lengths]
+    width = max(map(len, figures), default=0)
+    for (name, length), figure in zip(lengths, figures, strict=True):
+        bar = "█" * round(BAR_WIDTH * length / longest)
+        click.echo(f"{plain(name):<{names}}  {figure:>{width}}  {bar}".rstrip())
 
 
 def print_json(document: object) -> None:
     """Print one JSON document; times are in RFC 3339."""
-    click.echo(json.dumps(document, indent=2, default=_json_value))
+    click.echo(_json(document, indent=2))
 
 
-def screen(*, err: bool = False) -> Console:
-    """Return a console on standard output or standard error; in a pipe it does not wrap."""
-    stream = sys.stderr if err else sys.stdout
-    return Console(
-        file=stream,
-        width=None if stream.isatty() else PIPE_WIDTH,
-        highlight=False,
-        soft_wrap=not stream.isatty(),
-    )
+def print_document(document: object, output: str) -> None:
+    """Print one document as JSON, or as YAML with the same names and values."""
+    if output == YAML:
+        click.echo(yaml_text(json.loads(_json(document))))
+    else:
+        print_json(document)
 
 
-def plain(text: str) -> str:
-    """Return text without control characters: a template's output must not drive a terminal."""
-    return _CONTROL.sub("", text)
+def is_coloured() -> bool:
+    """Return whether standard output shows colours: a terminal, without NO_COLOR."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not is_plain
 
 
-def _cell(value: object) -> Text:
-    if value is None:
-        return Text("")
-    if isinstance(value, datetime):
-        return Text(value.strftime("%Y-%m-%d %H:%M:%S"))
-    shown = plain(str(value))
-    return Text(shown, style=_STYLES.get(shown, ""))
+def terminal_width() -> int | None:
+    """Return the width of the terminal on standard output; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _json(document: object, *, indent: int | None = None) -> str:
+    return json.dumps(document, indent=indent, default=_json_value)
 
 
 def _json_value(value: Any) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from cli.options import output_option
-from cli.printing import JSON, Columns, print_json, print_rows
+from cli.printing import DOCUMENTS, print_document, print_rows
 from cli.prune import Age
+from cli.table import Columns
 from provisioner.engines.terraform.cache.packages import (
     StoredPackage,
     list_packages,
@@ -77,8 +78,10 @@ def verify(drop: bool, output: str) -> None:
     if drop:
         for package in changed:
             store.drop(TreeKind.PACKAGES, package.tree.key)
-    if output == JSON:
-        print_json([{**_document(package), "changed": package in changed} for package in found])
+    if output in DOCUMENTS:
+        print_document(
+            [{**_document(package), "changed": package in changed} for package in found], output
+        )
     else:
         _print_changed(changed, len(found), drop=drop)
     sys.exit(1 if changed else 0)
@@ -105,8 +108,8 @@ def prune(older_than: timedelta, output: str) -> None:
     """
     pruned = list(prune_trees(_store(), before=datetime.now(UTC) - older_than))
     counts = {kind.name.lower(): sum(tree.kind is kind for tree in pruned) for kind in TreeKind}
-    if output == JSON:
-        print_json(counts)
+    if output in DOCUMENTS:
+        print_document(counts, output)
         return
     click.echo(
         f"Removed {counts['packages']} provider packages and {counts['initialized']}"

@@ -10,7 +10,7 @@ import click
 
 from cli.opening import opened
 from cli.options import output_option
-from cli.printing import JSON, print_facts, print_json
+from cli.printing import DOCUMENTS, print_document, print_facts
 from db.jobs.retention import Pruned, Retention
 from db.jobs.retention import prune as prune_database
 from worker.settings import load_settings
@@ -103,8 +103,8 @@ def _report(pruned: Pruned, *, is_dry_run: bool, output: str) -> None:
         "audit_logs": pruned.audit_logs,
         "chats": pruned.chats,
     }
-    if output == JSON:
-        print_json({"dry_run": is_dry_run, **counts})
+    if output in DOCUMENTS:
+        print_document({"dry_run": is_dry_run, **counts}, output)
         return
     click.echo("Would be deleted:" if is_dry_run else "Deleted:")
     print_facts({name.replace("_", " "): count for name, count in counts.items()})

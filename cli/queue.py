@@ -6,10 +6,12 @@ from dataclasses import asdict
 
 import click
 
+from cli.listing import Kind, Listing, listing_options
 from cli.opening import transaction
 from cli.options import output_option
 from cli.pausing import pause, resume
-from cli.printing import JSON, Columns, print_facts, print_json, print_rows
+from cli.printing import DOCUMENTS, TABLE, print_document, print_facts, print_rows
+from cli.table import Column, Columns
 from db.reads.counting import QUEUE_COUNT_LIMIT
 from db.reads.explanation import Match, match, verdict
 from db.reads.jobs import Job, find_job_id, get_job
@@ -33,9 +35,14 @@ COLUMNS: Columns[QueueDepth] = {
     "OLDEST": lambda row: seconds_text(row.oldest_s) if row.depth else None,
     "WORKERS": lambda row: row.workers,
     "SLOTS": lambda row: row.slots,
-    "TAGS": lambda row: tags_text(row.tags),
-    "PAUSED": pause_text,
+    "TAGS": Column(lambda row: tags_text(row.tags), 1),
+    "PAUSED": Column(pause_text, 2),
 }
+KIND = Kind(
+    plural="waiting jobs, no paused queues and no live workers",
+    columns=COLUMNS,
+    name=lambda row: row.queue,
+)
 
 
 MATCH_COLUMNS: Columns[Match] = {
@@ -47,9 +54,9 @@ MATCH_COLUMNS: Columns[Match] = {
 
 
 @click.group(invoke_without_command=True)
-@output_option
+@listing_options(KIND)
 @click.pass_context
-def queue(context: click.Context, output: str) -> None:
+def queue(context: click.Context, listing: Listing[QueueDepth]) -> None:
     r"""Show for each queue its waiting jobs, the oldest one, its workers and slots.
 
     \b
@@ -63,11 +70,7 @@ def queue(context: click.Context, output: str) -> None:
     """
     if context.invoked_subcommand:
         return
-    with transaction() as session:
-        rows = queue_depths(session)
-    print_rows(
-        rows, COLUMNS, output=output, kind="waiting jobs, no paused queues and no live workers"
-    )
+    listing.print_from_database(lambda session, limit: queue_depths(session)[:limit])
 
 
 queue.add_command(pause)
@@ -87,8 +90,8 @@ def explain(job: str, output: str) -> None:
     with transaction() as session:
         found = get_job(session, find_job_id(session, job))
         matches = [match(found, worker) for worker in list_workers(session)]
-    if output == JSON:
-        print_json(
+    if output in DOCUMENTS:
+        print_document(
             {
                 "id": found.id,
                 "status": found.status,
@@ -98,7 +101,8 @@ def explain(job: str, output: str) -> None:
                 "queue_size": found.queue_size,
                 "verdict": verdict(found, matches),
                 "workers": [asdict(row) for row in matches],
-            }
+            },
+            output,
         )
     else:
         _print(found, matches)
@@ -124,4 +128,4 @@ def _print(job: Job, matches: list[Match]) -> None:
         }
     )
     click.echo()
-    print_rows(matches, MATCH_COLUMNS, output="table", kind="workers")
+    print_rows(matches, MATCH_COLUMNS, output=TABLE, kind="workers")

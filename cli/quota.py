@@ -9,7 +9,7 @@ import click
 
 from cli.opening import find_organization, transaction
 from cli.options import organization_option, output_option
-from cli.printing import JSON, print_facts, print_json, print_rows
+from cli.printing import DOCUMENTS, TABLE, print_document, print_facts, print_rows
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
 from quota.decision import MAX_COST
@@ -39,8 +39,10 @@ def show(user: str, organization: str | None, output: str) -> None:
         owner = get_user(session, user)
         home = find_organization(session, organization)
         details = workspace_quota_details(session, organization_id=home.id, owner_id=owner.id)
-    if output == JSON:
-        print_json({"user": owner.username, "organization": home.name, **asdict(details)})
+    if output in DOCUMENTS:
+        print_document(
+            {"user": owner.username, "organization": home.name, **asdict(details)}, output
+        )
     else:
         _print(owner.username, home.name, details)
 
@@ -82,8 +84,8 @@ def forecast(
             daily_cost=cost,
             workspace_id=built.id if built else None,
         )
-    if output == JSON:
-        print_json(asdict(now))
+    if output in DOCUMENTS:
+        print_document(asdict(now), output)
     else:
         print_forecast(owner.username, now)
     sys.exit(0 if now.ok else REFUSED)
@@ -116,7 +118,7 @@ def _print(user: str, organization: str, details: QuotaDetails) -> None:
     print_rows(
         details.groups,
         {"GROUP": lambda row: row.group, "ALLOWANCE": lambda row: row.quota_allowance},
-        output="table",
+        output=TABLE,
         kind=f"groups that give {user} anything",
     )
     click.echo()
@@ -127,6 +129,6 @@ def _print(user: str, organization: str, details: QuotaDetails) -> None:
             "DAILY COST": lambda row: row.daily_cost,
             "LAST BUILD": lambda row: f"{row.transition} {row.status}",
         },
-        output="table",
+        output=TABLE,
         kind=f"workspaces of {user} that have been built",
     )

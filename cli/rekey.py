@@ -10,7 +10,8 @@ import click
 
 from cli.opening import opened
 from cli.options import output_option
-from cli.printing import JSON, Columns, print_facts, print_json, print_rows
+from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
+from cli.table import Columns
 from db.sealing.keyring import Keyring
 from db.sealing.rekey import BROKEN, PLAIN, Rekeyed, count_by_key
 from db.sealing.rekey import rekey as rekey_database
@@ -87,7 +88,7 @@ def _uses(counts: Mapping[str, int], keyring: Keyring) -> Iterator[KeyUse]:
 
 
 def _print_counts(uses: list[KeyUse], output: str) -> None:
-    if output != JSON and sys.stderr.isatty():
+    if output not in DOCUMENTS and sys.stderr.isatty():
         click.echo("\r\033[K", nl=False, err=True)
     print_rows(uses, COLUMNS, output=output, kind="secrets")
 
@@ -96,8 +97,8 @@ def _report(done: Rekeyed, key: str, output: str) -> None:
     if sys.stderr.isatty():
         click.echo("\r\033[K", nl=False, err=True)
     turned = {noun: count for noun, count in done.turned.items() if count}
-    if output == JSON:
-        print_json({"key": key, "turned": turned, "failed": done.failed})
+    if output in DOCUMENTS:
+        print_document({"key": key, "turned": turned, "failed": done.failed}, output)
     else:
         click.echo(f"Sealed with key {key}:")
         print_facts(turned or {"secrets": 0})

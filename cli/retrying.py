@@ -13,7 +13,7 @@ from cli.actor import as_option, find_actor
 from cli.awaiting import Waited, statuses_of, wait_for_all
 from cli.opening import opened
 from cli.options import output_option
-from cli.printing import JSON, print_json
+from cli.printing import DOCUMENTS, print_document
 from cli.ringing import ring_or_warn
 from cli.selection import Selection, act_on_each, report_refused, selecting
 from db.catalog.retries import audit_retry, find_retry
@@ -105,8 +105,8 @@ def _print(
     selection: Selection, retried: list[Retried], ended: dict[uuid.UUID, Waited], output: str
 ) -> None:
     rows = [_document(one, ended.get(one.id)) for one in retried]
-    if output == JSON:
-        print_json(rows[0] if selection.is_one else rows)
+    if output in DOCUMENTS:
+        print_document(rows[0] if selection.is_one else rows, output)
         return
     for one in retried:
         click.echo(

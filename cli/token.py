@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
 import click
+from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
+from cli.listing import Kind, Listing, listing_options
 from cli.opening import transaction
-from cli.options import limit_option, output_option
-from cli.printing import JSON, Columns, print_json, print_rows
+from cli.options import output_option
+from cli.printing import DOCUMENTS, print_json
+from cli.table import WIDE, Column, Columns, age
 from db.catalog.audit import AuditAction, audit
 from db.catalog.people import get_user
 from db.catalog.tokens import DEFAULT_LIFETIME, create_token, revoke_token
@@ -22,10 +26,12 @@ COLUMNS: Columns[TokenListing] = {
     "USER": lambda row: row.username,
     "NAME": lambda row: "(session)" if row.is_session else row.name,
     "SCOPE": lambda row: row.scope,
-    "CREATED": lambda row: row.created_at,
-    "EXPIRES": lambda row: row.expires_at,
-    "LAST USED": lambda row: row.last_used_at,
+    "CREATED": Column(lambda row: row.created_at, WIDE),
+    "AGE": Column(lambda row: age(row.created_at), 2),
+    "EXPIRES": Column(lambda row: row.expires_at, 1),
+    "LAST USED": Column(lambda row: age(row.last_used_at), 3),
 }
+KIND = Kind(plural="tokens", columns=COLUMNS, name=lambda row: row.id)
 
 
 @click.group()
@@ -82,7 +88,7 @@ def create(
             resource=("token", user.id, made.id),
             facts={"username": user.username, "scope": made.scope},
         )
-    if output == JSON:
+    if output in DOCUMENTS:
         fields = asdict(made)
         print_json({"token": fields.pop("text"), "username": user.username, "name": name, **fields})
     else:
@@ -91,19 +97,20 @@ def create(
 
 @token.command("list")
 @click.option("--user", "username", help="Only tokens of this user.")
-@limit_option
-@output_option
-def list_(username: str | None, limit: int, output: str) -> None:
+@listing_options(KIND)
+def list_(username: str | None, listing: Listing[TokenListing]) -> None:
     r"""List the tokens, without their secrets.
 
     \b
     Example:
         provisionerd token list --user alice
     """
-    with transaction() as session:
+
+    def read(session: Session, limit: int) -> Sequence[TokenListing]:
         user_id = get_user(session, username).id if username else None
-        rows = list_tokens(session, user_id=user_id, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="tokens")
+        return list_tokens(session, user_id=user_id, limit=limit)
+
+    listing.print_from_database(read)
 
 
 @token.command()

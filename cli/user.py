@@ -6,10 +6,10 @@ import click
 from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
-from cli.listing import list_command
+from cli.listing import Kind, list_command
 from cli.opening import find_organization, transaction
 from cli.options import organization_option
-from cli.printing import Columns
+from cli.table import Column, Columns
 from db.catalog.audit import SITE, AuditAction, audit
 from db.catalog.people import (
     create_organization,
@@ -31,9 +31,10 @@ ROLE = click.Choice([role.value for role in SiteRole])
 COLUMNS: Columns[UserListing] = {
     "USERNAME": lambda row: row.username,
     "STATUS": lambda row: row.status,
-    "ORGANIZATIONS": lambda row: ",".join(row.organizations),
-    "EMAIL": lambda row: row.email,
+    "ORGANIZATIONS": Column(lambda row: ",".join(row.organizations), 1),
+    "EMAIL": Column(lambda row: row.email, 2),
 }
+KIND = Kind(plural="users", columns=COLUMNS, name=lambda row: row.username)
 
 
 @click.group()
@@ -120,9 +121,8 @@ def set_roles(
 
 user.add_command(
     list_command(
-        "users",
+        KIND,
         list_users,
-        COLUMNS,
         description=r"""List the users.
 
         \b

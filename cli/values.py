@@ -13,7 +13,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from cli.printing import JSON, plain, print_json
+from cli.printing import DOCUMENTS, print_document
+from cli.table import plain
 from cli.valuefiles import read_values, to_values
 from db.catalog.builds import EnqueuedBuild
 from db.errors import InvalidError, ParameterValidationError
@@ -112,15 +113,16 @@ def refusals(output: str) -> Iterator[None]:
 
 
 def _print(error: ParameterValidationError, output: str) -> None:
-    if output == JSON:
-        print_json(
+    if output in DOCUMENTS:
+        print_document(
             {
                 "error": error.message,
                 "error_code": error.error_code,
                 "validations": [
                     {"field": found.field, "detail": found.detail} for found in error.validations
                 ],
-            }
+            },
+            output,
         )
     for found in error.validations:
         hint = f"; choose one with --param {found.field}=VALUE" if found.is_missing else ""

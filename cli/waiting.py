@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from cli.printing import plain
+from cli.table import plain
 from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
 from db.reads.follow import Update, follow

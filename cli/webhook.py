@@ -8,9 +8,11 @@ import click
 from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
+from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization, transaction
 from cli.options import output_option
-from cli.printing import JSON, Columns, print_json, print_rows
+from cli.printing import DOCUMENTS, print_document
+from cli.table import Column, Columns, age
 from db.catalog.audit import SITE, AuditAction, audit
 from db.catalog.people import get_user
 from db.catalog.webhooks import (
@@ -26,12 +28,13 @@ from db.jobs.events import EventType
 COLUMNS: Columns[WebhookListing] = {
     "ID": lambda row: row.id,
     "URL": lambda row: row.url,
-    "TYPES": lambda row: ",".join(row.types) or "all",
-    "WAITING": lambda row: row.waiting,
-    "PARKED": lambda row: row.parked,
-    "LAST DELIVERED": lambda row: row.last_delivered_at,
+    "TYPES": Column(lambda row: ",".join(row.types) or "all", 4),
+    "WAITING": Column(lambda row: row.waiting, 2),
+    "PARKED": Column(lambda row: row.parked, 1),
+    "LAST DELIVERED": Column(lambda row: age(row.last_delivered_at), 3),
     "LAST ERROR": lambda row: row.last_error,
 }
+KIND = Kind(plural="webhooks", columns=COLUMNS, name=lambda row: row.id)
 
 
 @click.group()
@@ -89,24 +92,22 @@ def create(
             resource=("webhook", made.id, url),
         )
         secret = made.secret
-    if output == JSON:
-        print_json({"id": made.id, "url": url, "secret": secret})
+    if output in DOCUMENTS:
+        print_document({"id": made.id, "url": url, "secret": secret}, output)
     else:
         click.echo(f"Webhook {made.id} was created. Its secret: {secret}")
 
 
 @webhook.command("list")
-@output_option
-def list_(output: str) -> None:
+@listing_options(KIND)
+def list_(listing: Listing[WebhookListing]) -> None:
     r"""List the webhooks and how they fare.
 
     \b
     Example:
         provisionerd webhook list
     """
-    with transaction() as session:
-        rows = list_webhooks(session)
-    print_rows(rows, COLUMNS, output=output, kind="webhooks")
+    listing.print_from_database(lambda session, limit: list_webhooks(session)[:limit])
 
 
 @webhook.command()

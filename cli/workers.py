@@ -5,30 +5,32 @@ from __future__ import annotations
 import click
 
 from cli.draining import drain, forget, resume
-from cli.opening import transaction
-from cli.options import limit_option, output_option
-from cli.printing import Columns, print_rows
+from cli.listing import Kind, Listing, listing_options
+from cli.table import WIDE, Column, Columns
 from db.reads.workers import WorkerListing, list_workers
 from db.texts import seconds_text, tags_text
 
 COLUMNS: Columns[WorkerListing] = {
     "NAME": lambda row: row.name,
     "STATUS": lambda row: row.status,
-    "TAGS": lambda row: tags_text(row.tags),
-    "ENGINES": lambda row: ",".join(row.provisioners),
-    "SLOTS": lambda row: row.slots,
+    "TAGS": Column(lambda row: tags_text(row.tags), 1),
+    "ENGINES": Column(lambda row: ",".join(row.provisioners), 6),
+    "SLOTS": Column(lambda row: row.slots, 3),
     "USED": lambda row: row.running_jobs,
-    "FREE": lambda row: row.free_slots,
+    "FREE": Column(lambda row: row.free_slots, 2),
     "LAST SEEN": lambda row: seconds_text(row.last_seen_s),
-    "VERSION": lambda row: row.version,
+    "VERSION": Column(lambda row: row.version, 5),
+    "HOST": Column(lambda row: row.hostname, WIDE),
+    "ORGANIZATIONS": Column(lambda row: ",".join(row.organizations) or "all", WIDE),
+    "QUEUES": Column(lambda row: ",".join(row.queues), WIDE),
 }
+KIND = Kind(plural="workers", columns=COLUMNS, name=lambda row: row.name)
 
 
 @click.group(invoke_without_command=True)
-@limit_option
-@output_option
+@listing_options(KIND)
 @click.pass_context
-def workers(context: click.Context, limit: int, output: str) -> None:
+def workers(context: click.Context, listing: Listing[WorkerListing]) -> None:
     r"""List the workers and their load; drain them, and forget those that are gone.
 
     \b
@@ -42,9 +44,7 @@ def workers(context: click.Context, limit: int, output: str) -> None:
     """
     if context.invoked_subcommand:
         return
-    with transaction() as session:
-        rows = list_workers(session, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="workers")
+    listing.print_from_database(lambda session, limit: list_workers(session, limit=limit))
 
 
 workers.add_command(drain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 import click
 from sqlalchemy.orm import Session
@@ -10,12 +11,13 @@ from sqlalchemy.orm import Session
 from cli.actor import as_option
 from cli.building import BuildRequest, finish
 from cli.details import show
-from cli.opening import find_organization, opened, transaction
-from cli.options import limit_option, organization_option, output_option
+from cli.listing import Kind, Listing, listing_options
+from cli.opening import find_organization, opened
+from cli.options import organization_option, output_option
 from cli.orphaning import delete_orphan
 from cli.planning import plan
-from cli.printing import Columns, print_rows
 from cli.ringing import ring_or_warn
+from cli.table import WIDE, Column, Columns, age
 from cli.values import GivenValues, refusals, values_options
 from db.catalog.people import get_user
 from db.catalog.templates import get_template, get_version, get_version_to_update_to
@@ -28,12 +30,15 @@ from worker.tracing.traces import process_tracer
 COLUMNS: Columns[WorkspaceListing] = {
     "NAME": lambda row: row.name,
     "OWNER": lambda row: row.owner_name,
-    "TEMPLATE": lambda row: row.template_name,
+    "TEMPLATE": Column(lambda row: row.template_name, 1),
     "STATUS": lambda row: row.status or "not built",
-    "DAILY COST": lambda row: row.daily_cost,
-    "UPDATE": lambda row: "available" if row.is_outdated else "",
-    "LAST BUILD": lambda row: row.last_build_at,
+    "DAILY COST": Column(lambda row: row.daily_cost, 2),
+    "UPDATE": Column(lambda row: "available" if row.is_outdated else "", 3),
+    "LAST BUILD": lambda row: age(row.last_build_at),
+    "BUILT AT": Column(lambda row: row.last_build_at, WIDE),
+    "ID": Column(lambda row: row.id, WIDE),
 }
+KIND = Kind(plural="workspaces", columns=COLUMNS, name=lambda row: f"{row.owner_name}/{row.name}")
 owner_option = click.option(
     "--owner", required=True, metavar="USER", help="Owner of the workspace."
 )
@@ -221,19 +226,20 @@ workspace.add_command(show)
 
 @workspace.command("list")
 @click.option("--owner", metavar="USER", help="Only this user's workspaces.")
-@limit_option
-@output_option
-def list_(owner: str | None, limit: int, output: str) -> None:
+@listing_options(KIND)
+def list_(owner: str | None, listing: Listing[WorkspaceListing]) -> None:
     r"""List the workspaces that are not deleted.
 
     \b
     Example:
         provisionerd workspace list --owner alice
     """
-    with transaction() as session:
+
+    def read(session: Session, limit: int) -> Sequence[WorkspaceListing]:
         owner_id = get_user(session, owner).id if owner else None
-        rows = list_workspaces(session, owner_id=owner_id, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="workspaces")
+        return list_workspaces(session, owner_id=owner_id, limit=limit)
+
+    listing.print_from_database(read)
 
 
 def _build(

@@ -14,7 +14,8 @@ from cli.doctor.host import check_data_dir, check_database, check_redis, check_t
 from cli.doctor.result import CheckResult, Verdict, ok, problem
 from cli.doctor.sandbox import check_sandbox
 from cli.options import output_option
-from cli.printing import JSON, Columns, print_json, print_rows
+from cli.printing import DOCUMENTS, print_document, print_rows
+from cli.table import Columns
 from worker.embedded import Embedded, EmbeddedError, start_embedded
 from worker.settings import Settings, SettingsError, load_settings
 
@@ -41,8 +42,8 @@ def doctor(output: str) -> None:
         provisionerd doctor --output json
     """
     results = list(_examine())
-    if output == JSON:
-        print_json([asdict(result) for result in results])
+    if output in DOCUMENTS:
+        print_document([asdict(result) for result in results], output)
     else:
         print_rows(results, COLUMNS, output=output, kind="results")
     if any(result.verdict is Verdict.PROBLEM for result in results):

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from cli.actor import as_option, find_actor
 from cli.opening import opened, transaction
 from cli.options import limit_option, output_option
-from cli.printing import JSON, Columns, print_facts, print_json, print_rows
+from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
 from cli.state.files import left_state, orphan_file, read_file, rename_adopted, write_file
 from cli.state.listing import orphan_rows, print_list, stored_row
 from cli.state.report import print_pushed
+from cli.table import Columns
 from db.catalog.people import get_user
 from db.catalog.references import find_workspace
 from db.catalog.states import PushedState, adopt_state, push_state
@@ -134,8 +135,8 @@ def show(workspace: str, owner: str | None, label: tuple[int, int] | None, outpu
         "terraform_version": file.terraform_version,
         "size": len(stored.data),
     }
-    if output == JSON:
-        print_json({**facts, "resources": [asdict(found) for found in file.resources]})
+    if output in DOCUMENTS:
+        print_document({**facts, "resources": [asdict(found) for found in file.resources]}, output)
         return
     print_facts({name.replace("_", " "): value for name, value in facts.items()})
     print_rows(file.resources, RESOURCE_COLUMNS, output=output, kind="resources in it")

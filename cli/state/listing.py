@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from cli.printing import JSON, Columns, print_json, print_rows
+from cli.printing import DOCUMENTS, TABLE, print_document, print_rows
+from cli.table import Columns
 from db.reads.states import BuildOfJob, StateListing, state_label
 from db.schema.enums import JobStatus, Transition
 from provisioner.host.orphans import OrphanedState
@@ -64,8 +65,8 @@ def print_list(
     Args:
         stored: the states of the workspace; None if no workspace was given.
     """
-    if output == JSON:
-        print_json([asdict(row) for row in (*(stored or ()), *orphaned)])
+    if output in DOCUMENTS:
+        print_document([asdict(row) for row in (*(stored or ()), *orphaned)], output)
     elif stored is None:
         _print_orphans(orphaned)
     else:
@@ -76,7 +77,7 @@ def print_list(
 
 
 def _print_orphans(orphaned: Sequence[StateRow]) -> None:
-    print_rows(orphaned, ORPHAN_COLUMNS, output="table", kind="orphaned states on this host")
+    print_rows(orphaned, ORPHAN_COLUMNS, output=TABLE, kind="orphaned states on this host")
 
 
 def stored_row(row: StateListing) -> StateRow:

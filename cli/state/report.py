@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from cli.printing import JSON, print_json
+from cli.printing import DOCUMENTS, print_document
 from db.catalog.states import PushedState
 from db.reads.states import state_label
 
@@ -24,8 +24,8 @@ def print_pushed(pushed: PushedState, *, output: str) -> None:
             f" {_some(pushed.dropped)}; `state pull --build {replaced}` still has it.",
             err=True,
         )
-    if output == JSON:
-        print_json({**asdict(pushed), "state": label})
+    if output in DOCUMENTS:
+        print_document({**asdict(pushed), "state": label}, output)
     elif pushed.is_changed:
         click.echo(
             f"Workspace {pushed.owner_name}/{pushed.workspace_name} now has the state {label}:"

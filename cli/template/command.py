@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cli.listing import list_command
-from cli.printing import Columns
+from cli.listing import Kind, list_command
+from cli.table import WIDE, Column, Columns, age
 from cli.template.files import diff, pull
 from cli.template.push import push
 from cli.template.versions import activate, archive, delete, edit, show, unarchive, versions
@@ -13,12 +13,15 @@ from db.reads.templates import TemplateListing, list_templates
 
 COLUMNS: Columns[TemplateListing] = {
     "NAME": lambda row: row.name,
-    "ORGANIZATION": lambda row: row.organization_name,
+    "ORGANIZATION": Column(lambda row: row.organization_name, 2),
     "VERSION": lambda row: row.active_version_name,
-    "ENGINE": lambda row: row.provisioner,
-    "WORKSPACES": lambda row: row.workspaces,
-    "PUSHED": lambda row: row.updated_at,
+    "ENGINE": Column(lambda row: row.provisioner, 3),
+    "WORKSPACES": Column(lambda row: row.workspaces, 1),
+    "PUSHED": lambda row: age(row.updated_at),
+    "PUSHED AT": Column(lambda row: row.updated_at, WIDE),
+    "ID": Column(lambda row: row.id, WIDE),
 }
+KIND = Kind(plural="templates", columns=COLUMNS, name=lambda row: row.name)
 
 
 @click.group()
@@ -28,9 +31,8 @@ def template() -> None:
 
 template.add_command(
     list_command(
-        "templates",
+        KIND,
         list_templates,
-        COLUMNS,
         description=r"""List the templates.
 
         \b

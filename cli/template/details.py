@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from cli.printing import Columns, plain, rows_table, screen
+from cli.printing import TABLE, print_rows
+from cli.table import Columns, Row, plain
 from db.reads.imports import (
     ModuleRow,
     ParameterRow,
@@ -53,13 +56,14 @@ def print_details(details: VersionDetails) -> None:
         click.echo(f"Error: {plain(details.error)}")
     if details.message:
         click.echo(plain(details.message))
-    for table in (
-        rows_table(details.variables, VARIABLES),
-        rows_table(details.parameters, PARAMETERS),
-        rows_table(details.presets, PRESETS),
-        rows_table(details.modules, MODULES),
-        rows_table(details.resources, RESOURCES),
-    ):
-        if table.row_count:
-            click.echo()
-            screen().print(table)
+    _print_table(details.variables, VARIABLES)
+    _print_table(details.parameters, PARAMETERS)
+    _print_table(details.presets, PRESETS)
+    _print_table(details.modules, MODULES)
+    _print_table(details.resources, RESOURCES)
+
+
+def _print_table(rows: Sequence[Row], columns: Columns[Row]) -> None:
+    if rows:
+        click.echo()
+        print_rows(rows, columns, output=TABLE, kind="")

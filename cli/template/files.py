@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cli.opening import find_organization, transaction
 from cli.options import organization_option
-from cli.printing import plain
+from cli.table import plain
 from db.catalog.templates import get_template, get_version
 from db.errors import InvalidError, NotFoundError
 from db.reads.templates import get_version_source

@@ -9,7 +9,9 @@ from typing import NoReturn
 
 import click
 
-from cli.printing import JSON, plain, print_json, screen
+from cli.printing import DOCUMENTS, print_document
+from cli.screen import screen
+from cli.table import plain
 from cli.waiting import INTERRUPTED, View, follow_job, no_worker
 from db.catalog.versions import EnqueuedImport
 from db.engine import Database
@@ -34,7 +36,7 @@ def finish(database: Database, request: ImportRequest, pushed: EnqueuedImport) -
         with database.begin() as session:
             _report_enqueued(request, pushed, job_progress(session, pushed.job_id))
         sys.exit(0)
-    view = View(console=screen(err=request.output == JSON), warn=_warn)
+    view = View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
     try:
         ended = follow_job(database, pushed.job_id, view)
     except KeyboardInterrupt:
@@ -51,8 +53,8 @@ def finish(database: Database, request: ImportRequest, pushed: EnqueuedImport) -
 def _report_enqueued(request: ImportRequest, pushed: EnqueuedImport, now: JobProgress) -> None:
     if now.workers == 0:
         _warn(no_worker(now.queue))
-    if request.output == JSON:
-        print_json(_document(request, pushed, now))
+    if request.output in DOCUMENTS:
+        print_document(_document(request, pushed, now), request.output)
     else:
         click.echo(
             f"The import of {pushed.version_name} of template {request.template} was enqueued as"
@@ -61,14 +63,14 @@ def _report_enqueued(request: ImportRequest, pushed: EnqueuedImport, now: JobPro
 
 
 def _report(request: ImportRequest, pushed: EnqueuedImport, ended: JobProgress) -> None:
-    if request.output == JSON:
-        print_json(_document(request, pushed, ended))
+    if request.output in DOCUMENTS:
+        print_document(_document(request, pushed, ended), request.output)
     version = f"{pushed.version_name} of template {request.template}"
     if ended.status is JobStatus.CANCELED:
         click.echo(f"Error: the import of {version} was canceled", err=True)
     elif ended.status is not JobStatus.SUCCEEDED:
         click.echo(f"Error: the import of {version} failed: {_reason(ended)}", err=True)
-    elif request.output != JSON:
+    elif request.output not in DOCUMENTS:
         click.echo(_success(request, pushed))
 
 

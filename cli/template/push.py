@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from cli.opening import find_organization, opened
 from cli.options import organization_option, output_option, to_mapping
-from cli.printing import plain
 from cli.ringing import ring_or_warn
+from cli.table import plain
 from cli.template.importing import ImportRequest, finish
 from cli.valuefiles import read_values, standard_input, to_values
 from db.catalog.people import get_user

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 from sqlalchemy.orm import Session
 
+from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization, transaction
-from cli.options import limit_option, organization_option, output_option
-from cli.printing import JSON, Columns, plain, print_json, print_rows
+from cli.options import organization_option, output_option
+from cli.printing import DOCUMENTS, print_document
+from cli.table import WIDE, Column, Columns, age, plain
 from cli.template.details import print_details
 from db.catalog.edits import activate_version, delete_template, edit_template, set_archived
 from db.catalog.templates import get_template, get_version
@@ -22,12 +25,15 @@ COLUMNS: Columns[VersionListing] = {
     "NAME": lambda row: row.name,
     "STATUS": lambda row: row.status,
     "ACTIVE": lambda row: "active" if row.is_active else "",
-    "ARCHIVED": lambda row: "archived" if row.archived else "",
-    "WORKSPACES": lambda row: row.workspaces,
-    "MESSAGE": lambda row: row.message.partition("\n")[0],
-    "AUTHOR": lambda row: row.created_by_name,
-    "PUSHED": lambda row: row.created_at,
+    "ARCHIVED": Column(lambda row: "archived" if row.archived else "", 5),
+    "WORKSPACES": Column(lambda row: row.workspaces, 2),
+    "MESSAGE": Column(lambda row: row.message.partition("\n")[0], 3),
+    "AUTHOR": Column(lambda row: row.created_by_name, 4),
+    "PUSHED": lambda row: age(row.created_at),
+    "PUSHED AT": Column(lambda row: row.created_at, WIDE),
+    "JOB": Column(lambda row: row.job_id, WIDE),
 }
+KIND = Kind(plural="versions", columns=COLUMNS, name=lambda row: row.name)
 name_argument = click.argument("name")
 version_argument = click.argument("version")
 
@@ -36,19 +42,22 @@ version_argument = click.argument("version")
 @name_argument
 @click.option("--archived", is_flag=True, help="List archived versions, too.")
 @organization_option
-@limit_option
-@output_option
-def versions(name: str, archived: bool, organization: str | None, limit: int, output: str) -> None:
+@listing_options(KIND)
+def versions(
+    name: str, archived: bool, organization: str | None, listing: Listing[VersionListing]
+) -> None:
     r"""List the versions of the template NAME, newest first.
 
     \b
     Example:
         provisionerd template versions dev
     """
-    with transaction() as session:
+
+    def read(session: Session, limit: int) -> Sequence[VersionListing]:
         found = _template(session, name, organization)
-        rows = list_versions(session, template_id=found.id, with_archived=archived, limit=limit)
-    print_rows(rows, COLUMNS, output=output, kind="versions")
+        return list_versions(session, template_id=found.id, with_archived=archived, limit=limit)
+
+    listing.print_from_database(read)
 
 
 @click.command()
@@ -69,8 +78,8 @@ def show(name: str, version_name: str | None, organization: str | None, output: 
     with transaction() as session:
         template = _template(session, name, organization)
         details = get_version_details(session, _wanted(session, template, version_name))
-    if output == JSON:
-        print_json(asdict(details))
+    if output in DOCUMENTS:
+        print_document(asdict(details), output)
     else:
         print_details(details)
 

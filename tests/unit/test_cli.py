@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import os
 import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,15 +19,14 @@ import pytest
 import redis
 import sqlalchemy.exc
 from click.testing import CliRunner
-from rich.console import Console
 
 from cli.building import exit_status
 from cli.doctor.deployment import check_workers, connections_result
 from cli.doctor.result import Verdict
-from cli.live import watch
 from cli.main import COMMANDS, cli
 from cli.options import to_mapping
-from cli.printing import plain, print_bars
+from cli.printing import print_bars
+from cli.table import plain
 from db.engine import DatabaseError
 from db.errors import BuildActiveError
 from db.jobs.tags import normalize_tags, queue_name, served_queues
@@ -488,66 +486,6 @@ def test_workers_of_another_version_are_told() -> None:
 
     assert results["versions"].verdict is Verdict.WARNING
     assert "0.0.1" in results["versions"].found
-
-
-def terminal() -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=80)
-
-
-def shown_on(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def interrupted_after(pauses: int) -> Callable[[float], None]:
-    """Return a sleep that is interrupted by Ctrl+C when it is called for the last time."""
-    left = iter(range(pauses))
-
-    def sleep(_seconds: float) -> None:
-        if next(left) == pauses - 1:
-            raise KeyboardInterrupt
-
-    return sleep
-
-
-def test_a_watch_draws_anew_until_it_is_interrupted() -> None:
-    console, drawings = terminal(), iter(["first", "second", "third"])
-
-    watch(lambda: next(drawings), console, sleep=interrupted_after(2))
-
-    assert "first" in shown_on(console)
-    assert "second" in shown_on(console)
-    assert "third" not in shown_on(console)
-
-
-def test_a_watch_gives_the_cursor_back() -> None:
-    console = terminal()
-
-    watch(lambda: "rows", console, sleep=interrupted_after(1))
-
-    assert shown_on(console).rindex("\x1b[?25h") > shown_on(console).rindex("\x1b[?25l")
-
-
-def test_a_watch_outlives_a_database_that_restarts() -> None:
-    answers: Iterator[Exception | str] = iter(
-        [sqlalchemy.exc.OperationalError("", {}, psycopg.OperationalError("gone")), "up"]
-    )
-
-    def draw() -> str:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    console = terminal()
-    watch(draw, console, sleep=interrupted_after(2))
-
-    assert "up" in shown_on(console)
-
-
-def test_a_watch_needs_a_terminal() -> None:
-    with pytest.raises(click.ClickException, match="--watch needs a terminal"):
-        watch(lambda: "rows", Console(file=io.StringIO()))
 
 
 def test_the_longest_bar_fills_the_width(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,4 +53,4 @@ def test_a_filter_leaves_only_what_it_names(
 def test_the_table_says_who_changed_what(run: CommandLine) -> None:
     shown = run("audit", "list", "--target", "alice/box").stdout.splitlines()
     assert len(shown) == 2
-    assert shown[1].split()[2:6] == ["alice", "delete_orphan", "workspace", "alice/box"]
+    assert shown[1].split()[3:7] == ["alice", "delete_orphan", "workspace", "alice/box"]
