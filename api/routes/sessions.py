@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter
 
 from api.answers import Message
 from api.errors import ApiError, forbidden, refused
-from api.gate import GateOf, Visit
+from api.gate import Gate, GateOf, Visit
 from api.models.requests import CreateToken, Login
 from api.routes.finding import ME, or_hidden, visible_user
 from db.catalog.audit import AuditAction
@@ -169,21 +170,23 @@ def show_token(gate: GateOf, user: str, token: str) -> ShownToken:
 @router.put("/users/{user}/keys/{token}/expire", status_code=204)
 def end_token(gate: GateOf, user: str, token: str) -> None:
     """End a token now, with the session keys that were made by it; they stay listed."""
-    with gate.enter() as visit:
-        owner = _holder(visit, user)
-        with or_hidden():
-            expire_token(visit.session, token, user_id=owner.id)
-        visit.audit(AuditAction.WRITE, **_audited(owner, token))
+    _end(gate, user, token, expire_token, AuditAction.WRITE)
 
 
 @router.delete("/users/{user}/keys/{token}", status_code=204)
 def delete_token(gate: GateOf, user: str, token: str) -> None:
     """Revoke a token, with the session keys that were made by it."""
+    _end(gate, user, token, revoke_token, AuditAction.DELETE)
+
+
+def _end(gate: Gate, user: str, token: str, end: Callable[..., None], action: AuditAction) -> None:
     with gate.enter() as visit:
         owner = _holder(visit, user)
+        if token != visit.caller.token_id and visit.caller.scope is not TokenScope.ADMIN:
+            raise forbidden("A token with this scope can only end itself.")
         with or_hidden():
-            revoke_token(visit.session, token, user_id=owner.id)
-        visit.audit(AuditAction.DELETE, **_audited(owner, token))
+            end(visit.session, token, user_id=owner.id)
+        visit.audit(action, resource=("token", owner.id, token), facts={"username": owner.username})
 
 
 def _holder(visit: Visit, user: str) -> User:
@@ -192,10 +195,6 @@ def _holder(visit: Visit, user: str) -> User:
     if owner.id != visit.caller.user_id and not visit.caller.is_owner:
         raise forbidden("Only owners see and revoke tokens of other users.")
     return owner
-
-
-def _audited(owner: User, token: str) -> dict[str, Any]:
-    return {"resource": ("token", owner.id, token), "facts": {"username": owner.username}}
 
 
 def _own(visit: Visit, user: str) -> None:

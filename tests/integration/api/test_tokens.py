@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from db.schema.enums import TokenScope
 from db.schema.tables import User
 from tests.harness.api import shapes
 from tests.harness.api.client import Client, refused
@@ -43,3 +44,13 @@ def test_a_token_that_is_ended_is_refused_at_once_and_stays_listed(
     for client in (door.client_of(text), session):
         assert "expired" in refused(lambda: client.get("users/me", shapes.USER)).detail  # noqa: B023
     assert member.get(f"users/me/keys/{token_id}", shapes.TOKEN)["token_name"] == "laptop"
+
+
+def test_a_narrow_token_ends_itself_and_no_other(door: Door, alice: User) -> None:
+    text, other = door.token(alice, scope=TokenScope.BUILD), door.token(alice)
+    client = door.client_of(text)
+    for method, suffix in (("DELETE", ""), ("PUT", "/expire")):
+        path = f"users/me/keys/{other.partition('-')[0]}{suffix}"
+        assert client.send(method, path).status_code == 403
+    client.ask("DELETE", f"users/me/keys/{text.partition('-')[0]}", status=204)
+    assert door.client_of(other).send("GET", "users/me").status_code == 200
