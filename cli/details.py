@@ -9,6 +9,7 @@ import click
 from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
+from cli.reference import workspace_argument
 from cli.table import Columns
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
@@ -35,15 +36,14 @@ RESOURCES: Columns[ShownResource] = {
 
 
 @click.command()
-@click.argument("name")
-@click.option("--owner", required=True, metavar="USER", help="Owner of the workspace.")
+@workspace_argument
 @output_option
 def show(name: str, owner: str, output: str) -> None:
     r"""Show the workspace NAME, the parameters of its last build and the resources that it left.
 
     \b
     Example:
-        provisionerd workspace show box --owner alice
+        provisionerd workspace show alice/box
     """
     with transaction() as session:
         workspace = get_workspace(session, owner=get_user(session, owner), name=name)

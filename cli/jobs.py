@@ -19,6 +19,7 @@ from cli.opening import opened, transaction
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_bars, print_document, print_facts
 from cli.queue import position_text
+from cli.reference import owner_and_name_wanted
 from cli.retrying import retry
 from cli.screen import screen
 from cli.waiting import INTERRUPTED, View, follow_job
@@ -61,7 +62,11 @@ def jobs() -> None:
     help="Only jobs with this status. Repeatable.",
 )
 @click.option("--owner", metavar="USER", help="Only builds of this user's workspaces.")
-@click.option("--workspace", metavar="NAME", help="Only builds of workspaces of this name.")
+@click.option(
+    "--workspace",
+    metavar="[OWNER/]NAME",
+    help="Only builds of workspaces of this name; OWNER/NAME is one workspace.",
+)
 @click.option("--queue", help="Only jobs of this queue.")
 @click.option(
     "--error-code",
@@ -140,12 +145,12 @@ jobs.add_command(wait)
 
 
 def _find(session: Session, filters: Filters, limit: int) -> Sequence[Job]:
-    owner = filters["owner"]
+    owner, workspace = owner_and_name_wanted(filters["owner"], filters["workspace"])
     wanted = JobFilter(
         types=[JobType.WORKSPACE_BUILD],
         statuses=[JobStatus(status) for status in filters["statuses"]],
         owner_id=get_user(session, owner).id if owner else None,
-        workspace_name=filters["workspace"],
+        workspace_name=workspace,
         queue=filters["queue"],
         error_code=filters["error_code"],
     )

@@ -38,7 +38,10 @@ output_option = click.option(
     help="A table for people; JSON or YAML for programs.",
 )
 organization_option = click.option(
-    "--organization", metavar="NAME", help="Organization; otherwise the default one."
+    "--organization",
+    metavar="NAME",
+    envvar="PROVISIONERD_ORGANIZATION",
+    help="Organization; otherwise PROVISIONERD_ORGANIZATION, or the default one.",
 )
 limit_option = click.option(
     "--limit",

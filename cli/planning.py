@@ -16,6 +16,7 @@ from cli.opening import find_organization, opened
 from cli.options import organization_option, output_option
 from cli.printing import DOCUMENTS, TABLE, print_document, print_rows
 from cli.quota import print_forecast
+from cli.reference import workspace_argument
 from cli.ringing import ring_or_warn
 from cli.screen import screen
 from cli.table import plain
@@ -59,7 +60,7 @@ class Findings:
 
 
 @click.command()
-@click.argument("name")
+@workspace_argument
 @click.option(
     "--template", metavar="NAME", help="Template of a new workspace; without it NAME exists."
 )
@@ -68,7 +69,6 @@ class Findings:
     metavar="NAME",
     help="Template version; otherwise the one that a build would have.",
 )
-@click.option("--owner", required=True, metavar="USER", help="Owner of the workspace.")
 @values_options
 @organization_option
 @output_option
@@ -95,8 +95,8 @@ def plan(
 
     \b
     Examples:
-        provisionerd workspace plan box --template dev --owner alice --param size=2
-        provisionerd workspace plan box --owner alice --version v2 --output json
+        provisionerd workspace plan alice/box --template dev --param size=2
+        provisionerd workspace plan alice/box --version v2 --output json
     """
     request = PlanRequest(
         workspace=name,

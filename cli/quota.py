@@ -10,6 +10,7 @@ import click
 from cli.opening import find_organization, transaction
 from cli.options import organization_option, output_option
 from cli.printing import DOCUMENTS, TABLE, print_document, print_facts, print_rows
+from cli.reference import owner_and_name
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
 from quota.decision import MAX_COST
@@ -75,7 +76,8 @@ def forecast(
     """
     with transaction() as session:
         owner = get_user(session, user)
-        built = get_workspace(session, owner=owner, name=workspace) if workspace else None
+        name = owner_and_name(workspace, user)[1] if workspace else None
+        built = get_workspace(session, owner=owner, name=name) if name else None
         home = built.organization_id if built else find_organization(session, organization).id
         now = forecast_quota(
             session,

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import click
 from sqlalchemy.orm import Session
 
+from cli.reference import owner_and_name_wanted
 from db.catalog.people import get_user
 from db.engine import Database
 from db.errors import RequestError
@@ -70,11 +71,12 @@ class Selection:
         if self.names:
             found = [find_job_id(session, name) for name in self.names]
             return list(dict.fromkeys(found))
+        owner, workspace = owner_and_name_wanted(self.owner, self.workspace)
         wanted = JobFilter(
             types=[JobType.WORKSPACE_BUILD],
             statuses=[JobStatus(status) for status in self.statuses] or list(self.default),
-            owner_id=get_user(session, self.owner).id if self.owner else None,
-            workspace_name=self.workspace,
+            owner_id=get_user(session, owner).id if owner else None,
+            workspace_name=workspace,
             queue=self.queue,
             error_code=self.error_code,
         )
@@ -115,7 +117,9 @@ def selecting(
             help="Only jobs with this status. Repeatable.",
         ),
         click.option("--owner", metavar="USER", help="Only builds of this user's workspaces."),
-        click.option("--workspace", metavar="NAME", help="Only builds of workspaces of this name."),
+        click.option(
+            "--workspace", metavar="[OWNER/]NAME", help="Only builds of workspaces of this name."
+        ),
         click.option("--queue", help="Only jobs of this queue."),
         click.option("--all", "everything", is_flag=True, help="All jobs, without a filter."),
     ]

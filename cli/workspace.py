@@ -16,6 +16,7 @@ from cli.opening import find_organization, opened
 from cli.options import organization_option, output_option
 from cli.orphaning import delete_orphan
 from cli.planning import plan
+from cli.reference import workspace_argument
 from cli.ringing import ring_or_warn
 from cli.table import WIDE, Column, Columns, age
 from cli.values import GivenValues, refusals, values_options
@@ -39,9 +40,6 @@ COLUMNS: Columns[WorkspaceListing] = {
     "ID": Column(lambda row: row.id, WIDE),
 }
 KIND = Kind(plural="workspaces", columns=COLUMNS, name=lambda row: f"{row.owner_name}/{row.name}")
-owner_option = click.option(
-    "--owner", required=True, metavar="USER", help="Owner of the workspace."
-)
 version_option = click.option(
     "--version",
     "version_name",
@@ -67,9 +65,8 @@ def workspace() -> None:
 
 
 @workspace.command()
-@click.argument("name")
+@workspace_argument
 @click.option("--template", required=True, metavar="NAME", help="Template of the workspace.")
-@owner_option
 @values_options
 @organization_option
 @detach_option
@@ -88,7 +85,7 @@ def create(
 
     \b
     Example:
-        provisionerd workspace create box --template dev --owner alice --param size=2
+        provisionerd workspace create alice/box --template dev --param size=2
     """
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
@@ -114,8 +111,7 @@ def create(
 
 
 @workspace.command()
-@click.argument("name")
-@owner_option
+@workspace_argument
 @values_options
 @click.option("--update", is_flag=True, help="Build from the template's active version.")
 @version_option
@@ -135,7 +131,7 @@ def start(
 
     \b
     Example:
-        provisionerd workspace start box --owner alice --update
+        provisionerd workspace start alice/box --update
     """
     if update and version_name:
         raise click.UsageError("give --update or --version, not both")
@@ -146,8 +142,7 @@ def start(
 
 
 @workspace.command()
-@click.argument("name")
-@owner_option
+@workspace_argument
 @values_options
 @version_option
 @detach_option
@@ -165,7 +160,7 @@ def stop(
 
     \b
     Example:
-        provisionerd workspace stop box --owner alice --output json
+        provisionerd workspace stop alice/box --output json
     """
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.STOP, detach=detach, output=output
@@ -174,8 +169,7 @@ def stop(
 
 
 @workspace.command()
-@click.argument("name")
-@owner_option
+@workspace_argument
 @values_options
 @version_option
 @click.option("--orphan", is_flag=True, help="Leave all resources as they are; run nothing.")
@@ -204,8 +198,8 @@ def delete(
 
     \b
     Examples:
-        provisionerd workspace delete box --owner alice
-        provisionerd workspace delete box --owner alice --orphan
+        provisionerd workspace delete alice/box
+        provisionerd workspace delete alice/box --orphan
     """
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.DELETE, detach=detach, output=output

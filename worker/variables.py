@@ -11,6 +11,8 @@ SECRETS = ("database_url", "redis_url", "build_hook_secret")
 """Settings that may be in a file, which another variable names; keys have a setting for that."""
 CREDENTIALS = (*SECRETS, "encryption_keys")
 """Settings that may be credentials of systemd."""
+OF_COMMANDS = ("owner", "organization", "context", "config")
+"""Variables that only the command line reads, so that they are in its environment."""
 
 
 def variable_of(field: str) -> str:
@@ -45,6 +47,7 @@ def problem_of_names(fields: Iterable[str], environment: Mapping[str, str]) -> s
     """Return a sentence about a variable that has the prefix and is not a setting."""
     known = [variable_of(field) for field in fields]
     known += [variable_of(field) + FILE_SUFFIX for field in SECRETS]
+    known += [variable_of(name) for name in OF_COMMANDS]
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             similar = difflib.get_close_matches(name, known, n=1)

@@ -14,6 +14,7 @@ from cli.actor import as_option, find_actor
 from cli.opening import opened, transaction
 from cli.options import limit_option, output_option
 from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
+from cli.reference import default_owner
 from cli.state.files import left_state, orphan_file, read_file, rename_adopted, write_file
 from cli.state.listing import orphan_rows, print_list, stored_row
 from cli.state.report import print_pushed
@@ -290,7 +291,10 @@ def unseal(source: str, out: Path, force: bool) -> None:
 
 
 def _find(session: Session, reference: str, owner: str | None) -> Workspace:
-    return find_workspace(session, reference, owner=get_user(session, owner) if owner else None)
+    username = owner or default_owner()
+    return find_workspace(
+        session, reference, owner=get_user(session, username) if username else None
+    )
 
 
 def _get(session: Session, workspace: Workspace, label: tuple[int, int] | None) -> StoredState:
