@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from db.catalog.dryruns import existing_workspace
 from db.engine import Database, DatabaseError
 from db.schema.enums import Transition
 from db.schema.grants import AccessRole, missing_rights
-from db.schema.tables import Template, Workspace
+from db.schema.tables import Autostop, Template, Workspace
 from db.sealing.keyring import Key, Keyring
 from tests.harness.databases import opened_database, tcp_url_of
 from tests.harness.factory import Factory
@@ -28,6 +29,7 @@ from worker.broker.doorbell import ring_at
 from worker.broker.rights import WORKER_COMMANDS, missing_commands
 from worker.embedded import Embedded
 from worker.enqueue import enqueue_build
+from worker.maintenance.autostop import Autostop as Stopper
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.planning import enqueue_dry_run
 
@@ -101,6 +103,20 @@ def test_an_enqueuer_enqueues_and_rings(factory: Factory, url: str, server: Redi
 
 def test_an_enqueuer_rings_for_the_tools_that_wait(server: RedisServer) -> None:
     assert ring_at(redis_user(server.url, "enqueue"))("other") is True
+
+
+@pytest.mark.parametrize("keys", [None, KEYS], ids=["plain", "sealed"])
+def test_a_worker_stops_workspaces_that_are_due(
+    factory: Factory, url: str, keys: Keyring | None
+) -> None:
+    workspace = factory.any_workspace()
+    factory.finished_build(workspace)
+    with factory.database.begin() as session:
+        session.add(Autostop(workspace_id=workspace.id, due_at=datetime.now(UTC)))
+    named = database_user(factory.database, url, "worker")
+    with opened_database(named, keyring=keys) as database:
+        sweeper = Stopper(database=database, ring=lambda _queue: True, retry_after=None)
+        assert sweeper.stop_due() == 1
 
 
 @pytest.mark.parametrize("without", ENQUEUE_GRANTS, ids=lambda line: line.partition(" TO ")[0])
