@@ -8,16 +8,24 @@ from dataclasses import asdict
 import click
 
 from cli.opening import find_organization, transaction
-from cli.options import organization_option, output_option
+from cli.options import limit_option, organization_option, output_option
 from cli.printing import DOCUMENTS, TABLE, print_document, print_facts, print_rows
 from cli.reference import owner_and_name
+from cli.table import Columns
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
 from quota.decision import MAX_COST
 from quota.details import QuotaDetails, workspace_quota_details
 from quota.forecast import QuotaForecast, forecast_quota
+from quota.overview import UserQuota, list_quotas
 
 REFUSED = 3
+COLUMNS: Columns[UserQuota] = {
+    "USER": lambda row: row.user,
+    "BUDGET": lambda row: row.budget,
+    "CONSUMED": lambda row: row.credits_consumed,
+    "LEFT": lambda row: row.left,
+}
 
 
 @click.group()
@@ -26,16 +34,35 @@ def quota() -> None:
 
 
 @quota.command()
-@click.argument("user")
+@click.argument("user", required=False)
+@click.option("--all", "everybody", is_flag=True, help="All members of the organization.")
+@limit_option
 @organization_option
 @output_option
-def show(user: str, organization: str | None, output: str) -> None:
+def show(
+    user: str | None, everybody: bool, limit: int, organization: str | None, output: str
+) -> None:
     r"""Show USER's budget by group and consumption by workspace, in credits per day.
+
+    With --all: one line for each member, those that consume the most first.
 
     \b
     Example:
         provisionerd quota show alice
+        provisionerd quota show --all
     """
+    if everybody == bool(user):
+        raise click.UsageError("give USER or --all")
+    if user:
+        _show(user, organization, output)
+        return
+    with transaction() as session:
+        home = find_organization(session, organization)
+        rows = list_quotas(session, organization_id=home.id, limit=limit)
+    print_rows(rows, COLUMNS, output=output, kind="members")
+
+
+def _show(user: str, organization: str | None, output: str) -> None:
     with transaction() as session:
         owner = get_user(session, user)
         home = find_organization(session, organization)

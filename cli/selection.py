@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import click
 from sqlalchemy.orm import Session
 
+from cli.printing import print_document
 from cli.reference import owner_and_name_wanted
 from db.catalog.people import get_user
 from db.engine import Database
@@ -81,6 +82,13 @@ class Selection:
             error_code=self.error_code,
         )
         return [job.id for job in list_jobs(session, wanted, limit=MAX_PAGE).jobs]
+
+    def print_documents(self, rows: Sequence[object], output: str) -> None:
+        """Print a list for programs; if exactly one job was named, its row without a list."""
+        if not self.is_one:
+            print_document(rows, output)
+        elif rows:
+            print_document(rows[0], output)
 
     def confirm(self, verb: str, count: int) -> None:
         """Ask before acting on jobs that were not named one by one.

@@ -26,7 +26,7 @@ from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.audit import find_audit_logs
 from db.reads.builds import find_resources, get_build
 from db.reads.contract import WorkspaceBuild
-from db.reads.contractbase import ContractModel
+from db.reads.contractbase import ContractModel, UtcTime
 from db.reads.explanation import match, verdict
 from db.reads.jobs import Job, get_job
 from db.reads.queues import queue_depths
@@ -48,6 +48,10 @@ class Queue(ContractModel):
     oldest_s: float = Field(description="age of the oldest waiting job")
     workers: int
     slots: int
+    tags: dict[str, str] = Field(description="of its jobs")
+    paused_at: UtcTime | None = Field(None, description="absent unless an operator has paused it")
+    paused_by: str = ""
+    pause_reason: str = ""
 
 
 class WorkerMatch(ContractModel):
@@ -91,7 +95,7 @@ class AuditLogs(ContractModel):
 
 @router.get("/queues")
 def list_queues(gate: GateOf) -> list[Queue]:
-    """List the queues that have waiting jobs or live workers."""
+    """List the queues that have waiting jobs or live workers, or are paused."""
     with gate.enter() as visit:
         if not visit.caller.may_everywhere(Right.READ_JOBS):
             raise hidden()

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:2585f0b72ffbda7bfc5227d86802aec113160f7c2c001f46879a6be520784e2f
-// text: sha256:1cddf6361fe9902a925720fb6479e4e99d279fc68b268a8f37a1aa7ed7b94ea2
+// made from: sha256:7a197aba7613e755c9896a6c2f6cd5b90ba5760b9ed7575b3333fd7fd29bf3c1
+// text: sha256:445eaebd795bdda763cd848898bd970cb3e3495d13dddf2d3527991ed9bd66bb
 
 import type {
   JobStatus,
@@ -640,6 +640,18 @@ export interface Queue {
   oldest_s: number;
   workers: number;
   slots: number;
+  /**
+   * of its jobs
+   */
+  tags: {
+    [k: string]: string;
+  };
+  /**
+   * absent unless an operator has paused it
+   */
+  paused_at?: string | null;
+  paused_by?: string;
+  pause_reason?: string;
 }
 /**
  * When the workspace starts by itself; absent: never.

@@ -51,7 +51,8 @@ def test_a_waiting_job_is_explained_to_its_owner(
         1,
         "0 of 0 workers match: start one with `provisionerd worker`",
     )
-    assert [queue["depth"] for queue in ask(admin, "queues")] == [1]
+    (queue,) = ask(admin, "queues")
+    assert (queue["depth"], queue["tags"]["scope"], queue["paused_by"]) == (1, "organization", "")
     assert ask(member, "queues", status=404)
 
 

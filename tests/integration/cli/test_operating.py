@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from db.engine import Database
+from db.schema.tables import Organization, User, WorkspaceBuild
 from tests.harness.factory import Factory
 from tests.harness.threadworker import sign_on
 from tests.integration.cli.commandline import CommandLine, age_workers, refused
@@ -47,3 +48,19 @@ def test_a_worker_that_is_gone_is_forgotten(run: CommandLine, database: Database
     assert run("workers", "forget", "lost").exit_code == 0
     assert run.json("workers") == []
     refused(run("workers", "forget", "lost"), "there is no worker 'lost'")
+
+
+def test_the_quotas_of_all_members_are_listed(
+    run: CommandLine, factory: Factory, home: Organization, alice: User, database: Database
+) -> None:
+    factory.user(organization=home, username="bob")
+    template = factory.template(organization=home, created_by=alice)
+    build = factory.build(factory.workspace(owner=alice, template=template))
+    with database.begin() as session:
+        session.get_one(WorkspaceBuild, build.build_id).daily_cost = 12
+
+    assert run.json("quota", "show", "--all") == [
+        {"user": "alice", "budget": 10, "credits_consumed": 12, "left": 0},
+        {"user": "bob", "budget": 10, "credits_consumed": 0, "left": 10},
+    ]
+    assert run("quota", "show").exit_code == 2
