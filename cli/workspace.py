@@ -18,6 +18,7 @@ from cli.orphaning import delete_orphan
 from cli.planning import plan
 from cli.reference import workspace_argument
 from cli.ringing import ring_or_warn
+from cli.scheduling import extend, schedule
 from cli.table import WIDE, Column, Columns, age
 from cli.values import GivenValues, refusals, values_options
 from db.catalog.people import get_user
@@ -53,7 +54,7 @@ detach_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    r"""Plan, create, start, stop, delete, show and list workspaces.
+    r"""Plan, create, start, stop, schedule, delete, show and list workspaces.
 
     \b
     The build's log is shown until the build ends. The exit status is:
@@ -215,6 +216,8 @@ def delete(
 
 
 workspace.add_command(plan)
+workspace.add_command(schedule)
+workspace.add_command(extend)
 workspace.add_command(show)
 
 

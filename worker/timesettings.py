@@ -47,6 +47,9 @@ class TimeSettings(BaseSettings):
     pending_limit_seconds: Seconds = Field(
         1800, description="a job fails if no worker claims it within this time"
     )
+    stop_retry_seconds: float = Field(
+        300, ge=0, le=86_400, description="a failed stop is tried once more after this; 0: never"
+    )
 
     retain_logs_days: float = Field(
         30, gt=0, le=36500, description="how long the log of a finished job is kept"
@@ -95,6 +98,11 @@ class TimeSettings(BaseSettings):
                 " so that the lease of an orphaned Terraform can be renewed"
             )
         return self
+
+    @property
+    def stop_retry(self) -> timedelta | None:
+        """How long after its failure a stop is tried once more; None: never."""
+        return timedelta(seconds=self.stop_retry_seconds) if self.stop_retry_seconds else None
 
     @property
     def retention(self) -> Retention:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from api.models.fields import Base64, GivenId, Many, Name, RequestModel, Text, Value
 from db.schema.enums import AutomaticUpdates, BuildReason, ProvisionerType, Transition
@@ -93,6 +93,12 @@ class EditVersion(RequestModel):
     message: Annotated[str, Field(max_length=1_048_576)] | None = None
 
 
+class Extension(RequestModel):
+    """Until when a workspace should run."""
+
+    deadline: AwareDatetime
+
+
 class CreateTemplate(RequestModel):
     """A template, with its first version."""
 
@@ -103,6 +109,8 @@ class CreateTemplate(RequestModel):
     icon: Annotated[str, Field(max_length=256)] = ""
     allow_user_cancel_workspace_jobs: bool | None = None
     require_active_version: bool = False
+    default_ttl_ms: int | None = Field(None, ge=0, le=MAX_TTL_MS)
+    activity_bump_ms: int | None = Field(None, ge=0, le=MAX_TTL_MS)
 
 
 class EditTemplate(RequestModel):
@@ -114,6 +122,8 @@ class EditTemplate(RequestModel):
     icon: Annotated[str, Field(max_length=256)] | None = None
     allow_user_cancel_workspace_jobs: bool | None = None
     require_active_version: bool | None = None
+    default_ttl_ms: int | None = Field(None, ge=0, le=MAX_TTL_MS)
+    activity_bump_ms: int | None = Field(None, ge=0, le=MAX_TTL_MS)
     deprecation_message: Text | None = None
     disable_module_cache: bool | None = None
 

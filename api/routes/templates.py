@@ -10,6 +10,7 @@ from api.answers import Message
 from api.caller import Right
 from api.errors import ApiError, conflict, forbidden, hidden, refused
 from api.gate import GateOf, Visit
+from api.models.columns import TIMES, columns_of
 from api.models.requests import ArchiveVersions, CreateTemplate, EditTemplate, Promote
 from api.routes.finding import (
     or_hidden,
@@ -41,7 +42,6 @@ KNOWN_TERMS = {
 
 
 TRUTH = {"true": True, "false": False}
-COLUMNS = {"deprecation_message": "deprecated"}  #: that have another name than in the API
 
 
 class ArchivedVersions(ContractModel):
@@ -140,6 +140,7 @@ def _create(visit: Visit, body: CreateTemplate) -> uuid.UUID:
             icon=body.icon,
             allow_user_cancel_workspace_jobs=True if allows is None else allows,
             require_active_version=body.require_active_version,
+            **columns_of({name: getattr(body, name) for name in TIMES}),
         )
     except InvalidError as error:
         raise refused("Invalid create template request.", str(error), field="name") from error
@@ -178,7 +179,7 @@ def read_template(gate: GateOf, template: uuid.UUID) -> Template:
 
 @router.patch("/templates/{template}")
 def change_template(gate: GateOf, template: uuid.UUID, body: EditTemplate) -> Template:
-    """Change a template; what has no meaning here, such as times to live, is ignored."""
+    """Change a template; what has no meaning here, such as the time until dormancy, is ignored."""
     with gate.enter(TokenScope.OPERATE) as visit:
         found = _writable(visit, template)
         given = body.model_dump(exclude_none=True)
@@ -189,11 +190,7 @@ def change_template(gate: GateOf, template: uuid.UUID, body: EditTemplate) -> Te
         }
         if changes:
             try:
-                edit_template(
-                    visit.session,
-                    found.id,
-                    {COLUMNS.get(name, name): changes[name] for name in changes},
-                )
+                edit_template(visit.session, found.id, columns_of(changes))
             except InvalidError as error:
                 raise refused("Validation failed.", str(error), field="name") from error
             except ConflictError as error:

@@ -26,9 +26,10 @@ from api.routes.finding import (
     visible_workspace,
 )
 from api.routes.paging import Paged, Search, terms_of
-from api.routes.workspacesettings import schedule_of, ttl_of
+from api.routes.workspacesettings import own_workspace, schedule_of, ttl_of
 from db.catalog import workspaces as catalog
 from db.catalog.audit import AuditAction
+from db.catalog.deadlines import bump_activity
 from db.errors import (
     ConflictError,
     InvalidError,
@@ -210,7 +211,8 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
         message = f'Workspace "{body.name}" already exists.'
         raise conflict(message, field="name", detail=str(error)) from error
     made.autostart_schedule = schedule_of(body.autostart_schedule)
-    made.ttl = ttl_of(body.ttl_ms)
+    if body.ttl_ms is not None:
+        made.ttl = ttl_of(body.ttl_ms)
     if body.automatic_updates is not None:
         made.automatic_updates = body.automatic_updates
     visit.session.flush()
@@ -282,9 +284,6 @@ def read_timings(gate: GateOf, workspace: uuid.UUID) -> ProvisionerJobTimings:
 
 @router.post("/workspaces/{workspace}/usage", status_code=204)
 def record_usage(gate: GateOf, workspace: uuid.UUID, _body: Annotated[Any, Body()] = None) -> None:
-    """Record that the workspace was used now."""
+    """Record that the workspace is used; its deadline moves by what its template says."""
     with gate.enter(TokenScope.BUILD) as visit:
-        row = visible_workspace(visit, workspace)
-        catalog.edit_workspace(
-            visit.session, row.workspace.id, {"last_used_at": datetime.now().astimezone()}
-        )
+        bump_activity(visit.session, own_workspace(visit, workspace).workspace.id)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Response
 from sqlalchemy.exc import IntegrityError
 
+from api.answers import Message
 from api.caller import Right
 from api.errors import ApiError, conflict, forbidden, refused
 from api.gate import GateOf, Visit
-from api.models.requests import Dormancy, EditWorkspace, Schedule, TimeToLive, Updates
+from api.models.requests import Dormancy, EditWorkspace, Extension, Schedule, TimeToLive, Updates
 from api.routes.finding import visible_workspace
 from db.catalog import workspaces as catalog
 from db.catalog.audit import AuditAction
+from db.catalog.deadlines import end_deadline, extend_deadline
 from db.catalog.names import check_name
 from db.catalog.schedules import check_schedule, check_ttl_ms
 from db.errors import InvalidError
@@ -96,10 +98,13 @@ def ttl_of(given_ms: int | None) -> int | None:
 
 @router.put("/workspaces/{workspace}/ttl", status_code=204)
 def set_ttl(gate: GateOf, workspace: uuid.UUID, body: TimeToLive) -> None:
-    """Store how long the workspace should run; nothing acts on it here."""
+    """Store how long the workspace runs after its next start; no time also ends its deadline."""
     with gate.enter(TokenScope.BUILD) as visit:
         row = own_workspace(visit, workspace)
-        _update(visit, row, {"ttl": ttl_of(body.ttl_ms)}, old={"ttl_ms": row.workspace.ttl_ms})
+        ttl = ttl_of(body.ttl_ms)
+        _update(visit, row, {"ttl": ttl}, old={"ttl_ms": row.workspace.ttl_ms})
+        if ttl is None:
+            end_deadline(visit.session, workspace)
 
 
 @router.put("/workspaces/{workspace}/autoupdates", status_code=204)
@@ -123,11 +128,17 @@ def set_dormant(gate: GateOf, workspace: uuid.UUID, body: Dormancy) -> Response:
 
 
 @router.put("/workspaces/{workspace}/extend")
-def extend(gate: GateOf, workspace: uuid.UUID, _body: Annotated[Any, Body()] = None) -> None:
-    """Refuse: workspaces have no deadline here."""
+def extend(gate: GateOf, workspace: uuid.UUID, body: Extension) -> Message:
+    """Let a running workspace run until another time."""
     with gate.enter(TokenScope.BUILD) as visit:
-        own_workspace(visit, workspace)
-        raise conflict("Workspace has no deadline; it runs until somebody stops it.")
+        row = own_workspace(visit, workspace)
+        old = row.workspace.latest_build.deadline
+        try:
+            extend_deadline(visit.session, workspace, body.deadline)
+        except InvalidError as error:
+            raise refused("Cannot extend workspace.", str(error), field="deadline") from error
+        _audit(visit, row, {"deadline": {"old": str(old), "new": str(body.deadline)}})
+        return Message(message=f"Deadline updated to {body.deadline.isoformat()}.")
 
 
 def own_workspace(visit: Visit, workspace_id: uuid.UUID) -> WorkspaceRow:
@@ -151,12 +162,18 @@ def _update(
     with visit.session.begin_nested():
         catalog.edit_workspace(visit.session, found.id, changes)
     new = list(changes.values())
+    diff = {
+        name: {"old": value, "new": str(new[position]) if new[position] is not None else None}
+        for position, (name, value) in enumerate(old.items())
+    }
+    _audit(visit, row, diff)
+
+
+def _audit(visit: Visit, row: WorkspaceRow, diff: Mapping[str, object]) -> None:
+    found = row.workspace
     visit.audit(
         AuditAction.WRITE,
         organization_id=found.organization_id,
         resource=("workspace", found.id, f"{found.owner_name}/{found.name}"),
-        diff={
-            name: {"old": value, "new": str(new[position]) if new[position] is not None else None}
-            for position, (name, value) in enumerate(old.items())
-        },
+        diff=diff,
     )

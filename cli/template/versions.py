@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 
 import click
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization, transaction
 from cli.options import organization_option, output_option
 from cli.printing import DOCUMENTS, print_document
+from cli.spans import Span, nanoseconds
 from cli.table import WIDE, Column, Columns, age, plain
 from cli.template.details import print_details
 from db.catalog.edits import activate_version, delete_template, edit_template, set_archived
@@ -147,6 +149,19 @@ def unarchive(name: str, version: str, organization: str | None) -> None:
     default=None,
     help="Whether each build downloads the modules again, instead of those of the import.",
 )
+@click.option(
+    "--stop-after",
+    "default_ttl",
+    type=Span(),
+    metavar="SPAN",
+    help="How long new workspaces run after a start, such as 8h; never: until they are stopped.",
+)
+@click.option(
+    "--activity-bump",
+    type=Span(),
+    metavar="SPAN",
+    help="How long a workspace runs at least after it was used; never: use changes nothing.",
+)
 @click.option("--deprecate", "deprecated", metavar="WHY", help="Refuse new workspaces; '' undoes.")
 @organization_option
 def edit(name: str, organization: str | None, **changes: object) -> None:
@@ -156,7 +171,11 @@ def edit(name: str, organization: str | None, **changes: object) -> None:
     Example:
         provisionerd template edit dev --require-active-version
     """
-    given = {field: value for field, value in changes.items() if value is not None}
+    given = {
+        field: nanoseconds(value) if isinstance(value, timedelta) else value
+        for field, value in changes.items()
+        if value is not None
+    }
     if not given:
         raise click.UsageError("give a setting to change; --help lists them")
     with transaction() as session:

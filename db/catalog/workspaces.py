@@ -44,6 +44,7 @@ def create_workspace(
         template_id=template.id,
         name=check_name("workspace", name),
         chat_id=chat_id,
+        ttl=template.default_ttl or None,
         last_used_at=func.now(),
     )
     check_workspaces(session, owner.id, chat_id)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError
+from db.jobs.deadlines import settle_deadline
 from db.jobs.dryruns import store_dry_run
 from db.jobs.events import EventType, record_workspace
 from db.jobs.imports import ImportResult, store_import
@@ -43,6 +44,7 @@ def complete_job(session: Session, lease: Lease, *, result: BuildResult) -> Move
     moved = _finish(session, lease, Verb.COMPLETE, f"{ENDED}, canceled_at = NULL", result)
     if moved.transition is Transition.DELETE:
         _mark_workspace_deleted(session, lease.job_id)
+    settle_deadline(session, moved)
     return moved
 
 
@@ -73,7 +75,7 @@ def fail_job(
     Raises:
         LeaseLostError: the lease is no longer the job's, or the job is finished.
     """
-    return _finish(
+    moved = _finish(
         session,
         lease,
         Verb.FAIL,
@@ -82,6 +84,8 @@ def fail_job(
         parameters=failure_columns(failure),
         worker_was_lost=worker_was_lost,
     )
+    settle_deadline(session, moved)
+    return moved
 
 
 def orphan_job(session: Session, *, job_id: uuid.UUID, line: LogRow) -> Moved:

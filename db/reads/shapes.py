@@ -144,14 +144,14 @@ class Template(ContractModel):
     deprecated: bool = Field(description="whether no new workspaces are made of it")
     deprecation_message: str
     deleted: bool
-    default_ttl_ms: int = 0
-    activity_bump_ms: int = 0
+    default_ttl_ms: int = Field(description="time to live of new workspaces; 0: none")
+    activity_bump_ms: int = Field(description="how long a workspace runs at least after a use")
     autostop_requirement: AutostopRequirement = AutostopRequirement()
     autostart_requirement: AutostartRequirement = AutostartRequirement()
     created_by_id: UUID
     created_by_name: str
     allow_user_autostart: bool = False
-    allow_user_autostop: bool = False
+    allow_user_autostop: bool = True
     allow_user_cancel_workspace_jobs: bool
     failure_ttl_ms: int = 0
     time_til_dormant_ms: int = 0

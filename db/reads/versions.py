@@ -29,6 +29,8 @@ _TEMPLATES = """
            template.created_by AS created_by_id, creator.username AS created_by_name,
            template.allow_user_cancel_workspace_jobs, template.deprecated AS deprecation_message,
            template.require_active_version, template.disable_module_cache,
+           template.default_ttl / 1000000 AS default_ttl_ms,
+           template.activity_bump / 1000000 AS activity_bump_ms,
            (SELECT count(DISTINCT workspace.owner_id)
             FROM workspaces AS workspace
             WHERE workspace.template_id = template.id AND NOT workspace.deleted)

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:7a197aba7613e755c9896a6c2f6cd5b90ba5760b9ed7575b3333fd7fd29bf3c1
-// text: sha256:445eaebd795bdda763cd848898bd970cb3e3495d13dddf2d3527991ed9bd66bb
+// made from: sha256:35f6beeb9eb2bf961d6b05067849d2709701dcbb246ff037f08ae76356150ebd
+// text: sha256:c4696ff796148d98f93ccde67096714584c019b0fcbb1e056a3ccd110c99b48d
 
 import type {
   JobStatus,
@@ -38,6 +38,7 @@ export type AnyOfTheContract =
   | EventType
   | Events
   | Explanation
+  | Extension
   | Forecast
   | GivenValue
   | Login
@@ -255,6 +256,8 @@ export interface CreateTemplate {
   icon?: string;
   allow_user_cancel_workspace_jobs?: boolean | null;
   require_active_version?: boolean;
+  default_ttl_ms?: number | null;
+  activity_bump_ms?: number | null;
 }
 /**
  * A token for oneself or, by an owner, for another user.
@@ -381,6 +384,8 @@ export interface EditTemplate {
   icon?: string | null;
   allow_user_cancel_workspace_jobs?: boolean | null;
   require_active_version?: boolean | null;
+  default_ttl_ms?: number | null;
+  activity_bump_ms?: number | null;
   deprecation_message?: string | null;
   disable_module_cache?: boolean | null;
 }
@@ -451,6 +456,12 @@ export interface WorkerMatch {
     [k: string]: string;
   };
   reason: string;
+}
+/**
+ * Until when a workspace should run.
+ */
+export interface Extension {
+  deadline: string;
 }
 /**
  * What a start would cost, and whether the quota would allow it now.
@@ -714,8 +725,14 @@ export interface Template {
   deprecated: boolean;
   deprecation_message: string;
   deleted: boolean;
-  default_ttl_ms?: number;
-  activity_bump_ms?: number;
+  /**
+   * time to live of new workspaces; 0: none
+   */
+  default_ttl_ms: number;
+  /**
+   * how long a workspace runs at least after a use
+   */
+  activity_bump_ms: number;
   autostop_requirement?: AutostopRequirement;
   autostart_requirement?: AutostartRequirement;
   created_by_id: string;

@@ -81,7 +81,7 @@ class Recoverer:
     lease: timedelta
     grace: timedelta
     _first_seen: dict[Path, float] = field(default_factory=dict)
-    _forged: set[Path] = field(default_factory=set)
+    _told: set[tuple[Path, str]] = field(default_factory=set)  #: directories, and what was logged
 
     def recover(self) -> list[Recovery]:
         """Recover every directory that no worker uses any more.
@@ -93,8 +93,7 @@ class Recoverer:
 
         def refuse(path: Path, reason: str) -> None:
             forged.append(Recovery(directory=path, outcome=Recovered.FORGED))
-            if path not in self._forged:
-                self._forged.add(path)
+            if self._is_news(path, "build.lease_forged"):
                 log.error(
                     "build.lease_forged",
                     directory=str(path),
@@ -103,7 +102,16 @@ class Recoverer:
                 )
 
         found = list(find_work_directories(self.work_root, on_forged=refuse))
-        return [*map(self._recover, found), *forged]
+        recoveries = [*map(self._recover, found), *forged]
+        there = {recovery.directory for recovery in recoveries}
+        self._told = {told for told in self._told if told[0] in there}
+        return recoveries
+
+    def _is_news(self, path: Path, event: str) -> bool:
+        """Return whether the event was not logged yet for this directory, which is still there."""
+        is_news = (path, event) not in self._told
+        self._told.add((path, event))
+        return is_news
 
     def _recover(self, directory: WorkDirectory) -> Recovery:
         try:
@@ -114,7 +122,10 @@ class Recoverer:
         except Exception as error:
             if is_outage(error):  # the others would fail too
                 raise
-            log.exception("build.recovery_failed", directory=str(directory.path))
+            if self._is_news(directory.path, "build.recovery_failed"):
+                # No traceback for a full disk: it is not a bug.
+                tell = log.error if isinstance(error, OSError) else log.exception
+                tell("build.recovery_failed", directory=str(directory.path), error=str(error))
             return Recovery(directory=directory.path, outcome=Recovered.FAILED)
         return Recovery(directory=directory.path, outcome=Recovered.BUSY)
 
@@ -123,11 +134,12 @@ class Recoverer:
             if self._has_processes(directory):
                 return Recovery(directory=directory.path, outcome=Recovered.BUSY)
             recovery = self._settle(directory)
-            log.warning(
-                "build.recovered",
-                job_id=str(directory.lease.job_id),
-                outcome=recovery.outcome.value,
-            )
+            if self._is_news(directory.path, "build.recovered"):
+                log.warning(
+                    "build.recovered",
+                    job_id=str(directory.lease.job_id),
+                    outcome=recovery.outcome.value,
+                )
             directory.remove()
             return recovery
         finally:

@@ -215,7 +215,10 @@ def test_a_state_that_finds_no_room_to_be_put_aside_is_told_of_once(
     job = orphaned_state(factory, tmp_path)
     blocked = tmp_path / FOLDER
     blocked.touch()
-    assert [outcomes(recoverer), outcomes(recoverer)] == [[Recovered.FAILED], [Recovered.FAILED]]
+    with structlog.testing.capture_logs() as events:
+        tries = [outcomes(recoverer), outcomes(recoverer)]
+    assert tries == [[Recovered.FAILED], [Recovered.FAILED]]
+    assert [event["event"] for event in events] == ["build.recovery_failed"]
     blocked.unlink()
 
     assert outcomes(recoverer) == [Recovered.KEPT]

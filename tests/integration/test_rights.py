@@ -13,7 +13,6 @@ from redis.exceptions import NoPermissionError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
-from worker.maintenance.autostop import Autostop as Stopper
 
 from db.catalog.dryruns import existing_workspace
 from db.engine import Database, DatabaseError
@@ -30,6 +29,7 @@ from worker.broker.doorbell import ring_at
 from worker.broker.rights import WORKER_COMMANDS, missing_commands
 from worker.embedded import Embedded
 from worker.enqueue import enqueue_build
+from worker.maintenance.autostop import Autostop as Stopper
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.planning import enqueue_dry_run
 

@@ -20,6 +20,7 @@ from provisioner.engines.port import Engine
 from provisioner.host.recovery import Recoverer
 from worker.broker.client import BrokerClient
 from worker.broker.errors import BROKER_AWAY
+from worker.maintenance.autostop import Autostop
 from worker.maintenance.chores import Chore
 from worker.maintenance.connectivity import Connectivity
 from worker.maintenance.pruner import Pruner
@@ -93,6 +94,7 @@ class Parent:
             Chore("recovery", self.settings.sweep_seconds, sweeper.recover_builds),
             Chore("sweeper", self.settings.sweep_seconds, sweeper.sweep),
             Chore("doorbells", self.settings.sweep_seconds, sweeper.ring_forgotten_queues),
+            Chore("autostop", self.settings.sweep_seconds, self._autostop(bell).stop_due),
             Chore("watchdog", self.settings.watchdog_seconds / 6, watchdog.check),
             *self._pruning(),
         ):
@@ -157,6 +159,11 @@ class Parent:
             pending_limit=timedelta(seconds=settings.pending_limit_seconds),
             worker_id=self.worker_id,
             connectivity=Connectivity(settle=settings.lease),
+        )
+
+    def _autostop(self, bell: Bell) -> Autostop:
+        return Autostop(
+            database=self.services.database, ring=bell.ring, retry_after=self.settings.stop_retry
         )
 
     def _pruning(self) -> list[Chore]:

@@ -13,6 +13,7 @@ from db.schema.tables.agents import (
     WorkspaceApp,
 )
 from db.schema.tables.audit import AuditLog
+from db.schema.tables.autostops import Autostop
 from db.schema.tables.base import Base
 from db.schema.tables.chats import Chat
 from db.schema.tables.events import Event, Webhook, WebhookDelivery
@@ -60,6 +61,7 @@ __all__ = [
     "LOG_LIMIT_BYTES",
     "ApiToken",
     "AuditLog",
+    "Autostop",
     "Base",
     "Chat",
     "Event",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -58,6 +58,10 @@ class Template(Base):
     require_active_version: Mapped[bool] = mapped_column(server_default=text("false"))
     #: whether builds download modules again, instead of taking those of the import
     disable_module_cache: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: how long new workspaces run unless they say otherwise, in nanoseconds; 0: until stopped
+    default_ttl: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    #: how long a workspace runs at least after it was used, in nanoseconds; 0: use changes nothing
+    activity_bump: Mapped[int] = mapped_column(BigInteger, server_default=text("3600000000000"))
     deprecated: Mapped[str] = mapped_column(server_default="")  #: why; empty unless deprecated
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]

@@ -195,6 +195,8 @@ class Site:
             "concurrency": 3,
             "drain_seconds": 4,
             "interrupt_grace_seconds": 8,
+            # The ledger knows every build that was asked for, and expects no others.
+            "stop_retry_seconds": 0,
         }
 
 

@@ -516,3 +516,18 @@ def test_nobody_is_asked_with_yes(box: CommandLine, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("cli.orphaning.is_asked_by_a_person", lambda: True)
 
     assert box(*DELETE, "--orphan", "--yes").exit_code == 0
+
+
+def test_a_workspace_says_how_long_it_runs(
+    run: CommandLine, factory: Factory, home: Organization, alice: User
+) -> None:
+    template = factory.template(organization=home, created_by=alice)
+    workspace = factory.workspace(owner=alice, template=template, name="box")
+    named = ("box", "--owner", "alice")
+    refused(run("workspace", "extend", *named, "--for", "2h"), "has no deadline")
+    assert run("workspace", "schedule", *named, "--stop-after", "8h").exit_code == 0
+    factory.finished_build(workspace)
+    assert "runs until" in run("workspace", "extend", *named, "--for", "2h").stdout
+    assert run("workspace", "schedule", *named, "--stop-after", "never").exit_code == 0
+    refused(run("workspace", "extend", *named, "--for", "2h"), "has no deadline")
+    assert run("workspace", "schedule", *named, "--stop-after", "8").exit_code == 2

@@ -1,0 +1,62 @@
+"""``provisionerd workspace schedule|extend``: when a workspace is stopped by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+from sqlalchemy.orm import Session
+
+from cli.opening import transaction
+from cli.reference import workspace_argument
+from cli.spans import NEVER, Span, nanoseconds
+from db.catalog.deadlines import end_deadline, extend_deadline
+from db.catalog.people import get_user
+from db.catalog.workspaces import edit_workspace, get_workspace
+from db.schema.tables import Workspace
+
+
+@click.command()
+@workspace_argument
+@click.option(
+    "--stop-after",
+    required=True,
+    type=Span(),
+    metavar="SPAN",
+    help="How long it runs after a start, such as 8h; never: until somebody stops it.",
+)
+def schedule(name: str, owner: str, stop_after: timedelta) -> None:
+    r"""Say how long the workspace NAME runs after its next start.
+
+    With `never` a deadline that it has now ends, too.
+
+    \b
+    Example:
+        provisionerd workspace schedule alice/box --stop-after 8h
+    """
+    with transaction() as session:
+        found = _workspace(session, owner, name)
+        edit_workspace(session, found.id, {"ttl": nanoseconds(stop_after) or None})
+        if stop_after == NEVER:
+            end_deadline(session, found.id)
+    click.echo(f"Workspace {name} was changed.")
+
+
+@click.command()
+@workspace_argument
+@click.option("--for", "span", required=True, type=Span(), metavar="SPAN", help="From now on.")
+def extend(name: str, owner: str, span: timedelta) -> None:
+    r"""Let the running workspace NAME run for another SPAN from now on.
+
+    \b
+    Example:
+        provisionerd workspace extend alice/box --for 2h
+    """
+    deadline = datetime.now(UTC) + span
+    with transaction() as session:
+        extend_deadline(session, _workspace(session, owner, name).id, deadline)
+    click.echo(f"Workspace {name} runs until {deadline:%Y-%m-%d %H:%M} UTC.")
+
+
+def _workspace(session: Session, owner: str, name: str) -> Workspace:
+    return get_workspace(session, owner=get_user(session, owner), name=name)
