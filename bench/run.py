@@ -38,6 +38,7 @@ BENCHES = (
     "claim",
     "quota",
     "logs",
+    "start",
     "memory",
     "reads",
     "api",
