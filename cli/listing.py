@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Generic
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
-from sqlalchemy.orm import Session
 
 from cli.live import watch
 from cli.opening import opened
@@ -18,6 +19,11 @@ from cli.options import limit_option
 from cli.printing import DOCUMENTS, JSON, TABLE, YAML, is_coloured, print_document, terminal_width
 from cli.table import Column, Columns, Look, Row, table_lines
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+Reader = TypeVar("Reader")
 WIDE = "wide"
 NAME = "name"
 FORMS = (TABLE, WIDE, NAME, JSON, YAML)
@@ -70,12 +76,12 @@ class Listing(Generic[Row]):
     def print_from_database(self, read: Callable[[Session, int], Sequence[Row]]) -> None:
         """Print rows of the database, as ``print`` does; each refresh is a transaction."""
         with opened() as services:
+            self.print(partial(_read_within, services.database.begin, read))
 
-            def read_now(limit: int) -> Sequence[Row]:
-                with services.database.begin() as session:
-                    return read(session, limit)
-
-            self.print(read_now)
+    def print_plain(self, read: Callable[[Connection, int], Sequence[Row]]) -> None:
+        """Print rows that are read by plain statements, without importing the ORM."""
+        with opened() as services:
+            self.print(partial(_read_within, services.database.reading, read))
 
     def _read(self, read: Callable[[int], Sequence[Row]]) -> tuple[Sequence[Row], bool]:
         # One more shows whether there are more.
@@ -187,6 +193,15 @@ def list_command(
         listing.print_from_database(lambda session, limit: read(session, limit=limit))
 
     return list_
+
+
+def _read_within(
+    begin: Callable[[], AbstractContextManager[Reader]],
+    read: Callable[[Reader, int], Sequence[Row]],
+    limit: int,
+) -> Sequence[Row]:
+    with begin() as reader:
+        return read(reader, limit)
 
 
 def _columns(kind: Kind[Row]) -> Columns[Row]:

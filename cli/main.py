@@ -1,8 +1,7 @@
 """``provisionerd``: the command line.
 
-A command's module is imported only when the command is used, by its name in ``COMMANDS``.
-SQLAlchemy, Celery and the HCL parser take more than a second to import; ``--help`` and shell
-completion should not wait for them.
+A command's module is imported only when the command is used, by its name in ``COMMANDS``
+(see ``cli.lazy``).
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from cli.lazy import imported, with_paragraphs
 from cli.outline import stand_in
 from cli.streams import explaining_unwritable, prepare_streams
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "provisionerd.commands"
-TRANSLATOR = "worker.process.explanation", "explain"
+TRANSLATOR = "worker.process.explanation:explain"
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ COMMANDS: Mapping[str, Lazy] = {
 }
 
 
-class LazyGroup(click.Group):
+class RootGroup(click.Group):
     """A group that imports its commands on demand; commands of other packages come last."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -84,8 +83,8 @@ class LazyGroup(click.Group):
         if cmd_name in COMMANDS and ctx.resilient_parsing:
             return stand_in(cmd_name)
         if cmd_name in COMMANDS:
-            command: click.Command = _imported(COMMANDS[cmd_name].module, cmd_name)
-            return _with_paragraphs(command)
+            command: click.Command = imported(f"{COMMANDS[cmd_name].module}:{cmd_name}")
+            return with_paragraphs(command)
         extension = _extensions().get(cmd_name)
         return _loaded(extension) if extension else None
 
@@ -108,13 +107,13 @@ class LazyGroup(click.Group):
         except click.exceptions.Exit:
             raise
         except Exception as error:
-            sentence = _imported(*TRANSLATOR)(error)
+            sentence = imported(TRANSLATOR)(error)
             if sentence is None:
                 raise
             raise click.ClickException(sentence) from error
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="provisionerd")
 @click.option(
     "--data-dir",
@@ -142,7 +141,7 @@ def cli(data_dir: Path | None) -> None:
 def main() -> None:
     """Run the command line and exit with 0 for success, 1 for failure, 2 for wrong usage."""
     prepare_streams()
-    _with_paragraphs(cli)
+    with_paragraphs(cli)
     with explaining_unwritable():
         cli(prog_name="provisionerd")
 
@@ -154,21 +153,6 @@ def _extensions() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
-def _imported(module: str, name: str) -> Any:
-    return getattr(import_module(module), name)
-
-
-def _with_paragraphs(command: click.Command) -> click.Command:
-    r"""Convert the marks of paragraphs that click must not wrap.
-
-    Click's mark is a backspace character; a raw docstring has the two characters ``\b`` instead.
-    """
-    command.help = (command.help or "").replace("\\b\n", "\b\n")
-    for inner in getattr(command, "commands", {}).values():
-        _with_paragraphs(inner)
-    return command
-
-
 def _loaded(extension: EntryPoint) -> click.Command:
     try:
         command: click.Command = extension.load()
@@ -176,7 +160,7 @@ def _loaded(extension: EntryPoint) -> click.Command:
         raise click.ClickException(
             f"the command {extension.name!r} of another package cannot be loaded: {error}"
         ) from error
-    return _with_paragraphs(command)
+    return with_paragraphs(command)
 
 
 def _summary(name: str) -> str:

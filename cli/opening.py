@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
-from db.catalog.people import get_organization
 from db.errors import NotFoundError
-from db.schema.tables import Organization
 from worker.process.opening import Services, open_services
-from worker.process.telemetry import configure_logging
 from worker.serversettings import ServerSettings, read_server_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from db.schema.tables import Organization
 
 
 @contextmanager
@@ -28,8 +31,7 @@ def opened(*, check: bool = True, redis: bool = False) -> Iterator[Services]:
         EmbeddedError: an embedded server cannot be started.
         DatabaseError: the database cannot be reached, or lacks a migration.
     """
-    # Only errors: a command reports everything else in its own output.
-    configure_logging(log_level="error", as_json=False)
+    _log_errors()
     with open_services(server_settings(), check=check, redis=redis) as services:
         yield services
 
@@ -61,8 +63,23 @@ def find_organization(session: Session, name: str | None) -> Organization:
     Raises:
         NotFoundError: there is none; the message says how to create it.
     """
+    # Here: a command that only lists needs no models.
+    from db.catalog.people import get_organization  # noqa: PLC0415
+
     try:
         return get_organization(session, name)
     except NotFoundError as error:
         command = f"organization create {name}" if name else "user create NAME"
         raise NotFoundError(f"{error}; `provisionerd {command}` makes one") from error
+
+
+def _log_errors() -> None:
+    """Log nothing but errors: a command reports everything else in its own output."""
+    if "structlog" not in sys.modules:
+        # Nothing that this command runs has a log of its own; libraries report by exceptions too.
+        logging.getLogger().addHandler(logging.NullHandler())
+        return
+    # Here: a command that only lists has no log.
+    from worker.process.telemetry import configure_logging  # noqa: PLC0415
+
+    configure_logging(log_level="error", as_json=False)

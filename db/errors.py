@@ -36,6 +36,13 @@ class NotFoundError(RequestError):
     """Something that the request names does not exist."""
 
 
+def unknown_user(username: str) -> NotFoundError:
+    """Return the error about a user that does not exist."""
+    return NotFoundError(
+        f"there is no user {username!r}; `provisionerd user create {username}` makes one"
+    )
+
+
 class InvalidError(RequestError):
     """A value is not allowed."""
 

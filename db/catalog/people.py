@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.catalog.names import check_name, insert_named
-from db.errors import ConflictError, InvalidError, NotFoundError
+from db.errors import ConflictError, InvalidError, NotFoundError, unknown_user
 from db.schema.enums import UserStatus
 from db.schema.roles import PREBUILDS_USER_ID, OrganizationRole, SiteRole
 from db.schema.tables import Group, GroupMember, Organization, OrganizationMember, User
@@ -101,9 +101,7 @@ def get_user(session: Session, username: str) -> User:
     query = select(User).where(func.lower(User.username) == username.lower(), ~User.deleted)
     user = session.scalars(query).one_or_none()
     if user is None:
-        raise NotFoundError(
-            f"there is no user {username!r}; `provisionerd user create {username}` makes one"
-        )
+        raise unknown_user(username)
     return user
 
 

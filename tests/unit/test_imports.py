@@ -30,7 +30,7 @@ NAMES_INSUFFICIENT_QUOTA = {
 }
 READS_INSUFFICIENT_QUOTA = ("chattool/", "cli/", "worker/demo/", "worker/metrics/")
 # mypy sees no import by name: the command table is the only one.
-IMPORTS_BY_NAME = {"cli/main.py"}
+IMPORTS_BY_NAME = {"cli/lazy.py"}
 # Imports that are made when they are used: of large packages that most processes do not need.
 IMPORTS_LATE = {
     ("db/engine.py", "sqlalchemy.orm"),
@@ -56,6 +56,9 @@ IMPORTS_LATE = {
     ("worker/process/telemetry.py", "worker.broker.errors"),
     ("cli/main.py", "importlib.metadata"),  # the commands of other packages
     ("cli/main.py", "importlib.metadata.entry_points"),
+    # The models and the log of the daemon, for a command that only lists.
+    ("cli/opening.py", "db.catalog.people"),
+    ("cli/opening.py", "worker.process.telemetry"),
     ("cli/opening.py", "worker.settings"),  # the models of all settings
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra
     ("db/sealing/envelope.py", "cryptography.exceptions"),  # OpenSSL, 5 MB

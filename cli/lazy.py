@@ -1,0 +1,54 @@
+"""Commands that are imported when they are used.
+
+SQLAlchemy, Celery and the HCL parser take more than a second to import; a list or ``--help`` should
+not wait for them. This is the only module that imports by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+def imported(place: str) -> Any:
+    """Import and return the object ``MODULE:NAME``."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one by one.
+
+    Args:
+        modules: the object of each command, as ``MODULE:NAME``, by the name of the command.
+    """
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands, in the order in which they were given."""
+        return list(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return the command of that name, or None."""
+        place = self._modules.get(cmd_name)
+        if place is None:
+            return None
+        command: click.Command = imported(place)
+        return with_paragraphs(command)
+
+
+def with_paragraphs(command: click.Command) -> click.Command:
+    r"""Convert the marks of paragraphs that click must not wrap.
+
+    Click's mark is a backspace character; a raw docstring has the two characters ``\b`` instead.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        with_paragraphs(inner)
+    return command

@@ -1,0 +1,19 @@
+"""What ``jobs list`` does not import, because that would take long. No test measures time."""
+
+from __future__ import annotations
+
+from db.engine import Database
+from tests.harness.loaded import HEAVY, imported
+
+USED = {"sqlalchemy"}
+
+
+def test_a_list_of_jobs_imports_neither_models_nor_the_orm(database: Database) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    loaded = imported(
+        "jobs",
+        "list",
+        among={*HEAVY - USED, "sqlalchemy.orm", "worker.settings", "cli.waiting"},
+        environment={"PROVISIONERD_DATABASE_URL": url},
+    )
+    assert loaded == set()
