@@ -79,7 +79,7 @@ def left_state(source: str, work_root: Path, keyring: Keyring) -> LeftState:
         SealedError: it is sealed, and does not open.
     """
     path = Path(source).absolute()
-    if path.is_dir() and NAME.fullmatch(path.name):
+    if NAME.fullmatch(path.name) and path.is_dir():
         return LeftState(path=path, job=path.name.partition("-")[0], data=_directory_state(path))
     file, job_id = orphan_file(source, work_root)
     data = opened_orphan(read_file(str(file)), job_id, keyring)
@@ -105,7 +105,14 @@ def orphan_file(source: str, work_root: Path) -> tuple[Path, uuid.UUID]:
         click.ClickException: there is no such file.
     """
     path = Path(source)
-    return (path, _job_of(path)) if path.is_file() else _find_orphan(source, work_root)
+    return (path, _job_of(path)) if _is_file(path) else _find_orphan(source, work_root)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file can have that name
+        return False
 
 
 def _job_of(path: Path) -> uuid.UUID:
