@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -86,9 +86,20 @@ def trees() -> Mapping[str, ast.Module]:
 NAMES = {name_of(path): path.relative_to(ROOT).as_posix() for path in modules()}
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield what is imported: modules, and ``module.name`` for each name taken from one."""
-    for node in ast.walk(tree):
+@functools.cache
+def nodes(tree: ast.AST) -> Sequence[ast.AST]:
+    """Return all nodes of a tree, which most tests ask for."""
+    return tuple(ast.walk(tree))
+
+
+@functools.cache
+def imports(tree: ast.AST) -> Sequence[str]:
+    """Return what is imported: modules, and ``module.name`` for each name taken from one."""
+    return tuple(_imports(tree))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -120,7 +131,7 @@ def room_of(name: str) -> str:
 def docstrings(tree: ast.AST) -> set[int]:
     """Return the ids of the nodes that are docstrings."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
@@ -131,7 +142,7 @@ def docstrings(tree: ast.AST) -> set[int]:
 def identifiers(tree: ast.AST) -> Iterator[str]:
     """Yield every name and every string of the code, docstrings left out."""
     skipped = docstrings(tree)
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
@@ -277,7 +288,7 @@ def process_starts(tree: ast.AST) -> set[str]:
     """Return the names by which a module starts processes."""
     called = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "os"
@@ -302,7 +313,7 @@ def test_imports_stand_at_the_top() -> None:
     late = {
         (path, name)
         for path, tree in trees().items()
-        for function in ast.walk(tree)
+        for function in nodes(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for name in imports(function)
         if name in NAMES or package_of(name) not in LAYERS
@@ -329,7 +340,7 @@ def test_one_call_gives_a_failure_its_code() -> None:
     callers = [
         (path, node.args[0].attr)
         for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "failed_workspace_build_code"
@@ -342,9 +353,9 @@ def test_one_place_raises_a_quota_refusal() -> None:
     raised = [
         (path, function.name)
         for path, tree in trees().items()
-        for function in ast.walk(tree)
+        for function in nodes(tree)
         if isinstance(function, ast.FunctionDef)
-        for node in ast.walk(function)
+        for node in nodes(function)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "QuotaRefusedError"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -28,16 +29,19 @@ SELECTOR = re.compile(r"((?:\w+:)?provisionerd_\w+(?::\w+)?)\s*\{([^}]*)\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 
 
+@functools.cache
 def served_series() -> Mapping[str, frozenset[str]]:
     """Return every series that one of our processes serves, with its own labels."""
     return dict(_counted()) | dict(_queried())
 
 
+@functools.cache
 def recorded_series() -> frozenset[str]:
     """Return what the recording rules write."""
     return frozenset(rule["record"] for rule in rules() if "record" in rule)
 
 
+@functools.cache
 def rules() -> list[dict[str, Any]]:
     """Return all recording and alert rules."""
     return [

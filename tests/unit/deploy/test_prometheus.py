@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ ALERTS = [rule for rule in RULES if "alert" in rule]
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yaml"))
 RUNBOOK = "docs/runbooks.md"
 HINT = "Debian's package is called prometheus"
+
+
+@functools.cache
+def cases_of_rules() -> list[dict[str, Any]]:
+    return [test for path in TESTS for document in read_yaml(path) for test in document["tests"]]
 
 
 def title(rule: dict[str, Any]) -> str:
@@ -51,9 +57,7 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(
 ) -> None:
     cases = [
         bool(case["exp_alerts"])
-        for path in TESTS
-        for document in read_yaml(path)
-        for test in document["tests"]
+        for test in cases_of_rules()
         for case in test.get("alert_rule_test", ())
         if case["alertname"] == alert["alert"]
     ]
@@ -64,9 +68,7 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(
 def test_every_recorded_series_has_a_test(name: str) -> None:
     expected = [
         re.split(r"[{\s]", sample["labels"])[0]
-        for path in TESTS
-        for document in read_yaml(path)
-        for test in document["tests"]
+        for test in cases_of_rules()
         for case in test.get("promql_expr_test", ())
         for sample in case["exp_samples"]
     ]
