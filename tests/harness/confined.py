@@ -25,6 +25,7 @@ from provisioner.host.interrupt import Interrupt
 from provisioner.host.sandbox.limits import Limit, Limits
 from provisioner.host.sandbox.paths import SharedPaths
 from provisioner.host.sandbox.port import SandboxMode, Scope
+from provisioner.host.sandbox.restriction import SIGNALS_ABI, abi
 from provisioner.host.sandboxes import choose_sandbox
 
 REPOSITORY = Path(__file__).parents[2]
@@ -36,6 +37,14 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 _MEGABYTE = 1024**2
 _KINDS_OF_PATHS = ("readable", "writable", "hidden")
+
+
+def has_landlock() -> bool:
+    """Whether the kernel can confine commands as the sandbox needs it."""
+    try:
+        return abi() >= SIGNALS_ABI
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

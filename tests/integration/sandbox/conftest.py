@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.host.sandbox.port import SandboxMode
-from provisioner.host.sandbox.restriction import SIGNALS_ABI, abi
-from tests.harness.confined import ORDINARY_USER, Job
+from tests.harness.confined import ORDINARY_USER, Job, has_landlock
 
 USERS = {"root": 0, "ordinary": ORDINARY_USER} if os.getuid() == 0 else {"ordinary": os.getuid()}
 
@@ -43,10 +42,3 @@ def job(host: Path, mode: SandboxMode, uid: int) -> Job:
 def free(host: Path, uid: int) -> Job:
     """A job without a sandbox."""
     return Job(folder=host / "free", mode=SandboxMode.OFF, uid=uid)
-
-
-def has_landlock() -> bool:
-    try:
-        return abi() >= SIGNALS_ABI
-    except OSError:
-        return False

@@ -16,9 +16,8 @@ import pytest
 
 from provisioner.host.sandbox.limits import Limit
 from provisioner.host.sandbox.port import SandboxMode
-from tests.harness.confined import SYSTEM_PYTHON, Job
+from tests.harness.confined import SYSTEM_PYTHON, Job, has_landlock
 from tests.harness.waiting import wait_until
-from tests.integration.sandbox.conftest import has_landlock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sandboxes need Linux")
 

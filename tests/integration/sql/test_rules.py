@@ -24,8 +24,8 @@ from db.parameters.pattern import PatternError, matches
 from db.parameters.rules import RuleError
 from db.parameters.types import misfit
 from db.parameters.validation import check_value
+from tests.harness.patterns import MEANINGS
 from tests.integration.sql.rows import row_of
-from tests.unit.test_patterns import MEANINGS
 
 OWNER = uuid.UUID("8b5c1f7a-58cb-4b8d-9a71-0e0c3b9bd9b6")
 SLOW = settings(
