@@ -123,6 +123,11 @@ INPUT = f"""
     JOIN template_versions AS version ON version.id = asked.version_id
     JOIN templates AS template ON template.id = version.template_id
 """  # noqa: S608 - made of constants
+OF_LEASE = """
+        WHERE job.id = :job_id
+          AND job.lease_token = :lease_token
+          AND job.completed_at IS NULL
+"""
 LOAD_BUILD = sql(f"""
     WITH asked AS (
         SELECT build.id AS build_id,
@@ -157,9 +162,7 @@ LOAD_BUILD = sql(f"""
             ORDER BY earlier.build_number DESC
             LIMIT 1
         ) AS applied ON true
-        WHERE job.id = :job_id
-          AND job.lease_token = :lease_token
-          AND job.completed_at IS NULL
+        {OF_LEASE}
     )
     {INPUT}
 """)  # noqa: S608 - made of constants
@@ -192,9 +195,7 @@ LOAD_DRY_RUN = sql(f"""
             ORDER BY earlier.build_number DESC
             LIMIT 1
         ) AS applied ON true
-        WHERE job.id = :job_id
-          AND job.lease_token = :lease_token
-          AND job.completed_at IS NULL
+        {OF_LEASE}
     )
     {INPUT}
 """)  # noqa: S608 - made of constants

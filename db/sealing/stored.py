@@ -54,8 +54,29 @@ class Texts:
         return self.place_of(row.owner_id, row.name)
 
 
+def _states_of(table: str, *, noun: str, first: object, scan: TextClause) -> States:
+    return States(
+        noun=noun,
+        first=first,
+        scan=scan,
+        read=sql(f"SELECT provisioner_state FROM {table} WHERE id = :id"),  # noqa: S608 - a constant
+        seal=sql(f"""
+            UPDATE {table} SET provisioner_state = :new
+            WHERE id = :id AND provisioner_state = :old
+            RETURNING 1
+        """),  # noqa: S608 - a constant
+        rewrap=sql(f"""
+            UPDATE {table}
+            SET provisioner_state = overlay(provisioner_state PLACING :new FROM 1)
+            WHERE id = :id AND substring(provisioner_state FROM 1 FOR octet_length(:old)) = :old
+            RETURNING 1
+        """),  # noqa: S608 - a constant
+    )
+
+
 STATES = (
-    States(
+    _states_of(
+        "workspace_builds",
         noun="states of builds",
         first=FIRST_UUID,
         scan=sql("""
@@ -66,20 +87,9 @@ STATES = (
             ORDER BY id
             LIMIT :limit
         """),
-        read=sql("SELECT provisioner_state FROM workspace_builds WHERE id = :id"),
-        seal=sql("""
-            UPDATE workspace_builds SET provisioner_state = :new
-            WHERE id = :id AND provisioner_state = :old
-            RETURNING 1
-        """),
-        rewrap=sql("""
-            UPDATE workspace_builds
-            SET provisioner_state = overlay(provisioner_state PLACING :new FROM 1)
-            WHERE id = :id AND substring(provisioner_state FROM 1 FOR octet_length(:old)) = :old
-            RETURNING 1
-        """),
     ),
-    States(
+    _states_of(
+        "replaced_states",
         noun="replaced states",
         first=FIRST_NUMBER,
         scan=sql("""
@@ -90,18 +100,6 @@ STATES = (
             WHERE state.id > :after AND state.provisioner_state IS NOT NULL
             ORDER BY state.id
             LIMIT :limit
-        """),
-        read=sql("SELECT provisioner_state FROM replaced_states WHERE id = :id"),
-        seal=sql("""
-            UPDATE replaced_states SET provisioner_state = :new
-            WHERE id = :id AND provisioner_state = :old
-            RETURNING 1
-        """),
-        rewrap=sql("""
-            UPDATE replaced_states
-            SET provisioner_state = overlay(provisioner_state PLACING :new FROM 1)
-            WHERE id = :id AND substring(provisioner_state FROM 1 FOR octet_length(:old)) = :old
-            RETURNING 1
         """),
     ),
 )
