@@ -71,7 +71,7 @@ class Site:
             planned: PlannedWorkspace = (
                 existing_workspace(session, target.id)
                 if isinstance(target, Workspace)
-                else new_workspace(owner=self.owner, template=target, name="new")
+                else new_workspace(owner=self.owner, template=target, name="fresh")
             )
             return insert_dry_run(session, planned, **how)
 

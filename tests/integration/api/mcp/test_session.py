@@ -49,12 +49,12 @@ async def play(agent: Agent) -> str:
     """An agent that has one workspace wants another."""
     session = Session(agent)
     await agent.call("create_workspace", template="dev", name="old")
-    refused = await session.call("create_workspace", template="dev", name="new")
+    refused = await session.call("create_workspace", template="dev", name="lab")
     assert refused["error_code"] == "INSUFFICIENT_QUOTA"
     listed = await session.call("list_workspaces")
-    assert [found["name"] for found in listed["workspaces"]] == ["old", "new"]
+    assert [found["name"] for found in listed["workspaces"]] == ["old", "lab"]
     await session.call("stop_workspace", workspace="old")
-    started = await session.call("start_workspace", workspace="new")
+    started = await session.call("start_workspace", workspace="lab")
     assert started["status"] == "succeeded"
     return "\n\n".join(session.blocks)
 
