@@ -8,9 +8,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-# The first of these that is Python 3.11 or newer makes the virtualenv. 3.12 comes first
-# because it is the newest for which there is a wheel with the embedded Redis.
-PYTHONS ?= python3.12 python3.11 python3.13 python3.14 python3 python
+# The first of these that is Python 3.11 or newer makes the virtualenv. 3.14 comes late because
+# there is no wheel with the embedded Valkey for it.
+PYTHONS ?= python3.13 python3.12 python3.11 python3.14 python3 python
 
 # Writes the generated files; with --check it only says whether they are current.
 GENERATOR := docs/generate.py

