@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from db.schema.enums import Stage
+from tests.harness.chaos.gates import FINISH
 from tests.harness.chaos.site import DISKS, POOLER
 from tests.harness.chaos.strike import Fault, Strike
 from tests.harness.proxy import Proxy
 from tests.harness.waiting import NeverHappenedError, wait_until
 from worker.embedded.directory import free_port
 
-COMMITS = (b"UPDATE provisioner_jobs", b"quota_budget =")
+MOVE, CHARGE = b"UPDATE provisioner_jobs", b"quota_budget ="
 """Statements of transactions whose answers are lost."""
+CHARGED = (Stage.APPLY.value, FINISH)
 
 
 @contextmanager
@@ -83,7 +86,8 @@ def lose_answer(strike: Strike) -> Iterator[None]:
     """The answer to a COMMIT is lost."""
     proxy = strike.site.host_of(strike.victim()).postgres
     before = proxy.lost_answers
-    proxy.lose_answer(strike.random.choice(COMMITS))
+    is_charged = strike.stage in CHARGED
+    proxy.lose_answer(MOVE if is_charged else strike.random.choice((MOVE, CHARGE)))
     yield
     with suppress(NeverHappenedError):
         wait_until(lambda: proxy.lost_answers > before, "a lost answer", within_s=4)
