@@ -12,10 +12,11 @@ import sqlalchemy
 import sqlalchemy.event
 import sqlalchemy.pool
 
+from db.schema.place import search_path
 from db.sealing.keyring import SESSION_INFO, Keyring, keyring_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from psycopg import Notify
     from sqlalchemy.orm import Session, sessionmaker
@@ -101,7 +102,9 @@ def open_database(
     """Return the database at ``url``. This does not connect yet.
 
     Args:
-        url: ``postgresql+psycopg://...``; ``postgresql://`` and ``postgres://`` mean the same.
+        url: ``postgresql+psycopg://...``; ``postgresql://`` and ``postgres://`` mean the same. Its
+            ``options`` for the server come after ours. The tables are in the schema of
+            ``PROVISIONERD_DATABASE_SCHEMA``, if it is set.
         pool_size: connections kept open; under load, twice as many may be open.
         timeouts: limits for the connections of this engine.
         prepared_statements: whether to prepare statements on the server. Set it to False behind a
@@ -112,8 +115,9 @@ def open_database(
     Raises:
         DatabaseError: the URL is not the URL of a PostgreSQL database.
     """
+    parsed = _psycopg_url(url)
     engine = sqlalchemy.create_engine(
-        _psycopg_url(url),
+        parsed.difference_update_query(["options"]),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
@@ -125,7 +129,9 @@ def open_database(
         # the server, the first statement fails, the pool drops its old connections, and callers
         # that must go on try again (db.outage).
         connect_args=_connect_arguments(
-            timeouts or Timeouts(), prepared_statements=prepared_statements
+            timeouts or Timeouts(),
+            prepared_statements=prepared_statements,
+            options=parsed.normalized_query.get("options", ()),
         ),
     )
     sqlalchemy.event.listen(engine, "connect", _drop_notices)
@@ -172,7 +178,9 @@ def _psycopg_url(url: str) -> sqlalchemy.URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def _connect_arguments(timeouts: Timeouts, *, prepared_statements: bool) -> dict[str, object]:
+def _connect_arguments(
+    timeouts: Timeouts, *, prepared_statements: bool, options: Sequence[str]
+) -> dict[str, object]:
     def milliseconds(value: timedelta) -> int:
         return int(value.total_seconds() * 1000)
 
@@ -181,13 +189,16 @@ def _connect_arguments(timeouts: Timeouts, *, prepared_statements: bool) -> dict
         "lock_timeout": milliseconds(timeouts.lock),
         "idle_in_transaction_session_timeout": milliseconds(timeouts.idle_in_transaction),
         "timezone": "UTC",
+        **({"search_path": path} if (path := search_path()) else {}),
     }
     # None disables prepared statements; without the argument, psycopg's own threshold applies.
     preparing = {} if prepared_statements else {"prepare_threshold": None}
     return {
         **preparing,
         "connect_timeout": max(1, int(timeouts.connect.total_seconds())),
-        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        "options": " ".join(
+            [*(f"-c {name}={_escaped(str(value))}" for name, value in settings.items()), *options]
+        ),
         "application_name": "provisionerd",
         # A peer that vanished without closing the connection is detected within half a minute.
         "keepalives": 1,
@@ -196,3 +207,8 @@ def _connect_arguments(timeouts: Timeouts, *, prepared_statements: bool) -> dict
         "keepalives_count": 4,
         "tcp_user_timeout": 20_000,
     }
+
+
+def _escaped(value: str) -> str:
+    """Return a value for the server's options, which are separated by spaces."""
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -51,7 +51,7 @@ ENQUEUEING: Rights = {
 WORKER_RIGHTS: Rights = {
     **ENQUEUEING,
     "events": (INSERT,),
-    "alembic_version": (SELECT,),
+    "provisionerd_migrations": (SELECT,),
     "applied_workspace_builds": (SELECT,),
     "audit_logs": (SELECT, DELETE),
     "autostops": (SELECT, INSERT, UPDATE, DELETE),
@@ -129,7 +129,7 @@ ENQUEUE_RIGHTS: Rights = {
 }
 READ_RIGHTS: dict[str, Sequence[str]] = dict.fromkeys(
     (
-        "alembic_version",
+        "provisionerd_migrations",
         "applied_workspace_builds",
         "audit_logs",
         "chats",

@@ -10,7 +10,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
-from db.schema.revision import MIGRATIONS
+from db.schema.place import quoted, schema_of_tables
+from db.schema.revision import MIGRATIONS, VERSION_TABLE, version_table
 
 ADVISORY_LOCK = 7_203_482_611
 POLL_S = 0.1
@@ -23,7 +24,33 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         sqlalchemy.exc.DBAPIError: a migration failed; its transaction was rolled back.
     """
     with engine.connect() as connection, _turn(connection):
+        _make_schema(connection)
+        _adopt_version_table(connection)
         command.upgrade(_config(connection), revision)
+
+
+def _make_schema(connection: Connection) -> None:
+    """Make the schema that is set for the tables, if it is missing."""
+    if schema := schema_of_tables():
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"))
+    connection.commit()
+
+
+def _adopt_version_table(connection: Connection) -> None:
+    """Give the table of revisions its own name, if it still has the usual one of Alembic.
+
+    Workers of 0.1.0 read it by the old name. The view cannot be written to, in case another
+    program takes it for its own.
+    """
+    if version_table(connection) == "alembic_version":
+        connection.execute(text(f"ALTER TABLE alembic_version RENAME TO {VERSION_TABLE}"))
+        connection.execute(
+            text(
+                f"CREATE VIEW alembic_version AS SELECT DISTINCT version_num FROM {VERSION_TABLE}"  # noqa: S608 - a constant
+            )
+        )
+        connection.execute(text("GRANT SELECT ON alembic_version TO PUBLIC"))
+    connection.commit()
 
 
 @contextmanager

@@ -14,6 +14,12 @@ def schema_of_tables() -> str | None:
     return os.environ.get(SETTING) or None
 
 
+def search_path() -> str | None:
+    """Return the search path of our connections; None: the role's own."""
+    name = schema_of_tables()
+    return None if name is None else quoted(name)
+
+
 def schema_of_functions() -> str:
     """Return the schema of the functions, quoted for SQL."""
     name = schema_of_tables()

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from db.engine import DatabaseError
 from db.texts import first_line
 
-# SQLSTATE: an undefined column, function, object or table.
-_MISSING = {"42703", "42883", "42704", "42P01"}
+# SQLSTATE: an undefined column, function, object, table or schema.
+_MISSING = {"42703", "42883", "42704", "42P01", "3F000"}
+VERSION_TABLE = "provisionerd_migrations"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -32,13 +33,34 @@ def head_revision() -> str:
 
 
 def current_revision(engine: Engine) -> str | None:
-    """Return the schema's revision, or None for an empty database."""
+    """Return the schema's revision, or None for a database without our tables."""
     with engine.connect() as connection:
-        table = connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one()
+        table = version_table(connection)
         if table is None:
             return None
-        query = text("SELECT version_num FROM alembic_version")
+        # The name is one of two constants.
+        query = text(f"SELECT version_num FROM {table}")  # noqa: S608
         return connection.execute(query).scalar_one_or_none()
+
+
+def version_table(connection: Connection) -> str | None:
+    """Return the table that names the revision; None for a database without our tables.
+
+    Up to 0.1.0 it was Alembic's usual one, which may also be that of the platform whose database
+    this is.
+    """
+    found = connection.execute(
+        text("""
+            SELECT CASE
+                WHEN to_regclass(:ours) IS NOT NULL THEN :ours
+                WHEN to_regclass('provisioner_jobs') IS NOT NULL
+                     AND to_regclass('alembic_version') IS NOT NULL THEN 'alembic_version'
+            END
+        """),
+        {"ours": VERSION_TABLE},
+    )
+    name: str | None = found.scalar_one()
+    return name
 
 
 def check_migrated(engine: Engine) -> None:

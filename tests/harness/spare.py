@@ -44,7 +44,7 @@ BEGIN
     FOR found IN
         SELECT oid::regclass AS name FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-          AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0
+          AND relname <> 'provisionerd_migrations' AND pg_relation_size(oid) > 0
     LOOP
         EXECUTE format('DELETE FROM %s', found.name);
     END LOOP;

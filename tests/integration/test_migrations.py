@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from db.engine import Database, DatabaseError, open_database
 from db.schema.migrate import migrate
-from db.schema.revision import (
+from db.schema.revision import VERSION_TABLE, (
     MIGRATIONS,
     check_migrated,
     current_revision,
@@ -52,7 +52,8 @@ def setting(database: Database, name: str) -> str:
 def test_an_upgraded_empty_database_is_what_the_models_say(empty: Database) -> None:
     migrate(empty.engine)
     with empty.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        options = {"compare_server_default": True, "version_table": VERSION_TABLE}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
 
 
@@ -189,7 +190,9 @@ def test_a_migrated_database_is_accepted(database: Database) -> None:
 
 def test_a_database_that_is_ahead_is_accepted(database: Database) -> None:
     with database.begin() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = 'of a later release'"))
+        session.execute(
+            text("UPDATE provisionerd_migrations SET version_num = 'of a later release'")
+        )
     check_migrated(database.engine)
 
 

@@ -38,7 +38,7 @@ def count_rows(database: Database) -> int:
         return sum(
             session.scalar(text(f'SELECT count(*) FROM "{table}"')) or 0
             for table in tables
-            if table != "alembic_version"
+            if table != "provisionerd_migrations"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+from db.schema.revision import VERSION_TABLE
 from db.schema.tables import Base
 
 
@@ -13,6 +14,8 @@ def run_migrations(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
+        # In a platform's database, the usual name may be that of the platform's own migrations.
+        version_table=VERSION_TABLE,
         transaction_per_migration=True,
         compare_server_default=True,
     )

@@ -288,7 +288,7 @@ def test_a_doctor_names_the_database_rights_that_are_missing(
 ) -> None:
     url = database_user(database, database_url, "enqueue")
     with database.begin() as session:
-        session.execute(text("GRANT SELECT ON alembic_version TO provisionerd_enqueue"))
+        session.execute(text("GRANT SELECT ON provisionerd_migrations TO provisionerd_enqueue"))
 
     found = results(run, database_url=url)["PostgreSQL rights"]
 

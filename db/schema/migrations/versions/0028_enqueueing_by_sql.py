@@ -16,6 +16,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
+from db.schema.place import schema_of_tables
+
 revision = "0028"
 down_revision = "0027"
 branch_labels = None
@@ -93,7 +95,8 @@ def _schema_of_tables() -> str:
 
 
 def _schema_of_functions(tables: str) -> str:
-    return "provisionerd" if tables == "public" else tables
+    # What is set, not where the tables are found: callers know no more than the setting.
+    return tables if schema_of_tables() not in {None, "public"} else "provisionerd"
 
 
 def _has_door() -> bool:
