@@ -92,9 +92,9 @@ class Listener:
             self._stopping.wait(RECONNECT_S)
 
     def _listen(self) -> None:
-        self._connection = connection = _connect(self._database)
+        self._connection = connection = connect_apart(self._database)
         with connection:
-            self.is_pushed = _listen_and_probe(self._database, connection, self._channels)
+            self.is_pushed = listen_and_probe(self._database, connection, self._channels)
             if not self.is_pushed:
                 log.warning("notices do not arrive, so followers poll: is there a pooler between?")
             self._failing.end()
@@ -121,11 +121,11 @@ def notices_arrive(database: Database, channel: str) -> bool:
     Raises:
         psycopg.Error, SQLAlchemyError: the database cannot be reached.
     """
-    with _connect(database) as connection:
-        return _listen_and_probe(database, connection, (channel,))
+    with connect_apart(database) as connection:
+        return listen_and_probe(database, connection, (channel,))
 
 
-def _connect(database: Database) -> psycopg.Connection[Any]:
+def connect_apart(database: Database) -> psycopg.Connection[Any]:
     """Return a connection that the pool knows nothing of."""
     pooled = database.engine.raw_connection()
     connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
@@ -134,7 +134,7 @@ def _connect(database: Database) -> psycopg.Connection[Any]:
     return connection
 
 
-def _listen_and_probe(
+def listen_and_probe(
     database: Database, connection: psycopg.Connection[Any], channels: tuple[str, ...]
 ) -> bool:
     """Listen to the channels; return whether a notice that is sent to the first one arrives."""

@@ -14,8 +14,9 @@ from sqlalchemy import text
 
 from db.engine import Database, DatabaseError, open_database
 from db.schema.migrate import migrate
-from db.schema.revision import VERSION_TABLE, (
+from db.schema.revision import (
     MIGRATIONS,
+    VERSION_TABLE,
     check_migrated,
     current_revision,
     head_revision,

@@ -23,6 +23,7 @@ from worker.broker.errors import BROKER_AWAY
 from worker.maintenance.autostop import Autostop
 from worker.maintenance.chores import Chore
 from worker.maintenance.connectivity import Connectivity
+from worker.maintenance.notices import TURN_S, QueueListener
 from worker.maintenance.pruner import Pruner
 from worker.maintenance.sweeper import Sweeper
 from worker.metrics.exposition import serve_metrics
@@ -89,6 +90,7 @@ class Parent:
             listeners=move_listeners(metrics=self.metrics, ring=bell.ring),
         )
         sweeper = self._sweeper(mover, bell)
+        listener = QueueListener(self.services.database, ring=bell.ring)
         for chore in (
             Chore("heartbeat", self.settings.heartbeat_seconds, self._touch),
             Chore("recovery", self.settings.sweep_seconds, sweeper.recover_builds),
@@ -97,9 +99,11 @@ class Parent:
             Chore("autostop", self.settings.sweep_seconds, self._autostop(bell).stop_due),
             Chore("watchdog", self.settings.watchdog_seconds / 6, watchdog.check),
             *self._pruning(),
+            Chore("notices", TURN_S, listener.listen),
         ):
             chore.start()
             self.stack.callback(chore.stop)
+        self.stack.callback(listener.close)  # before its chore is stopped
 
     def serve_metrics(self) -> None:
         """Serve this worker's metrics, unless they are turned off."""
