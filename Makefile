@@ -48,7 +48,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test faults fuzz pooler deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
+.PHONY: recipes help setup demo test faults fuzz pooler deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -99,6 +99,16 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 faults: setup ## Kill, cut, pause and drain real workers (about five minutes)
 	@echo "Running the system tests, and the last release's statements on this schema"
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile tests/system tests/upgrade/test_statements.py
+
+recipes: setup ## Install what recipes/ need into build/recipes, and try each of them
+	@echo "Installing the libraries of the recipes"
+	@$(PY) -m venv build/recipes
+	@build/recipes/bin/python -m pip install --quiet --require-hashes -r recipes/requirements.txt
+	@cp recipes/package.json recipes/package-lock.json recipes/node_postgres.mjs build/recipes
+	@if command -v npm >/dev/null; then cd build/recipes && \
+		npm ci --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "No npm: the recipe for node-postgres is not tried"; fi
+	@$(PY) -m pytest --quiet tests/integration/sql/test_recipes.py
 
 upgrade-test: setup ## Run the last release's workers and services with this version's
 	@echo "Upgrading the last release and rolling back (about five minutes the first time, two later)"
