@@ -39,7 +39,10 @@ VALUES = st.dictionaries(
 Values = Mapping[str, str]
 Refusal = Callable[..., ParameterValidationError]
 SLOW = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -31,6 +31,7 @@ OWNER = uuid.UUID("8b5c1f7a-58cb-4b8d-9a71-0e0c3b9bd9b6")
 SLOW = settings(
     max_examples=100,
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
@@ -123,7 +124,7 @@ PARAMETERS = st.builds(
 )
 GIVEN = st.sampled_from(
     ["", "1", "-3", "5", "1.5", "nan", "a", "b", "true", "[]", '["a"]', '["c"]', "null", "{}", "+1",
-     "9" * 19, "x" * 300, '"\n\u00e4', "[1]", "Infinity", "1e5", " 1"]
+     "9" * 19, "x" * 300, '"\n\u00e4', "[1]", "Infinity", " 1"]
 )  # fmt: skip
 
 
