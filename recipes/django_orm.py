@@ -29,7 +29,7 @@ django.setup()
 ENQUEUE = "SELECT job_id, queue FROM provisionerd.enqueue_build(%s::uuid, 'start')"
 
 with transaction.atomic(), connection.cursor() as cursor:
-    cursor.execute("INSERT INTO orders (what) VALUES ('a workspace')")  # or a model of yours
+    cursor.execute("INSERT INTO orders (what) VALUES ('a workspace')")  # or save a model
     cursor.execute(ENQUEUE, [sys.argv[1]])
     print(*cursor.fetchone())
     if "--roll-back" in sys.argv:
