@@ -18,6 +18,7 @@ import click
 
 from docs.generator import (
     blocks,
+    captures,
     contract,
     httpapi,
     metrics,
@@ -98,6 +99,7 @@ REFERENCES: Sequence[Reference | Page] = (
         is_current=httpapi.is_current,
     ),
     Reference(path="cli/outline.json", make=outline.document),
+    Page(path="docs/cli.md", blocks={"captures": captures.captures}),
     Page(path="docs/architecture.md", blocks={"modules": modules.tables, "states": states.chart}),
     # Last, because only these can fail: without Node.js.
     Reference(
