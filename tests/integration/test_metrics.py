@@ -465,9 +465,9 @@ def test_a_scrape_scans_no_finished_jobs(filled: Database) -> None:
 def test_a_scrape_reads_as_many_jobs_as_are_unfinished(filled: Database) -> None:
     read = [sum(map(rows_read, walk(plan))) for plan in plans_of_scrape(filled)]
 
-    # The queues' statement (with a look at the first job, for the queue's name) and the fleet's
-    # read what waits; another of the fleet's, what runs.
-    assert sorted(filter(None, read)) == [RUNNING, PENDING, PENDING + 1]
+    # The queues' statement (with looks at the first job, for the queue's name and tags) and the
+    # fleet's read what waits; another of the fleet's, what runs.
+    assert sorted(filter(None, read)) == [RUNNING, PENDING, PENDING + 2]
 
 
 def test_a_scrape_shows_what_is_unfinished(filled: Database) -> None:
