@@ -14,6 +14,8 @@ from tests.harness.databases import database_url_of, new_database, run_admin
 from tests.harness.waiting import NeverHappenedError, wait_until
 from worker.embedded import Embedded
 
+Connection = psycopg.Connection[tuple[object, ...]]
+
 LARGE_BYTES = 4 * 1024**2
 LEAVING_S = 30.0
 
@@ -77,13 +79,13 @@ class SpareDatabase:
     _name: str | None = field(default=None, init=False)
     _opened: Database | None = field(default=None, init=False)
     _fingerprint: object = field(default=None, init=False)
+    _connection: Connection | None = field(default=None, init=False)
 
     def url(self) -> str:
         """Return the URL of an empty database."""
         if self._name is None:
             self._name = new_database(self.embedded, self.template)
-            with self._connect(self._name) as connection:
-                self._fingerprint = _value(connection, _FINGERPRINT)
+            self._fingerprint = _value(self._connected(), _FINGERPRINT)
         return database_url_of(self.embedded, self._name)
 
     @contextmanager
@@ -111,12 +113,12 @@ class SpareDatabase:
         """
         assert self._name is not None
         try:
-            with self._connect(self._name) as connection:
-                _wait_until_alone(connection)
-                is_as_new = _value(connection, _FINGERPRINT) == self._fingerprint
-                if is_as_new and int(str(_value(connection, _SIZE))) < LARGE_BYTES:
-                    connection.execute(_EMPTY)
-                    return
+            connection = self._connected()
+            _wait_until_alone(connection)
+            is_as_new = _value(connection, _FINGERPRINT) == self._fingerprint
+            if is_as_new and int(str(_value(connection, _SIZE))) < LARGE_BYTES:
+                connection.execute(_EMPTY)
+                return
         except LeftOpenError:
             self.drop()
             raise
@@ -127,14 +129,26 @@ class SpareDatabase:
         if self._name is not None:
             name, self._name = self._name, None
             self._opened = None
+            self._disconnect()
             run_admin(self.embedded, f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:
-        url = sqlalchemy.make_url(database_url_of(self.embedded, name)).set(drivername="postgresql")
-        return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
+    def _connected(self) -> Connection:
+        """Return the connection that is kept: a new one would read the whole catalogue again."""
+        if self._connection is None or not _answers(self._connection):
+            self._disconnect()
+            assert self._name is not None
+            url = sqlalchemy.make_url(database_url_of(self.embedded, self._name))
+            text = url.set(drivername="postgresql").render_as_string(hide_password=False)
+            self._connection = psycopg.connect(text, autocommit=True)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
-def _wait_until_alone(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def _wait_until_alone(connection: Connection) -> None:
     def others() -> list[str]:
         return [str(row[0]) for row in connection.execute(_OTHERS)]
 
@@ -145,7 +159,16 @@ def _wait_until_alone(connection: psycopg.Connection[tuple[object, ...]]) -> Non
         raise LeftOpenError(f"connections were left open: {others()}") from None
 
 
-def _value(connection: psycopg.Connection[tuple[object, ...]], query: str) -> object:
+def _value(connection: Connection, query: str) -> object:
     found = connection.execute(query).fetchone()
     assert found is not None
     return found[0]
+
+
+def _answers(connection: Connection) -> bool:
+    """Whether the connection can be used; a test may have cut it."""
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
