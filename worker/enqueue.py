@@ -11,10 +11,9 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 from db.catalog.arguments import BuildArguments
 from db.catalog.builds import EnqueuedBuild, insert_build
@@ -22,6 +21,9 @@ from db.faults import fault_point
 from db.schema.enums import BuildReason, Transition
 from db.schema.revision import explaining_old_schema
 from worker.broker.ringer import Ring, ring_later
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 log = logging.getLogger("worker")
 

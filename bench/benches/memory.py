@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import uuid
 from collections.abc import Sequence
 
@@ -10,12 +11,14 @@ import psutil
 
 from bench.benches.throughput import SCRIPT, wait_for_all_builds
 from bench.measure import Result
-from bench.services import Services
+from bench.services import Services, running
 from db.catalog.builds import insert_build
 from db.catalog.workspaces import create_workspace
 from db.schema.enums import Transition
+from tests.harness.api.process import ApiProcess
 from tests.harness.waiting import wait_until
 from worker.broker.doorbell import ring_at
+from worker.process.children import free_address, is_ready
 
 BUILDS = 2_000
 AT_ONCE = 100
@@ -53,7 +56,8 @@ def run(services: Services, rounds: int = 1) -> list[Result]:
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
     return [
-        _against_celery(idle, empty),
+        _compared("idle worker, against a Celery worker with an empty app", idle, empty),
+        _compared("idle HTTP API, against a bare FastAPI app in uvicorn", *_apis(services)),
         Result(
             bench="memory",
             what=f"growth by {BUILDS} echo builds",
@@ -91,17 +95,38 @@ def _workspaces(services: Services) -> tuple[list[uuid.UUID], list[uuid.UUID]]:
     return workspaces, blocked
 
 
-def _against_celery(idle: int, empty: int) -> Result:
+def _compared(what: str, ours: int, theirs: int) -> Result:
     return Result(
         bench="memory",
-        what="idle worker, against a Celery worker with an empty app",
+        what=what,
         unit="MB",
-        ours=idle / MB,
-        theirs=empty / MB,
-        ratio=idle / empty,
-        reach="<= 2",
-        aim="<= 1.5",
+        ours=ours / MB,
+        theirs=theirs / MB,
+        ratio=ours / theirs,
+        reach="<= 1.5",
+        aim="<= 1.3",
     )
+
+
+def _apis(services: Services) -> tuple[int, int]:
+    """Return the memory of the HTTP API and of a bare FastAPI app, both idle, in bytes."""
+    api = ApiProcess(environment=services.environment())
+    api.start()
+    try:
+        assert api.process is not None
+        ours = _steady_rss(api.process.pid)
+    finally:
+        api.kill()
+    host, _, port = free_address().partition(":")
+    command = [sys.executable, "-m", "uvicorn", "bench.bare:app", f"--host={host}"]
+    with running([*command, f"--port={port}"]) as bare:
+        wait_until(lambda: is_ready(f"{host}:{port}"), "the bare app to be ready")
+        return ours, _steady_rss(bare.pid)
+
+
+def _steady_rss(pid: int) -> int:
+    wait_until(lambda: _is_steady(pid), "its memory to be steady", within_s=120)
+    return _rss(pid)
 
 
 def _empty_worker(services: Services) -> int:

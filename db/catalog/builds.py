@@ -12,9 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING, Any
 
 from db.catalog.sources import Request, call, open_source, sealed_values
 from db.engine import sql
@@ -24,6 +22,9 @@ from db.schema.enums import BuildReason, Transition
 from db.schema.place import schema_of_functions
 from db.sealing.keyring import keyring_of
 from db.sealing.places import parameter_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 _COLUMNS = "build_id, job_id, workspace_id, build_number, queue"
 

@@ -7,10 +7,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
-from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import NotFoundError, SealedError
@@ -18,6 +17,9 @@ from db.schema.enums import Transition
 from db.schema.place import schema_of_functions
 from db.sealing.places import Place, parameter_of, variable_of
 from db.sealing.values import open_texts, seal_text
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 Source = dict[str, Any]
 """What ``build_source`` returns: the build before, the version and what it declares."""

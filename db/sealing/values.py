@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable, Mapping
-
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING
 
 from db.errors import SealedError
 from db.sealing.envelope import facts_of, is_sealed, seal, unseal
 from db.sealing.keyring import keyring_of
 from db.sealing.places import Place
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 TEXT_MARK = "provisionerd-sealed:"
 """What the text form of a sealed value begins with; base64 follows."""

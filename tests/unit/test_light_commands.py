@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.harness.loaded import HEAVY, imported
@@ -27,3 +30,9 @@ def test_completing_a_word_imports_no_command(words: list[str]) -> None:
         "COMP_CWORD": str(len(words)),
     }
     assert imported(among={*HEAVY, "cli.jobs", "cli.worker"}, environment=asked) == set()
+
+
+def test_a_caller_that_imports_enqueueing_imports_no_orm() -> None:
+    code = "import sys, worker.enqueue; print('sqlalchemy.orm' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
