@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "provisionerd.commands"
 TRANSLATOR = "worker.process.explanation:explain"
 
+# Daemons take their settings from their own environment; a context must stay repairable.
+WITHOUT_CONTEXT = {"demo", "up", "worker", "serve", "exporter", "context", "completion"}
+
 
 @dataclass(frozen=True)
 class Lazy:
@@ -46,6 +49,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "doctor": Lazy(
         "cli.doctor.command", "Check settings, services and workers, and show how to fix problems."
     ),
+    "context": Lazy("cli.context", "Manage contexts: named sets of variables for commands."),
     "completion": Lazy("cli.completion", "Print a shell's completion script."),
     "audit": Lazy("cli.audit", "Show who changed what by hand."),
     "prune": Lazy("cli.prune", "Delete old logs, states, jobs, audit rows and chats."),
@@ -120,7 +124,11 @@ class RootGroup(click.Group):
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory of embedded servers, Terraform and builds (PROVISIONERD_DATA_DIR).",
 )
-def cli(data_dir: Path | None) -> None:
+@click.option(
+    "--context", "context_name", metavar="NAME", help="Context to use (PROVISIONERD_CONTEXT)."
+)
+@click.pass_context
+def cli(context: click.Context, data_dir: Path | None, context_name: str | None) -> None:
     r"""Run workspace builds with Terraform, within quotas.
 
     Settings are environment variables PROVISIONERD_*. Unless their URLs are
@@ -136,6 +144,10 @@ def cli(data_dir: Path | None) -> None:
         # The environment, not an argument: Celery's application and child processes read their
         # settings from it too.
         os.environ["PROVISIONERD_DATA_DIR"] = str(data_dir.absolute())
+    if context_name is not None:
+        os.environ["PROVISIONERD_CONTEXT"] = context_name
+    if context.invoked_subcommand not in WITHOUT_CONTEXT:
+        imported("cli.contexts:use_current")()
 
 
 def main() -> None:

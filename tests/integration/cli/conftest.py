@@ -26,6 +26,7 @@ def environment(database_url: str, embedded: Embedded, tmp_path: Path) -> Mappin
     }
     return {
         **theirs,
+        "PROVISIONERD_CONFIG": str(tmp_path / "config.toml"),
         "PROVISIONERD_DATABASE_URL": database_url,
         "PROVISIONERD_REDIS_URL": embedded.redis_url,
         "PROVISIONERD_DATA_DIR": str(tmp_path / "data"),
