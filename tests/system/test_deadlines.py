@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import text
 
-from db.schema.enums import FailureReason, JobStatus
+from db.reads.builds import get_builds
+from db.schema.enums import BuildReason, FailureReason, JobStatus, Transition
+from db.schema.tables import Autostop
 from tests.harness.cluster import Cluster
 from tests.harness.terraform import MoodyTerraform
 from tests.harness.waiting import wait_until
@@ -47,6 +51,23 @@ def test_a_build_that_nobody_may_claim_fails_after_the_pending_limit(
 
     assert row["failure_reason"] == FailureReason.PENDING_LIMIT
     assert "queue explain" in row["error"]
+
+
+def test_a_worker_stops_a_workspace_at_its_deadline(
+    shared: Cluster, terraform: MoodyTerraform
+) -> None:
+    workspace_id = shared.workspace("plain")
+    assert shared.build(workspace_id)["status"] == JobStatus.SUCCEEDED
+    with shared.database.begin() as session:
+        session.add(Autostop(workspace_id=workspace_id, due_at=datetime.now(UTC)))
+
+    def is_stopped() -> bool:
+        with shared.database.begin() as session:
+            build, *_ = get_builds(session, workspace_id)
+        found = (build.transition, build.reason, build.job.status)
+        return found == (Transition.STOP, BuildReason.AUTOSTOP, JobStatus.SUCCEEDED)
+
+    wait_until(is_stopped, "the stop")
 
 
 def test_a_worker_that_hears_no_doorbell_ends_for_its_supervisor(shared: Cluster) -> None:
