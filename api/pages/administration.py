@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import uuid
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.caller import Right
 from api.errors import hidden
 from api.gate import GateOf, Visit
 from api.pages.rendering import render
-from api.pages.visiting import facts_of, page
+from api.pages.visiting import CsrfToken, check_csrf, facts_of, page
+from db.catalog.drains import drain_worker, resume_worker
 from db.catalog.webhooks import list_webhooks
 from db.reads.accounts import find_members, find_organizations
 from db.reads.audit import find_audit_logs
 from db.reads.queues import queue_depths
 from db.reads.shapes import Organization
 from db.reads.workers import list_workers
+from db.schema.enums import TokenScope
 from quota.details import QuotaDetails, workspace_quota_details
 
 router = APIRouter(include_in_schema=False)
@@ -63,7 +66,28 @@ def workers(gate: GateOf) -> Response:
             **facts_of(gate, visit),
             workers=list_workers(visit.session),
             queues=queue_depths(visit.session, count_to=10_000),
+            may_operate=visit.caller.may_everywhere(Right.OPERATE_JOBS),
         )
+
+
+class Drain(StrEnum):
+    """What a button on a worker does."""
+
+    DRAIN = "drain"
+    RESUME = "resume"
+
+
+@router.post("/ui/workers/{worker}/{verb}")
+@page
+def drain(gate: GateOf, worker: uuid.UUID, verb: Drain, csrf: CsrfToken) -> Response:
+    """Let a worker claim no more jobs, or claim jobs again."""
+    check_csrf(gate, csrf)
+    with gate.enter(TokenScope.OPERATE) as visit:
+        if not visit.caller.may_everywhere(Right.OPERATE_JOBS):
+            raise hidden()
+        change = drain_worker if verb is Drain.DRAIN else resume_worker
+        change(visit.session, str(worker), actor=visit.actor)
+    return RedirectResponse("/ui/workers", 303)
 
 
 @router.get("/ui/audit")

@@ -39,12 +39,12 @@ Text = Annotated[str, Query(max_length=200)]
 
 
 def visible_jobs(visit: Visit, **wanted: Any) -> JobFilter:
-    """Return a filter for the jobs that the caller may see: all, an organization's, or own ones."""
+    """Return a filter for the jobs that the caller may see: all, of organizations, or own ones."""
     homes = visit.caller.organizations_with(Right.READ_JOBS)
     if homes is None:
         return JobFilter(**wanted)
     if homes:
-        return JobFilter(organization_id=homes[0], **wanted)
+        return JobFilter(organizations=homes, **wanted)
     return JobFilter(owner_id=visit.caller.user_id, **wanted)
 
 

@@ -106,6 +106,7 @@ class JobFilter:
     """Which jobs to list. A field that is None or empty does not restrict them."""
 
     organization_id: uuid.UUID | None = None
+    organizations: Collection[uuid.UUID] = ()  #: only jobs of one of these
     statuses: Collection[JobStatus] = ()
     types: Collection[JobType] = ()
     tags: Mapping[str, str] = field(default_factory=dict)  #: only jobs that have all of these
@@ -226,6 +227,8 @@ def _scope(wanted: JobFilter) -> FromClause:
     """Return the organizations to search; for tags, with each queue that they have used."""
     if wanted.organization_id is None:
         organizations = select(_ORGANIZATION.id.label("organization_id"))
+        if wanted.organizations:
+            organizations = organizations.where(_ORGANIZATION.id.in_(wanted.organizations))
     else:
         given = literal(wanted.organization_id, _ORGANIZATION.id.type)
         organizations = select(given.label("organization_id"))

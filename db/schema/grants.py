@@ -190,6 +190,7 @@ API_RIGHTS: Rights = {
     "audit_logs": (SELECT, INSERT),
     "autostops": (SELECT, UPDATE, DELETE),
     "files": (SELECT, INSERT, UPDATE),
+    "provisioner_daemons": (SELECT, "UPDATE (drain_requested_at)"),
     "organization_members": (SELECT, INSERT, UPDATE),
     "provisioner_job_logs": (SELECT, INSERT),
     "provisioner_jobs": (SELECT, INSERT, UPDATE),

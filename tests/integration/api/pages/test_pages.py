@@ -12,8 +12,9 @@ import pytest
 
 from db.catalog.dryruns import existing_workspace
 from db.jobs.declarations import TemplateParameter, TemplatePreset
-from db.schema.enums import JobErrorCode, JobStatus, TokenScope
-from db.schema.tables import User
+from db.jobs.workers import register_worker
+from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType, TokenScope
+from db.schema.tables import OrganizationMember, User
 from tests.harness.api.door import Door
 from worker.planning import enqueue_dry_run
 
@@ -257,3 +258,49 @@ def test_styles_and_script_are_served_and_nothing_else(door: Door) -> None:
     assert http.get("/static/live.js").headers["Content-Type"].startswith("text/javascript")
     assert http.get("/static/rendering.py").status_code == 404
     assert http.get("/static/..%2frendering.py").status_code == 404
+
+
+def test_a_worker_is_drained_and_resumed_by_buttons(door: Door, sign_in: Any, owner: User) -> None:
+    with door.factory.database.begin() as session:
+        worker_id = register_worker(
+            session,
+            name="build-7",
+            tags={},
+            provisioners=[ProvisionerType.ECHO],
+            concurrency=1,
+            version="1",
+            hostname="here",
+        )
+    browser = sign_in(owner)
+    path = f"/ui/workers/{worker_id}"
+    csrf = {"csrf": csrf_in(browser.get("/ui/workers"))}
+    assert browser.post(f"{path}/drain", data=csrf).status_code == 303
+    assert f"{path}/resume" in browser.get("/ui/workers").text
+    browser.post(f"{path}/resume", data=csrf)
+    assert f"{path}/drain" in browser.get("/ui/workers").text
+
+
+def test_a_worker_is_drained_by_operators_only(door: Door, sign_in: Any, alice: User) -> None:
+    browser = sign_in(alice)
+    csrf = {"csrf": csrf_in(browser.get("/ui/workspaces"))}
+    answer = browser.post(f"/ui/workers/{uuid.uuid4()}/drain", data=csrf)
+    assert answer.status_code == 404
+
+
+def test_an_admin_of_two_organizations_sees_the_jobs_of_both(
+    door: Door, sign_in: Any, owner: User, facts: dict[str, str]
+) -> None:
+    elsewhere = door.factory.organization(name="elsewhere")
+    person = door.factory.user(organization=door.organization)
+    other = door.factory.template(organization=elsewhere, created_by=owner, name="theirs")
+    job = door.factory.build(door.factory.workspace(owner=owner, template=other, name="far"))
+    with door.factory.database.begin() as session:
+        for home in (door.organization, elsewhere):
+            session.merge(
+                OrganizationMember(
+                    organization_id=home.id, user_id=person.id, roles=["organization-admin"]
+                )
+            )
+    shown = sign_in(person).get("/ui/jobs").text
+    assert facts["job"] in shown
+    assert str(job.job_id) in shown
