@@ -30,6 +30,11 @@ COVERED := $(if $(filter yes,$(COVERAGE)),--cov --cov-report= --cov-fail-under=0
 # How long `make mutants` tries; it goes on where the last run ended.
 MINUTES ?= 30
 
+# What `make lowest` runs.
+LOWEST_TESTS ?= tests/unit/test_imports.py tests/unit/test_settings.py tests/unit/test_names.py \
+	tests/integration/test_enqueueing.py tests/integration/test_transitions.py \
+	tests/integration/test_runner.py tests/integration/test_queries.py
+
 # The cases of `make bad-input`, such as CASES="cycle plan-json"; all when empty.
 CASES ?=
 
@@ -48,7 +53,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: recipes help setup demo test faults fuzz pooler deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
+.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -127,6 +132,24 @@ deploy-test: setup ## Run the shipped unit and image, and kill their workers (ro
 
 alerts-test: setup ## Provoke every alert against a live Prometheus (root, about eight minutes)
 	@$(PY) -m tests.alerts $(ALERTS)
+
+wheel-test: setup ## Install the wheel with the newest packages in an empty place, and run its demo
+	@rm -rf build/wheel && mkdir -p build/wheel/empty
+	@echo "Building the wheel"
+	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	@echo "Installing it and the newest packages that it allows (some minutes the first time)"
+	@$(PY) -m venv build/wheel/venv
+	@build/wheel/venv/bin/python -m pip install --quiet "$$(echo build/wheel/*.whl)[api,embedded,ledger]"
+	@cd build/wheel/empty && ../venv/bin/provisionerd demo
+
+lowest: setup ## Run tests of enqueue, claim and build with the oldest packages that are allowed
+	@rm -rf build/lowest && mkdir -p build/lowest
+	@$(PY) -m venv build/uv && build/uv/bin/python -m pip install --quiet uv
+	@echo "Installing the oldest packages"
+	@UV_SYSTEM_CERTS=1 build/uv/bin/uv venv --quiet --python $(PY) build/lowest/venv
+	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip install --quiet --python build/lowest/venv \
+		--resolution lowest-direct --editable '.[api,embedded,ledger]' --group dev
+	@build/lowest/venv/bin/python -m pytest --quiet $(LOWEST_TESTS)
 
 format: setup ## Format the code, and fix what the linter can fix
 	@$(PY) -m ruff check --quiet --fix-only .

@@ -23,7 +23,9 @@ from worker.process.children import free_address, running_worker
 from worker.process.opening import open_services
 from worker.settings import load_settings
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+_PACKAGED = Path(__file__).parent / "deploy"
+DEPLOY = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "deploy"
+"""The templates and the ledger cloud: in an installed package a copy, else the checkout's."""
 FAILURES = re.compile(r'provisionerd_job_failures_total\{.*error_code="(\w+)".*\} (\S+)')
 
 SUCCEEDED = Expectation(status=JobStatus.SUCCEEDED)
@@ -36,8 +38,6 @@ def run_demo(data_dir: Path, *, progress: Print) -> Report:
         DemoError: the ledger cloud is missing, or a build does not end.
         WorkerStartError: the worker process did not start.
     """
-    if not DEPLOY.is_dir():
-        raise DemoError("the demo needs a source checkout: it uses the checkout's folder deploy/")
     progress("Starting PostgreSQL and Redis, and installing the ledger cloud.")
     environment = _environment(data_dir)
     with open_services(load_settings(environment).servers) as services:

@@ -180,8 +180,6 @@ class ProvisionerJob(Base):
             "type <> 'workspace_build' OR (workspace_id IS NOT NULL AND owner_id IS NOT NULL)",
             name="build_names_workspace",
         ),
-        # A job is updated a few times. Free space on the page keeps these updates HOT.
-        {"postgresql_with": {"fillfactor": "70"}},
     )
 
 
@@ -194,8 +192,6 @@ class JobLease(Base):
     token: Mapped[uuid.UUID] = mapped_column(unique=True)
     worker_id: Mapped[uuid.UUID]
     expires_at: Mapped[datetime]
-
-    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
 
 
 class ProvisionerDaemon(Base):
