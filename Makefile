@@ -148,7 +148,7 @@ lowest: setup ## Run tests of enqueue, claim and build with the oldest packages 
 	@echo "Installing the oldest packages"
 	@UV_SYSTEM_CERTS=1 build/uv/bin/uv venv --quiet --python $(PY) build/lowest/venv
 	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip install --quiet --python build/lowest/venv \
-		--resolution lowest-direct --editable '.[api,embedded,ledger]' --group dev
+		--resolution lowest-direct --editable '.[api,embedded,flower,ledger,otel]' --group dev
 	@build/lowest/venv/bin/python -m pytest --quiet $(LOWEST_TESTS)
 
 format: setup ## Format the code, and fix what the linter can fix

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.main import COMMANDS
-from tests.unit.deploy.files import DEPLOY, read_yaml, settings_of, time_to_stop
+from tests.unit.deploy.files import DEPLOY, output_of, read_yaml, settings_of, time_to_stop
 from worker.settings import Settings
 
 (COMPOSE,) = read_yaml(DEPLOY / "compose.yaml")
@@ -42,12 +44,27 @@ def test_the_commands_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_the_settings_exist(name: str) -> None:
-    assert set(settings_of(SERVICES[name]["environment"])) <= Settings.model_fields.keys()
+    named = {name.removesuffix("_file") for name in settings_of(SERVICES[name]["environment"])}
+    assert named <= Settings.model_fields.keys()
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_no_embedded_server_is_started(name: str) -> None:
-    assert {"database_url", "redis_url"} <= set(settings_of(SERVICES[name]["environment"]))
+    environment = SERVICES[name]["environment"]
+    assert {"database_url_file", "redis_url_file"} <= set(settings_of(environment))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_password_is_in_the_environment(name: str) -> None:
+    secret = re.compile(r"PASSWORD|_URL|AUTH")
+    named = [key for key in SERVICES[name].get("environment", {}) if secret.search(key)]
+    assert [key for key in named if not key.endswith("_FILE")] == []
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_secret_that_is_read_is_given(name: str) -> None:
+    read = set(re.findall(r"/run/secrets/(\w+)", str(SERVICES[name])))
+    assert read == set(SERVICES[name].get("secrets", ()))
 
 
 @pytest.mark.parametrize("name", WORKERS)
@@ -123,29 +140,27 @@ def test_every_file_that_is_mounted_is_there() -> None:
     assert {path for path in mounted if not (DEPLOY / path).exists()} == set()
 
 
-def test_the_passwords_that_it_wants_stand_in_the_example() -> None:
-    wanted = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
-    offered = set(re.findall(r"^(\w+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE))
-    assert wanted == offered
+def test_every_network_that_is_used_is_declared() -> None:
+    used = {name for service in SERVICES.values() for name in service.get("networks", ["default"])}
+    assert used == COMPOSE["networks"].keys()
 
 
-def test_prometheus_scrapes_every_process_of_ours() -> None:
-    (configuration,) = read_yaml(DEPLOY / "prometheus/prometheus.yml")
-    scraped = {
-        name
-        for job in configuration["scrape_configs"]
-        for names in job["dns_sd_configs"]
-        for name in names["names"]
-    }
-    assert scraped == {*WORKERS, "api", "exporter"}
+def make_secrets(folder: Path) -> dict[str, str]:
+    script = shutil.copy(DEPLOY / "secrets.sh", folder)
+    output_of("sh", script)
+    return {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
 
 
-def test_grafana_finds_its_data_source_and_its_dashboard() -> None:
-    (sources,) = read_yaml(DEPLOY / "grafana/provisioning/datasources/prometheus.yaml")
-    (boards,) = read_yaml(DEPLOY / "grafana/provisioning/dashboards/provisionerd.yaml")
-    folder = boards["providers"][0]["options"]["path"]
-    assert sources["datasources"][0]["url"] == "http://prometheus:9090"
-    assert (
-        f"./grafana/provisionerd.json:{folder}/provisionerd.json:ro"
-        in SERVICES["grafana"]["volumes"]
-    )
+def test_the_secrets_that_it_wants_are_made_in_a_private_folder(tmp_path: Path) -> None:
+    assert make_secrets(tmp_path).keys() == COMPOSE["secrets"].keys()
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_secrets_of_a_store_and_of_its_clients_agree(tmp_path: Path) -> None:
+    made = make_secrets(tmp_path)
+    assert f":{made['postgres_password']}@" in made["database_url"]
+    assert f":{made['redis_config'].split()[1]}@" in made["redis_url"]
+
+
+def test_secrets_that_exist_stay(tmp_path: Path) -> None:
+    assert make_secrets(tmp_path) == make_secrets(tmp_path)

@@ -185,6 +185,29 @@ def test_nobody_but_the_scraper_and_the_ingress_may_connect() -> None:
     assert [rule["ports"] for rule in policy["ingress"]] == [[{"protocol": "TCP", "port": 2112}]]
 
 
+def allowed_ports(namespace_or_address: str) -> set[int]:
+    return {
+        port["port"]
+        for rule in resource("NetworkPolicy", "provisionerd")["spec"]["egress"]
+        if namespace_or_address in str(rule.get("to"))
+        for port in rule["ports"]
+    }
+
+
+def test_traces_reach_a_collector_in_the_namespace_of_the_scraper() -> None:
+    assert allowed_ports("'monitoring'") == {4317, 4318}
+
+
+def test_modules_come_by_https_and_by_git_over_ssh() -> None:
+    assert {22, 443} <= allowed_ports("0.0.0.0/0")
+
+
+def test_templates_reach_the_api_from_workers() -> None:
+    assert allowed_ports("'api'") == {7080}
+    api = resource("NetworkPolicy", "provisionerd-api")["spec"]["ingress"]
+    assert "'worker'" in str(api)
+
+
 def test_the_metadata_services_of_clouds_are_out_of_reach() -> None:
     open_to_all = [
         block["ipBlock"]
