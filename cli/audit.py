@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import click
 
+from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.prune import Age
 from cli.table import Column, Columns
@@ -23,7 +24,7 @@ COLUMNS: Columns[AuditListing] = {
 KIND = Kind(plural="changes", columns=COLUMNS, name=lambda row: row.id)
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def audit() -> None:
     """Show who changed what by hand."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 
 from cli.contexts import FIELDS, SECRETS, current_name, load, save
+from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.options import output_option, to_mapping
 from cli.printing import DOCUMENTS, print_document, print_facts
@@ -44,7 +45,7 @@ KIND: Kind[ContextRow] = Kind(
 )
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def context() -> None:
     r"""Manage contexts: named sets of variables for commands.
 

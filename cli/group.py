@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 from sqlalchemy.orm import Session
 
+from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
 from cli.opening import find_organization, transaction
 from cli.options import organization_option
@@ -38,7 +39,7 @@ def member_arguments(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def group() -> None:
     """Manage groups, their members and their allowances.
 

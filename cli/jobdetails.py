@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -15,6 +16,7 @@ from cli.options import output_option
 from cli.printing import DOCUMENTS, print_bars, print_document, print_facts
 from cli.queue import position_text
 from cli.screen import screen
+from cli.spans import Span
 from cli.waiting import INTERRUPTED, View, follow_job
 from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
@@ -56,28 +58,60 @@ def show(job: str, output: str) -> None:
 @click.command()
 @click.argument("job")
 @click.option("--follow", "-f", is_flag=True, help="Follow the log until the job ends.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines.")
+@click.option(
+    "--since", type=Span(), metavar="AGE", help="Only lines of the last AGE, such as 15m."
+)
+@click.option("--timestamps", is_flag=True, help="Begin each line with its local time.")
 @output_option
-def logs(job: str, follow: bool, output: str) -> None:
+def logs(
+    *,
+    job: str,
+    follow: bool,
+    tail: int | None,
+    since: timedelta | None,
+    timestamps: bool,
+    output: str,
+) -> None:
     r"""Print the log of JOB; with --follow, print new lines until the job ends.
 
     \b
-    Example:
+    Examples:
         provisionerd jobs logs 3f2a --follow
+        provisionerd jobs logs 3f2a --tail 20 --timestamps
     """
     if follow and output in DOCUMENTS:
         raise click.UsageError("--follow works only with table output")
     with opened() as services:
         with services.database.begin() as session:
             job_id = find_job_id(session, job)
-        if follow:
-            _follow(services.database, job_id)
-            return
         lines = list(_stored_lines(services.database, job_id))
-    _print_lines(lines, output=output)
+        view = View(
+            console=screen(),
+            warn=lambda text: click.echo(f"Warning: {text}.", err=True),
+            has_times=timestamps,
+            is_wanted=_filter(lines, tail=tail, since=since),
+        )
+        if follow:
+            _follow(services.database, job_id, view)
+            return
+    _print_lines(lines, view, output=output)
 
 
-def _follow(database: Database, job_id: uuid.UUID) -> None:
-    view = View(console=screen(), warn=lambda text: click.echo(f"Warning: {text}.", err=True))
+def _filter(
+    lines: Sequence[ProvisionerJobLog], *, tail: int | None, since: timedelta | None
+) -> Callable[[ProvisionerJobLog], bool]:
+    """Return what decides about a line, given those that are stored now."""
+    earliest = datetime.now(UTC) - since if since is not None else None
+    wanted = [line for line in lines if earliest is None or line.created_at >= earliest]
+    left_out = wanted[: max(0, len(wanted) - tail)] if tail is not None else []
+    last_left_out = left_out[-1].id if left_out else 0
+    return lambda line: (
+        line.id > last_left_out and (earliest is None or line.created_at >= earliest)
+    )
+
+
+def _follow(database: Database, job_id: uuid.UUID, view: View) -> None:
     try:
         follow_job(database, job_id, view)
     except KeyboardInterrupt:
@@ -93,11 +127,10 @@ def _stored_lines(database: Database, job_id: uuid.UUID) -> Iterator[Provisioner
         after = page[-1].id if len(page) == LOG_PAGE else None
 
 
-def _print_lines(lines: Sequence[ProvisionerJobLog], *, output: str) -> None:
+def _print_lines(lines: Sequence[ProvisionerJobLog], view: View, *, output: str) -> None:
     if output in DOCUMENTS:
-        print_document([line.model_dump() for line in lines], output)
+        print_document([line.model_dump() for line in lines if view.is_wanted(line)], output)
         return
-    view = View(console=screen())
     for line in lines:
         view.print_line(line)
 

@@ -19,6 +19,19 @@ def imported(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
+ALIASES = {"ls": "list", "rm": "delete"}  #: other names of commands of a group
+
+
+class AliasGroup(click.Group):
+    """A group in which ``ls`` means ``list`` and ``rm`` means ``delete``."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name or alias, or None."""
+        return super().get_command(ctx, cmd_name) or super().get_command(
+            ctx, ALIASES.get(cmd_name, cmd_name)
+        )
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported one by one.
 
@@ -36,7 +49,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return the command of that name, or None."""
-        place = self._modules.get(cmd_name)
+        place = self._modules.get(ALIASES.get(cmd_name, cmd_name))
         if place is None:
             return None
         command: click.Command = imported(place)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 
 from cli.actor import as_option, find_actor
+from cli.lazy import AliasGroup
 from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import print_rows
@@ -43,7 +44,7 @@ COLUMNS: Columns[LimitListing] = {
 }
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def limits() -> None:
     """Show and change how many builds and workspaces an owner or a chat may have.
 

@@ -24,9 +24,20 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "provisionerd.commands"
 TRANSLATOR = "worker.process.explanation:explain"
-
+# Plural or singular; `worker` and `workers` are two commands.
+OTHER_NAMES = {
+    "job": "jobs",
+    "queues": "queue",
+    **{
+        f"{name}s": name
+        for name in (
+            "context", "group", "organization", "quota", "state", "template", "token", "user",
+            "webhook", "workspace",
+        )
+    },
+}  # fmt: skip
 # Daemons take their settings from their own environment; a context must stay repairable.
-WITHOUT_CONTEXT = {"demo", "up", "worker", "serve", "exporter", "context", "completion"}
+WITHOUT_CONTEXT = {"demo", "up", "worker", "serve", "exporter", "context", "completion", "version"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,7 @@ COMMANDS: Mapping[str, Lazy] = {
         "cli.doctor.command", "Check settings, services and workers, and show how to fix problems."
     ),
     "context": Lazy("cli.context", "Manage contexts: named sets of variables for commands."),
+    "version": Lazy("cli.version", "Print the version."),
     "completion": Lazy("cli.completion", "Print a shell's completion script."),
     "audit": Lazy("cli.audit", "Show who changed what by hand."),
     "prune": Lazy("cli.prune", "Delete old logs, states, jobs, audit rows and chats."),
@@ -84,6 +96,7 @@ class RootGroup(click.Group):
 
         A shell that completes a word gets a stand-in, without an import.
         """
+        cmd_name = OTHER_NAMES.get(cmd_name, cmd_name)
         if cmd_name in COMMANDS and ctx.resilient_parsing:
             return stand_in(cmd_name)
         if cmd_name in COMMANDS:

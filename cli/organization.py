@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
 from cli.opening import transaction
 from cli.table import Columns
@@ -19,7 +20,7 @@ COLUMNS: Columns[OrganizationListing] = {
 KIND = Kind(plural="organizations", columns=COLUMNS, name=lambda row: row.name)
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def organization() -> None:
     """Create and list organizations.
 

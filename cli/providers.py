@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from cli.lazy import AliasGroup
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_rows
 from cli.prune import Age
@@ -42,7 +43,7 @@ provider_installation {{
 }}"""
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def providers() -> None:
     """List, verify and prune the provider packages of this host; fill mirrors."""
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import transaction
 from cli.options import output_option
@@ -53,7 +54,7 @@ MATCH_COLUMNS: Columns[Match] = {
 }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=AliasGroup, invoke_without_command=True)
 @listing_options(KIND)
 @click.pass_context
 def queue(context: click.Context, listing: Listing[QueueDepth]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from cli.lazy import AliasGroup
 from cli.opening import find_organization, transaction
 from cli.options import limit_option, organization_option, output_option
 from cli.printing import DOCUMENTS, TABLE, print_document, print_facts, print_rows
@@ -28,7 +29,7 @@ COLUMNS: Columns[UserQuota] = {
 }
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def quota() -> None:
     """Show users' budgets and what consumes them."""
 

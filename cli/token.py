@@ -10,6 +10,7 @@ import click
 from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
+from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import transaction
 from cli.options import output_option
@@ -34,7 +35,7 @@ COLUMNS: Columns[TokenListing] = {
 KIND = Kind(plural="tokens", columns=COLUMNS, name=lambda row: row.id)
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def token() -> None:
     r"""Manage the tokens that users send to the HTTP API.
 

@@ -12,6 +12,7 @@ from chattool.context import ToolContext
 from chattool.settings import tool_settings
 from chattool.tool import Tool, as_function_tool, as_input_schema_tool
 from chattool.tools import TOOLS
+from cli.lazy import AliasGroup
 from cli.opening import find_organization, opened
 from cli.options import organization_option
 from cli.printing import print_json
@@ -23,7 +24,7 @@ from worker.tracing.traces import process_tracer
 FORMATS = {"input-schema": as_input_schema_tool, "function": as_function_tool}
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def tools() -> None:
     """List and call the tools for agents."""
 

@@ -6,6 +6,7 @@ import click
 from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
+from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
 from cli.opening import find_organization, transaction
 from cli.options import organization_option
@@ -37,7 +38,7 @@ COLUMNS: Columns[UserListing] = {
 KIND = Kind(plural="users", columns=COLUMNS, name=lambda row: row.username)
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def user() -> None:
     r"""Manage users.
 

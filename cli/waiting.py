@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from cli.table import plain
+from cli.table import plain, text_of
 from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
 from db.reads.follow import Update, follow
@@ -48,6 +48,8 @@ class View:
     started: float = field(default_factory=time.monotonic)
     stage: str = ""
     has_warned: bool = False
+    has_times: bool = False  #: whether each line begins with its local time
+    is_wanted: Callable[[ProvisionerJobLog], bool] = lambda _line: True
 
     def show(self, update: Update, status: Status) -> None:
         """Print the new lines and update the status line."""
@@ -63,12 +65,15 @@ class View:
         status.update(Text(f"{progress.status} {step} ({waited})"))
 
     def print_line(self, line: ProvisionerJobLog) -> None:
-        """Print one line of a log, under the heading of its stage."""
+        """Print one line of a log, if it is wanted, under the heading of its stage."""
+        if not self.is_wanted(line):
+            return
         if line.stage != self.stage:
             self.stage = line.stage
             self.console.print(Text(f"==> {plain(line.stage)}", style="bold"))
         style = _LEVEL_STYLES.get(line.log_level, "")
-        self.console.print(Text(plain(line.output), style=style), soft_wrap=True)
+        time_text = f"{text_of(line.created_at)}  " if self.has_times else ""
+        self.console.print(Text(f"{time_text}{plain(line.output)}", style=style), soft_wrap=True)
 
 
 def why_stuck(progress: JobProgress) -> str | None:

@@ -8,6 +8,7 @@ import click
 from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
+from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization, transaction
 from cli.options import output_option
@@ -37,7 +38,7 @@ COLUMNS: Columns[WebhookListing] = {
 KIND = Kind(plural="webhooks", columns=COLUMNS, name=lambda row: row.id)
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def webhook() -> None:
     r"""Manage the addresses that events are sent to; `provisionerd serve` sends them.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.draining import drain, forget, resume
+from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.table import WIDE, Column, Columns
 from db.reads.workers import WorkerListing, list_workers
@@ -27,7 +28,7 @@ COLUMNS: Columns[WorkerListing] = {
 KIND = Kind(plural="workers", columns=COLUMNS, name=lambda row: row.name)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=AliasGroup, invoke_without_command=True)
 @listing_options(KIND)
 @click.pass_context
 def workers(context: click.Context, listing: Listing[WorkerListing]) -> None:

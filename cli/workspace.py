@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cli.actor import as_option
 from cli.building import BuildRequest, finish
 from cli.details import show
+from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization, opened
 from cli.options import organization_option, output_option
@@ -52,7 +53,7 @@ detach_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def workspace() -> None:
     r"""Plan, create, start, stop, schedule, delete, show and list workspaces.
 

@@ -11,6 +11,7 @@ import click
 from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
+from cli.lazy import AliasGroup
 from cli.opening import opened, transaction
 from cli.options import limit_option, output_option
 from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
@@ -70,7 +71,7 @@ build_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def state() -> None:
     r"""List, fetch and replace Terraform states of workspaces.
 

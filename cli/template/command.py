@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
 from cli.table import WIDE, Column, Columns, age
 from cli.template.files import diff, pull
@@ -24,7 +25,7 @@ COLUMNS: Columns[TemplateListing] = {
 KIND = Kind(plural="templates", columns=COLUMNS, name=lambda row: row.name)
 
 
-@click.group()
+@click.group(cls=AliasGroup)
 def template() -> None:
     """Push, list and change templates and their versions."""
 

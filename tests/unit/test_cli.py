@@ -77,6 +77,28 @@ def test_every_help_teaches_with_an_example(name: str) -> None:
     assert "provisionerd " + name in example
 
 
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        pytest.param(["workspaces", "ls"], "workspace list", id="plural, and ls"),
+        pytest.param(["job", "ls"], "jobs list", id="singular"),
+        pytest.param(["template", "rm"], "template delete", id="rm"),
+    ],
+)
+def test_habits_of_other_programs_are_understood(words: list[str], usage: str) -> None:
+    text = CliRunner().invoke(cli, [*words, "--help"]).stdout
+
+    group, command = usage.split()
+    assert f"provisionerd {group} {command}" in text
+
+
+def test_the_version_is_a_command_and_an_option() -> None:
+    version = importlib.metadata.version("provisionerd")
+
+    assert f"provisionerd {version}" in CliRunner().invoke(cli, ["version"]).stdout
+    assert version in CliRunner().invoke(cli, ["--version"]).stdout
+
+
 def test_help_names_every_command() -> None:
     text = CliRunner().invoke(cli, ["--help"]).stdout
 

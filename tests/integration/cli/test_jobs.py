@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from db.engine import Database
 from db.jobs.results import BuildResult
@@ -261,6 +263,52 @@ def test_a_log_is_printed_under_its_stages(
     assert run("jobs", "logs", str(job.id)).stdout == (
         "==> Setting up\none\ntwo\n==> Planning Infrastructure\nthree\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        pytest.param(["--tail", "1"], ["three"], id="last line"),
+        pytest.param(["--tail", "0"], [], id="no line"),
+        pytest.param(["--tail", "9"], ["one", "two", "three"], id="fewer lines than asked for"),
+        pytest.param(["--since", "1h"], ["two", "three"], id="last hour"),
+        pytest.param(["--since", "1h", "--tail", "1"], ["three"], id="both"),
+    ],
+)
+def test_a_part_of_a_log_is_printed(
+    run: CommandLine, factory: Factory, database: Database, options: list[str], lines: list[str]
+) -> None:
+    job = factory.running_build()
+    factory.write_lines(job, "one", "two", "three")
+    with database.begin() as session:
+        session.execute(
+            text(
+                "UPDATE provisioner_job_logs SET created_at = now() - interval '1 day'"
+                " WHERE output = 'one'"
+            )
+        )
+
+    found = run.json("jobs", "logs", str(job.id), *options)
+
+    assert [line["output"] for line in found] == lines
+
+
+def test_lines_have_their_times_when_asked_for(run: CommandLine, factory: Factory) -> None:
+    job = factory.running_build()
+    factory.write_lines(job, "one")
+
+    heading, line = run("jobs", "logs", str(job.id), "--timestamps").stdout.splitlines()
+
+    assert heading == "==> Setting up"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w+  one", line)
+
+
+def test_the_end_of_a_log_is_followed(run: CommandLine, factory: Factory) -> None:
+    job = factory.running_build()
+    factory.write_lines(job, "one", "two")
+    factory.finish(job)
+
+    assert run("jobs", "logs", str(job.id), "-f", "--tail", "1").stdout.splitlines()[-1] == "two"
 
 
 def test_a_long_log_is_printed_whole(
