@@ -33,7 +33,7 @@ from worker.settings import Settings
 
 THREADS = 4
 SLOTS = 8  # of a worker
-FLEET = 500  # workers whose chores of a minute are run
+FLEET = 1_000  # workers whose chores of a minute are run
 FEW, MANY = 10, 1_000  # workers, to see which costs grow with their number
 WAITING = 10_000  # jobs, to see which costs grow with their number
 TURNS = 2_000  # of each chore
@@ -86,7 +86,7 @@ def measure(
 
 
 def _minute_of_fleet(services: Services) -> list[Result]:
-    """Run the chores that 500 idle workers have in a minute, as fast as possible."""
+    """Run the chores that 1,000 idle workers have in a minute, as fast as possible."""
     turns = _turns_of_minute(_make_chores(services), _registered(services, FLEET))
     before = server.read_usage(services)
     started = time.perf_counter()

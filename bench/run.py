@@ -26,14 +26,17 @@ from bench.services import open_services
 
 BENCHES = (
     "overhead",
+    "parallel",
+    "large",
     "imports",
-    "fresh",
+    "cold",
     "sandbox",
     "sealing",
     "throughput",
     "rivals",
     "pickup",
     "follow",
+    "followers",
     "enqueue",
     "claim",
     "quota",

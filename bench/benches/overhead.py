@@ -6,14 +6,12 @@ import itertools
 import shutil
 from pathlib import Path
 
-from bench.measure import Pair, Result, pair, timed
+from bench.measure import Result, timed
 from bench.services import Services
-from bench.shell import MAIN, run_script
-from db.catalog.workspaces import create_workspace
+from bench.shell import MAIN, run_script, start_build
+from bench.spent import pair_with_processor
 from db.schema.enums import ProvisionerType, Transition
-from db.schema.tables import Template, Workspace
 from tests.harness.factory import tar_archive
-from worker.enqueue import enqueue_build
 
 BARE = """
 set -e
@@ -24,83 +22,54 @@ terraform apply -no-color -input=false -json plan > apply.log
 """
 
 
-def run(services: Services, rounds: int = 9) -> list[Result]:
+def run(services: Services, rounds: int = 15) -> list[Result]:
     factory = services.factory
     organization = factory.organization(everyone_allowance=1000)
     owner = factory.user(organization=organization)
-    numbers = itertools.count()
-    transitions = itertools.cycle([Transition.STOP, Transition.START])
+    template = factory.template(
+        organization=organization,
+        created_by=owner,
+        archive=tar_archive({"main.tf": MAIN}),
+        provisioner=ProvisionerType.TERRAFORM,
+    )
+    workspace = factory.workspace(owner=owner, template=template).id
+    turns = itertools.cycle([Transition.START, Transition.STOP])
 
-    def template() -> Template:
-        # A comment makes each template version different.
-        main = MAIN + f"# {next(numbers)}\n".encode()
-        return factory.template(
-            organization=organization,
-            created_by=owner,
-            archive=tar_archive({"main.tf": main}),
-            provisioner=ProvisionerType.TERRAFORM,
-        )
+    def build() -> None:
+        services.wait_for_build(start_build(services, workspace, next(turns)))
 
-    def workspace(of: Template) -> Workspace:
-        with services.database.begin() as session:
-            return create_workspace(session, owner=owner, template=of, name=f"w{next(numbers)}")
-
-    def build(on: Workspace, transition: Transition) -> None:
-        with services.database.begin() as session:
-            queued = enqueue_build(session, workspace_id=on.id, transition=transition)
-        services.wait_for_build(queued.job_id)
-
-    bare = _Bare(services.data_dir / "bare")
-    with services.worker(concurrency=2):
-        warm = workspace(template())
-        build(warm, Transition.START)
+    bare = Bare(services.data_dir / "bare", MAIN)
+    with services.worker(concurrency=2) as process:
+        build()
         bare.run("start")
         state = bare.state
-        again = pair(
-            lambda: timed(lambda: build(warm, next(transitions))),
+        warm, processor = pair_with_processor(
+            services,
+            process.pid,
+            lambda: timed(build),
             lambda: timed(lambda: bare.run("stop", state=state)),
             rounds=rounds,
         )
-
-        def first_build() -> float:
-            new = workspace(template())
-            return timed(lambda: build(new, Transition.START))
-
-        cold = pair(first_build, lambda: timed(lambda: bare.run("start")), rounds=rounds)
-    return _results(again, cold)
-
-
-def _results(again: Pair, cold: Pair) -> list[Result]:
+    what = "warm build of a workspace with a state, against init, plan, show, apply"
     return [
-        again.result(
-            "overhead",
-            "warm build of a workspace with a state, against init, plan, show, apply",
-            unit="s",
-            reach="<= 1.15",
-            aim="<= 0.9",
-        ),
-        cold.result(
-            "cold",
-            "first build of a template version, against the same",
-            unit="s",
-            reach="<= 1.3",
-            aim="<= 1.05",
-        ),
+        warm.result("overhead", what, unit="s", reach="<= 1", aim="<= 0.8"),
+        processor.result("overhead", f"{what}: processor time", unit="s"),
     ]
 
 
-class _Bare:
+class Bare:
     """The same four commands in a shell script, in a new directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, main: bytes) -> None:
         self._root = root
+        self._main = main
         self._numbers = itertools.count()
         self.state = b""
 
     def run(self, transition: str, state: bytes | None = None) -> None:
         directory = self._root / str(next(self._numbers))
         directory.mkdir(parents=True)
-        (directory / "main.tf").write_bytes(MAIN)
+        (directory / "main.tf").write_bytes(self._main)
         if state:
             (directory / "terraform.tfstate").write_bytes(state)
         run_script(BARE, directory, home=self._root, TF_VAR_workspace_transition=transition)

@@ -1,4 +1,4 @@
-"""The cost of one worker and one build for PostgreSQL and Redis, and of 500 idle workers.
+"""The cost of one worker and one build for PostgreSQL and Redis, and of 1,000 idle workers.
 
 ``bench.growth`` computes from it what many workers need; ``docs/scale.md`` shows the result.
 """
