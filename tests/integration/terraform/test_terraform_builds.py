@@ -335,6 +335,15 @@ def test_an_apply_that_leaves_a_state_of_another_lineage_fails_and_leaves_it_the
     assert failed.value.leaves_state
 
 
+def test_only_init_which_starts_no_provider_collects_garbage_less_often(
+    make_build: MakeBuild, make_fake: MakeFake
+) -> None:
+    noting = 'echo "$1: $GOGC" >> commands'
+    build = make_build({"main.tf": ""}, make_fake(init=noting, apply=noting))
+    build.plan_and_apply()
+    assert (build.context.directory / "commands").read_text() == "init: 400\napply: \n"
+
+
 def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build: MakeBuild) -> None:
     with pytest.raises(EngineError) as failed:
         make_build(FAILING).plan_and_apply()
