@@ -96,21 +96,21 @@ def _minute_of_fleet(services: Services) -> list[Result]:
     return [
         Result(
             bench="scale",
-            what=f"{FLEET} idle workers: PostgreSQL",
+            what=f"{FLEET:,} idle workers: PostgreSQL",
             unit="% of a core",
             ours=spent / MINUTE_S * 100,
             reach="<= 20",
         ),
         Result(
             bench="scale",
-            what=f"{FLEET} idle workers: their {len(turns):,} turns of a minute, played in",
+            what=f"{FLEET:,} idle workers: their {len(turns):,} turns of a minute, played in",
             unit="s",
             ours=took,
         ),
         *(
             Result(
                 bench="scale",
-                what=f"{FLEET} idle workers: {name}, {title}",
+                what=f"{FLEET:,} idle workers: {name}, {title}",
                 unit="ms",
                 ours=quantile(each, share) * 1000,
             )

@@ -24,24 +24,17 @@ done
 
 
 def run(services: Services, rounds: int = 9) -> list[Result]:
-    factory = services.factory
-    organization = factory.organization()
-    author = factory.user(organization=organization)
     numbers = itertools.count()
 
     def push() -> None:
         # A comment makes each template version different.
-        archive = tar_archive({"main.tf": MAIN + f"# {next(numbers)}\n".encode()})
-        wanted = Push(organization=organization, name="bench", archive=archive, created_by=author)
-        with services.database.begin() as session:
-            pushed = enqueue_import(session, wanted)
-        services.wait_for_build(pushed.job_id)
+        push_version(services, "bench", MAIN + f"# {next(numbers)}\n".encode())
 
     with services.worker(concurrency=2):
         push()
         compared = pair(
             lambda: timed(push),
-            lambda: timed(lambda: _run_bare(services.data_dir / f"bare-{next(numbers)}")),
+            lambda: timed(lambda: run_bare(services.data_dir / f"bare-{next(numbers)}", MAIN)),
             rounds=rounds,
         )
     return [
@@ -55,8 +48,20 @@ def run(services: Services, rounds: int = 9) -> list[Result]:
     ]
 
 
-def _run_bare(directory: Path) -> None:
+def push_version(services: Services, name: str, main: bytes) -> None:
+    """Push a version of the template ``name``, and wait for the end of its import."""
+    organization = services.factory.organization()
+    author = services.factory.user(organization=organization)
+    archive = tar_archive({"main.tf": main})
+    wanted = Push(organization=organization, name=name, archive=archive, created_by=author)
+    with services.database.begin() as session:
+        pushed = enqueue_import(session, wanted)
+    services.wait_for_build(pushed.job_id)
+
+
+def run_bare(directory: Path, main: bytes) -> None:
+    """Run the same commands in ``directory``, which is made and removed."""
     directory.mkdir()
-    (directory / "main.tf").write_bytes(MAIN)
+    (directory / "main.tf").write_bytes(main)
     run_script(BARE, directory, home=directory)
     shutil.rmtree(directory)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from bench.benches.overhead import Bare
+from bench.benches.imports import push_version, run_bare
 from bench.measure import Result, pair, timed
 from bench.server import read_usage
 from bench.services import Services
@@ -69,40 +69,30 @@ def run(services: Services, rounds: int = 3) -> list[Result]:
 
 
 def _plan(services: Services, count: int, rounds: int) -> Iterator[Result]:
-    """A build that changes one of many resources."""
-    main = MAIN.format(count=count - 1).encode()
-    workspace = _workspace(services, main)
-    bare = Bare(services.data_dir / f"bare-{count}", main)
-    turns = itertools.cycle([Transition.STOP, Transition.START])
+    """The import of a version: it plans a start and a stop, and reads both plans."""
+    main = MAIN.format(count=count - 1)
+    versions = itertools.count()
     with services.worker(concurrency=1) as process:
-        services.wait_for_build(start_build(services, workspace, Transition.START))
-        bare.run("start")
-        state = bare.state
-
-        def build() -> None:
-            services.wait_for_build(start_build(services, workspace, next(turns)))
-
+        push_version(services, f"small-{count}", b"")
         before = _memory_mb(process.pid, "VmRSS")
         found, processor = pair_with_processor(
             services,
             process.pid,
-            lambda: timed(build),
-            lambda: timed(lambda: bare.run("stop", state=state)),
+            lambda: timed(
+                lambda: push_version(
+                    services, f"large-{count}", f"{main}# {next(versions)}\n".encode()
+                )
+            ),
+            lambda: timed(lambda: run_bare(services.data_dir / "bare-import", main.encode())),
             rounds=rounds,
         )
         grown = _memory_mb(process.pid, "VmHWM") - before
-    what = f"build of {count:,} resources, one of them changed, against init, plan, show, apply"
+    what = f"import with two plans of {count:,} resources, against the same commands"
+    yield found.result("large", what, unit="s", reach="<= 1.05", aim="<= 1.02")
     yield processor.result("large", f"{what}: processor time", unit="s")
-    yield found.result(
-        "large",
-        what,
-        unit="s",
-        reach="<= 1.05",
-        aim="<= 1.02",
-    )
     yield Result(
         bench="large",
-        what=f"growth of the worker by builds of {count:,} resources",
+        what=f"growth of the worker by plans of {count:,} resources",
         unit="MB",
         ours=grown,
         reach="<= 60",
