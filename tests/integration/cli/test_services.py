@@ -41,11 +41,6 @@ MISTAKES = {
         {"concurency": "4"},
         "no setting PROVISIONERD_CONCURENCY; did you mean PROVISIONERD_CONCURRENCY?",
     ),
-    "not a number": ({"concurrency": "many"}, "PROVISIONERD_CONCURRENCY"),
-    "contradictory": (
-        {"lease_seconds": "5"},
-        "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS",
-    ),
     "other database": (
         {"database_url": "mysql://127.0.0.1/app"},
         "the database must be PostgreSQL",
@@ -65,6 +60,23 @@ MISTAKES = {
         "the database cannot be reached",
     ),
 }
+
+
+OF_WORKERS = {
+    "not a number": ({"concurrency": "many"}, "PROVISIONERD_CONCURRENCY"),
+    "contradictory": (
+        {"lease_seconds": "5"},
+        "FENCE_SECONDS + FENCE_GRACE_SECONDS must be at most LEASE_SECONDS",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "sentence"), OF_WORKERS.values(), ids=OF_WORKERS)
+def test_a_wrong_setting_is_said_by_what_reads_it(
+    run: CommandLine, settings: dict[str, str], sentence: str
+) -> None:
+    refused(run("exporter", **settings), sentence)
+    run("user", "list", **settings)
 
 
 @pytest.mark.parametrize(("settings", "sentence"), MISTAKES.values(), ids=MISTAKES)
