@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from db.reads.follow import Update, follow
 from db.reads.progress import JobProgress
 from db.reads.waking import Watch, listening
 from db.schema.enums import LogLevel
-from db.texts import seconds_text
+from db.texts import seconds_text, tags_text
 
 POLL_S = 1.0  #: the longest pause between polls when notices do not arrive
 INTERRUPTED = 130  #: the status that shells use for Ctrl+C
@@ -83,12 +84,18 @@ def why_stuck(progress: JobProgress) -> str | None:
             f"the queue {progress.queue} is paused, so the job waits;"
             " `provisionerd queue` says by whom"
         )
-    return no_worker(progress.queue) if progress.workers == 0 else None
+    return no_worker(progress) if progress.workers == 0 else None
 
 
-def no_worker(queue: str) -> str:
+def no_worker(progress: JobProgress) -> str:
     """Return a warning about a job that no live worker can claim."""
+    tags = tags_text(progress.tags)
+    how = (
+        f"`PROVISIONERD_TAGS={shlex.quote(tags)} provisionerd worker`"
+        if tags
+        else "`provisionerd up` or `provisionerd worker`"
+    )
     return (
-        f"no worker is running for the queue {queue}, so the job waits;"
-        " start one with `provisionerd up` or `provisionerd worker`"
+        f"no worker is running for the queue {progress.queue}, so the job waits;"
+        f" start one with {how}"
     )

@@ -52,7 +52,7 @@ def finish(database: Database, request: ImportRequest, pushed: EnqueuedImport) -
 
 def _report_enqueued(request: ImportRequest, pushed: EnqueuedImport, now: JobProgress) -> None:
     if now.workers == 0:
-        _warn(no_worker(now.queue))
+        _warn(no_worker(now))
     if request.output in DOCUMENTS:
         print_document(_document(request, pushed, now), request.output)
     else:

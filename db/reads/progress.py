@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -27,6 +28,7 @@ class JobProgress:
     quota_credits_consumed: int | None
     workers: int | None  #: number of live workers that may claim it; None unless pending
     is_paused: bool = False  #: it waits, and its queue is paused
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
@@ -37,7 +39,8 @@ def job_progress(session: Session, job_id: uuid.UUID) -> JobProgress:
     """
     row = session.execute(
         text(f"""
-            SELECT job.job_status::text AS status, job.stage, job.queue, job.error, job.error_code,
+            SELECT job.job_status::text AS status, job.stage, job.queue, job.tags,
+                   job.error, job.error_code,
                    coalesce(build.daily_cost, 0) AS daily_cost,
                    build.quota_budget, build.quota_credits_consumed,
                    -- Reads all workers, so only while the answer matters.

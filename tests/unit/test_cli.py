@@ -27,6 +27,7 @@ from cli.main import COMMANDS, cli
 from cli.options import to_mapping
 from cli.printing import print_bars
 from cli.table import plain
+from cli.waiting import no_worker
 from db.engine import DatabaseError
 from db.errors import BuildActiveError
 from db.jobs.tags import normalize_tags, queue_name, served_queues
@@ -291,6 +292,19 @@ def test_the_scope_that_everything_has_is_not_shown() -> None:
     assert tags_text(normalize_tags({"b": "2", "a": "1"})) == "a=1,b=2"
 
 
+PROGRESS = JobProgress(
+    status=JobStatus.PENDING,
+    stage=None,
+    queue="builds",
+    error=None,
+    error_code=None,
+    daily_cost=0,
+    quota_budget=None,
+    quota_credits_consumed=None,
+    workers=0,
+)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
@@ -304,19 +318,27 @@ def test_the_scope_that_everything_has_is_not_shown() -> None:
 def test_the_exit_status_tells_how_a_build_ended(
     status: JobStatus, code: JobErrorCode | None, expected: int
 ) -> None:
-    progress = JobProgress(
-        status=status,
-        stage=None,
-        queue="builds",
-        error=None,
-        error_code=code,
-        daily_cost=0,
-        quota_budget=None,
-        quota_credits_consumed=None,
-        workers=None,
-    )
+    assert exit_status(replace(PROGRESS, status=status, error_code=code)) == expected
 
-    assert exit_status(progress) == expected
+
+@pytest.mark.parametrize(
+    ("tags", "advice"),
+    [
+        pytest.param({}, "`provisionerd up` or `provisionerd worker`", id="no tags"),
+        pytest.param(
+            {"gpu": "a100", "zone": "b"},
+            "`PROVISIONERD_TAGS=gpu=a100,zone=b provisionerd worker`",
+            id="tags",
+        ),
+        pytest.param(
+            {"gpu": "a 100"}, "`PROVISIONERD_TAGS='gpu=a 100' provisionerd worker`", id="quoted"
+        ),
+    ],
+)
+def test_the_worker_that_a_waiting_job_lacks_is_named(tags: dict[str, str], advice: str) -> None:
+    waiting = replace(PROGRESS, tags=normalize_tags(tags))
+
+    assert no_worker(waiting).endswith(f"start one with {advice}")
 
 
 def pending_job(**tags: str) -> Job:
