@@ -53,7 +53,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
+.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest import-cost deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -150,6 +150,12 @@ lowest: setup ## Run tests of enqueue, claim and build with the oldest packages 
 	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip install --quiet --python build/lowest/venv \
 		--resolution lowest-direct --editable '.[api,embedded,flower,ledger,otel]' --group dev
 	@build/lowest/venv/bin/python -m pytest --quiet $(LOWEST_TESTS)
+
+import-cost: setup ## Measure what `import worker.enqueue` costs, and Celery and SQLAlchemy
+	@for modules in worker.enqueue "celery, sqlalchemy"; do for run in 1 2 3; do \
+		$(PY) -c "import $$modules, resource as r; u = r.getrusage(r.RUSAGE_SELF); \
+			print(f'import $$modules: {u.ru_utime + u.ru_stime:.2f} s of processor time, {u.ru_maxrss / 1024:.0f} MB')"; \
+	done; done
 
 format: setup ## Format the code, and fix what the linter can fix
 	@$(PY) -m ruff check --quiet --fix-only .

@@ -68,7 +68,12 @@ def test_the_data_directory_is_the_state_directory(unit: Path) -> None:
 
 
 def test_no_embedded_server_is_started() -> None:
-    assert {"database_url", "redis_url"} <= set(settings_of(environment(WORKER)))
+    given = values(DEPLOY / "systemd/credentials.conf")["LoadCredential"]
+    assert {credential.partition(":")[0] for credential in given} == {"database_url", "redis_url"}
+
+
+def test_no_password_is_in_the_environment_file() -> None:
+    assert not re.search(r"://|PASSWORD|SECRET", EXAMPLE)
 
 
 def test_a_worker_gets_the_time_that_its_drain_may_take() -> None:
