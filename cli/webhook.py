@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import click
 from sqlalchemy.orm import Session
 
@@ -24,6 +22,7 @@ from db.catalog.webhooks import (
     replay_webhook,
     send_test,
 )
+from db.errors import ConflictError, NotFoundError
 from db.jobs.events import EventType
 
 COLUMNS: Columns[WebhookListing] = {
@@ -112,54 +111,68 @@ def list_(listing: Listing[WebhookListing]) -> None:
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID", type=click.UUID)
-def test(webhook_id: uuid.UUID) -> None:
+@click.argument("webhook_id", metavar="ID")
+def test(webhook_id: str) -> None:
     r"""Send a test event to a webhook.
 
     \b
     Example:
-        provisionerd webhook test 3f2a0c1e-0d5f-4a8e-9a51-6b1c8c2f0a11
+        provisionerd webhook test 3f2a0c1e
     """
     with transaction() as session:
-        send_test(session, webhook_id)
+        send_test(session, _found(session, webhook_id).id)
     click.echo("A test event will be sent; `provisionerd webhook list` shows the result.")
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID", type=click.UUID)
-def replay(webhook_id: uuid.UUID) -> None:
+@click.argument("webhook_id", metavar="ID")
+def replay(webhook_id: str) -> None:
     r"""Send the events again that a webhook has not accepted in all attempts.
 
     \b
     Example:
-        provisionerd webhook replay 3f2a0c1e-0d5f-4a8e-9a51-6b1c8c2f0a11
+        provisionerd webhook replay 3f2a0c1e
     """
     with transaction() as session:
-        count = replay_webhook(session, webhook_id)
+        count = replay_webhook(session, _found(session, webhook_id).id)
     click.echo(f"{count} events will be sent again.")
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID", type=click.UUID)
+@click.argument("webhook_id", metavar="ID")
 @as_option
-def delete(webhook_id: uuid.UUID, as_user: str | None) -> None:
+def delete(webhook_id: str, as_user: str | None) -> None:
     r"""Delete a webhook, with the events that it has not got yet.
 
     \b
     Example:
-        provisionerd webhook delete 3f2a0c1e-0d5f-4a8e-9a51-6b1c8c2f0a11
+        provisionerd webhook delete 3f2a0c1e
     """
     with transaction() as session:
-        url = _url_of(session, webhook_id)
-        delete_webhook(session, webhook_id)
+        found = _found(session, webhook_id)
+        delete_webhook(session, found.id)
         audit(
             session,
             actor=find_actor(session, as_user),
             action=AuditAction.DELETE,
-            resource=("webhook", webhook_id, url),
+            resource=("webhook", found.id, found.url),
         )
-    click.echo(f"Webhook {webhook_id} was deleted.")
+    click.echo(f"Webhook {found.id} was deleted.")
 
 
-def _url_of(session: Session, webhook_id: uuid.UUID) -> str:
-    return next((row.url for row in list_webhooks(session) if row.id == webhook_id), "")
+def _found(session: Session, prefix: str) -> WebhookListing:
+    """Return the webhook whose ID begins with ``prefix``.
+
+    Raises:
+        NotFoundError: there is none.
+        ConflictError: there are several.
+    """
+    found = [row for row in list_webhooks(session) if str(row.id).startswith(prefix.lower())]
+    # An empty text, such as an unset variable of a shell, begins every ID.
+    if not found or not prefix:
+        raise NotFoundError(
+            f"there is no webhook {prefix!r}; `provisionerd webhook list` shows them"
+        )
+    if len(found) > 1:
+        raise ConflictError(f"several webhooks begin with {prefix!r}; give more of the ID")
+    return found[0]

@@ -126,7 +126,8 @@ def _job_of(path: Path) -> uuid.UUID:
 
 def _find_orphan(source: str, work_root: Path) -> tuple[Path, uuid.UUID]:
     orphans = find_orphaned_states(work_root)
-    found = [orphan for orphan in orphans if str(orphan.job_id).startswith(source.lower())]
+    # An empty text, such as an unset variable of a shell, begins every ID.
+    found = [o for o in orphans if source and str(o.job_id).startswith(source.lower())]
     if len(found) != 1:
         which = "several orphaned states begin" if found else "no orphaned state begins"
         raise click.ClickException(
