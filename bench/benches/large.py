@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -36,9 +37,7 @@ TICKS = 6
 # Terraform writes the state at the end of each.
 STATE = """
 variable "workspace_transition" { default = "start" }
-resource "terraform_data" "large" {
-  input = join("", [for i in setproduct(range(1000), range(40)) : sha512(join("-", i))])
-}
+resource "terraform_data" "large" { input = file("large.txt") }
 """
 TICK = """
 resource "terraform_data" "tick{number}" {{
@@ -101,11 +100,15 @@ def _plan(services: Services, count: int, rounds: int) -> Iterator[Result]:
 
 def _state(services: Services, rounds: int) -> Iterator[Result]:
     """From the start of the apply until its result is stored, with a state of 10 MB."""
-    main = (STATE + "".join(_ticks())).encode()
-    workspace = _workspace(services, main)
+    files = {
+        "main.tf": (STATE + "".join(_ticks())).encode(),
+        "large.txt": os.urandom(2_500_000).hex().encode(),
+    }
+    workspace = _workspace(services, files)
     directory = services.data_dir / "bare-state"
     directory.mkdir()
-    (directory / "main.tf").write_bytes(main)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
     transitions = itertools.cycle([Transition.START, Transition.STOP])
     bare_transitions = itertools.cycle(["start", "stop"])
     metrics = free_address()
@@ -153,14 +156,14 @@ def _ticks() -> Iterator[str]:
         after = f"terraform_data.tick{number}.id"
 
 
-def _workspace(services: Services, main: bytes) -> uuid.UUID:
+def _workspace(services: Services, files: dict[str, bytes]) -> uuid.UUID:
     factory = services.factory
     organization = factory.organization(everyone_allowance=1000)
     owner = factory.user(organization=organization)
     template = factory.template(
         organization=organization,
         created_by=owner,
-        archive=tar_archive({"main.tf": main}),
+        archive=tar_archive(files),
         provisioner=ProvisionerType.TERRAFORM,
     )
     return factory.workspace(owner=owner, template=template).id
