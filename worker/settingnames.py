@@ -58,6 +58,7 @@ SETTING_NAMES = (
     "sandbox",
     "sandbox_paths",
     "state_reserve_megabytes",
+    "stop_retry_seconds",
     "sweep_seconds",
     "tags",
     "terraform_binary",

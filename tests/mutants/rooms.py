@@ -26,7 +26,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     ),
     "db/parameters": (
         "tests/unit/test_parameter_rules.py",
-        "tests/unit/test_parameter_choice.py",
+        "tests/integration/sql/test_choice.py",
         "tests/unit/test_patterns.py",
         "tests/unit/test_variable_types.py",
         "tests/unit/test_judgement.py",

@@ -79,6 +79,7 @@ def test_a_changed_enum_makes_every_reference_of_the_contract_stale(changed: Cha
         "docs/reference/openapi.json",
         "docs/reference/README.md",
         *HTTP_API[:1],  # httpapi.ts imports the enums of types.ts
+        "cli/outline.json",
         "docs/reference/types.ts",
     ]
     assert (changed.checked.returncode, changed.checked.stdout) == (1, "")
@@ -94,6 +95,8 @@ def test_generating_writes_what_is_stale_and_says_what_needs_node(changed: Chang
         "wrote",
         "docs/reference/README.md",
         *(["wrote", HTTP_API[0]] if HTTP_API else []),
+        "wrote",
+        "cli/outline.json",
     ]
     assert "types.ts was not written: it needs Node.js" in changed.generated.stderr
     assert "OUT_OF_STOCK" in (changed.root / "docs/reference/openapi.json").read_text()
