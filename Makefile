@@ -53,7 +53,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest import-cost deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
+.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest client import-cost deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -150,6 +150,17 @@ lowest: setup ## Run tests of enqueue, claim and build with the oldest packages 
 	@UV_SYSTEM_CERTS=1 build/uv/bin/uv pip install --quiet --python build/lowest/venv \
 		--resolution lowest-direct --editable '.[api,embedded,flower,ledger,otel]' --group dev
 	@build/lowest/venv/bin/python -m pytest --quiet $(LOWEST_TESTS)
+
+client: setup ## Generate the Python client of the HTTP API, and build its wheel
+	@rm -rf build/client && mkdir -p build/client
+	@$(PY) -m venv build/client/tool
+	@build/client/tool/bin/python -m pip install --quiet --requirement clients/python/requirements.txt
+	@cp clients/python/pyproject.toml clients/python/README.md build/client
+	@build/client/tool/bin/openapi-python-client generate --path docs/reference/httpapi.json --meta none \
+		--config clients/python/config.yaml --output-path build/client/provisionerd_client >build/client/log 2>&1
+	@touch build/client/provisionerd_client/py.typed
+	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/client build/client
+	@ls build/client/*.whl
 
 import-cost: setup ## Measure what `import worker.enqueue` costs, and Celery and SQLAlchemy
 	@for modules in worker.enqueue "celery, sqlalchemy"; do for run in 1 2 3; do \
