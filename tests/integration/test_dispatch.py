@@ -64,9 +64,9 @@ def test_a_draining_worker_claims_nothing(factory: Factory, tmp_path: Path) -> N
     assert factory.status(job) is JobStatus.PENDING
 
 
-def test_a_build_is_ten_statements_besides_its_log(factory: Factory, tmp_path: Path) -> None:
+def test_a_build_is_eleven_statements_besides_its_log(factory: Factory, tmp_path: Path) -> None:
     """Claim; read; lock and decide the quota; renew and enter apply; finish (move, event,
-    state, resources)."""
+    state, resources, deadline)."""
     slot = dispatcher(factory.database, tmp_path)
     workspace = factory.any_workspace(allowance=10, script=SCRIPT)
     factory.build(workspace)
@@ -76,7 +76,7 @@ def test_a_build_is_ten_statements_besides_its_log(factory: Factory, tmp_path: P
     assert isinstance(slot.run_next_build("builds"), Succeeded)
     # A build that lasts stores lines meanwhile, and may have none left at its end.
     storing = ("WHEN stage = 'apply'", "INSERT INTO provisioner_job_logs")
-    assert len([sent for sent in statements if not any(part in sent for part in storing)]) == 10
+    assert len([sent for sent in statements if not any(part in sent for part in storing)]) == 11
 
 
 def test_an_enqueue_rings_once(factory: Factory) -> None:

@@ -22,6 +22,9 @@ def sources(release: Release, tmp_path: Path) -> Path:
     for migration in (revision.MIGRATIONS / "versions").glob("[0-9]*.py"):
         if not (folder / MIGRATIONS / migration.name).exists():
             shutil.copy(migration, folder / MIGRATIONS)
+    # What the migrations read. The copied ones alone make the schema, under the released name of
+    # the table of revisions.
+    shutil.copytree(revision.MIGRATIONS / "functions", (folder / MIGRATIONS).parent / "functions")
     return folder
 
 

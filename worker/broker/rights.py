@@ -41,6 +41,8 @@ WORKER_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "WATCH": (PROBE,),
     "UNWATCH": (),
 }
+BEFORE_TRANSACTION = ("WATCH", "UNWATCH")
+"""Tried by themselves: Valkey refuses WATCH in a transaction before it looks at the rights."""
 TRANSACTION = ("MULTI", "EXEC", "DISCARD")
 """What wraps the commands of a worker; an enqueuer needs no transaction."""
 
@@ -64,12 +66,18 @@ def missing_commands(url: str) -> list[str]:
     with open_client(url) as client:
         connection = client.connection_pool.get_connection()
         try:
-            if _is_refused(connection, "MULTI"):
-                return ["MULTI"]
             refused = [
                 name
+                for name in BEFORE_TRANSACTION
+                if _is_refused(connection, name, *WORKER_COMMANDS[name])
+            ]
+            if _is_refused(connection, "MULTI"):
+                return [*refused, "MULTI"]
+            refused += [
+                name
                 for name, arguments in WORKER_COMMANDS.items()
-                if _is_refused(connection, *name.split("|"), *arguments)
+                if name not in BEFORE_TRANSACTION
+                and _is_refused(connection, *name.split("|"), *arguments)
             ]
             return refused + (["DISCARD"] if _is_refused(connection, "DISCARD") else [])
         finally:
@@ -83,5 +91,5 @@ def _is_refused(connection: redis.Connection, *words: str) -> bool:
     except NoPermissionError:
         return True
     except ResponseError:
-        pass  # WATCH within MULTI, for example: the user may run it
+        pass  # for another reason: the user may run it
     return False

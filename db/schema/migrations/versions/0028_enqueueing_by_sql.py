@@ -11,12 +11,11 @@ schema ``provisionerd`` that it may create in. Services that have rights of thei
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
-
-from db.schema.place import schema_of_tables
 
 revision = "0028"
 down_revision = "0027"
@@ -95,8 +94,10 @@ def _schema_of_tables() -> str:
 
 
 def _schema_of_functions(tables: str) -> str:
-    # What is set, not where the tables are found: callers know no more than the setting.
-    return tables if schema_of_tables() not in {None, "public"} else "provisionerd"
+    # What is set, not where the tables are found: callers know no more than the setting. Not from
+    # db.schema.place, because a migration must not change with the code.
+    is_set = os.environ.get("PROVISIONERD_DATABASE_SCHEMA", "") not in {"", "public"}
+    return tables if is_set else "provisionerd"
 
 
 def _has_door() -> bool:
