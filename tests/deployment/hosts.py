@@ -143,6 +143,8 @@ def make_machine(base: Path) -> Path:
         pip=/opt/provisionerd/bin/pip
         $pip install --quiet --require-hashes --requirement deploy/docker/requirements.lock
         cp -r pyproject.toml README.md LICENSE db quota provisioner worker chattool cli /tmp/
+        mkdir -p /tmp/deploy
+        cp -r deploy/ledger deploy/templates /tmp/deploy/
         cd /tmp
         $pip install --quiet --force-reinstall --no-deps --no-build-isolation .
         cd /srv/source
