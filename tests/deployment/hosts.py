@@ -192,11 +192,19 @@ def running_machine(root: Path, cluster: Cluster) -> Iterator[Machine]:
 def _leader_of(nspawn: int) -> psutil.Process:
     def found() -> list[psutil.Process]:
         below = psutil.Process(nspawn).children(recursive=True)
-        return [child for child in below if "systemd" in child.exe() and child.exe() != exe]
+        return [child for child in below if "systemd" in _program(child).removeprefix(exe)]
 
     exe = psutil.Process(nspawn).exe()
     wait_until(found, "the machine's systemd")
     return found()[0]
+
+
+def _program(process: psutil.Process) -> str:
+    """Return the program of a process; empty if it has just ended."""
+    try:
+        return process.exe()
+    except psutil.Error:
+        return ""
 
 
 def _is_up(machine: Machine) -> bool:
