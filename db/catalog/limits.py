@@ -107,29 +107,6 @@ def check_workspaces(session: Session, owner_id: uuid.UUID, chat_id: str | None)
         _check(limit, getattr(row, limit.value), limits[limit])
 
 
-def check_builds(session: Session, owner_id: uuid.UUID, allowed: int | None) -> None:
-    """Refuse another start if the owner has enough unfinished builds.
-
-    Args:
-        allowed: the limit; None: any number.
-
-    Raises:
-        LimitReachedError: the limit is reached.
-    """
-    if allowed is None or owner_id == PREBUILDS_USER_ID:
-        return
-    _take_turn(session, owner_id)
-    found = session.execute(
-        sql("""
-            SELECT count(*)
-            FROM provisioner_jobs
-            WHERE owner_id = :owner_id AND completed_at IS NULL AND type = 'workspace_build'
-        """),
-        {"owner_id": owner_id},
-    ).scalar_one()
-    _check(Limit.BUILDS_PER_OWNER, found, allowed)
-
-
 def _take_turn(session: Session, owner_id: uuid.UUID) -> None:
     """Let transactions of one owner count one after the other."""
     session.execute(
@@ -144,8 +121,6 @@ def _check(limit: Limit, found: int, allowed: int | None) -> None:
 
 
 _SENTENCES: Mapping[Limit, str] = {
-    Limit.BUILDS_PER_OWNER: "the owner has {} unfinished builds, which is the limit; wait for one"
-    " to end, or cancel one",
     Limit.WORKSPACES_PER_OWNER: "the owner has {} workspaces, which is the limit; delete one first",
     Limit.WORKSPACES_PER_CHAT: "this chat has made {} workspaces, which is the limit; use"
     " start_workspace to build the last one again, or delete one first",
