@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +18,11 @@ from redis import Redis
 from sqlalchemy import make_url, text
 
 from db.engine import Database, open_database
-from db.schema.enums import JobStatus
+from db.schema.enums import JobStatus, ProvisionerType
 from db.schema.migrate import migrate
+from db.schema.tables import Template, User
 from tests.harness.databases import autocommit
-from tests.harness.factory import Factory
+from tests.harness.factory import Factory, tar_archive
 from tests.harness.waiting import wait_until
 from worker.broker.address import broker_url
 from worker.embedded import start_embedded
@@ -44,6 +45,18 @@ class Services:
     @property
     def redis(self) -> Redis:
         return Redis.from_url(self.redis_url, socket_timeout=None)
+
+    def terraform_template(self, files: Mapping[str, bytes]) -> tuple[User, Template]:
+        """Return a template for Terraform, and its author, whose quota is 1,000 credits."""
+        organization = self.factory.organization(everyone_allowance=1000)
+        owner = self.factory.user(organization=organization)
+        template = self.factory.template(
+            organization=organization,
+            created_by=owner,
+            archive=tar_archive(files),
+            provisioner=ProvisionerType.TERRAFORM,
+        )
+        return owner, template
 
     def pop(self, key: str) -> bytes | str:
         """Wait for a value that a task puts into a list of Redis, and take it."""

@@ -17,8 +17,7 @@ from bench.server import read_usage
 from bench.services import Services
 from bench.shell import run_script, start_build
 from bench.spent import pair_with_processor
-from db.schema.enums import ProvisionerType, Transition
-from tests.harness.factory import tar_archive
+from db.schema.enums import Transition
 from worker.process.children import free_address
 
 SIZES = (1_000, 3_000)
@@ -158,14 +157,7 @@ def _ticks() -> Iterator[str]:
 
 def _workspace(services: Services, files: dict[str, bytes]) -> uuid.UUID:
     factory = services.factory
-    organization = factory.organization(everyone_allowance=1000)
-    owner = factory.user(organization=organization)
-    template = factory.template(
-        organization=organization,
-        created_by=owner,
-        archive=tar_archive(files),
-        provisioner=ProvisionerType.TERRAFORM,
-    )
+    owner, template = services.terraform_template(files)
     return factory.workspace(owner=owner, template=template).id
 
 

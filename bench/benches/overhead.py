@@ -10,8 +10,7 @@ from bench.measure import Result, timed
 from bench.services import Services
 from bench.shell import MAIN, run_script, start_build
 from bench.spent import pair_with_processor
-from db.schema.enums import ProvisionerType, Transition
-from tests.harness.factory import tar_archive
+from db.schema.enums import Transition
 
 BARE = """
 set -e
@@ -24,14 +23,7 @@ terraform apply -no-color -input=false -json plan > apply.log
 
 def run(services: Services, rounds: int = 15) -> list[Result]:
     factory = services.factory
-    organization = factory.organization(everyone_allowance=1000)
-    owner = factory.user(organization=organization)
-    template = factory.template(
-        organization=organization,
-        created_by=owner,
-        archive=tar_archive({"main.tf": MAIN}),
-        provisioner=ProvisionerType.TERRAFORM,
-    )
+    owner, template = services.terraform_template({"main.tf": MAIN})
     workspace = factory.workspace(owner=owner, template=template).id
     turns = itertools.cycle([Transition.START, Transition.STOP])
 

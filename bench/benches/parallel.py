@@ -13,8 +13,7 @@ from bench.benches.throughput import failed, wait_for_all_builds
 from bench.measure import Result, pair
 from bench.services import Services
 from bench.shell import environment_of, start_build
-from db.schema.enums import ProvisionerType, Transition
-from tests.harness.factory import tar_archive
+from db.schema.enums import Transition
 
 BUILDS = 60
 SLOTS = 8
@@ -88,14 +87,7 @@ def _per_minute(action: Callable[[], None]) -> float:
 
 def _workspaces(services: Services) -> list[uuid.UUID]:
     factory = services.factory
-    organization = factory.organization(everyone_allowance=1000)
-    owner = factory.user(organization=organization)
-    template = factory.template(
-        organization=organization,
-        created_by=owner,
-        archive=tar_archive({"main.tf": MAIN}),
-        provisioner=ProvisionerType.TERRAFORM,
-    )
+    owner, template = services.terraform_template({"main.tf": MAIN})
     return [factory.workspace(owner=owner, template=template).id for _ in range(BUILDS)]
 
 

@@ -8,8 +8,7 @@ from sqlalchemy import text
 from bench.measure import Result
 from bench.services import BENCH_DEADLINE_S, Services
 from db.catalog.workspaces import create_workspace
-from db.schema.enums import ProvisionerType, Transition
-from tests.harness.factory import tar_archive
+from db.schema.enums import Transition
 from tests.harness.waiting import wait_until
 from worker.enqueue import enqueue_build
 
@@ -25,14 +24,7 @@ MB = 1e6
 
 def run(services: Services, rounds: int = 1) -> list[Result]:
     factory = services.factory
-    organization = factory.organization(everyone_allowance=1000)
-    owner = factory.user(organization=organization)
-    template = factory.template(
-        organization=organization,
-        created_by=owner,
-        archive=tar_archive({"main.tf": MAIN}),
-        provisioner=ProvisionerType.TERRAFORM,
-    )
+    owner, template = services.terraform_template({"main.tf": MAIN})
     with services.worker(concurrency=SLOTS) as process:
         worker = psutil.Process(process.pid)
         before = _stored(services)
