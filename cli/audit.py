@@ -9,7 +9,7 @@ import click
 
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
-from cli.prune import Age
+from cli.spans import AGE
 from cli.table import Column, Columns
 from db.catalog.audit import AuditAction
 from db.reads.audit import AuditListing, list_audit_logs
@@ -37,7 +37,7 @@ def audit() -> None:
     help="Only changes of this kind.",
 )
 @click.option("--target", metavar="NAME", help="Only changes of this, such as alice/box.")
-@click.option("--since", type=Age(), metavar="AGE", help="Only changes of the last AGE.")
+@click.option("--since", type=AGE, metavar="AGE", help="Only changes of the last AGE.")
 @listing_options(KIND)
 def list_changes(
     username: str | None,

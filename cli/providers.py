@@ -13,7 +13,7 @@ import click
 from cli.lazy import AliasGroup
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_rows
-from cli.prune import Age
+from cli.spans import AGE
 from cli.table import Columns
 from provisioner.engines.terraform.cache.packages import (
     StoredPackage,
@@ -91,7 +91,7 @@ def verify(drop: bool, output: str) -> None:
 @providers.command()
 @click.option(
     "--older-than",
-    type=Age(),
+    type=AGE,
     default="30d",
     show_default=True,
     metavar="AGE",

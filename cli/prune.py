@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,37 +10,19 @@ import click
 from cli.opening import opened
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_facts
+from cli.spans import AGE
 from db.jobs.retention import Pruned, Retention
 from db.jobs.retention import prune as prune_database
 from worker.settings import load_settings
 
 Command = Callable[..., None]
 
-UNITS = {"d": "days", "h": "hours"}
-
-
-class Age(click.ParamType[timedelta]):
-    """A duration such as ``30d`` or ``12h``."""
-
-    name = "age"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """Return the duration, or fail with the expected format."""
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"([0-9]{1,5})([dh])", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a number of days or hours, such as 30d or 12h", param, ctx)
-        return timedelta(**{UNITS[match[2]]: int(match[1])})
-
 
 def age_option(of: str, what: str) -> Callable[[Command], Command]:
     """Return an option that takes the place of the retention in a setting."""
     return click.option(
         f"--{of}-older-than",
-        type=Age(),
+        type=AGE,
         metavar="AGE",
         help=f"{what} (PROVISIONERD_RETAIN_{of.upper()}_DAYS).",
     )
