@@ -76,9 +76,10 @@ def _workspaces() -> list[WorkspaceListing]:
     ]  # fmt: skip
 
 
-def _job(digits: str, **changes: Any) -> Job:
+def example_job(job_id: uuid.UUID, **changes: Any) -> Job:
+    """Return a build that has been claimed, with these fields changed."""
     job = Job(
-        id=uuid.UUID(digits.ljust(32, "0")),
+        id=job_id,
         type=JobType.WORKSPACE_BUILD,
         status=JobStatus.SUCCEEDED,
         provisioner=ProvisionerType.TERRAFORM,
@@ -121,6 +122,10 @@ def _job(digits: str, **changes: Any) -> Job:
         quota_credits_consumed=None,
     )
     return replace(job, **changes)
+
+
+def _job(digits: str, **changes: Any) -> Job:
+    return example_job(uuid.UUID(digits.ljust(32, "0")), **changes)
 
 
 def _ended(job: Job, seconds: float) -> Job:

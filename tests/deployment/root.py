@@ -44,13 +44,11 @@ def make_root() -> Path:
 
 
 def _configure_pip(root: Path) -> None:
-    """Let pip in there reach its index as pip out here does."""
+    """Let pip in there trust the certificates that pip out here trusts."""
     lines = ["[global]"]
     if CERTIFICATES.exists():
         shutil.copyfile(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
         lines.append(f"cert = {CERTIFICATES}")
-    if index := os.environ.get("PIP_INDEX_URL"):
-        lines.append(f"index-url = {index}")
     (root / "etc/pip.conf").write_text("\n".join(lines) + "\n")
 
 
@@ -67,7 +65,8 @@ def _install_cloud(root: Path) -> None:
 
 def run_in(root: Path, script: str, *options: str) -> None:
     """Run a shell script with ``root`` as its file system."""
-    run(*NSPAWN, *options, f"--directory={root}", "--pipe", "sh", "-ec", script)
+    passed = [f"--setenv={name}" for name in os.environ if name.startswith("PIP_")]
+    run(*NSPAWN, *passed, *options, f"--directory={root}", "--pipe", "sh", "-ec", script)
 
 
 NSPAWN = (

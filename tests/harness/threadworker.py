@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,10 +27,10 @@ from worker.metrics.series import Metrics
 from worker.slots.keeper import LeaseKeeper, LeaseTimes
 
 
-def sign_on(database: Database, name: str, tags: Mapping[str, str] | None = None) -> None:
-    """Write the row of a worker that is alive."""
+def sign_on(database: Database, name: str, tags: Mapping[str, str] | None = None) -> uuid.UUID:
+    """Write the row of a worker that is alive, and return its id."""
     with database.begin() as session:
-        register_worker(
+        return register_worker(
             session,
             name=name,
             tags=tags or {},

@@ -30,7 +30,8 @@ from cli.yaml import yaml_text
 from db.reads.jobs import Job
 from db.reads.workers import WorkerListing
 from db.reads.workspaces import WorkspaceListing
-from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
+from db.schema.enums import JobErrorCode, JobStatus, Transition
+from docs.generator.captures import example_job
 
 WIDTHS = (60, 80, 100, 160)
 NOW = datetime.now(UTC)
@@ -38,48 +39,14 @@ NOW = datetime.now(UTC)
 
 def job(number: int, **changes: Any) -> Job:
     created = NOW - timedelta(minutes=5 * number, seconds=20)
-    made = Job(
-        id=uuid.UUID(int=number * 2**124 + number),
-        type=JobType.WORKSPACE_BUILD,
+    made = example_job(
+        uuid.UUID(int=number * 2**124 + number),
         status=JobStatus.RUNNING,
-        provisioner=ProvisionerType.TERRAFORM,
-        queue="builds",
-        tags={},
-        input={},
-        file_id=uuid.UUID(int=0),
         stage="apply",
-        attempt=1,
-        drains=0,
-        error=None,
-        error_code=None,
-        failure_reason=None,
-        logs_overflowed=False,
-        organization_id=uuid.UUID(int=0),
         created_at=created,
         started_at=created + timedelta(seconds=2),
-        canceled_at=None,
-        completed_at=None,
-        worker_id=None,
         worker_name="worker-7f9c6d5b4-x2x8k",
-        initiator_id=uuid.UUID(int=0),
-        initiator_name="alice",
-        queue_position=0,
-        queue_size=0,
-        available_workers=(),
         template_version_name="v3",
-        template_id=None,
-        template_name="dev",
-        template_display_name="",
-        template_icon="",
-        workspace_id=None,
-        workspace_name="box",
-        workspace_owner_name="alice",
-        workspace_build_id=None,
-        build_number=1,
-        transition=Transition.START,
-        daily_cost=4,
-        quota_budget=None,
-        quota_credits_consumed=None,
     )
     return replace(made, **changes)
 

@@ -12,10 +12,10 @@ import pytest
 
 from db.catalog.dryruns import existing_workspace
 from db.jobs.declarations import TemplateParameter, TemplatePreset
-from db.jobs.workers import register_worker
-from db.schema.enums import JobErrorCode, JobStatus, ProvisionerType, TokenScope
+from db.schema.enums import JobErrorCode, JobStatus, TokenScope
 from db.schema.tables import OrganizationMember, User
 from tests.harness.api.door import Door
+from tests.harness.threadworker import sign_on
 from worker.planning import enqueue_dry_run
 
 COOKIE = "coder_session_token"
@@ -261,16 +261,7 @@ def test_styles_and_script_are_served_and_nothing_else(door: Door) -> None:
 
 
 def test_a_worker_is_drained_and_resumed_by_buttons(door: Door, sign_in: Any, owner: User) -> None:
-    with door.factory.database.begin() as session:
-        worker_id = register_worker(
-            session,
-            name="build-7",
-            tags={},
-            provisioners=[ProvisionerType.ECHO],
-            concurrency=1,
-            version="1",
-            hostname="here",
-        )
+    worker_id = sign_on(door.factory.database, "build-7")
     browser = sign_in(owner)
     path = f"/ui/workers/{worker_id}"
     csrf = {"csrf": csrf_in(browser.get("/ui/workers"))}
