@@ -12,11 +12,13 @@ Celery's signals are global. They are connected only when our worker is created:
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import structlog
 from celery import signals
 from celery.apps.worker import Worker
+from celery.exceptions import SecurityWarning
 
 from worker.metrics.multiprocess import forget_process
 from worker.process.application import App
@@ -38,7 +40,11 @@ class Node(Worker):  # type: ignore[misc]
     def on_before_init(self, **options: Any) -> None:
         """Connect the signals, before Celery sends the first one."""
         Receivers(self).connect()
-        super().on_before_init(**options)
+        with warnings.catch_warnings():
+            # Celery's warning about root is about pickle, which we do not accept. Under root each
+            # build runs as a user of its own.
+            warnings.simplefilter("ignore", SecurityWarning)
+            super().on_before_init(**options)
 
 
 class Receivers:
@@ -64,6 +70,7 @@ class Receivers:
 
     def _begin(self, sender: object, **_: object) -> None:
         if sender is self._node:
+            self._set_up_logging()  # Celery asks for it only after this signal
             self._parents.append(run_or_exit(lambda: begin_parent(self._app, self._node)))
 
     def _begin_child(self, sender: object, **_: object) -> None:
