@@ -28,7 +28,7 @@ class ContextRow:
 
 def _server(row: ContextRow) -> str:
     """Return where the server's address comes from: a secret is not shown."""
-    found = ("database_url_file", "database_url", "data_dir")
+    found = ("url", "database_url_file", "database_url", "data_dir")
     return next((f"{each} {row.values[each]}" for each in found if each in row.values), "")
 
 
@@ -49,10 +49,10 @@ KIND: Kind[ContextRow] = Kind(
 def context() -> None:
     r"""Manage contexts: named sets of variables for commands.
 
-    A context says which database and Redis commands use, and which owner and
-    organization are meant. A variable of the environment takes precedence; if it
-    names any server, those of the context are not used. Workers, `up`, `serve`,
-    `exporter` and `demo` use no context.
+    A context says which server's API, or which database and Redis commands use,
+    and which owner and organization are meant. A variable of the environment takes
+    precedence; if it names any server, those of the context are not used. Workers,
+    `up`, `serve`, `exporter` and `demo` use no context.
 
     \b
     Example:
@@ -117,9 +117,9 @@ def show(name: str | None, output: str) -> None:
 def set_(name: str, values: dict[str, str]) -> None:
     r"""Set fields of the context NAME, which is created if it does not exist.
 
-    The fields are owner, organization, database_url, database_url_file,
-    redis_url, redis_url_file and data_dir. An empty value removes one. The first
-    context is the current one.
+    The fields are owner, organization, url, token, token_file, database_url,
+    database_url_file, redis_url, redis_url_file and data_dir. An empty value
+    removes one. The first context is the current one.
 
     \b
     Example:

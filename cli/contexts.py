@@ -17,9 +17,10 @@ import click
 CONFIG = "PROVISIONERD_CONFIG"  #: the variable of the file; otherwise it is in ~/.config
 CONTEXT = "PROVISIONERD_CONTEXT"  #: the variable of the context; otherwise it is the current one
 PEOPLE = ("owner", "organization")
-SERVERS = ("database_url", "database_url_file", "redis_url", "redis_url_file", "data_dir")
-FIELDS = (*PEOPLE, *SERVERS)
-SECRETS = frozenset({"database_url", "redis_url"})
+SERVERS = ("database_url", "database_url_file", "redis_url", "redis_url_file", "data_dir", "url")
+TOKENS = ("token", "token_file")
+FIELDS = (*PEOPLE, *SERVERS, *TOKENS)
+SECRETS = frozenset({"database_url", "redis_url", "token"})
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -80,7 +81,7 @@ def use_current() -> None:
     """Set the variables of the current context that the environment lacks.
 
     An environment that names any server is used as it is: half of one and half of another would be
-    neither.
+    neither. A token of the environment takes the place of that of the context.
 
     Raises:
         click.ClickException: the file cannot be read, or has no such context.
@@ -90,8 +91,12 @@ def use_current() -> None:
     if name is None:
         return
     values = contexts.get(name)
-    has_server = any(_variable(each) in os.environ for each in SERVERS)
-    for each in PEOPLE if has_server else FIELDS:
+    wanted = set(FIELDS)
+    if any(_variable(each) in os.environ for each in SERVERS):
+        wanted = set(PEOPLE)
+    if any(os.environ.get(_variable(each)) for each in TOKENS):
+        wanted -= set(TOKENS)
+    for each in wanted:
         if each in values and not os.environ.get(_variable(each)):
             os.environ[_variable(each)] = values[each]
 

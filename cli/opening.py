@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cli.remote.server import needs_database
 from db.errors import NotFoundError
 from worker.process.opening import Services, open_services
 from worker.serversettings import ServerSettings, read_server_settings
@@ -27,10 +28,12 @@ def opened(*, check: bool = True, redis: bool = False) -> Iterator[Services]:
         redis: whether the command rings a doorbell, so that Redis must run.
 
     Raises:
+        click.ClickException: only the URL of a server of the API is known.
         SettingsError: a setting is invalid.
         EmbeddedError: an embedded server cannot be started.
         DatabaseError: the database cannot be reached, or lacks a migration.
     """
+    needs_database()
     _log_errors()
     with open_services(server_settings(), check=check, redis=redis) as services:
         yield services

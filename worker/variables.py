@@ -11,7 +11,7 @@ SECRETS = ("database_url", "redis_url", "build_hook_secret")
 """Settings that may be in a file, which another variable names; keys have a setting for that."""
 CREDENTIALS = (*SECRETS, "encryption_keys")
 """Settings that may be credentials of systemd."""
-OF_COMMANDS = ("owner", "organization", "context", "config")
+OF_COMMANDS = ("owner", "organization", "context", "config", "url", "token", "token_file")
 """Variables that only the command line reads, so that they are in its environment."""
 
 

@@ -81,6 +81,45 @@ def test_an_environment_with_a_server_takes_no_other_one(
     assert (found["database_url"], found["redis_url"], found["owner"]) == (None, None, "a")
 
 
+@pytest.mark.parametrize("server", ["database_url", "url", "data_dir"])
+def test_the_token_of_a_context_is_never_sent_to_another_server(
+    run: Run, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    run("set", "staging", "url=https://staging", "token=id-secret", "token_file=/t")
+    monkeypatch.setenv(f"PROVISIONERD_{server.upper()}", "https://elsewhere")
+
+    found = variables()
+
+    assert (found["token"], found["token_file"]) == (None, None)
+
+
+def test_a_token_of_the_environment_takes_the_place_of_that_of_the_context(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("set", "staging", "url=https://staging", "token_file=/run/token")
+    monkeypatch.setenv("PROVISIONERD_TOKEN", "id-mine")
+
+    found = variables()
+
+    assert (found["url"], found["token"], found["token_file"]) == (
+        "https://staging",
+        "id-mine",
+        None,
+    )
+
+
+def test_a_command_that_needs_the_database_says_so_where_only_a_url_is_known(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not file.exists()
+    monkeypatch.setenv("PROVISIONERD_URL", "https://staging")
+
+    result = CliRunner().invoke(cli, ["migrate"])
+
+    assert result.exit_code == 1
+    assert "does not go over the API: set PROVISIONERD_DATABASE_URL, too" in result.stderr
+
+
 def test_nothing_is_used_without_a_file(file: Path) -> None:
     assert not file.exists()
     assert set(variables().values()) == {None}
@@ -94,6 +133,7 @@ def test_the_file_is_readable_only_by_its_owner(run: Run, file: Path) -> None:
 
 def test_secrets_are_not_shown(run: Run) -> None:
     run("set", "staging", "database_url=postgresql://u:secret@h/db", "redis_url=redis://:hidden@h")
+    run("set", "staging", "token=id-secret")
 
     shown = [run("show").output, run("list", "-o", "json").output, run("list").output]
 

@@ -1,0 +1,1 @@
+"""The API of a server, for commands that have its URL and a token instead of the database."""

@@ -1,0 +1,152 @@
+"""What a command says if the server cannot be asked, refuses, or answers strangely."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.message import Message
+from typing import Any
+
+import click
+
+from cli.table import plain
+from db.errors import ConflictError, InvalidError, NotFoundError, RequestError
+
+UNKNOWN_ROUTE = "Route not found."
+SHOWN_CHARACTERS = 2000  #: of what a server says
+REFUSALS: Mapping[int, type[RequestError]] = {
+    400: InvalidError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: InvalidError,
+}
+"""The errors that the database path raises where the API answers with a status."""
+
+
+class ServerError(click.ClickException):
+    """The server did not answer a request, or not with a success. The message is one sentence."""
+
+
+class UnreachableError(ServerError):
+    """There is no connection to the server, so nothing was sent."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"the server at {url} cannot be reached ({reason});"
+            " check PROVISIONERD_URL and that `provisionerd serve` runs"
+        )
+
+
+class CutOffError(ServerError):
+    """The request was sent, and no whole answer arrived: the server may have done it."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the server at {url} did not answer ({reason}); try again")
+
+
+class ForeignAnswerError(ServerError):
+    """The answer is not one of this API."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"{url} does not answer as `provisionerd serve` does ({reason}); check PROVISIONERD_URL"
+        )
+
+
+def error_of(url: str, status: int, body: bytes, headers: Message) -> ServerError | RequestError:
+    """Return the error for an answer that is not a success."""
+    if 300 <= status < 400:
+        place = _shown(str(headers.get("Location", "another place")))
+        return ForeignAnswerError(url, f"it redirects to {place}")
+    document = _document(body)
+    if document is None:
+        return _without_message(url, status)
+    text = sentence_of(document)
+    if document["message"] == UNKNOWN_ROUTE:
+        return ServerError(f"the server at {url} is too old for this command: it lacks the route")
+    if status in REFUSALS:
+        return REFUSALS[status](text)
+    return ServerError(_unusual(url, status, text, document))
+
+
+def sentence_of(document: Mapping[str, Any]) -> str:
+    """Return what the message of an error says, in one sentence."""
+    message = _shown(document["message"])
+    details = [document.get("detail"), *_validations(document)]
+    shown = [_shown(each) for each in details if isinstance(each, str) and each]
+    others = [each for each in dict.fromkeys(shown) if each != message]
+    return f"{message.rstrip('.')} ({'; '.join(others).rstrip('.')})" if others else message
+
+
+@contextmanager
+def explaining(url: str) -> Iterator[None]:
+    """Turn the errors of a connection, within the block, into those of this module."""
+    try:
+        yield
+    except OSError as error:
+        is_closed = isinstance(error, http.client.RemoteDisconnected)
+        reason = "the connection was closed" if is_closed else reason_of(error)
+        raise CutOffError(url, reason) from error
+    except http.client.IncompleteRead as error:
+        raise CutOffError(url, "the answer is not complete") from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise ForeignAnswerError(url, "the answer is not HTTP") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a connection failed, in a few words."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return _shown(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def certificate_text(error: ssl.SSLCertVerificationError) -> str:
+    """Return why the certificate of a server is refused, and what to do."""
+    return (
+        f"its certificate is not valid: {_shown(error.verify_message)};"
+        " SSL_CERT_FILE names a file of other authorities"
+    )
+
+
+def _unusual(url: str, status: int, text: str, document: Mapping[str, Any]) -> str:
+    if status == 401:
+        detail = document.get("detail")
+        reason = _shown(detail) if isinstance(detail, str) and detail else text
+        return (
+            f"the server at {url} does not accept the token ({reason.rstrip('.')});"
+            " set PROVISIONERD_TOKEN to a valid one"
+        )
+    if status == 403:
+        return f"you may not do this: {text}"
+    if status == 429:
+        return f"the server at {url} has got too many requests: {text}"
+    return f"the server at {url} failed with status {status}: {text}"
+
+
+def _without_message(url: str, status: int) -> ServerError:
+    if status >= 500:
+        return ServerError(f"the server at {url} failed with status {status}; try again")
+    return ForeignAnswerError(url, f"status {status} without a message")
+
+
+def _document(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    is_message = isinstance(document, dict) and isinstance(document.get("message"), str)
+    return document if is_message else None
+
+
+def _validations(document: Mapping[str, Any]) -> list[object]:
+    found = document.get("validations")
+    if not isinstance(found, list):
+        return []
+    return [each.get("detail") for each in found if isinstance(each, dict)]
+
+
+def _shown(text: str) -> str:
+    return plain(" ".join(text[:SHOWN_CHARACTERS].split()))
