@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from db.errors import SealedError
+from db.sealing.compression import FASTEST
 from db.sealing.keyring import KEY_BYTES, VARIABLE, Key, Keyring
 from db.sealing.places import Place
 
@@ -35,7 +36,6 @@ WRAP_BYTES = _WRAP.size
 HEAD_BYTES = _WRAP.size + _FACTS.size
 COMPRESSED = 1
 WORTH_COMPRESSING = 1024  #: bytes
-FASTEST = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.errors import SealedError
 from db.outage import is_outage
+from db.sealing.compression import decompress
 from db.sealing.envelope import HEAD_BYTES, WRAP_BYTES, is_sealed, key_id_of, rewrap, seal
 from db.sealing.keyring import Key, Keyring
 from db.sealing.stored import STATES, TEXTS, States, Texts
@@ -173,7 +174,7 @@ def _turn_state(
     data = session.execute(kind.read, {"id": row.id}).scalar_one_or_none()
     if data is None or is_sealed(data):
         return False
-    new = {"new": seal(first, place, data, row=row.row_id), "old": data}
+    new = {"new": seal(first, place, decompress(data, place), row=row.row_id), "old": data}
     return session.execute(kind.seal, {"id": row.id, **new}).first() is not None
 
 

@@ -7,6 +7,7 @@ import uuid
 from sqlalchemy.orm import Session
 
 from db.engine import sql
+from db.sealing.compression import compress
 from db.sealing.keyring import keyring_of
 from db.sealing.places import state_of
 from db.sealing.values import open_bytes, seal_bytes
@@ -30,7 +31,7 @@ def seal_state(
 def seal_state_of_job(session: Session, data: bytes, job_id: uuid.UUID) -> bytes:
     """Return what to store for a state that a job leaves."""
     if keyring_of(session).first is None:
-        return data
+        return compress(data)
     build = session.execute(_OWNER, {"job_id": job_id}).one_or_none()
     if build is None:
         return data  # it is not the job of a build, so the state is not stored
@@ -46,14 +47,14 @@ def open_state(
     build_id: uuid.UUID,
     is_own: bool,
 ) -> bytes | None:
-    """Return a state as it was before it was sealed.
+    """Return a state as it was before it was sealed or compressed.
 
     Args:
         is_own: whether the build has stored a state since it was made. Until then it has a copy
             of the state of an earlier build.
 
     Raises:
-        SealedError: it is sealed, and does not open.
+        SealedError: it does not open.
     """
     if stored is None:
         return None

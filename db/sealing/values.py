@@ -1,7 +1,7 @@
 """Seal values before they are stored, and open them after they were read.
 
-Without a key a value is stored as it is. What is not sealed opens as it is, so rows from before
-the first key stay readable.
+Without a key a value is stored as it is, a large one compressed. What is not sealed opens, too, so
+rows from before the first key stay readable.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from db.errors import SealedError
+from db.sealing.compression import compress, decompress, size_of_compressed
 from db.sealing.envelope import facts_of, is_sealed, seal, unseal
 from db.sealing.keyring import keyring_of
 from db.sealing.places import Place
@@ -28,7 +29,7 @@ def seal_bytes(
 ) -> bytes:
     """Return what to store for a value: sealed if the session has a key."""
     key = keyring_of(session).first
-    return seal(key, place, data, row=row, attempt=attempt) if key else data
+    return seal(key, place, data, row=row, attempt=attempt) if key else compress(data)
 
 
 def open_bytes(
@@ -43,13 +44,15 @@ def open_bytes(
         SealedError: it is sealed, and does not open.
     """
     if not is_sealed(stored):
-        return stored
+        return decompress(stored, place)
     return unseal(keyring_of(session), place, stored, row=row)
 
 
 def size_of(head: bytes | None, stored_size: int | None) -> int | None:
     """Return the size of a value in bytes, from its first bytes and its size as it is stored."""
-    return facts_of(head).size if head is not None and is_sealed(head) else stored_size
+    if head is None:
+        return stored_size
+    return facts_of(head).size if is_sealed(head) else size_of_compressed(head) or stored_size
 
 
 def seal_text(session: Session, text: str, place: Place, *, row: uuid.UUID) -> str:

@@ -191,6 +191,46 @@ def test_a_state_is_listed_with_its_own_size(sealing: Factory, workspace: Worksp
     assert found.size == len(state_of(1, names=["a", SECRET]).data)
 
 
+LARGE_STATE = state_of(3, names=[f"name{number}" for number in range(10_000)])
+
+
+def stored_size(factory: Factory) -> int:
+    """Return the bytes that are stored for the state of the only build."""
+    with factory.database.begin() as session:
+        query = text("SELECT octet_length(provisioner_state) FROM workspace_builds")
+        return int(session.execute(query).scalar_one())
+
+
+def test_a_large_state_without_a_key_is_stored_compressed(keyless: Factory) -> None:
+    """PostgreSQL does not see its text, and everybody gets it as it was."""
+    workspace = keyless.any_workspace()
+    keyless.finished_build(workspace, result=BuildResult(state=LARGE_STATE))
+    with keyless.database.begin() as session:
+        (listed,) = list_states(session, workspace.id)
+        assert get_state(session, workspace.id).data == LARGE_STATE.data
+    assert listed.size == len(LARGE_STATE.data) > 4 * stored_size(keyless)
+
+
+def test_a_pushed_large_state_without_a_key_is_stored_compressed(keyless: Factory) -> None:
+    workspace = keyless.any_workspace()
+    keyless.finished_build(workspace, result=BuildResult(state=state_of(1)))
+    with keyless.database.begin() as session:
+        push_state(session, workspace_id=workspace.id, data=LARGE_STATE.data, actor=ROOT)
+    assert stored_size(keyless) < len(LARGE_STATE.data) / 4
+    keyless.build(workspace)
+    assert loaded(keyless).state == LARGE_STATE.data
+
+
+def test_a_compressed_state_is_turned_over_as_it_was(database_url: str, keyless: Factory) -> None:
+    workspace = keyless.any_workspace()
+    keyless.finished_build(workspace, result=BuildResult(state=LARGE_STATE))
+    with opened(database_url, NEW) as factory:
+        assert rekey(factory.database, NEW).turned["states of builds"] == 1
+        with factory.database.begin() as session:
+            assert get_state(session, workspace.id).data == LARGE_STATE.data
+            assert list_states(session, workspace.id)[0].size == len(LARGE_STATE.data)
+
+
 def test_a_state_does_not_open_for_another_build(sealing: Factory, workspace: Workspace) -> None:
     first, second = built(sealing, workspace, 1), built(sealing, workspace, 2)
     swap(sealing.database, first, second)

@@ -12,6 +12,7 @@ import pytest
 
 from db.errors import SealedError
 from db.sealing import places
+from db.sealing.compression import LARGE, compress, decompress
 from db.sealing.envelope import (
     HEAD_BYTES,
     WRAP_BYTES,
@@ -39,6 +40,27 @@ def text_of(*keys: Key) -> str:
 def test_a_sealed_value_opens_at_its_place(data: bytes) -> None:
     sealed = seal(OLD, PLACE, data, row=BUILD, attempt=2)
     assert unseal(Keyring((OLD,)), PLACE, sealed, row=BUILD) == data
+
+
+@pytest.mark.parametrize("data", [b"", STATE, STATE * 20_000, os.urandom(LARGE)])
+def test_what_was_compressed_is_as_before(data: bytes) -> None:
+    assert decompress(compress(data), PLACE) == data
+
+
+def test_a_small_state_can_be_read_by_sql() -> None:
+    small = STATE.ljust(LARGE - 1)
+    assert compress(small) == small
+
+
+def test_text_without_repetitions_takes_less_room_compressed() -> None:
+    text = os.urandom(LARGE).hex().encode()
+    assert len(compress(text)) < 0.6 * len(text)
+
+
+def test_half_of_a_compressed_state_does_not_open() -> None:
+    stored = compress(STATE * 20_000)
+    with pytest.raises(SealedError, match="not whole"):
+        decompress(stored[: len(stored) // 2], PLACE)
 
 
 def test_a_sealed_value_shows_nothing_of_the_value() -> None:
