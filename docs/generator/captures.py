@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from cli import group, joblisting, queue, user, workers, workspace
@@ -20,7 +20,8 @@ from db.reads.queues import QueueDepth
 from db.reads.templates import TemplateListing
 from db.reads.workers import WorkerListing
 from db.reads.workspaces import WorkspaceListing
-from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
+from db.schema.enums import JobErrorCode, JobStatus, Transition
+from docs.generator.examples import ago, example_job, example_worker, example_workspace
 
 WIDTH = 80
 
@@ -49,79 +50,14 @@ def _table(rows: Sequence[Row], kind: Kind[Row], *, headers: bool = True) -> lis
     return table_lines(rows, kind.columns, Look(width=WIDTH, headers=headers))
 
 
-def _ago(**span: float) -> datetime:
-    # A little earlier, so that the age is the same when the table is printed.
-    return datetime.now(UTC) - timedelta(**span) - timedelta(seconds=1)
-
-
 def _workspaces() -> list[WorkspaceListing]:
-    box = WorkspaceListing(
-        id=uuid.UUID(int=1),
-        name="box",
-        owner_name="alice",
-        template_name="dev",
-        status="running",
-        daily_cost=4,
-        build_number=3,
-        transition=Transition.START,
-        job_id=uuid.UUID(int=2),
-        last_build_at=_ago(minutes=12),
-        is_outdated=True,
-    )
+    box = example_workspace()
     return [
         box,
-        replace(box, name="lab", status="stopped", daily_cost=0, last_build_at=_ago(days=3)),
+        replace(box, name="lab", status="stopped", daily_cost=0, last_build_at=ago(days=3)),
         replace(box, name="train", owner_name="bob", template_name="gpu", status="failed",
-                daily_cost=0, last_build_at=_ago(hours=5), is_outdated=False),
+                daily_cost=0, last_build_at=ago(hours=5), is_outdated=False),
     ]  # fmt: skip
-
-
-def example_job(job_id: uuid.UUID, **changes: Any) -> Job:
-    """Return a build that has been claimed, with these fields changed."""
-    job = Job(
-        id=job_id,
-        type=JobType.WORKSPACE_BUILD,
-        status=JobStatus.SUCCEEDED,
-        provisioner=ProvisionerType.TERRAFORM,
-        queue="builds",
-        tags={},
-        input={},
-        file_id=uuid.UUID(int=0),
-        stage="complete",
-        attempt=1,
-        drains=0,
-        error=None,
-        error_code=None,
-        failure_reason=None,
-        logs_overflowed=False,
-        organization_id=uuid.UUID(int=0),
-        created_at=_ago(minutes=12),
-        started_at=_ago(minutes=12),
-        canceled_at=None,
-        completed_at=None,
-        worker_id=None,
-        worker_name="build-1",
-        initiator_id=uuid.UUID(int=0),
-        initiator_name="alice",
-        queue_position=0,
-        queue_size=0,
-        available_workers=(),
-        template_version_name="v2",
-        template_id=None,
-        template_name="dev",
-        template_display_name="",
-        template_icon="",
-        workspace_id=None,
-        workspace_name="box",
-        workspace_owner_name="alice",
-        workspace_build_id=None,
-        build_number=1,
-        transition=Transition.START,
-        daily_cost=4,
-        quota_budget=None,
-        quota_credits_consumed=None,
-    )
-    return replace(job, **changes)
 
 
 def _job(digits: str, **changes: Any) -> Job:
@@ -136,11 +72,11 @@ def _ended(job: Job, seconds: float) -> Job:
 def _jobs() -> list[Job]:
     refused = _job("7d41c09a", status=JobStatus.FAILED, workspace_name="train",
                    workspace_owner_name="bob", error_code=JobErrorCode.INSUFFICIENT_QUOTA,
-                   created_at=_ago(hours=5), started_at=_ago(hours=5))  # fmt: skip
+                   created_at=ago(hours=5), started_at=ago(hours=5))  # fmt: skip
     stop = _job("c2b97f10", workspace_name="lab", transition=Transition.STOP,
-                created_at=_ago(days=3), started_at=_ago(days=3))  # fmt: skip
+                created_at=ago(days=3), started_at=ago(days=3))  # fmt: skip
     waiting = _job("3f2a0c1e", status=JobStatus.PENDING, workspace_name="tools",
-                   created_at=_ago(minutes=3), started_at=None)  # fmt: skip
+                   created_at=ago(minutes=3), started_at=None)  # fmt: skip
     return [waiting, _ended(_job("91ae4d22"), 34), _ended(refused, 5), _ended(stop, 8)]
 
 
@@ -151,24 +87,7 @@ def _queues() -> list[QueueDepth]:
 
 
 def _workers() -> list[WorkerListing]:
-    first = WorkerListing(
-        id=uuid.UUID(int=1),
-        name="build-1",
-        status="busy",
-        is_stale=False,
-        tags={},
-        provisioners=["terraform"],
-        queues=["builds"],
-        organization_ids=[],
-        organizations=[],
-        slots=4,
-        running_jobs=1,
-        free_slots=3,
-        last_seen_at=None,
-        last_seen_s=2,
-        version="1.0.0",
-        hostname="build-1",
-    )
+    first = example_worker()
     others = replace(first, running_jobs=0, free_slots=4, status="idle")
     gpu = replace(others, name="gpu-1", tags={"gpu": "a100"}, slots=2, free_slots=2)
     old = replace(others, name="build-3", status="offline", free_slots=0, last_seen_s=7 * 3600.0)
@@ -184,7 +103,7 @@ def _templates() -> list[TemplateListing]:
         active_version_name="v2",
         versions=2,
         workspaces=3,
-        updated_at=_ago(hours=5),
+        updated_at=ago(hours=5),
     )
     return [dev, replace(dev, name="gpu", active_version_name="v1", workspaces=1)]
 
@@ -201,11 +120,11 @@ def _versions() -> list[VersionListing]:
         workspaces=1,
         message="More memory",
         created_by_name="alice",
-        created_at=_ago(hours=5),
+        created_at=ago(hours=5),
         job_id=uuid.UUID(int=3),
     )
     first = replace(second, name="v1", is_active=False, workspaces=2, message="")
-    return [second, replace(first, created_at=_ago(days=9))]
+    return [second, replace(first, created_at=ago(days=9))]
 
 
 def _users() -> list[UserListing]:
@@ -215,7 +134,7 @@ def _users() -> list[UserListing]:
         email="alice@example.com",
         status="active",
         organizations=["default"],
-        created_at=_ago(days=9),
+        created_at=ago(days=9),
     )
     return [alice, replace(alice, username="bob", email="bob@example.com", status="suspended")]
 

@@ -10,7 +10,6 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -36,8 +35,9 @@ from db.reads.jobs import Job
 from db.reads.progress import JobProgress
 from db.reads.server import ConnectionFacts
 from db.reads.workers import WorkerListing
-from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
+from db.schema.enums import JobErrorCode, JobStatus
 from db.texts import seconds_text, tags_text
+from docs.generator.examples import example_job, example_worker
 from provisioner.engines.terraform.binary import TerraformNotFoundError
 from provisioner.engines.terraform.hcl import TemplateError
 from provisioner.host.members import ArchiveError
@@ -342,71 +342,28 @@ def test_the_worker_that_a_waiting_job_lacks_is_named(tags: dict[str, str], advi
 
 
 def pending_job(**tags: str) -> Job:
-    return Job(
-        id=uuid.uuid4(),
-        type=JobType.WORKSPACE_BUILD,
-        input={},
-        file_id=uuid.uuid4(),
-        worker_id=None,
-        initiator_id=uuid.uuid4(),
-        queue_position=3,
-        queue_size=5,
-        available_workers=(),
-        template_id=uuid.uuid4(),
-        template_display_name="",
-        template_icon="",
-        workspace_id=uuid.uuid4(),
+    return example_job(
+        uuid.uuid4(),
         status=JobStatus.PENDING,
-        transition=Transition.START,
-        workspace_name="box",
-        workspace_owner_name="alice",
-        template_name="dev",
-        template_version_name="v1",
-        build_number=1,
-        provisioner=ProvisionerType.TERRAFORM,
         queue=queue_name(tags),
         tags=normalize_tags(tags),
-        stage=None,
-        attempt=0,
-        drains=0,
-        worker_name=None,
-        error=None,
-        error_code=None,
-        failure_reason=None,
-        initiator_name="alice",
-        workspace_build_id=uuid.uuid4(),
-        organization_id=uuid.uuid4(),
-        daily_cost=0,
-        quota_budget=None,
-        quota_credits_consumed=None,
-        logs_overflowed=False,
-        created_at=datetime.now(UTC),
+        queue_position=3,
+        queue_size=5,
         started_at=None,
-        canceled_at=None,
-        completed_at=None,
+        worker_name=None,
     )
 
 
 def seen_worker(
     *, status: str = "idle", is_stale: bool = False, engine: str = "terraform", **tags: str
 ) -> WorkerListing:
-    return WorkerListing(
-        id=uuid.uuid4(),
-        name="worker",
+    return example_worker(
         status=status,
         is_stale=is_stale,
         tags=normalize_tags(tags),
         provisioners=[engine],
         queues=served_queues(tags),
-        organization_ids=[],
-        organizations=[],
-        slots=1,
-        running_jobs=0,
-        free_slots=1,
-        last_seen_at=None,
         last_seen_s=10,
-        version="",
-        hostname="",
     )
 
 

@@ -28,10 +28,8 @@ from cli.live import watch
 from cli.table import WIDE, Column, Look, Row, table_lines, text_of
 from cli.yaml import yaml_text
 from db.reads.jobs import Job
-from db.reads.workers import WorkerListing
-from db.reads.workspaces import WorkspaceListing
-from db.schema.enums import JobErrorCode, JobStatus, Transition
-from docs.generator.captures import example_job
+from db.schema.enums import JobErrorCode, JobStatus
+from docs.generator.examples import example_job, example_worker, example_workspace
 
 WIDTHS = (60, 80, 100, 160)
 NOW = datetime.now(UTC)
@@ -73,20 +71,8 @@ JOBS = [
 
 
 WORKSPACES = [
-    WorkspaceListing(
-        id=uuid.UUID(int=1),
-        name="box",
-        owner_name="alice",
-        template_name="dev",
-        status="running",
-        daily_cost=4,
-        build_number=3,
-        transition=Transition.START,
-        job_id=uuid.UUID(int=2),
-        last_build_at=NOW - timedelta(days=3, seconds=20),
-        is_outdated=True,
-    ),
-    WorkspaceListing(
+    example_workspace(last_build_at=NOW - timedelta(days=3, seconds=20)),
+    example_workspace(
         id=uuid.UUID(int=3),
         name="experiment-of-november",
         owner_name="bartholomew.featherstonehaugh",
@@ -101,23 +87,17 @@ WORKSPACES = [
     ),
 ]
 WORKERS = [
-    WorkerListing(
-        id=uuid.UUID(int=1),
+    example_worker(
         name="worker-7f9c6d5b4-x2x8k",
-        status="busy",
-        is_stale=False,
+        hostname="worker-7f9c6d5b4-x2x8k",
         tags={"gpu": "a100", "region": "eu-central-1"},
-        provisioners=["terraform"],
         queues=["builds-3f2a9c0d1e5b7f68"],
-        organization_ids=[],
-        organizations=[],
         slots=8,
         running_jobs=3,
         free_slots=5,
         last_seen_at=NOW,
         last_seen_s=4.2,
         version="0.1.0",
-        hostname="worker-7f9c6d5b4-x2x8k",
     )
 ]
 
