@@ -131,43 +131,20 @@ def listing_options(
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
         @limit
-        @click.option(
-            "--sort-by",
-            metavar="COLUMN",
-            callback=lambda _context, parameter, value: _known_column(kind, parameter, value),
-            help="Sort by this column; -COLUMN sorts downwards.",
-        )
-        @click.option("--no-headers", is_flag=True, help="Leave out the headings.")
-        @click.option(
-            "--watch", "-w", is_flag=True, help="Refresh the list every second, until Ctrl+C."
-        )
-        @click.option(
-            "--output",
-            "-o",
-            type=click.Choice(FORMS),
-            default=TABLE,
-            show_default=True,
-            help="A table that fits the terminal, or with all columns (wide); names only;"
-            " JSON or YAML for programs.",
-        )
+        @_sort_option(kind)
+        @_HEADERS_OPTION
+        @_WATCH_OPTION
+        @_OUTPUT_OPTION
         @functools.wraps(command)
-        def call(
-            *args: Any,
-            limit: int,
-            sort_by: str | None,
-            no_headers: bool,
-            watch: bool,
-            output: str,
-            **kwargs: Any,
-        ) -> None:
+        def call(*args: Any, watch: bool, output: str, no_headers: bool, **kwargs: Any) -> None:
             if watch and output not in {TABLE, WIDE}:
                 raise click.UsageError("--watch works only with table output")
             listing = Listing(
                 kind=kind,
                 output=output,
                 headers=not no_headers,
-                sort_by=sort_by,
-                limit=limit,
+                sort_by=kwargs.pop("sort_by"),
+                limit=kwargs.pop("limit"),
                 is_watched=watch,
             )
             command(*args, listing=listing, **kwargs)
@@ -175,6 +152,30 @@ def listing_options(
         return call
 
     return add
+
+
+_HEADERS_OPTION = click.option("--no-headers", is_flag=True, help="Leave out the headings.")
+_WATCH_OPTION = click.option(
+    "--watch", "-w", is_flag=True, help="Refresh the list every second, until Ctrl+C."
+)
+_OUTPUT_OPTION = click.option(
+    "--output",
+    "-o",
+    type=click.Choice(FORMS),
+    default=TABLE,
+    show_default=True,
+    help="A table that fits the terminal, or with all columns (wide); names only;"
+    " JSON or YAML for programs.",
+)
+
+
+def _sort_option(kind: Kind[Row]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--sort-by",
+        metavar="COLUMN",
+        callback=lambda _context, parameter, value: _known_column(kind, parameter, value),
+        help="Sort by this column; -COLUMN sorts downwards.",
+    )
 
 
 def list_command(
