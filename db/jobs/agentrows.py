@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.jobs.agents import Agent, AgentMetadata, App, Devcontainer, Monitor, Script
 from db.jobs.approws import insert_apps
 from db.jobs.rows import insert_rows
-from db.schema.enums import AgentKeyScope, DisplayApp
+from db.schema.agentenums import AgentKeyScope, DisplayApp
 from db.schema.tables import (
     WorkspaceAgent,
     WorkspaceAgentDevcontainer,

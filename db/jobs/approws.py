@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.jobs.agents import App
-from db.schema.enums import AppHealth, AppOpenIn, AppSharingLevel
+from db.schema.agentenums import AppHealth, AppOpenIn, AppSharingLevel
 from db.schema.tables import WorkspaceApp
 from db.texts import storable
 

@@ -8,7 +8,13 @@ from uuid import UUID
 from pydantic import Field
 
 from db.reads.contractbase import ContractModel, UtcTime
-from db.schema.enums import AgentLifecycleState, AppHealth, AppOpenIn, AppSharingLevel, DisplayApp
+from db.schema.agentenums import (
+    AgentLifecycleState,
+    AppHealth,
+    AppOpenIn,
+    AppSharingLevel,
+    DisplayApp,
+)
 
 
 class AgentStatus(StrEnum):

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.enums import (
+from db.schema.agentenums import (
     AgentKeyScope,
     AgentLifecycleState,
     AppHealth,

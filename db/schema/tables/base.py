@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from sqlalchemy import (
@@ -19,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
-from db.schema import enums
+from db.schema import agentenums, enums
 from db.schema.types import enum_type
 
 NAMING = {
@@ -29,6 +31,32 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+ENUMS: Mapping[type[StrEnum], str] = {
+    enums.JobStatus: "provisioner_job_status",
+    enums.JobType: "provisioner_job_type",
+    enums.ProvisionerType: "provisioner_type",
+    enums.StorageMethod: "provisioner_storage_method",
+    enums.TimingStage: "provisioner_job_timing_stage",
+    enums.Transition: "workspace_transition",
+    enums.LogLevel: "log_level",
+    enums.LogSource: "log_source",
+    enums.BuildReason: "build_reason",
+    enums.UserStatus: "user_status",
+    enums.LoginType: "login_type",
+    enums.GroupSource: "group_source",
+    enums.PrebuildStatus: "prebuild_status",
+    agentenums.AgentKeyScope: "agent_key_scope_enum",
+    agentenums.AgentLifecycleState: "workspace_agent_lifecycle_state",
+    agentenums.MonitorState: "workspace_agent_monitor_state",
+    agentenums.AppSharingLevel: "app_sharing_level",
+    agentenums.AppHealth: "workspace_app_health",
+    agentenums.AppOpenIn: "workspace_app_open_in",
+    enums.TokenScope: "token_scope",
+    enums.AutomaticUpdates: "automatic_updates",
+}
+"""The enumerations of columns, with the names of their PostgreSQL types."""
 
 
 class Base(DeclarativeBase):
@@ -41,29 +69,7 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
         dict[str, str]: JSONB,
-        enums.JobStatus: enum_type(enums.JobStatus, "provisioner_job_status"),
-        enums.JobType: enum_type(enums.JobType, "provisioner_job_type"),
-        enums.ProvisionerType: enum_type(enums.ProvisionerType, "provisioner_type"),
-        enums.StorageMethod: enum_type(enums.StorageMethod, "provisioner_storage_method"),
-        enums.TimingStage: enum_type(enums.TimingStage, "provisioner_job_timing_stage"),
-        enums.Transition: enum_type(enums.Transition, "workspace_transition"),
-        enums.LogLevel: enum_type(enums.LogLevel, "log_level"),
-        enums.LogSource: enum_type(enums.LogSource, "log_source"),
-        enums.BuildReason: enum_type(enums.BuildReason, "build_reason"),
-        enums.UserStatus: enum_type(enums.UserStatus, "user_status"),
-        enums.LoginType: enum_type(enums.LoginType, "login_type"),
-        enums.GroupSource: enum_type(enums.GroupSource, "group_source"),
-        enums.PrebuildStatus: enum_type(enums.PrebuildStatus, "prebuild_status"),
-        enums.AgentKeyScope: enum_type(enums.AgentKeyScope, "agent_key_scope_enum"),
-        enums.AgentLifecycleState: enum_type(
-            enums.AgentLifecycleState, "workspace_agent_lifecycle_state"
-        ),
-        enums.MonitorState: enum_type(enums.MonitorState, "workspace_agent_monitor_state"),
-        enums.AppSharingLevel: enum_type(enums.AppSharingLevel, "app_sharing_level"),
-        enums.AppHealth: enum_type(enums.AppHealth, "workspace_app_health"),
-        enums.AppOpenIn: enum_type(enums.AppOpenIn, "workspace_app_open_in"),
-        enums.TokenScope: enum_type(enums.TokenScope, "token_scope"),
-        enums.AutomaticUpdates: enum_type(enums.AutomaticUpdates, "automatic_updates"),
+        **{kind: enum_type(kind, name) for kind, name in ENUMS.items()},
     }
 
 
