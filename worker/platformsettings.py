@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from provisioner.platform.agentscripts import AgentScriptsError, read_scripts
 from provisioner.platform.httphook import key_of
 from worker.broker.secretfile import PREFIX
+from worker.textlists import TextList
 
 
 class PlatformSettings(BaseSettings):
@@ -44,18 +45,11 @@ class PlatformSettings(BaseSettings):
         allow_inf_nan=False,
         description="how long a build waits for the answer of BUILD_HOOK",
     )
-    organizations: Annotated[tuple[str, ...], NoDecode] = Field(
+    organizations: TextList = Field(
         (),
         description="organizations (names) whose jobs this worker runs, comma-separated; when not"
         " set, those of all",
     )
-
-    @field_validator("organizations", mode="before")
-    @classmethod
-    def _split_names(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(item.strip() for item in value.split(",") if item.strip())
 
     @field_validator("agent_scripts_dir", mode="after")
     @classmethod

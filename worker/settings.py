@@ -10,7 +10,6 @@ import os
 import platform
 from collections.abc import Mapping
 from enum import StrEnum
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -26,12 +25,14 @@ from provisioner.build.environment import check_passed_names
 from provisioner.engines.port import TERRAFORM_VERSION
 from provisioner.host.sandbox.paths import read_paths
 from provisioner.host.sandbox.port import SandboxMode
+from worker.apisettings import ApiSettings
 from worker.broker.address import DEFAULT_DATA_DIR, check_redis_url, with_ca_file
 from worker.broker.secretfile import SecretFileError
 from worker.keysettings import KeySettings
 from worker.platformsettings import PlatformSettings
 from worker.process.connections import chore_connections
 from worker.serversettings import ServerSettings
+from worker.textlists import CommaSeparated, TextList
 from worker.timesettings import TimeSettings
 from worker.variables import problem_of_names, values_of, variable_of
 
@@ -57,7 +58,7 @@ class LogFormat(StrEnum):
 TURNED_OFF_WHEN_EMPTY = frozenset({"metrics_address", "api_address", "api_metrics_address"})
 
 
-class Settings(PlatformSettings, KeySettings, TimeSettings):
+class Settings(ApiSettings, PlatformSettings, KeySettings, TimeSettings):
     """All settings, with their meaning, unit, default and bounds."""
 
     database_url: SecretStr | None = Field(
@@ -92,34 +93,11 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
     )
     concurrency: int = Field(4, ge=1, le=256, description="builds that this worker runs at once")
     pool: Pool = Field(Pool.THREADS, description="threads or prefork")
-    engines: Annotated[tuple[ProvisionerType, ...], NoDecode] = Field(
+    engines: Annotated[tuple[ProvisionerType, ...], NoDecode, CommaSeparated] = Field(
         (ProvisionerType.TERRAFORM,), description="engines that this worker offers, comma-separated"
     )
     metrics_address: str = Field(
         "127.0.0.1:2112", description="HOST:PORT of /metrics; empty turns it off"
-    )
-
-    api_address: str = Field(
-        "127.0.0.1:7080",
-        description="HOST:PORT of the HTTP API; empty keeps `provisionerd up` from serving it",
-    )
-    api_metrics_address: str = Field(
-        "127.0.0.1:2114", description="HOST:PORT of /metrics of the HTTP API; empty turns it off"
-    )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="networks of proxies that identify users by X-Forwarded-User, comma-separated",
-    )
-    api_requests_per_minute: int = Field(
-        1200, ge=0, description="requests that one token may make in a minute; 0 means any number"
-    )
-    webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="networks that webhooks may reach although they are not public,"
-        " comma-separated",
-    )
-    api_streams_per_token: int = Field(
-        100, ge=1, description="logs and events that one token may follow at the same time"
     )
 
     terraform_binary: Path | None = Field(
@@ -152,7 +130,7 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
         ge=0,
         description="disk space for initialized templates and providers; 0 turns the cache off",
     )
-    passed_environment: Annotated[tuple[str, ...], NoDecode] = Field(
+    passed_environment: TextList = Field(
         (),
         description="environment variables (names or patterns) that templates get, comma-separated",
     )
@@ -162,7 +140,7 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
         description="what confines templates: auto, bwrap, landlock, off, or required, which is"
         " auto but refuses to start without a sandbox",
     )
-    sandbox_paths: Annotated[tuple[str, ...], NoDecode] = Field(
+    sandbox_paths: TextList = Field(
         (),
         description="more paths that templates may read, comma-separated; with `:rw` at its end,"
         " a path that they may also write",
@@ -220,27 +198,6 @@ class Settings(PlatformSettings, KeySettings, TimeSettings):
         if any(not separator for _key, separator, _value in pairs):
             raise ValueError("tags must be KEY=VALUE,KEY=VALUE")
         return {key.strip(): value.strip() for key, _separator, value in pairs}
-
-    @field_validator(
-        "engines",
-        "passed_environment",
-        "sandbox_paths",
-        "trusted_proxies",
-        "webhook_networks",
-        mode="before",
-    )
-    @classmethod
-    def _split_list(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-
-    @field_validator("trusted_proxies", "webhook_networks", mode="after")
-    @classmethod
-    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ip_network(network)
-        return value
 
     @field_validator("redis_url", mode="after")
     @classmethod
