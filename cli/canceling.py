@@ -13,9 +13,7 @@ from cli.opening import opened
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_json
 from cli.selection import Selection, act_on_each, report_refused, selecting
-from db.catalog.audit import AuditAction, audit
-from db.jobs.transitions import cancel_job
-from db.reads.jobs import get_job
+from db.catalog.cancellations import cancel_by_hand
 from db.schema.enums import JobStatus
 
 
@@ -53,17 +51,4 @@ def cancel(selection: Selection, as_user: str | None, output: str) -> None:
 def _cancel(
     session: Session, job_id: uuid.UUID, *, as_user: str | None
 ) -> tuple[uuid.UUID, JobStatus]:
-    status = cancel_job(session, job_id=job_id)
-    job = get_job(session, job_id)
-    resource = ("provisioner_job", job_id, str(job_id))
-    if job.workspace_build_id is not None:
-        name = f"{job.workspace_name}/{job.build_number}"
-        resource = ("workspace_build", job.workspace_build_id, name)
-    audit(
-        session,
-        actor=find_actor(session, as_user),
-        action=AuditAction.CANCEL,
-        organization_id=job.organization_id,
-        resource=resource,
-    )
-    return job_id, status
+    return job_id, cancel_by_hand(session, job_id, actor=find_actor(session, as_user))

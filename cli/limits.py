@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 
 import click
@@ -13,11 +12,8 @@ from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import print_rows
 from cli.table import Columns
-from db.catalog.audit import AuditAction, audit
-from db.catalog.limits import DEFAULTS, Limit, read_limits, set_limit
+from db.catalog.limits import DEFAULTS, MOST_ALLOWED, Limit, change_limit, read_limits
 
-NOBODY = uuid.UUID(int=0)
-MOST = 2**31 - 1
 MEANINGS = {
     Limit.BUILDS_PER_OWNER: "unfinished builds of one owner",
     Limit.WORKSPACES_PER_OWNER: "workspaces of one owner",
@@ -89,23 +85,15 @@ def set_(name: str, allowed: str, as_user: str | None) -> None:
     """
     limit, number = Limit(name), _number(allowed)
     with transaction() as session:
-        before = read_limits(session)[limit]
-        set_limit(session, limit, number)
-        audit(
-            session,
-            actor=find_actor(session, as_user),
-            action=AuditAction.WRITE,
-            resource=("limit", NOBODY, limit.value),
-            diff={"allowed": {"old": before, "new": number}},
-        )
+        before = change_limit(session, limit, number, actor=find_actor(session, as_user))
     click.echo(f"{limit.value} was {_shown(before)} and is now {_shown(number)}.")
 
 
 def _number(text: str) -> int | None:
     if text == "off":
         return None
-    if not (text.isascii() and text.isdecimal()) or len(text) > 10 or int(text) > MOST:
-        raise click.BadParameter(f"{text!r} is not a number of at most {MOST}, or off")
+    if not (text.isascii() and text.isdecimal()) or len(text) > 10 or int(text) > MOST_ALLOWED:
+        raise click.BadParameter(f"{text!r} is not a number of at most {MOST_ALLOWED}, or off")
     return int(text)
 
 

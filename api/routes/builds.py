@@ -203,7 +203,7 @@ def cancel_build(gate: GateOf, build: uuid.UUID, expect_status: str = "") -> Mes
         )
     with gate.enter(TokenScope.BUILD) as visit:
         found, row = _visible(visit, build)
-        _check_cancel(visit, row)
+        check_cancel(visit, row)
         if expect_status and found.job.status != expect_status:
             raise ApiError(412, "Job is not in the expected state.")
         cancel(visit, found.job.id)
@@ -215,7 +215,12 @@ def cancel_build(gate: GateOf, build: uuid.UUID, expect_status: str = "") -> Mes
         return Message(message="Job has been marked as canceled...")
 
 
-def _check_cancel(visit: Visit, row: WorkspaceRow) -> None:
+def check_cancel(visit: Visit, row: WorkspaceRow) -> None:
+    """Refuse a caller who may not cancel builds of the workspace.
+
+    Raises:
+        ApiError: the caller may not.
+    """
     found = row.workspace
     if visit.caller.may(Right.BUILD_WORKSPACES, found.organization_id):
         return

@@ -107,7 +107,7 @@ def list_queues(gate: GateOf) -> list[Queue]:
 def explain(gate: GateOf, organization: str, job: uuid.UUID) -> Explanation:
     """Say why a job waits: its position, and which workers could claim it."""
     with gate.enter() as visit:
-        found = _job(visit, organization, job)
+        found = visible_job(visit, organization, job)
         matches = [match(found, worker) for worker in list_workers(visit.session)]
         return Explanation(
             id=found.id,
@@ -129,7 +129,7 @@ def retry(gate: GateOf, organization: str, job: uuid.UUID) -> WorkspaceBuild:
     decision, and it is charged like any other.
     """
     with gate.enter(TokenScope.BUILD) as visit:
-        _check_retry(visit, _job(visit, organization, job))
+        _check_retry(visit, visible_job(visit, organization, job))
         wanted = find_retry(visit.session, job)
         build = enqueue(
             visit,
@@ -154,8 +154,12 @@ def _check_retry(visit: Visit, found: Job) -> None:
         raise forbidden("You do not have permission to build this workspace.")
 
 
-def _job(visit: Visit, organization: str, job_id: uuid.UUID) -> Job:
-    """Return a job that the caller may see: as a template admin, or of an own workspace."""
+def visible_job(visit: Visit, organization: str, job_id: uuid.UUID) -> Job:
+    """Return a job that the caller may see: as a template admin, or of an own workspace.
+
+    Raises:
+        ApiError: there is none.
+    """
     home = visible_organization(visit, organization)
     with or_hidden():
         found = get_job(visit.session, job_id)

@@ -13,11 +13,13 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
+from db.catalog.audit import Actor, AuditAction, audit
 from db.engine import sql
 from db.errors import LimitReachedError, OwnerInactiveError
 from db.schema.enums import UserStatus
 from db.schema.roles import PREBUILDS_USER_ID
 
+MOST_ALLOWED = 2**31 - 1
 NO_CHAT = ""
 """In place of the id of a chat: an agent without one makes the workspace."""
 
@@ -60,6 +62,22 @@ def set_limit(session: Session, limit: Limit, allowed: int | None) -> None:
         """),
         {"name": limit.value, "allowed": allowed},
     )
+
+
+def change_limit(
+    session: Session, limit: Limit, allowed: int | None, *, actor: Actor
+) -> int | None:
+    """Change a limit by hand, with a row of the audit log; return what it was."""
+    before = read_limits(session)[limit]
+    set_limit(session, limit, allowed)
+    audit(
+        session,
+        actor=actor,
+        action=AuditAction.WRITE,
+        resource=("limit", uuid.UUID(int=0), limit.value),
+        diff={"allowed": {"old": before, "new": allowed}},
+    )
+    return before
 
 
 def check_owner(username: str, status: UserStatus, *, deleted: bool) -> None:

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:35f6beeb9eb2bf961d6b05067849d2709701dcbb246ff037f08ae76356150ebd
-// text: sha256:c4696ff796148d98f93ccde67096714584c019b0fcbb1e056a3ccd110c99b48d
+// made from: sha256:5ae9b4c1dd7a3da2b7575da716804d6b75ac2cb07835f8722e7cdece28307f3d
+// text: sha256:5e76b0e2face46a7bb7ecd6ea4fab38018684a9d29be6a757789edcf1f25a2ae
 
 import type {
   JobStatus,
@@ -11,6 +11,7 @@ import type {
 } from "./types";
 
 export type AnyOfTheContract =
+  | Allowance
   | ArchiveVersions
   | ArchivedVersions
   | AuditLog
@@ -21,7 +22,11 @@ export type AnyOfTheContract =
   | AutostopRequirement
   | BuildInfo
   | BuildTimeStats
+  | CanceledJob
+  | ChangedLimit
   | CreateBuild
+  | CreateGroup
+  | CreateOrganization
   | CreateTemplate
   | CreateToken
   | CreateUser
@@ -30,6 +35,7 @@ export type AnyOfTheContract =
   | CreateWorkspace
   | DaemonJob
   | Dormancy
+  | Drained
   | DryRun
   | EditTemplate
   | EditVersion
@@ -41,6 +47,8 @@ export type AnyOfTheContract =
   | Extension
   | Forecast
   | GivenValue
+  | Group
+  | Limit
   | Login
   | Member
   | MemberRoles
@@ -48,10 +56,12 @@ export type AnyOfTheContract =
   | MinimalUser
   | NameValue
   | NewKey
+  | NewLimit
   | NewWebhook
   | Organization
   | OrganizationRole
   | ParameterOption
+  | Pause
   | Preset
   | Promote
   | ProvisionerDaemon
@@ -83,6 +93,11 @@ export type AnyOfTheContract =
  * Whether a workspace is updated to the active version of its template automatically.
  */
 export type AutomaticUpdates = "always" | "never";
+/**
+ * What is limited.
+ */
+export type Limit =
+  "builds_per_owner" | "workspaces_per_owner" | "workspaces_per_chat" | "workspaces_of_agents";
 /**
  * A role in the whole site (``users.rbac_roles``). Every user is a member, too.
  */
@@ -116,6 +131,15 @@ export type OrganizationRole =
   | "organization-auditor"
   | "organization-workspace-creation-ban";
 
+/**
+ * What a group gives each member.
+ */
+export interface Allowance {
+  /**
+   * credits per day for each member
+   */
+  quota_allowance: number;
+}
 /**
  * Which unused versions to archive.
  */
@@ -213,6 +237,21 @@ export interface BuildTimeStats {
   P95?: number | null;
 }
 /**
+ * A canceled job, and its status now.
+ */
+export interface CanceledJob {
+  id: string;
+  status: JobStatus;
+}
+/**
+ * A limit, and what it was before; absent: any number.
+ */
+export interface ChangedLimit {
+  name: Limit;
+  allowed?: number | null;
+  before?: number | null;
+}
+/**
  * A build of a workspace.
  */
 export interface CreateBuild {
@@ -244,6 +283,26 @@ export interface CreateBuild {
 export interface GivenValue {
   name: string;
   value: string;
+}
+/**
+ * A new group.
+ */
+export interface CreateGroup {
+  name: string;
+  /**
+   * credits per day for each member
+   */
+  quota_allowance?: number;
+}
+/**
+ * A new organization.
+ */
+export interface CreateOrganization {
+  name: string;
+  /**
+   * credits per day for each member
+   */
+  everyone_allowance?: number;
 }
 /**
  * A template, with its first version.
@@ -361,6 +420,12 @@ export interface Dormancy {
   dormant: boolean;
 }
 /**
+ * The builds that a drained worker still runs.
+ */
+export interface Drained {
+  builds: number;
+}
+/**
  * The values to plan with.
  */
 export interface DryRun {
@@ -476,6 +541,18 @@ export interface Forecast {
   allowed: boolean;
 }
 /**
+ * A group, and what it gives each member.
+ */
+export interface Group {
+  id: string;
+  organization_id: string;
+  name: string;
+  /**
+   * credits per day for each member
+   */
+  quota_allowance: number;
+}
+/**
  * Refused: there are no passwords here.
  */
 export interface Login {
@@ -561,6 +638,12 @@ export interface NewKey {
   key: string;
 }
 /**
+ * How many there may be; null: any number.
+ */
+export interface NewLimit {
+  allowed: number | null;
+}
+/**
  * A webhook that was just made, with its secret, which is shown only once.
  */
 export interface NewWebhook {
@@ -588,6 +671,12 @@ export interface ParameterOption {
   description: string;
   value: string;
   icon: string;
+}
+/**
+ * Why a queue is paused.
+ */
+export interface Pause {
+  reason?: string;
 }
 /**
  * A named set of values. Coder writes these names with capitals.

@@ -74,4 +74,8 @@ def known(door: Door, owner: User, alice: User) -> Mapping[str, str]:
         "token": door.token(alice, name="box").partition("-")[0],
         "agent": str(uuid.uuid4()),
         "webhook": str(uuid.uuid4()),
+        "queue": "builds",
+        "worker": "build-1",
+        "limit": "workspaces_per_chat",
+        "group": "Everyone",
     }
