@@ -24,7 +24,7 @@ from db.reads.agentcontract import (
     WorkspaceApp,
     WorkspaceAppHealthcheck,
 )
-from db.reads.contractbase import ContractModel, UtcTime
+from db.reads.contractbase import ContractModel, EmptyList, UtcTime
 from db.reads.counting import QUEUE_COUNT_LIMIT
 from db.schema.enums import (
     BuildReason,
@@ -194,8 +194,8 @@ class ProvisionerJobTimings(ContractModel):
     """How long each step of a build took."""
 
     provisioner_timings: list[ProvisionerTiming] = Field(description="sorted by start time")
-    agent_script_timings: tuple[()] = Field(description="always empty: agents do not run here")
-    agent_connection_timings: tuple[()] = Field(description="always empty: agents do not run here")
+    agent_script_timings: EmptyList = Field(description="always empty: agents do not run here")
+    agent_connection_timings: EmptyList = Field(description="always empty: agents do not run here")
 
 
 class WorkspaceResourceMetadata(ContractModel):

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     SerializerFunctionWrapHandler,
+    WithJsonSchema,
     model_serializer,
 )
 
@@ -21,6 +22,8 @@ def _in_utc(value: datetime) -> datetime:
 
 # Written as RFC 3339 with a Z, regardless of the time zone of the value.
 UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+# A list of Coder's that has nothing here. Generators of clients need the items of every array.
+EmptyList = Annotated[tuple[()], WithJsonSchema({"type": "array", "items": {}, "maxItems": 0})]
 
 
 class ContractModel(BaseModel):

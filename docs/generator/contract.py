@@ -97,7 +97,8 @@ def _type(schema: Schema) -> str:
     if "$ref" in schema:
         return f"[{schema['$ref']}](#{schema['$ref'].lower()})"
     if schema["type"] == "array":
-        return f"list of {_type(schema['items'])}" if "items" in schema else "empty list"
+        is_empty = schema.get("maxItems") == 0
+        return "empty list" if is_empty else f"list of {_type(schema['items'])}"
     if schema["type"] == "object":
         return f"map of string to {_type(schema['additionalProperties'])}"
     kinds = {"uuid": "UUID", "date-time": "time"}

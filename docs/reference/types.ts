@@ -1,6 +1,6 @@
 // TypeScript types of job rows. Made from db/reads/contract.py by `make generate`: do not edit.
-// made from: sha256:393c416b4639ec7be7b2e537e01ab8d70832d56d17c67d5c5058258f02cb58b8
-// text: sha256:c2b9b1c8db7ebf7610e7012525af33a71beb5b577c9372518b6a6d93a0cb9e18
+// made from: sha256:a2f21ae89c3199735b9576ff07ca6beb16fef4f6a366467f1822a5d5ce7882b3
+// text: sha256:79979e91d56284a9c5365f2cda33bf58414344818133a69e999bb61bdc1774e2
 
 export type AnyOfTheContract =
   | AgentLifecycleState
@@ -295,14 +295,12 @@ export interface ProvisionerJobTimings {
   /**
    * always empty: agents do not run here
    *
-   * @minItems 0
    * @maxItems 0
    */
   agent_script_timings: unknown[];
   /**
    * always empty: agents do not run here
    *
-   * @minItems 0
    * @maxItems 0
    */
   agent_connection_timings: unknown[];
