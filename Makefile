@@ -151,15 +151,18 @@ lowest: setup ## Run tests of enqueue, claim and build with the oldest packages 
 		--resolution lowest-direct --editable '.[api,embedded,flower,ledger,otel]' --group dev
 	@build/lowest/venv/bin/python -m pytest --quiet $(LOWEST_TESTS)
 
-client: setup ## Generate the Python client of the HTTP API, and build its wheel
+client: setup ## Generate the Python client of the HTTP API, build its wheel, and try it
 	@rm -rf build/client && mkdir -p build/client
 	@$(PY) -m venv build/client/tool
-	@build/client/tool/bin/python -m pip install --quiet --requirement clients/python/requirements.txt
+	@build/client/tool/bin/python -m pip install --quiet --require-hashes -r clients/python/requirements.txt
 	@cp clients/python/pyproject.toml clients/python/README.md build/client
 	@build/client/tool/bin/openapi-python-client generate --path docs/reference/httpapi.json --meta none \
-		--config clients/python/config.yaml --output-path build/client/provisionerd_client >build/client/log 2>&1
+		--config clients/python/config.yaml --output-path build/client/provisionerd_client \
+		--fail-on-warning >build/client/log 2>&1 || { cat build/client/log; exit 1; }
 	@touch build/client/provisionerd_client/py.typed
 	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/client build/client
+	@build/client/tool/bin/python -m pip install --quiet --no-deps build/client/*.whl
+	@$(PY) -m pytest --quiet tests/integration/api/test_clients.py
 	@ls build/client/*.whl
 
 import-cost: setup ## Measure what `import worker.enqueue` costs, and Celery and SQLAlchemy

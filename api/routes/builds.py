@@ -15,7 +15,7 @@ from api.errors import ApiError, conflict, forbidden, hidden, refused
 from api.gate import GateOf, Visit
 from api.models.requests import CreateBuild, PushState
 from api.routes.finding import named_workspace, or_hidden, visible_workspace
-from api.routes.joblogs import Follow, answer_log, stream_log
+from api.routes.joblogs import LOG_ANSWERS, Follow, answer_log, stream_log
 from api.routes.paging import Paged
 from db.catalog.audit import AuditAction
 from db.catalog.orphans import orphan_workspace
@@ -293,7 +293,7 @@ def write_state(gate: GateOf, build: uuid.UUID, body: PushState) -> None:
         _push(visit, row, body.state)
 
 
-@router.get("/workspacebuilds/{build}/logs")
+@router.get("/workspacebuilds/{build}/logs", responses=LOG_ANSWERS)
 def read_build_log(gate: GateOf, request: Request, build: uuid.UUID, following: Follow) -> Response:
     """Return a build's log: a list, text, or server-sent events."""
     return answer_log(gate, request, following, lambda visit: _visible(visit, build)[0].job.id)

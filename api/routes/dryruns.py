@@ -13,7 +13,7 @@ from api.gate import GateOf, Visit
 from api.models.requests import DryRun
 from api.routes.builds import cancel
 from api.routes.finding import or_hidden, visible_version
-from api.routes.joblogs import Follow, answer_log, stream_log
+from api.routes.joblogs import LOG_ANSWERS, Follow, answer_log, stream_log
 from db.catalog.dryruns import new_workspace
 from db.reads.accounts import as_uuid
 from db.reads.builds import find_resources
@@ -94,7 +94,7 @@ def cancel_dry_run(gate: GateOf, version: uuid.UUID, job: uuid.UUID) -> Message:
         return Message(message="Job has been marked as canceled.")
 
 
-@router.get("/{job}/logs")
+@router.get("/{job}/logs", responses=LOG_ANSWERS)
 def read_log(
     gate: GateOf, request: Request, version: uuid.UUID, job: uuid.UUID, following: Follow
 ) -> Response:

@@ -22,6 +22,8 @@ from db.schema.enums import TokenScope
 router = APIRouter(prefix="/api/v2", tags=["files"])
 SPOOLED_BYTES = 1024 * 1024  #: a larger body waits in a file for its turn
 ZIPS = {"application/zip", "application/x-zip-compressed"}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+ARCHIVE = {TAR: BYTES, "application/zip": BYTES}
 
 
 class Uploaded(ContractModel):
@@ -30,7 +32,13 @@ class Uploaded(ContractModel):
     hash: uuid.UUID
 
 
-@router.post("/files", status_code=201, responses={200: {"model": Uploaded}})
+@router.post(
+    "/files",
+    status_code=201,
+    responses={200: {"model": Uploaded}},
+    # Of two binary types a generated client could only send one.
+    openapi_extra={"requestBody": {"content": {TAR: BYTES}, "required": True}},
+)
 async def upload(gate: GateOf, request: Request, response: Response) -> Uploaded:
     """Store an archive: a tar, or a zip, which is stored as a tar.
 
@@ -68,11 +76,7 @@ def _store(gate: Gate, body: IO[bytes], kind: str) -> tuple[uuid.UUID, bool]:
         return stored, not is_known
 
 
-@router.get(
-    "/files/{file}",
-    response_class=Response,
-    responses={200: {"content": {TAR: {}, "application/zip": {}}}},
-)
+@router.get("/files/{file}", response_class=Response, responses={200: {"content": ARCHIVE}})
 def download(
     gate: GateOf, file: uuid.UUID, form: Annotated[str, Query(alias="format")] = ""
 ) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response, WebSocket
 from starlette.responses import PlainTextResponse
@@ -19,6 +19,8 @@ from db.reads.contract import ProvisionerJobLog
 from db.reads.joblog import MAX_ID, read_whole_log
 
 EVENTS = "text/event-stream"
+#: What the OpenAPI document says of a route that answers a log.
+LOG_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": list[ProvisionerJobLog]}}
 
 
 @dataclass(frozen=True)

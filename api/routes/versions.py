@@ -14,7 +14,7 @@ from api.gate import GateOf, Visit
 from api.models.requests import CreateVersion, EditVersion
 from api.routes.builds import cancel
 from api.routes.finding import visible_organization, visible_template, visible_version
-from api.routes.joblogs import Follow, answer_log, stream_log
+from api.routes.joblogs import LOG_ANSWERS, Follow, answer_log, stream_log
 from api.routes.templates import named_template, named_version
 from db.catalog.audit import AuditAction
 from db.catalog.edits import edit_version
@@ -212,7 +212,7 @@ def read_resources(gate: GateOf, version: uuid.UUID) -> list[WorkspaceResource]:
         return find_resources(visit.session, found.job.id)
 
 
-@router.get("/templateversions/{version}/logs")
+@router.get("/templateversions/{version}/logs", responses=LOG_ANSWERS)
 def read_log(gate: GateOf, request: Request, version: uuid.UUID, following: Follow) -> Response:
     """Return the log of a version's import: a list, text, or server-sent events."""
     return answer_log(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
 DOCUMENTS = ("httpapi.json", "openapi.json")
 
 
@@ -55,3 +57,11 @@ def test_every_array_names_its_items(name: str) -> None:
     arrays = [(where, found) for where, found in parts(read(name)) if found.get("type") == "array"]
     assert arrays
     assert [where for where, found in arrays if "items" not in found] == []
+
+
+def test_the_generated_client_has_the_version_of_the_server() -> None:
+    versions = {
+        tomllib.loads((ROOT / name).read_text(encoding="utf-8"))["project"]["version"]
+        for name in ("pyproject.toml", "clients/python/pyproject.toml")
+    }
+    assert len(versions) == 1

@@ -1,9 +1,10 @@
-"""A server of the API on the test's database, with an owner, a member and a template."""
+"""A server of the API on the test's database, with an owner, a member and templates."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -14,6 +15,7 @@ from tests.harness.api.client import Client
 from tests.harness.api.door import Door
 from tests.harness.api.serving import served
 from tests.harness.factory import Factory
+from tests.integration.chattool.chatting import Chat
 from worker.embedded import Embedded
 
 
@@ -79,3 +81,32 @@ def known(door: Door, owner: User, alice: User) -> Mapping[str, str]:
         "limit": "workspaces_per_chat",
         "group": "Everyone",
     }
+
+
+@pytest.fixture
+def chat(door: Door, alice: User, owner: User, tmp_path: Path) -> Chat:
+    """Alice's chat, with a template whose builds cost 60 of 100 credits."""
+    template = door.factory.template(
+        organization=door.organization,
+        created_by=owner,
+        name="dev",
+        script={
+            "parse": {"parameters": [{"name": "size", "default": "1"}]},
+            "apply": {"resources": [{"type": "echo_disk", "name": "home", "daily_cost": 60}]},
+            "stop": {"apply": {"resources": [{"type": "echo_disk", "name": "home"}]}},
+        },
+    )
+    return Chat(
+        factory=door.factory,
+        organization=door.organization,
+        owner=alice,
+        template=template,
+        work_root=tmp_path,
+    )
+
+
+@pytest.fixture
+def built(chat: Chat) -> Iterator[Chat]:
+    """The chat, whose builds are run as they turn up."""
+    with chat.building():
+        yield chat
