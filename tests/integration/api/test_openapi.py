@@ -26,6 +26,7 @@ DOCUMENT = read_document()
 OPERATIONS = [
     (method.upper(), path) for path, found in DOCUMENT["paths"].items() for method in found
 ]
+schemathesis.serializer.alias("application/x-tar", "application/octet-stream")
 ENDLESS = {"/api/v2/workspaces/{workspace}/watch"}  #: a stream goes on until the client leaves
 
 
