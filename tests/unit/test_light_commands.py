@@ -36,3 +36,14 @@ def test_a_caller_that_imports_enqueueing_imports_no_orm() -> None:
     code = "import sys, worker.enqueue; print('sqlalchemy.orm' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+def test_the_modules_of_a_command_are_left_out_of_garbage_collection() -> None:
+    code = """
+import gc
+from cli.lazy import imported
+imported("cli.version:version")
+print(gc.isenabled(), gc.get_freeze_count() > 0)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True True\n"
