@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cli.actor import as_option, find_actor
-from cli.opening import transaction
+from cli.actor import as_option
+from cli.changing import change
+from cli.remote.answers import field_of
+from cli.remote.client import Client, route
 from db.catalog.drains import drain_worker, forget_worker, resume_worker
 
 name_argument = click.argument("name", metavar="WORKER")
@@ -23,8 +25,12 @@ def drain(name: str, as_user: str | None) -> None:
     Example:
         provisionerd workers drain build-7
     """
-    with transaction() as session:
-        running = drain_worker(session, name, actor=find_actor(session, as_user))
+    running = change(
+        lambda session, actor: drain_worker(session, name, actor=actor),
+        lambda client: _drain(client, name),
+        look="workers",
+        as_user=as_user,
+    )
     click.echo(f"The worker {name} takes no more builds; {running} run on it.")
 
 
@@ -38,8 +44,12 @@ def resume(name: str, as_user: str | None) -> None:
     Example:
         provisionerd workers resume build-7
     """
-    with transaction() as session:
-        resume_worker(session, name, actor=find_actor(session, as_user))
+    change(
+        lambda session, actor: resume_worker(session, name, actor=actor),
+        lambda client: client.ask("POST", route("workers", name, "resume")),
+        look="workers",
+        as_user=as_user,
+    )
     click.echo(f"The worker {name} takes builds again.")
 
 
@@ -53,6 +63,15 @@ def forget(name: str, as_user: str | None) -> None:
     Example:
         provisionerd workers forget build-3
     """
-    with transaction() as session:
-        forget_worker(session, name, actor=find_actor(session, as_user))
+    change(
+        lambda session, actor: forget_worker(session, name, actor=actor),
+        lambda client: client.ask("DELETE", route("workers", name)),
+        look="workers",
+        as_user=as_user,
+    )
     click.echo(f"The worker {name} is forgotten.")
+
+
+def _drain(client: Client, name: str) -> int:
+    answer = client.ask("POST", route("workers", name, "drain"))
+    return field_of(client, answer, "builds", int)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import click
 
-from cli.actor import as_option, find_actor
+from cli.actor import as_option
+from cli.changing import change
 from cli.lazy import AliasGroup
 from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import print_rows
+from cli.remote.answers import field_of
+from cli.remote.client import Client, route
 from cli.table import Columns
 from db.catalog.limits import DEFAULTS, MOST_ALLOWED, Limit, change_limit, read_limits
 
@@ -84,9 +87,18 @@ def set_(name: str, allowed: str, as_user: str | None) -> None:
         provisionerd limits set workspaces_per_owner off
     """
     limit, number = Limit(name), _number(allowed)
-    with transaction() as session:
-        before = change_limit(session, limit, number, actor=find_actor(session, as_user))
+    before = change(
+        lambda session, actor: change_limit(session, limit, number, actor=actor),
+        lambda client: _change(client, limit, number),
+        look="limits list",
+        as_user=as_user,
+    )
     click.echo(f"{limit.value} was {_shown(before)} and is now {_shown(number)}.")
+
+
+def _change(client: Client, limit: Limit, allowed: int | None) -> int | None:
+    answer = client.ask("PUT", route("limits", limit.value), body={"allowed": allowed})
+    return field_of(client, answer, "before", int) if "before" in answer else None
 
 
 def _number(text: str) -> int | None:

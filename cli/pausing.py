@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cli.actor import as_option, find_actor
-from cli.opening import transaction
+from cli.actor import as_option
+from cli.changing import change
 from cli.options import to_mapping
+from cli.remote.client import route
 from db.catalog.pauses import MAX_REASON, pause_queue, resume_queue
 from db.jobs.tags import queue_name
 
@@ -42,8 +43,12 @@ def pause(name: str | None, tags: dict[str, str], reason: str, as_user: str | No
         provisionerd queue pause --tag gpu=yes
     """
     queue = _chosen(name, tags)
-    with transaction() as session:
-        pause_queue(session, queue, actor=find_actor(session, as_user), reason=reason)
+    change(
+        lambda session, actor: pause_queue(session, queue, actor=actor, reason=reason),
+        lambda client: client.ask("POST", route("queues", queue, "pause"), body={"reason": reason}),
+        look="queue",
+        as_user=as_user,
+    )
     click.echo(f"The queue {queue} is paused.")
 
 
@@ -58,8 +63,12 @@ def resume(name: str | None, tags: dict[str, str], as_user: str | None) -> None:
         provisionerd queue resume builds
     """
     queue = _chosen(name, tags)
-    with transaction() as session:
-        resume_queue(session, queue, actor=find_actor(session, as_user))
+    change(
+        lambda session, actor: resume_queue(session, queue, actor=actor),
+        lambda client: client.ask("POST", route("queues", queue, "resume")),
+        look="queue",
+        as_user=as_user,
+    )
     click.echo(f"The queue {queue} is resumed.")
 
 

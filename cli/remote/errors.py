@@ -45,6 +45,17 @@ class CutOffError(ServerError):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"the server at {url} did not answer ({reason}); try again")
+        self.url, self.reason = url, reason
+
+
+class PerhapsDoneError(ServerError):
+    """A request that changes something was sent, and no whole answer arrived."""
+
+    def __init__(self, error: CutOffError, look: str) -> None:
+        super().__init__(
+            f"the server at {error.url} did not answer ({error.reason}), and may have done it;"
+            f" `provisionerd {look}` shows whether it has"
+        )
 
 
 class ForeignAnswerError(ServerError):

@@ -1,0 +1,91 @@
+"""Makes a change: in a transaction of the database, or over the API of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from cli.actor import find_actor
+from cli.opening import transaction
+from cli.remote.client import Client
+from cli.remote.errors import CutOffError, PerhapsDoneError
+from cli.remote.server import find_server, has_server
+from db.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from db.catalog.audit import Actor
+
+Result = TypeVar("Result")
+UNSEEN = "Resource not found or you do not have access to this resource"
+"""How the API answers if something does not exist, or must not be known to exist."""
+
+
+def change(
+    here: Callable[[Session, Actor], Result],
+    there: Callable[[Client], Result],
+    *,
+    look: str,
+    as_user: str | None = None,
+) -> Result:
+    """Make a change, and return what it returns.
+
+    Args:
+        here: makes it in a transaction of the database.
+        there: makes it over the API, as the user of the token.
+        look: the command that shows whether it was made, if the server does not say.
+        as_user: the user for the audit log, as given on the command line.
+
+    Raises:
+        click.UsageError: a user is named, but the token names one.
+        PerhapsDoneError: the connection was lost before the server answered.
+        RequestError: the change was refused.
+    """
+    if not has_server():
+        with transaction() as session:
+            return here(session, find_actor(session, as_user))
+    if as_user:
+        raise click.UsageError("over the API, the user of the token is in the audit log, not --as")
+    with perhaps_done(look):
+        return there(open_client())
+
+
+def open_client() -> Client:
+    """Return a client of the server that the environment names.
+
+    Raises:
+        click.ClickException: the URL or the token cannot be used.
+    """
+    return Client(server=find_server())
+
+
+@contextmanager
+def perhaps_done(look: str) -> Iterator[None]:
+    """Say how to find out whether a change was made, if the answer to it does not arrive.
+
+    Raises:
+        PerhapsDoneError: it did not.
+    """
+    try:
+        yield
+    except CutOffError as error:
+        raise PerhapsDoneError(error, look) from error
+
+
+@contextmanager
+def unless_seen(error: NotFoundError) -> Iterator[None]:
+    """Name what does not exist, where the API answers the same for everything that is not seen.
+
+    Raises:
+        NotFoundError: ``error``, or the sentence of the server if it has one of its own.
+    """
+    try:
+        yield
+    except NotFoundError as found:
+        if str(found).startswith(UNSEEN):
+            raise error from found
+        raise
