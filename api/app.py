@@ -10,13 +10,14 @@ from starlette.routing import Route
 
 from api.answers import JsonAnswer
 from api.errors import add_handlers
+from api.forhttp import ForHttp
 from api.headers import CommonHeaders, OneAddress
-from api.limits import BodyLimit
+from api.limits import bound_body
 from api.mcp.door import PATH, McpDoor
-from api.metrics import ApiMetrics, Measured
+from api.metrics import ApiMetrics, Measuring
 from api.openapi import document_of, operation_id
 from api.pages import administration, catalog, session, work
-from api.patience import Patience
+from api.patience import end_idle
 from api.routes import (
     agents,
     builds,
@@ -103,10 +104,10 @@ def make_app(site: Site, metrics: ApiMetrics | None = None) -> FastAPI:
     app.router.routes.append(Route(PATH, door, include_in_schema=False))
     add_handlers(app)
     # The last one that is added is the first that a request meets.
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Patience)
+    app.add_middleware(ForHttp, handle=bound_body)
+    app.add_middleware(ForHttp, handle=end_idle)
     app.add_middleware(CommonHeaders)
     if metrics is not None:
-        app.add_middleware(Measured, metrics=metrics)
+        app.add_middleware(ForHttp, handle=Measuring(metrics).handle)
     app.add_middleware(OneAddress)
     return app

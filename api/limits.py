@@ -19,34 +19,25 @@ CLIENTS_KEPT = 10_000
 WINDOW_S = 60.0
 
 
-class BodyLimit:
-    """Refuses bodies that are too large, before and while they arrive."""
+async def bound_body(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a body that is too large, before and while it arrives."""
+    limit = limit_of(scope["path"])
+    declared = Headers(scope=scope).get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        await answer_to(_too_large(limit))(scope, receive, send)
+        return
+    received = 0
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            # FastAPI turns any other exception, while it reads a body, into a 400.
+            raise HTTPException(413, f"Request body is too large. The limit is {limit} bytes.")
+        return message
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        limit = limit_of(scope["path"])
-        declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
-            await answer_to(_too_large(limit))(scope, receive, send)
-            return
-        received = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                # FastAPI turns any other exception, while it reads a body, into a 400.
-                raise HTTPException(413, f"Request body is too large. The limit is {limit} bytes.")
-            return message
-
-        await self._app(scope, receive_bounded, send)
+    await app(scope, receive_bounded, send)
 
 
 def limit_of(path: str) -> int:

@@ -94,18 +94,14 @@ def _oldest(seconds: float) -> Metric:
     )
 
 
-class Measured:
+class Measuring:
     """Counts requests and their latency, by the template of the route."""
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
-        self._app = app
+    def __init__(self, metrics: ApiMetrics) -> None:
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def handle(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
         begun = time.perf_counter()
 
         async def send_measured(message: Message) -> None:
@@ -113,7 +109,7 @@ class Measured:
                 self._count(scope, str(message["status"]), time.perf_counter() - begun)
             await send(message)
 
-        await self._app(scope, receive, send_measured)
+        await app(scope, receive, send_measured)
 
     def _count(self, scope: Scope, status: str, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", NO_ROUTE)

@@ -16,36 +16,27 @@ HEAD_S = 15.0  #: for the whole head of a request
 CHUNK_S = 30.0  #: for the next part of a body, and for the client to read what was sent
 
 
-class Patience:
-    """Ends requests whose client neither sends nor reads."""
+async def end_idle(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """End a request whose client neither sends nor reads."""
+    has_more = True
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def receive_soon() -> Message:
+        nonlocal has_more
+        if not has_more:
+            return await receive()  # waits for the client to go, which may take long
+        try:
+            message = await asyncio.wait_for(receive(), CHUNK_S)
+        except TimeoutError as error:
+            raise HTTPException(
+                408, "The body did not arrive in time.", headers={"Connection": "close"}
+            ) from error
+        has_more = message.get("more_body", False)
+        return message
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        has_more = True
+    async def send_soon(message: Message) -> None:
+        await asyncio.wait_for(send(message), CHUNK_S)
 
-        async def receive_soon() -> Message:
-            nonlocal has_more
-            if not has_more:
-                return await receive()  # waits for the client to go, which may take long
-            try:
-                message = await asyncio.wait_for(receive(), CHUNK_S)
-            except TimeoutError as error:
-                raise HTTPException(
-                    408, "The body did not arrive in time.", headers={"Connection": "close"}
-                ) from error
-            has_more = message.get("more_body", False)
-            return message
-
-        async def send_soon(message: Message) -> None:
-            await asyncio.wait_for(send(message), CHUNK_S)
-
-        await self._app(scope, receive_soon, send_soon)
+    await app(scope, receive_soon, send_soon)
 
 
 class BoundedProtocol(H11Protocol):
