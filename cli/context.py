@@ -82,9 +82,7 @@ def use(name: str) -> None:
     Example:
         provisionerd context use staging
     """
-    contexts = load()
-    contexts.get(name)
-    save(contexts.used(name))
+    save(load().used(name))
     click.echo(f"Commands use the context {name}.")
 
 
@@ -138,9 +136,7 @@ def delete(name: str) -> None:
     Example:
         provisionerd context delete staging
     """
-    contexts = load()
-    contexts.get(name)
-    save(contexts.without(name))
+    save(load().without(name))
     click.echo(f"Context {name} was deleted.")
 
 

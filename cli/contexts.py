@@ -55,11 +55,21 @@ class Contexts:
         return replace(self, current=self.current or name, named={**self.named, name: kept})
 
     def used(self, name: str) -> Contexts:
-        """Return the contexts with another current one."""
+        """Return the contexts with another current one.
+
+        Raises:
+            click.ClickException: there is no such context.
+        """
+        self.get(name)
         return replace(self, current=name)
 
     def without(self, name: str) -> Contexts:
-        """Return the contexts without one of them."""
+        """Return the contexts without one of them.
+
+        Raises:
+            click.ClickException: there is no such context.
+        """
+        self.get(name)
         named = {other: values for other, values in self.named.items() if other != name}
         return replace(self, current=None if self.current == name else self.current, named=named)
 
