@@ -74,6 +74,14 @@ def _states_of(table: str, *, noun: str, first: object, scan: TextClause) -> Sta
     )
 
 
+def _write_of(table: str, key: str) -> TextClause:
+    return sql(f"""
+        UPDATE {table} SET value = :new
+        WHERE {key} = :id AND name = :name AND value = :old
+        RETURNING 1
+    """)  # noqa: S608 - constants
+
+
 STATES = (
     _states_of(
         "workspace_builds",
@@ -118,11 +126,7 @@ TEXTS = (
             ORDER BY given.workspace_build_id, given.name
             LIMIT :limit
         """),
-        write=sql("""
-            UPDATE workspace_build_parameters SET value = :new
-            WHERE workspace_build_id = :id AND name = :name AND value = :old
-            RETURNING 1
-        """),
+        write=_write_of("workspace_build_parameters", "workspace_build_id"),
         place_of=places.parameter_of,
     ),
     Texts(
@@ -159,11 +163,7 @@ TEXTS = (
             ORDER BY template_version_id, name
             LIMIT :limit
         """),
-        write=sql("""
-            UPDATE template_version_variables SET value = :new
-            WHERE template_version_id = :id AND name = :name AND value = :old
-            RETURNING 1
-        """),
+        write=_write_of("template_version_variables", "template_version_id"),
         place_of=places.variable_of,
     ),
     Texts(

@@ -152,12 +152,9 @@ class WorkspaceAgentDevcontainer(Base):
     subagent_id: Mapped[uuid.UUID | None]
 
 
-class WorkspaceAgentMemoryResourceMonitor(Base):
-    """A share of memory above which the user of a workspace is told."""
+class _Monitor:
+    """A share of something above which the user of a workspace is told."""
 
-    __tablename__ = "workspace_agent_memory_resource_monitors"
-
-    agent_id: Mapped[AgentPk]
     enabled: Mapped[bool]
     threshold: Mapped[int]  #: percent
     created_at: Mapped[CreatedAt]
@@ -166,19 +163,21 @@ class WorkspaceAgentMemoryResourceMonitor(Base):
     debounced_until: Mapped[datetime] = mapped_column(server_default=ZERO_TIME)
 
 
-class WorkspaceAgentVolumeResourceMonitor(Base):
-    """A share of a volume above which the user of a workspace is told."""
+class WorkspaceAgentMemoryResourceMonitor(_Monitor, Base):
+    """A monitor of memory."""
+
+    __tablename__ = "workspace_agent_memory_resource_monitors"
+
+    agent_id: Mapped[AgentPk]
+
+
+class WorkspaceAgentVolumeResourceMonitor(_Monitor, Base):
+    """A monitor of a volume."""
 
     __tablename__ = "workspace_agent_volume_resource_monitors"
 
     agent_id: Mapped[AgentPk]
     path: Mapped[str] = mapped_column(primary_key=True)
-    enabled: Mapped[bool]
-    threshold: Mapped[int]  #: percent
-    created_at: Mapped[CreatedAt]
-    updated_at: Mapped[UpdatedAt]
-    state: Mapped[MonitorState] = mapped_column(server_default=MonitorState.OK.value)
-    debounced_until: Mapped[datetime] = mapped_column(server_default=ZERO_TIME)
 
 
 class WorkspaceApp(Base):
