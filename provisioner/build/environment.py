@@ -18,7 +18,7 @@ from db.schema.enums import Transition
 from provisioner.build.entries import BuildEnvironmentError, check_entry
 from provisioner.build.parameters import ParameterFacts, parameter_entries
 
-_FROM_HOST = (
+FROM_HOST = (
     "PATH",
     "LANG",
     "LC_ALL",
@@ -154,7 +154,7 @@ def _worker_entries(worker: WorkerFacts) -> dict[str, str]:
     host = worker.host
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        **{name: host[name] for name in _FROM_HOST if name in host},
+        **{name: host[name] for name in FROM_HOST if name in host},
         **passed_entries(host, worker.passed_names),
         **_terraform_entries(
             worker.home, worker.terraform_cli_config_file, worker.plugin_cache_dir

@@ -25,6 +25,7 @@ from db.jobs.logs import LogRow, append_logs
 from db.jobs.results import BuildResult, Failure, Timing
 from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage
 from db.jobs.variables import VariableValue
+from db.reads.queues import claimable_jobs
 from db.schema.enums import (
     FailureReason,
     JobErrorCode,
@@ -213,6 +214,17 @@ class Factory:
     ) -> ClaimedJob | None:
         with self.database.begin() as session:
             return claim_job(session, queue=queue, worker_id=worker_id, lease=lease)
+
+    def claimable(self, worker_id: uuid.UUID) -> dict[str, int]:
+        """Return how many jobs of the plain queue the worker could claim."""
+        with self.database.begin() as session:
+            return claimable_jobs(
+                session,
+                queues=["builds"],
+                provisioners=[ProvisionerType.ECHO],
+                count_to=9,
+                worker_id=worker_id,
+            )
 
     def write_lines(
         self,

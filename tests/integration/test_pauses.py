@@ -15,7 +15,7 @@ from db.jobs.workers import register_worker, sign_off_worker
 from db.reads.explanation import verdict
 from db.reads.jobs import get_job
 from db.reads.progress import job_progress
-from db.reads.queues import claimable_jobs, overdue_jobs, queue_depths, waiting_work
+from db.reads.queues import overdue_jobs, queue_depths, waiting_work
 from db.reads.workers import list_workers
 from db.schema.enums import JobStatus, ProvisionerType
 from tests.harness.factory import Factory
@@ -52,17 +52,6 @@ def drain(factory: Factory) -> int:
         return drain_worker(session, "one", actor=OPERATOR)
 
 
-def rung_for(factory: Factory, worker_id: uuid.UUID) -> dict[str, int]:
-    with factory.database.begin() as session:
-        return claimable_jobs(
-            session,
-            queues=["builds"],
-            provisioners=[ProvisionerType.ECHO],
-            count_to=4,
-            worker_id=worker_id,
-        )
-
-
 def test_nobody_claims_from_a_paused_queue_until_it_is_resumed(factory: Factory) -> None:
     build = factory.build(factory.any_workspace())
     pause(factory)
@@ -82,9 +71,9 @@ def test_a_pause_is_for_one_queue(factory: Factory) -> None:
 def test_nobody_is_woken_for_a_paused_queue(factory: Factory) -> None:
     worker_id = register(factory)
     factory.build(factory.any_workspace())
-    assert rung_for(factory, worker_id) == {"builds": 1}
+    assert factory.claimable(worker_id) == {"builds": 1}
     pause(factory)
-    assert rung_for(factory, worker_id) == {}
+    assert factory.claimable(worker_id) == {}
     with factory.database.begin() as session:
         assert waiting_work(session, worker_id=worker_id).waiting == 0
 
@@ -149,7 +138,7 @@ def test_a_drained_worker_claims_nothing_until_it_is_resumed(factory: Factory) -
     build = factory.build(factory.any_workspace())
     assert drain(factory) == 0
     assert factory.claim(worker_id=worker_id) is None
-    assert rung_for(factory, worker_id) == {}
+    assert factory.claimable(worker_id) == {}
     with factory.database.begin() as session:
         assert [worker.status for worker in list_workers(session)] == ["draining"]
         resume_worker(session, "one", actor=OPERATOR)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from db.catalog.audit import Actor
 from db.catalog.deliveries import take_deliveries
@@ -137,10 +138,14 @@ def swap(database: Database, first: uuid.UUID, second: uuid.UUID) -> None:
         )
 
 
+def push(session: Session, workspace: Workspace) -> None:
+    push_state(session, workspace_id=workspace.id, data=state_file(9), actor=ROOT)
+
+
 def test_nobody_reads_secrets_in_the_database(sealing: Factory, workspace: Workspace) -> None:
     built(sealing, workspace)
     with sealing.database.begin() as session:
-        push_state(session, workspace_id=workspace.id, data=state_file(9), actor=ROOT)
+        push(session, workspace)
         hook = create_webhook(session, url="https://example.com", created_by=workspace.owner_id)
         insert_dry_run(session, existing_workspace(session, workspace.id))
     shown = everything(sealing.database)
@@ -311,7 +316,7 @@ def test_a_push_gets_over_a_lost_key_and_keeps_the_sealed_state(
 ) -> None:
     built(sealing, workspace)
     with keyless.database.begin() as session:
-        push_state(session, workspace_id=workspace.id, data=state_file(9), actor=ROOT)
+        push(session, workspace)
         assert get_state(session, workspace.id).data == state_file(9)
     with sealing.database.begin() as session:
         kept = get_state(session, workspace.id, build_number=1)
@@ -363,7 +368,7 @@ def test_rekey_turns_everything_over_to_the_first_key(
 ) -> None:
     built(sealing, workspace)
     with sealing.database.begin() as session:
-        push_state(session, workspace_id=workspace.id, data=state_file(9), actor=ROOT)
+        push(session, workspace)
         create_webhook(session, url="https://example.com", created_by=workspace.owner_id)
         insert_dry_run(session, existing_workspace(session, workspace.id))
     before = count_by_key(sealing.database)

@@ -86,16 +86,7 @@ def test_whoever_writes_the_end_of_a_job_gets_the_last_batch(
     assert (len(stored.rows), len(rest)) == (before, last)
 
 
-def test_lines_are_stored_while_the_build_still_runs() -> None:
-    stored = Stored()
-    buffer = LogBuffer(stored)
-    buffer.write(LogLevel.INFO, "early")
-    assert stored.arrived.wait(DEADLINE_S)
-    buffer.close()
-    assert stored.lines == ["early"]
-
-
-def test_the_first_line_does_not_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_line_is_stored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logbuffer, "FLUSH_INTERVAL_S", 3600)
     stored = Stored()
     buffer = LogBuffer(stored)

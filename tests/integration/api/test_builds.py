@@ -36,6 +36,12 @@ def admin_coder(door: Door, owner: User, template: Template) -> Coder:
     return door.coder(owner)
 
 
+def created(client: Client, **choice: uuid.UUID | None) -> Any:
+    """Create a workspace of a template, or of a version."""
+    body = {"name": "box", **{name: str(value) for name, value in choice.items()}}
+    return client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+
+
 def test_a_workspace_goes_through_its_life(coder: Coder) -> None:
     coder.create("box", "dev")
     assert [found["latest_build"]["status"] for found in coder.workspaces()] == ["running"]
@@ -79,8 +85,7 @@ def test_a_new_build_says_how_many_workers_can_run_it(
 ) -> None:
     """``coder create`` and ``coder start`` warn if there is none."""
     client = door.client(alice)
-    body = {"template_version_id": str(template.active_version_id), "name": "box"}
-    made = client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+    made = created(client, template_version_id=template.active_version_id)
     assert made["latest_build"]["matched_provisioners"]["count"] == 0
     sign_on(door.factory.database, "worker")
     client.ask("PATCH", f"workspacebuilds/{made['latest_build']['id']}/cancel", shapes.MESSAGE)
@@ -204,8 +209,7 @@ def test_a_second_build_is_refused_while_one_waits(
     door: Door, alice: User, template: Template
 ) -> None:
     client = door.client(alice)
-    body = {"template_version_id": str(template.active_version_id), "name": "box"}
-    made = client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+    made = created(client, template_version_id=template.active_version_id)
     assert (made["latest_build"]["status"], made["latest_build"]["job"]["queue_position"]) == (
         "pending",
         1,
@@ -218,8 +222,7 @@ def test_a_second_build_is_refused_while_one_waits(
 
 def test_a_pending_build_is_canceled_at_once(door: Door, alice: User, template: Template) -> None:
     client = door.client(alice)
-    body = {"template_id": str(template.id), "name": "box"}
-    made = client.ask("POST", "users/me/workspaces", shapes.WORKSPACE, status=201, body=body)
+    made = created(client, template_id=template.id)
     path = f"workspacebuilds/{made['latest_build']['id']}"
     assert (
         refused(

@@ -58,6 +58,10 @@ class Store:
     def write(self, data: bytes, name: str = STATE_FILE) -> None:
         (self.directory / name).write_bytes(data)
 
+    def write_too_much(self) -> None:
+        self.write(b"")
+        os.truncate(self.directory / STATE_FILE, MAX_STATE_BYTES + 1)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -195,10 +199,8 @@ def test_room_is_made_before_a_printed_state_is_written(store: Store) -> None:
 
 
 def test_a_state_that_is_too_large_is_told_once_and_known_at_the_end(store: Store) -> None:
-    path = store.directory / STATE_FILE
     with store.watch(state(1)) as checkpoints:
-        path.touch()
-        os.truncate(path, MAX_STATE_BYTES + 1)
+        store.write_too_much()
         checkpoints.poll()
         checkpoints.poll()
     assert store.warnings == ["The state has more than 64 MiB, so it cannot be stored"]
@@ -206,10 +208,8 @@ def test_a_state_that_is_too_large_is_told_once_and_known_at_the_end(store: Stor
 
 
 def test_a_state_that_was_too_large_for_a_while_is_stored(store: Store) -> None:
-    path = store.directory / STATE_FILE
     with store.watch(state(1)) as checkpoints:
-        path.touch()
-        os.truncate(path, MAX_STATE_BYTES + 1)
+        store.write_too_much()
         checkpoints.poll()
         store.write(state(2))
     assert (checkpoints.loss, checkpoints.newest) == ("", state(2))

@@ -86,6 +86,13 @@ def csrf_in(page: httpx.Response) -> str:
     return found[1]
 
 
+def press(browser: Any, path: str, button: str) -> httpx.Response:
+    """Press a button of a page."""
+    csrf = csrf_in(browser.get(path))
+    answer: httpx.Response = browser.post(f"{path}/{button}", data={"csrf": csrf})
+    return answer
+
+
 def test_every_page_is_whole_for_an_owner(sign_in: Any, owner: User, facts: dict[str, str]) -> None:
     browser = sign_in(owner)
     for path in (*EVERY_PAGE, *OF_OPERATORS, *pages_of(facts)):
@@ -142,12 +149,10 @@ def test_a_failed_build_is_retried_by_a_button(
     sign_in: Any, alice: User, facts: dict[str, str]
 ) -> None:
     browser = sign_in(alice)
-    path = f"/ui/jobs/{facts['job']}"
-    answer = browser.post(f"{path}/retry", data={"csrf": csrf_in(browser.get(path))})
+    answer = press(browser, f"/ui/jobs/{facts['job']}", "retry")
     assert answer.status_code == 303
-    made = browser.get(answer.headers["Location"])
-    assert "pending" in made.text
-    cancel = browser.post(f"{answer.headers['Location']}/cancel", data={"csrf": csrf_in(made)})
+    assert "pending" in browser.get(answer.headers["Location"]).text
+    cancel = press(browser, answer.headers["Location"], "cancel")
     assert "canceled" in browser.get(cancel.headers["Location"]).text
 
 
@@ -158,8 +163,7 @@ def test_a_dry_run_is_canceled_by_a_button(
         planned = existing_workspace(session, uuid.UUID(facts["workspace"]))
         job_id = enqueue_dry_run(session, planned, ring=lambda _queue: True).job_id
     browser = sign_in(owner)
-    path = f"/ui/jobs/{job_id}"
-    browser.post(f"{path}/cancel", data={"csrf": csrf_in(browser.get(path))})
+    press(browser, f"/ui/jobs/{job_id}", "cancel")
     assert door.factory.status(job_id) is JobStatus.CANCELED
 
 
@@ -167,8 +171,7 @@ def test_a_workspace_is_stopped_by_a_button(
     sign_in: Any, alice: User, facts: dict[str, str]
 ) -> None:
     browser = sign_in(alice)
-    path = f"/ui/workspaces/{facts['workspace']}"
-    answer = browser.post(f"{path}/stop", data={"csrf": csrf_in(browser.get(path))})
+    answer = press(browser, f"/ui/workspaces/{facts['workspace']}", "stop")
     assert "stop of" in browser.get(answer.headers["Location"]).text
 
 
