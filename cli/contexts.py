@@ -101,14 +101,17 @@ def use_current() -> None:
     if name is None:
         return
     values = contexts.get(name)
-    wanted = set(FIELDS)
+    for each in _lacking() & values.keys():
+        os.environ[_variable(each)] = values[each]
+
+
+def _lacking() -> set[str]:
+    """Return the fields that may be taken from the context."""
+    given = {each for each in FIELDS if os.environ.get(_variable(each))}
+    lacking = set(FIELDS) - given
     if any(_variable(each) in os.environ for each in SERVERS):
-        wanted = set(PEOPLE)
-    if any(os.environ.get(_variable(each)) for each in TOKENS):
-        wanted -= set(TOKENS)
-    for each in wanted:
-        if each in values and not os.environ.get(_variable(each)):
-            os.environ[_variable(each)] = values[each]
+        lacking &= set(PEOPLE)
+    return lacking - set(TOKENS) if given & set(TOKENS) else lacking
 
 
 def load() -> Contexts:

@@ -80,16 +80,9 @@ class Look:
 def table_lines(rows: Sequence[Row], columns: Columns[Row], look: Look) -> list[str]:
     """Return the lines of a table."""
     ranked = {name: _column(column) for name, column in columns.items()}
-    shown = [name for name, column in ranked.items() if look.wide or column.rank < WIDE]
-    cells = {
-        name: [text_of(ranked[name].cell(row), whole=look.wide) for row in rows] for name in shown
-    }
-    widths = {
-        name: max(
-            text_width(text) for text in [*([name] if look.headers else []), "", *cells[name]]
-        )
-        for name in shown
-    }
+    cells = _cells(rows, ranked, look)
+    least = {name: text_width(name) if look.headers else 0 for name in cells}
+    widths = {name: max([least[name], *map(text_width, cells[name])]) for name in cells}
     if look.width is not None and not look.wide:
         _leave_out(widths, ranked, cells, look.width)
         _narrow(widths, look.width)
@@ -98,6 +91,17 @@ def table_lines(rows: Sequence[Row], columns: Columns[Row], look: Look) -> list[
         _line([cells[name][index] for name in widths], widths, coloured=look.coloured)
         for index in range(len(rows))
     ]
+
+
+def _cells(
+    rows: Sequence[Row], columns: Mapping[str, Column[Row]], look: Look
+) -> dict[str, list[str]]:
+    """Return the texts of the columns that are shown."""
+    return {
+        name: [text_of(column.cell(row), whole=look.wide) for row in rows]
+        for name, column in columns.items()
+        if look.wide or column.rank < WIDE
+    }
 
 
 def text_of(value: object, *, whole: bool = False) -> str:

@@ -31,15 +31,14 @@ def values_of(
     Raises:
         SecretFileError: a secret is given twice, or its file cannot be read.
     """
-    given = {field: environment.get(variable_of(field)) for field in fields}
+    given = {field: environment.get(variable_of(field), "") for field in fields}
     plain = {
         field: value
         for field, value in given.items()
-        if value or (value is not None and field in may_be_empty)
+        if value or (field in may_be_empty and variable_of(field) in environment)
     }
-    has_key_file = "encryption_keys_file" in plain
-    names = (name for name in CREDENTIALS if not (has_key_file and name == "encryption_keys"))
-    found = {field: find_secret(field, environment) for field in names}
+    secrets = SECRETS if "encryption_keys_file" in plain else CREDENTIALS
+    found = {field: find_secret(field, environment) for field in secrets}
     return plain | {field: value for field, value in found.items() if value is not None}
 
 

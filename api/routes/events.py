@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.caller import Right
 from api.errors import refused
-from api.gate import Gate, GateOf, Visit
+from api.gate import Gate, GateOf
 from api.routes.joblogs import EVENTS
 from api.streams.events import event_stream
 from db.errors import InvalidError
@@ -43,25 +43,30 @@ def list_events(
 
     A stream without a position begins with events from now on, a list with the oldest ones.
     """
-    wanted = [name for name in types.split(",") if name]
-    if unknown := set(wanted) - set(EventType):
+    wanted = _types(types)
+    if EVENTS in request.headers.get("Accept", ""):
+        return _stream(gate, _position(request.headers.get("Last-Event-ID") or after), wanted)
+    position = _position(after) or BEGINNING
+    events = _read(gate, position, wanted)
+    return Events(events=list(events), after=events[-1].id if events else str(position))
+
+
+def _stream(gate: Gate, position: EventCursor | None, types: Sequence[str]) -> Response:
+    with gate.enter() as visit:
+        holder = visit.caller.token_id or visit.caller.username
+        start = position or latest_position(visit.session)
+    hub = gate.site.hub
+    release = hub.take(holder, gate.site.streams_per_token)
+    return event_stream(hub, lambda at: _read(gate, at, types), after=start, release=release)
+
+
+def _types(given: str) -> Sequence[str]:
+    types = [name for name in given.split(",") if name]
+    if unknown := set(types) - set(EventType):
         raise refused(
             "Query parameters have invalid values.", f"{unknown} are not types", field="types"
         )
-    is_stream = EVENTS in request.headers.get("Accept", "")
-    given = request.headers.get("Last-Event-ID", "") if is_stream else ""
-    position = _position(given or after)
-    with gate.enter() as visit:
-        holder = visit.caller.token_id or visit.caller.username
-        if not is_stream:
-            events = _events(visit, position or BEGINNING, wanted)
-            last = events[-1].id if events else str(position or BEGINNING)
-            return Events(events=list(events), after=last)
-        start = position or latest_position(visit.session)
-    release = gate.site.hub.take(holder, gate.site.streams_per_token)
-    return event_stream(
-        gate.site.hub, lambda at: _read(gate, at, wanted), after=start, release=release
-    )
+    return types
 
 
 def _position(given: str) -> EventCursor | None:
@@ -74,15 +79,11 @@ def _position(given: str) -> EventCursor | None:
 def _read(gate: Gate, after: EventCursor, types: Sequence[str]) -> Sequence[Event]:
     # Each time with the token: who is suspended meanwhile gets no more.
     with gate.enter() as visit:
-        return _events(visit, after, types)
-
-
-def _events(visit: Visit, after: EventCursor, types: Sequence[str]) -> Sequence[Event]:
-    return read_events(
-        visit.session,
-        after=after,
-        organizations=visit.caller.organizations_with(Right.READ_WORKSPACES),
-        seen_by=visit.caller.user_id,
-        types=types,
-        limit=PAGE,
-    )
+        return read_events(
+            visit.session,
+            after=after,
+            organizations=visit.caller.organizations_with(Right.READ_WORKSPACES),
+            seen_by=visit.caller.user_id,
+            types=types,
+            limit=PAGE,
+        )

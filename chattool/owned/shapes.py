@@ -6,6 +6,7 @@ does not apply is left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -241,13 +242,16 @@ def _tidy(node: Any) -> Any:
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
-    kinds = [kind for kind in node.get("anyOf", ()) if kind != {"type": "null"}]
-    if len(kinds) == 1:
-        rest = {key: value for key, value in node.items() if key not in {"anyOf", "default"}}
-        node = {**kinds[0], **rest}
-    is_schema = isinstance(node.get("title"), str)
-    return {
-        key: _tidy(value)
-        for key, value in node.items()
-        if not (is_schema and key == "title") and not (key == "default" and value is None)
-    }
+    kept = _without_null(node)
+    if isinstance(kept.get("title"), str):  # else it is a property of that name
+        del kept["title"]
+    return {key: _tidy(value) for key, value in kept.items() if (key, value) != ("default", None)}
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy; a schema that allows one kind or null allows that kind."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return dict(schema)
+    rest = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+    return {**kinds[0], **rest}

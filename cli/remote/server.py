@@ -64,6 +64,16 @@ def find_server(environment: Mapping[str, str] | None = None) -> Server:
     """
     names = os.environ if environment is None else environment
     parts = _parsed(names.get(URL, ""))
+    return Server(
+        scheme=parts.scheme,
+        host=parts.hostname or "",
+        port=parts.port or _usual_port(parts.scheme),
+        path=parts.path.rstrip("/"),
+        token=_token(names),
+    )
+
+
+def _token(names: Mapping[str, str]) -> str:
     try:
         token = find_secret("token", names)
     except SecretFileError as error:
@@ -76,13 +86,7 @@ def find_server(environment: Mapping[str, str] | None = None) -> Server:
     # A header cannot have everything, and an error of the library would show what it refuses.
     if len(token) > MAX_TOKEN or not token.isascii() or not token.replace("-", "").isalnum():
         raise click.ClickException(f"{TOKEN} is not a token: an id, a hyphen and a secret")
-    return Server(
-        scheme=parts.scheme,
-        host=parts.hostname or "",
-        port=parts.port or _usual_port(parts.scheme),
-        path=parts.path.rstrip("/"),
-        token=token,
-    )
+    return token
 
 
 def _parsed(url: str) -> SplitResult:

@@ -140,8 +140,13 @@ def _finish(
     if moved is None:
         raise LeaseLostError(lease.job_id)
     insert_lines(session, lease.job_id, result.last_lines)
+    _store_result(session, moved, result)
+    return moved
+
+
+def _store_result(session: Session, moved: Moved, result: BuildResult) -> None:
     if result.state is not None:
-        replace_state(session, job_id=lease.job_id, state=result.state)
+        replace_state(session, job_id=moved.job_id, state=result.state)
     if moved.transition is not None:
         insert_resources(session, moved.job_id, moved.transition, result.resources)
     if result.imported is not None:
@@ -151,9 +156,8 @@ def _finish(
     insert_rows(
         session,
         ProvisionerJobTiming,
-        [{"job_id": lease.job_id, **_timing(timing)} for timing in result.timings],
+        [{"job_id": moved.job_id, **_timing(timing)} for timing in result.timings],
     )
-    return moved
 
 
 def _store_import(session: Session, moved: Moved, imported: ImportResult) -> None:

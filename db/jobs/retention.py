@@ -16,10 +16,12 @@ it is safe to stop between any two of them.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.engine import Database, sql
@@ -178,21 +180,25 @@ def _delete(session: Session, due: Due) -> None:
         if ids:
             session.execute(sql(statement), {"ids": list(ids)})
     if due.chats:
-        # Not those that were used since they were found.
-        session.execute(
-            sql("""
-                DELETE FROM chats
-                USING unnest(CAST(:owners AS uuid[]), CAST(:ids AS text[]),
-                             CAST(:times AS timestamptz[])) AS due (owner_id, id, updated_at)
-                WHERE chats.owner_id = due.owner_id AND chats.id = due.id
-                  AND chats.updated_at = due.updated_at
-            """),
-            {
-                "owners": [chat.owner_id for chat in due.chats],
-                "ids": [chat.id for chat in due.chats],
-                "times": [chat.updated_at for chat in due.chats],
-            },
-        )
+        _delete_chats(session, due.chats)
+
+
+def _delete_chats(session: Session, chats: Sequence[Row[Any]]) -> None:
+    """Delete chats that were not used since they were found."""
+    session.execute(
+        sql("""
+            DELETE FROM chats
+            USING unnest(CAST(:owners AS uuid[]), CAST(:ids AS text[]),
+                         CAST(:times AS timestamptz[])) AS due (owner_id, id, updated_at)
+            WHERE chats.owner_id = due.owner_id AND chats.id = due.id
+              AND chats.updated_at = due.updated_at
+        """),
+        {
+            "owners": [chat.owner_id for chat in chats],
+            "ids": [chat.id for chat in chats],
+            "times": [chat.updated_at for chat in chats],
+        },
+    )
 
 
 def _count(due: Due) -> Pruned:

@@ -123,17 +123,19 @@ def _check_whole_number(parameter: TemplateParameter, value: str, previous: str 
     number = _integer(value)
     if number is None:
         raise RuleError(_rendered(parameter, value) or f"value {quoted(value)} is not a number")
-    if parameter.validation_min is not None and number < parameter.validation_min:
-        raise RuleError(
-            _rendered(parameter, value)
-            or f"value {number} is less than the minimum {parameter.validation_min}"
-        )
-    if parameter.validation_max is not None and number > parameter.validation_max:
-        raise RuleError(
-            _rendered(parameter, value)
-            or f"value {number} is more than the maximum {parameter.validation_max}"
-        )
+    if problem := _problem_of_bounds(parameter, number):
+        raise RuleError(_rendered(parameter, value) or problem)
     _check_monotonic(parameter.validation_monotonic, number, previous)
+
+
+def _problem_of_bounds(parameter: TemplateParameter, number: int) -> str:
+    """Return which bound a number is beyond; empty if none."""
+    least, most = parameter.validation_min, parameter.validation_max
+    if least is not None and number < least:
+        return f"value {number} is less than the minimum {least}"
+    if most is not None and number > most:
+        return f"value {number} is more than the maximum {most}"
+    return ""
 
 
 def _check_monotonic(monotonic: str, number: int, previous: str | None) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.reads.builds import find_resources, find_shown_parameters
-from db.reads.contract import workspace_status
+from db.reads.contract import WorkspaceResource, workspace_status
 from db.reads.listings import LIMIT, read_listings
 from db.reads.parameters import list_parameters
 from db.schema.enums import JobStatus, Transition
@@ -146,22 +146,18 @@ def show_workspace(session: Session, workspace_id: uuid.UUID) -> ShownWorkspace:
 
 
 def _shown_resources(session: Session, job_id: uuid.UUID) -> list[ShownResource]:
-    return [
-        ShownResource(
-            type=found.type,
-            name=found.name,
-            daily_cost=found.daily_cost,
-            agents=[agent.name for agent in found.agents or ()],
-            apps=[
-                app.display_name
-                for agent in found.agents or ()
-                for app in agent.apps
-                if not app.hidden
-            ],
-        )
-        for found in find_resources(session, job_id)
-        if not found.hide
-    ]
+    return [_resource(found) for found in find_resources(session, job_id) if not found.hide]
+
+
+def _resource(found: WorkspaceResource) -> ShownResource:
+    agents = found.agents or ()
+    return ShownResource(
+        type=found.type,
+        name=found.name,
+        daily_cost=found.daily_cost,
+        agents=[agent.name for agent in agents],
+        apps=[app.display_name for agent in agents for app in agent.apps if not app.hidden],
+    )
 
 
 def _shown_parameters(

@@ -56,15 +56,7 @@ class LeaseKey:
             FileNotFoundError: there is none.
             ValueError: it is incomplete.
         """
-        try:
-            stored = json.loads(read_file(directory, LEASE_FILE, limit=_LIMIT))
-            lease = Lease(uuid.UUID(stored["job_id"]), uuid.UUID(stored["lease_token"]))
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError("not a lease file") from error
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise ForgedLeaseError("it is not a plain file") from error
+        lease, signature = _stored(directory)
         facts = (directory / LEASE_FILE).lstat()
         if facts.st_uid not in {os.geteuid(), 0}:
             raise ForgedLeaseError("a stranger owns it")
@@ -72,7 +64,6 @@ class LeaseKey:
             raise ForgedLeaseError("it names another job than the directory")
         if facts.st_ctime < self._made_at:
             return lease
-        signature = stored.get("signature")
         wanted = self._sign(directory.name, lease)
         if not isinstance(signature, str) or not hmac.compare_digest(signature, wanted):
             raise ForgedLeaseError("its signature is not right")
@@ -81,6 +72,20 @@ class LeaseKey:
     def _sign(self, directory: str, lease: Lease) -> str:
         text = f"{directory}\n{lease.job_id}\n{lease.token}"
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _stored(directory: Path) -> tuple[Lease, object]:
+    """Return the lease that the file of a directory names, and its signature."""
+    try:
+        stored = json.loads(read_file(directory, LEASE_FILE, limit=_LIMIT))
+        lease = Lease(uuid.UUID(stored["job_id"]), uuid.UUID(stored["lease_token"]))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("not a lease file") from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ForgedLeaseError("it is not a plain file") from error
+    return lease, stored.get("signature")
 
 
 def lease_key(root: Path) -> LeaseKey:

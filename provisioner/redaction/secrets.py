@@ -137,10 +137,15 @@ def secrets_of_state(data: bytes | None) -> frozenset[str]:
             found.update(leaves_of(output.get("value")))
     for resource in _objects_in(state, "resources"):
         for instance in _objects_in(resource, "instances"):
-            paths = instance.get("sensitive_attributes")
-            for path in paths if isinstance(paths, list) else ():
-                found.update(leaves_of(_at(instance.get("attributes"), path)))
+            found.update(_marked_in(instance))
     return frozenset(found)
+
+
+def _marked_in(instance: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the leaves of the attributes that an instance names as sensitive."""
+    paths = instance.get("sensitive_attributes")
+    for path in paths if isinstance(paths, list) else ():
+        yield from leaves_of(_at(instance.get("attributes"), path))
 
 
 def _objects_in(value: object, name: str) -> list[dict[str, Any]]:
