@@ -129,6 +129,31 @@ def test_a_devcontainer_with_apps_is_an_agent_next_to_its_parent(
     ]
 
 
+def test_texts_that_are_longer_than_their_columns_are_cut(
+    database: Database, factory: Factory
+) -> None:
+    long = "x" * 70_000
+    inner = Devcontainer(name=long, workspace_folder=long, apps=(App(slug="shop"),))
+    metadata = AgentMetadata(key=long, display_name=long, script=long)
+    finish(
+        factory,
+        Agent(
+            name=f"of {long}",
+            architecture=long,
+            operating_system=long,
+            directory=long,
+            metadata=(metadata,),
+            devcontainers=(inner,),
+        ),
+    )
+    lengths = "length(name), length(architecture), length(operating_system), length(directory)"
+    assert rows(database, f"SELECT {lengths} FROM workspace_agents") == [(64, 64, 64, 4096)] * 2
+    assert rows(
+        database,
+        "SELECT length(key), length(display_name), length(script) FROM workspace_agent_metadata",
+    ) == [(127, 127, 65535)]
+
+
 def test_the_next_build_takes_an_app_over_by_its_id(database: Database, factory: Factory) -> None:
     workspace = factory.any_workspace()
     finish(factory, AGENT, workspace=workspace)

@@ -77,6 +77,12 @@ def test_the_delete_is_a_build_that_has_succeeded(factory: Factory, workspace: W
     assert factory.status(last.job_id) is JobStatus.SUCCEEDED
 
 
+def test_the_delete_ends_when_it_is_asked_for(factory: Factory, workspace: Workspace) -> None:
+    orphan(factory, workspace)
+    job = factory.job(builds(factory, workspace)[-1].job_id)
+    assert job.completed_at == job.created_at
+
+
 def test_the_delete_is_told_as_a_move(factory: Factory, workspace: Workspace) -> None:
     with factory.database.begin() as session:
         orphan_workspace(session, workspace_id=workspace.id, actor=ROOT)

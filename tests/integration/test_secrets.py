@@ -46,9 +46,19 @@ class Building:
         self.interrupt = Interrupt()
         self.asked: list[dict[str, Any]] = []
 
-    def run(self, hook: BuildHook | None, transition: Transition = Transition.START) -> Ending:
+    def run(
+        self,
+        hook: BuildHook | None,
+        transition: Transition = Transition.START,
+        *,
+        meanwhile: str = "",
+    ) -> Ending:
+        """Run a build; the statement ``meanwhile`` runs after its claim."""
         workspace = self.factory.any_workspace()
         job = self.factory.running_build(workspace, transition)
+        if meanwhile:
+            with self.factory.database.begin() as session:
+                session.execute(text(meanwhile))
         runner = Runner(
             mover=Mover(database=self.factory.database),
             engines={ProvisionerType.ECHO: self.engine},
@@ -64,6 +74,11 @@ class Building:
         assert interrupt is self.interrupt
         self.asked.append(request.as_json())
         return BuildSecrets(session_token="a-secret-token")
+
+    def roles(self) -> list[str]:
+        """The names of the owner's roles that the engine was given."""
+        roles = json.loads(self.engine.environment["CODER_WORKSPACE_OWNER_RBAC_ROLES"])
+        return [role["name"] for role in roles]
 
     def lines(self) -> str:
         with self.factory.database.begin() as session:
@@ -97,11 +112,34 @@ def test_a_hook_is_told_about_the_build(building: Building) -> None:
 def test_without_a_hook_the_facts_of_the_owner_come_from_rows(building: Building) -> None:
     building.run(None)
     environment = building.engine.environment
-    roles = json.loads(environment["CODER_WORKSPACE_OWNER_RBAC_ROLES"])
-    assert [role["name"] for role in roles] == ["member", "organization-member"]
+    assert building.roles() == ["member", "organization-member"]
     assert environment["CODER_WORKSPACE_OWNER_LOGIN_TYPE"] == "password"
     assert environment["CODER_AGENT_URL"] == "https://coder.example.com"
     assert environment["CODER_WORKSPACE_OWNER_SESSION_TOKEN"] == ""
+
+
+def test_the_roles_of_the_owner_are_not_those_of_other_members(building: Building) -> None:
+    building.run(
+        None,
+        meanwhile="""
+            WITH other AS (
+                INSERT INTO users (username, email) VALUES ('other', 'other@example.com')
+                RETURNING id
+            )
+            INSERT INTO organization_members (organization_id, user_id, roles)
+            SELECT member.organization_id, other.id, '{organization-admin}'
+            FROM organization_members AS member, other
+        """,
+    )
+    assert building.roles() == ["member", "organization-member"]
+
+
+def test_what_an_owner_has_can_be_deleted_after_they_left_the_organization(
+    building: Building,
+) -> None:
+    ending = building.run(None, Transition.DELETE, meanwhile="DELETE FROM organization_members")
+    assert isinstance(ending, Succeeded)
+    assert building.roles() == ["member"]
 
 
 def test_a_start_fails_before_its_plan_when_the_hook_fails(building: Building) -> None:

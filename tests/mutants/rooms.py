@@ -58,6 +58,21 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+AGENTS = "tests/integration/test_agents.py"
+OWNERS = "tests/integration/test_secrets.py"
+# Tests that know a module only through others.
+ALSO: Mapping[str, tuple[str, ...]] = {
+    "db/jobs/agentrows.py": (AGENTS,),
+    "db/jobs/agents.py": (AGENTS,),
+    "db/jobs/approws.py": (AGENTS,),
+    "db/jobs/builds.py": (OWNERS,),
+    "db/jobs/deadlines.py": ("tests/integration/test_autostop.py",),
+    "db/jobs/dryruns.py": ("tests/integration/test_dry_runs.py",),
+    "db/jobs/finish.py": ("tests/integration/test_orphans.py",),
+    "db/jobs/imports.py": ("tests/integration/test_version_imports.py",),
+    "provisioner/build/importing.py": ("tests/integration/test_version_imports.py",),
+}
+
 
 def modules_of(room: str) -> list[str]:
     """Return the source files of a room, relative to the project."""
@@ -66,10 +81,11 @@ def modules_of(room: str) -> list[str]:
 
 
 def asked_about(room: str, module: str) -> tuple[str, ...]:
-    """Return the room's tests that know the module, and those of whole builds; else all of them."""
+    """Return the tests that know the module, and those of whole builds; else all of the room."""
     name = module.removesuffix(".py").replace("/", ".")
     knowing = [path for path in ROOMS[room] if path == BUILDS or name in _imports_below(path)]
-    return tuple(knowing) if set(knowing) - {BUILDS} else ROOMS[room]
+    of_room = tuple(knowing) if set(knowing) - {BUILDS} else ROOMS[room]
+    return tuple(dict.fromkeys((*ALSO.get(module, ()), *of_room)))
 
 
 def _imports_below(path: str) -> set[str]:
