@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from starlette.responses import JSONResponse
 
 from db.reads.contract import ContractModel
@@ -18,6 +19,7 @@ class Validation(ContractModel):
 
     field: str
     detail: str
+    is_missing: bool | None = Field(default=None, description="a value is needed")
 
 
 class Message(ContractModel):
@@ -26,3 +28,4 @@ class Message(ContractModel):
     message: str
     detail: str | None = None
     validations: list[Validation] | None = None
+    reason: str | None = Field(default=None, description="in the words of the command line")

@@ -105,6 +105,7 @@ def usable_version(
 def _refusal(error: ParameterValidationError) -> ApiError:
     details = "; ".join(found.detail for found in error.validations)
     validations = [
-        Validation(field=found.field, detail=found.detail) for found in error.validations
+        Validation(field=found.field, detail=found.detail, is_missing=found.is_missing or None)
+        for found in error.validations
     ]
     return ApiError(400, error.message, details, validations)

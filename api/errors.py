@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.answers import JsonAnswer, Message, Validation
-from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError
+from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError, RequestError
 from db.outage import is_outage
 
 log = logging.getLogger("api")
@@ -84,7 +84,16 @@ def message_of(error: ApiError) -> Message:
         message=error.message,
         detail=error.detail or None,
         validations=list(error.validations) or None,
+        reason=_reason_of(error),
     )
+
+
+def _reason_of(error: ApiError) -> str | None:
+    # What is hidden must look the same, whether it exists or not.
+    cause = error.__cause__
+    if not isinstance(cause, RequestError) or error.status == HTTPStatus.NOT_FOUND:
+        return None
+    return str(cause)
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -10,7 +10,7 @@ import click
 
 from cli.actor import find_actor
 from cli.opening import transaction
-from cli.remote.client import Client
+from cli.remote.client import Client, route
 from cli.remote.errors import CutOffError, PerhapsDoneError
 from cli.remote.server import find_server, has_server
 from db.errors import NotFoundError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from db.catalog.audit import Actor
 
 Result = TypeVar("Result")
+DEFAULT = "default"  #: the API's reference to the default organization
 UNSEEN = "Resource not found or you do not have access to this resource"
 """How the API answers if something does not exist, or must not be known to exist."""
 
@@ -89,3 +90,19 @@ def unless_seen(error: NotFoundError) -> Iterator[None]:
         if str(found).startswith(UNSEEN):
             raise error from found
         raise
+
+
+def no_organization(name: str | None) -> NotFoundError:
+    """Return the error about an organization that the caller does not see; None: the default."""
+    if name is None:
+        return NotFoundError(
+            "there is no organization yet; `provisionerd user create NAME` makes one"
+        )
+    return NotFoundError(
+        f"there is no organization {name!r}; `provisionerd organization create {name}` makes one"
+    )
+
+
+def organization_route(name: str | None, *parts: object) -> str:
+    """Return a route of an organization; None is the default one."""
+    return route("organizations", DEFAULT if name is None else name, *parts)

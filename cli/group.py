@@ -7,11 +7,15 @@ from collections.abc import Callable
 import click
 from sqlalchemy.orm import Session
 
+from cli.changing import change, no_organization, organization_route, unless_seen
 from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
-from cli.opening import find_organization, transaction
+from cli.opening import find_organization
 from cli.options import organization_option
+from cli.remote.answers import field_of
+from cli.remote.client import Client
 from cli.table import Column, Columns
+from db.catalog.audit import Actor
 from db.catalog.people import (
     add_group_member,
     create_group,
@@ -29,6 +33,7 @@ COLUMNS: Columns[GroupListing] = {
     "ALLOWANCE": lambda row: row.quota_allowance,
     "MEMBERS": lambda row: ",".join(row.members),
 }
+LOOK = "group list"
 KIND = Kind(plural="groups", columns=COLUMNS, name=lambda row: row.name)
 
 
@@ -61,13 +66,18 @@ def create(name: str, allowance: int, organization: str | None) -> None:
     Example:
         provisionerd group create developers --allowance 40
     """
-    with transaction() as session:
-        create_group(
+    change(
+        lambda session, _actor: create_group(
             session,
             name=name,
             organization=find_organization(session, organization),
             quota_allowance=allowance,
-        )
+        ),
+        lambda client: _ask(
+            client, "POST", organization, body={"name": name, "quota_allowance": allowance}
+        ),
+        look=LOOK,
+    )
     click.echo(f"Group {name} allows each member {allowance} credits per day.")
 
 
@@ -80,7 +90,7 @@ def add(group: str, user: str, organization: str | None) -> None:
     Example:
         provisionerd group add developers alice
     """
-    name = _change_members(add_group_member, group, user, organization)
+    name = _change_members(add_group_member, "PUT", group, user, organization)
     click.echo(f"User {user} is a member of group {name}.")
 
 
@@ -93,7 +103,7 @@ def remove(group: str, user: str, organization: str | None) -> None:
     Example:
         provisionerd group remove developers alice
     """
-    name = _change_members(remove_group_member, group, user, organization)
+    name = _change_members(remove_group_member, "DELETE", group, user, organization)
     click.echo(f"User {user} is not a member of group {name} any more.")
 
 
@@ -108,10 +118,19 @@ def set_allowance(group: str, credits_per_day: int, organization: str | None) ->
     Example:
         provisionerd group set-allowance Everyone 20
     """
-    with transaction() as session:
-        found = _find(session, group, organization)
-        set_quota_allowance(session, found, credits_per_day)
-    click.echo(f"Group {found.name} allows each member {credits_per_day} credits per day.")
+    name = change(
+        lambda session, _actor: _set_allowance(session, group, organization, credits_per_day),
+        lambda client: _ask(
+            client,
+            "PUT",
+            organization,
+            group,
+            "allowance",
+            body={"quota_allowance": credits_per_day},
+        ),
+        look=LOOK,
+    )
+    click.echo(f"Group {name} allows each member {credits_per_day} credits per day.")
 
 
 group.add_command(
@@ -129,14 +148,38 @@ group.add_command(
 
 
 def _change_members(
-    change: Callable[..., None], group: str, user: str, organization: str | None
+    make: Callable[..., None], method: str, group: str, user: str, organization: str | None
 ) -> str:
     """Add or remove the user; return the name of the group."""
-    with transaction() as session:
+
+    def here(session: Session, _actor: Actor) -> str:
         found = _find(session, group, organization)
-        change(session, group=found, user=get_user(session, user))
+        make(session, group=found, user=get_user(session, user))
         return found.name
+
+    return change(
+        here,
+        lambda client: _ask(client, method, organization, group, "members", user),
+        look=LOOK,
+    )
+
+
+def _set_allowance(
+    session: Session, name: str, organization: str | None, credits_per_day: int
+) -> str:
+    found = _find(session, name, organization)
+    set_quota_allowance(session, found, credits_per_day)
+    return found.name
 
 
 def _find(session: Session, name: str, organization: str | None) -> Group:
     return get_group(session, name=name, organization=find_organization(session, organization))
+
+
+def _ask(
+    client: Client, method: str, organization: str | None, *parts: str, body: object = None
+) -> str:
+    """Send a change to the routes of an organization's groups; return the name of the group."""
+    with unless_seen(no_organization(organization)):
+        answer = client.ask(method, organization_route(organization, "groups", *parts), body=body)
+    return field_of(client, answer, "name", str)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from cli.changing import change
 from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
-from cli.opening import transaction
+from cli.remote.client import route
 from cli.table import Columns
 from db.catalog.people import create_organization
 from db.reads.people import OrganizationListing, list_organizations
@@ -44,9 +45,20 @@ def create(name: str, allowance: int) -> None:
     Example:
         provisionerd organization create research --allowance 20
     """
-    with transaction() as session:
-        is_first = not list_organizations(session, limit=1)
-        create_organization(session, name=name, everyone_allowance=allowance, is_default=is_first)
+    change(
+        lambda session, _actor: create_organization(
+            session,
+            name=name,
+            everyone_allowance=allowance,
+            is_default=not list_organizations(session, limit=1),
+        ),
+        lambda client: client.ask(
+            "POST",
+            route("organizations"),
+            body={"name": name, "everyone_allowance": allowance},
+        ),
+        look="organization list",
+    )
     click.echo(f"Organization {name} was created.")
 
 

@@ -9,16 +9,18 @@ from datetime import timedelta
 import click
 from sqlalchemy.orm import Session
 
-from cli.actor import as_option, find_actor
+from cli.actor import as_option
+from cli.changing import change
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
-from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_json
+from cli.remote import people
+from cli.remote.client import route
 from cli.table import WIDE, Column, Columns, age
-from db.catalog.audit import AuditAction, audit
+from db.catalog.audit import Actor, AuditAction, audit
 from db.catalog.people import get_user
-from db.catalog.tokens import DEFAULT_LIFETIME, create_token, revoke_token
+from db.catalog.tokens import DEFAULT_LIFETIME, NewToken, create_token, revoke_token
 from db.reads.tokens import TokenListing, list_tokens
 from db.schema.enums import TokenScope
 
@@ -73,25 +75,31 @@ def create(
     Example:
         provisionerd token create --user alice --scope build --days 7
     """
-    with transaction() as session:
+    lifetime = timedelta(days=days)
+
+    def here(session: Session, actor: Actor) -> tuple[str, NewToken]:
         user = get_user(session, username)
         made = create_token(
-            session,
-            user_id=user.id,
-            name=name,
-            scope=TokenScope(scope),
-            lifetime=timedelta(days=days),
+            session, user_id=user.id, name=name, scope=TokenScope(scope), lifetime=lifetime
         )
         audit(
             session,
-            actor=find_actor(session, as_user),
+            actor=actor,
             action=AuditAction.CREATE,
             resource=("token", user.id, made.id),
             facts={"username": user.username, "scope": made.scope},
         )
+        return user.username, made
+
+    owner, made = change(
+        here,
+        lambda client: people.create_token(client, username, name, TokenScope(scope), lifetime),
+        look="token list",
+        as_user=as_user,
+    )
     if output in DOCUMENTS:
         fields = asdict(made)
-        print_json({"token": fields.pop("text"), "username": user.username, "name": name, **fields})
+        print_json({"token": fields.pop("text"), "username": owner, "name": name, **fields})
     else:
         click.echo(made.text)
 
@@ -126,15 +134,23 @@ def revoke(token_id: str, as_user: str | None) -> None:
     """
     # The whole token is accepted, too: it begins with the id.
     wanted = token_id.partition("-")[0]
-    with transaction() as session:
-        owner = next((row for row in list_tokens(session, limit=100_000) if row.id == wanted), None)
-        revoke_token(session, wanted)
-        assert owner is not None
-        audit(
-            session,
-            actor=find_actor(session, as_user),
-            action=AuditAction.DELETE,
-            resource=("token", owner.user_id, wanted),
-            facts={"username": owner.username},
-        )
+    change(
+        lambda session, actor: _revoke(session, actor, wanted),
+        lambda client: client.ask("DELETE", route("tokens", wanted)),
+        look="token list",
+        as_user=as_user,
+    )
     click.echo(f"Token {wanted} was revoked.")
+
+
+def _revoke(session: Session, actor: Actor, token_id: str) -> None:
+    owner = next((row for row in list_tokens(session, limit=100_000) if row.id == token_id), None)
+    revoke_token(session, token_id)
+    assert owner is not None
+    audit(
+        session,
+        actor=actor,
+        action=AuditAction.DELETE,
+        resource=("token", owner.user_id, token_id),
+        facts={"username": owner.username},
+    )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 from sqlalchemy.orm import Session
 
-from cli.actor import as_option, find_actor
+from cli.actor import as_option
+from cli.changing import change
 from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
-from cli.opening import find_organization, transaction
+from cli.opening import find_organization
 from cli.options import organization_option
+from cli.remote import people
 from cli.table import Column, Columns
-from db.catalog.audit import SITE, AuditAction, audit
+from db.catalog.audit import SITE, Actor, AuditAction, audit
 from db.catalog.people import (
     create_organization,
     create_user,
@@ -35,6 +37,7 @@ COLUMNS: Columns[UserListing] = {
     "ORGANIZATIONS": Column(lambda row: ",".join(row.organizations), 1),
     "EMAIL": Column(lambda row: row.email, 2),
 }
+LOOK = "user list"
 KIND = Kind(plural="users", columns=COLUMNS, name=lambda row: row.username)
 
 
@@ -65,18 +68,29 @@ def create(name: str, email: str, roles: tuple[str, ...], organization: str | No
     Example:
         provisionerd user create alice --email alice@example.com
     """
-    with transaction() as session:
-        made = _make_default(session) if organization is None else None
-        home = find_organization(session, organization)
-        is_first = not has_people(session)
-        made_user = create_user(session, username=name, organization=home, email=email)
-        set_site_roles(session, made_user, roles or ([SiteRole.OWNER] if is_first else []))
-    if made:
+    home, is_made = change(
+        lambda session, _actor: _create(session, name, email, roles, organization),
+        lambda client: (people.create_user(client, name, email, roles, organization), False),
+        look=LOOK,
+    )
+    if is_made:
         click.echo(
             f"Organization {DEFAULT_ORGANIZATION} was created; builds that cost something need"
             " an allowance: `provisionerd group set-allowance Everyone CREDITS`."
         )
-    click.echo(f"User {name} was created in organization {home.name}.")
+    click.echo(f"User {name} was created in organization {home}.")
+
+
+def _create(
+    session: Session, name: str, email: str, roles: tuple[str, ...], organization: str | None
+) -> tuple[str, bool]:
+    """Create the user; return the name of the organization, and whether it was created, too."""
+    made = _make_default(session) if organization is None else None
+    home = find_organization(session, organization)
+    is_first = not has_people(session)
+    user = create_user(session, username=name, organization=home, email=email)
+    set_site_roles(session, user, roles or ([SiteRole.OWNER] if is_first else []))
+    return home.name, made is not None
 
 
 @user.command("set-roles")
@@ -102,22 +116,33 @@ def set_roles(
         provisionerd user set-roles alice template-admin
         provisionerd user set-roles bob organization-admin --organization default
     """
-    with transaction() as session:
-        found = get_user(session, name)
-        home = None if organization is None else find_organization(session, organization)
-        if home is None:
-            set_site_roles(session, found, roles)
-        else:
-            set_member_roles(session, found, home, roles)
-        audit(
-            session,
-            actor=find_actor(session, as_user),
-            action=AuditAction.WRITE,
-            organization_id=home.id if home else SITE,
-            resource=("user", found.id, found.username),
-            facts={"roles": sorted(roles)},
-        )
-    click.echo(f"User {found.username} has the roles: {', '.join(sorted(roles)) or 'member'}.")
+    username = change(
+        lambda session, actor: _set_roles(session, actor, name, roles, organization),
+        lambda client: people.set_roles(client, name, roles, organization),
+        look=LOOK,
+        as_user=as_user,
+    )
+    click.echo(f"User {username} has the roles: {', '.join(sorted(roles)) or 'member'}.")
+
+
+def _set_roles(
+    session: Session, actor: Actor, name: str, roles: tuple[str, ...], organization: str | None
+) -> str:
+    found = get_user(session, name)
+    home = None if organization is None else find_organization(session, organization)
+    if home is None:
+        set_site_roles(session, found, roles)
+    else:
+        set_member_roles(session, found, home, roles)
+    audit(
+        session,
+        actor=actor,
+        action=AuditAction.WRITE,
+        organization_id=home.id if home else SITE,
+        resource=("user", found.id, found.username),
+        facts={"roles": sorted(roles)},
+    )
+    return found.username
 
 
 user.add_command(
@@ -159,10 +184,13 @@ def activate(name: str) -> None:
 
 
 def _set_status(name: str, status: UserStatus) -> None:
-    with transaction() as session:
+    def here(session: Session, _actor: Actor) -> str:
         found = get_user(session, name)
         set_user_status(session, found, status)
-    click.echo(f"User {found.username} is {status}.")
+        return found.username
+
+    username = change(here, lambda client: people.set_status(client, name, status), look=LOOK)
+    click.echo(f"User {username} is {status}.")
 
 
 def _make_default(session: Session) -> Organization | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
+
 import click
 from sqlalchemy.orm import Session
 
-from cli.actor import as_option, find_actor
+from cli.actor import as_option
+from cli.changing import change
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
-from cli.opening import find_organization, transaction
+from cli.opening import find_organization
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document
+from cli.remote import webhooks
+from cli.remote.webhooks import one_of
 from cli.table import Column, Columns, age
-from db.catalog.audit import SITE, AuditAction, audit
+from db.catalog.audit import SITE, Actor, AuditAction, audit
 from db.catalog.people import get_user
 from db.catalog.webhooks import (
     WebhookListing,
@@ -22,7 +27,6 @@ from db.catalog.webhooks import (
     replay_webhook,
     send_test,
 )
-from db.errors import ConflictError, NotFoundError
 from db.jobs.events import EventType
 
 COLUMNS: Columns[WebhookListing] = {
@@ -34,6 +38,7 @@ COLUMNS: Columns[WebhookListing] = {
     "LAST DELIVERED": Column(lambda row: age(row.last_delivered_at), 3),
     "LAST ERROR": lambda row: row.last_error,
 }
+LOOK = "webhook list"
 KIND = Kind(plural="webhooks", columns=COLUMNS, name=lambda row: row.id)
 
 
@@ -75,7 +80,8 @@ def create(
     Example:
         provisionerd webhook create https://example.com/hook --user alice --type job.failed
     """
-    with transaction() as session:
+
+    def here(session: Session, actor: Actor) -> tuple[uuid.UUID, str]:
         home = find_organization(session, organization) if organization else None
         made = create_webhook(
             session,
@@ -86,16 +92,23 @@ def create(
         )
         audit(
             session,
-            actor=find_actor(session, as_user),
+            actor=actor,
             action=AuditAction.CREATE,
             organization_id=home.id if home else SITE,
             resource=("webhook", made.id, url),
         )
-        secret = made.secret
+        return made.id, made.secret
+
+    webhook_id, secret = change(
+        here,
+        lambda client: webhooks.create(client, url, username, organization, types),
+        look=LOOK,
+        as_user=as_user,
+    )
     if output in DOCUMENTS:
-        print_document({"id": made.id, "url": url, "secret": secret}, output)
+        print_document({"id": webhook_id, "url": url, "secret": secret}, output)
     else:
-        click.echo(f"Webhook {made.id} was created. Its secret: {secret}")
+        click.echo(f"Webhook {webhook_id} was created. Its secret: {secret}")
 
 
 @webhook.command("list")
@@ -119,8 +132,11 @@ def test(webhook_id: str) -> None:
     Example:
         provisionerd webhook test 3f2a0c1e
     """
-    with transaction() as session:
-        send_test(session, _found(session, webhook_id).id)
+    change(
+        lambda session, _actor: send_test(session, _found(session, webhook_id).id),
+        lambda client: webhooks.act(client, "POST", webhook_id, "test"),
+        look=LOOK,
+    )
     click.echo("A test event will be sent; `provisionerd webhook list` shows the result.")
 
 
@@ -133,8 +149,11 @@ def replay(webhook_id: str) -> None:
     Example:
         provisionerd webhook replay 3f2a0c1e
     """
-    with transaction() as session:
-        count = replay_webhook(session, _found(session, webhook_id).id)
+    count = change(
+        lambda session, _actor: replay_webhook(session, _found(session, webhook_id).id),
+        lambda client: webhooks.replay(client, webhook_id),
+        look=LOOK,
+    )
     click.echo(f"{count} events will be sent again.")
 
 
@@ -148,31 +167,27 @@ def delete(webhook_id: str, as_user: str | None) -> None:
     Example:
         provisionerd webhook delete 3f2a0c1e
     """
-    with transaction() as session:
-        found = _found(session, webhook_id)
-        delete_webhook(session, found.id)
-        audit(
-            session,
-            actor=find_actor(session, as_user),
-            action=AuditAction.DELETE,
-            resource=("webhook", found.id, found.url),
-        )
-    click.echo(f"Webhook {found.id} was deleted.")
+    deleted = change(
+        lambda session, actor: _delete(session, actor, webhook_id),
+        lambda client: webhooks.act(client, "DELETE", webhook_id),
+        look=LOOK,
+        as_user=as_user,
+    )
+    click.echo(f"Webhook {deleted} was deleted.")
+
+
+def _delete(session: Session, actor: Actor, prefix: str) -> uuid.UUID:
+    found = _found(session, prefix)
+    delete_webhook(session, found.id)
+    audit(
+        session,
+        actor=actor,
+        action=AuditAction.DELETE,
+        resource=("webhook", found.id, found.url),
+    )
+    return found.id
 
 
 def _found(session: Session, prefix: str) -> WebhookListing:
-    """Return the webhook whose ID begins with ``prefix``.
-
-    Raises:
-        NotFoundError: there is none.
-        ConflictError: there are several.
-    """
-    found = [row for row in list_webhooks(session) if str(row.id).startswith(prefix.lower())]
-    # An empty text, such as an unset variable of a shell, begins every ID.
-    if not found or not prefix:
-        raise NotFoundError(
-            f"there is no webhook {prefix!r}; `provisionerd webhook list` shows them"
-        )
-    if len(found) > 1:
-        raise ConflictError(f"several webhooks begin with {prefix!r}; give more of the ID")
-    return found[0]
+    rows = {row.id: row for row in list_webhooks(session)}
+    return rows[one_of(rows, prefix)]

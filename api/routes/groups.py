@@ -10,10 +10,10 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from api.caller import Right
-from api.errors import forbidden
+from api.errors import ApiError, forbidden
 from api.gate import Gate, GateOf, Visit
 from api.models.fields import Name, RequestModel
-from api.routes.finding import visible_organization
+from api.routes.finding import visible_organization, visible_user
 from db.catalog.audit import AuditAction
 from db.catalog.people import (
     MAX_ALLOWANCE,
@@ -21,16 +21,17 @@ from db.catalog.people import (
     create_group,
     create_organization,
     get_group,
-    get_user,
     remove_group_member,
     set_quota_allowance,
 )
+from db.errors import unknown_user
 from db.reads.accounts import find_organization, find_organizations
 from db.reads.contractbase import ContractModel
 from db.reads.shapes import Organization
 from db.schema.enums import TokenScope
 from db.schema.tables import Group as GroupRow
 from db.schema.tables import Organization as OrganizationRow
+from db.schema.tables import User as UserRow
 
 router = APIRouter(prefix="/api/v2/organizations", tags=["groups"])
 Credits = Annotated[
@@ -129,11 +130,18 @@ def _change_members(
 ) -> Group:
     with gate.enter(TokenScope.ADMIN) as visit:
         found = _group(visit, organization, group, Right.WRITE_MEMBERS)
-        member = get_user(visit.session, user)
+        member = _seen(visit, user)
         change(visit.session, group=found, user=member)
         verb = "added" if change is add_group_member else "removed"
         _audit(visit, AuditAction.WRITE, found, facts={verb: member.username})
         return _shown(found)
+
+
+def _seen(visit: Visit, username: str) -> UserRow:
+    try:
+        return visit.session.get_one(UserRow, visible_user(visit, username).id)
+    except ApiError as error:
+        raise unknown_user(username) from error
 
 
 def _group(visit: Visit, organization: str, name: str, right: Right) -> GroupRow:

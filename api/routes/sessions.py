@@ -22,11 +22,12 @@ from db.catalog.tokens import (
     expire_token,
     revoke_token,
 )
-from db.errors import InvalidError
+from db.errors import InvalidError, NotFoundError
 from db.reads.contract import ContractModel, UtcTime
 from db.reads.shapes import NO_TIME, User
 from db.reads.tokens import TokenListing, find_named_token, find_token, list_tokens
 from db.schema.enums import TokenScope
+from db.schema.tables import ApiToken
 
 router = APIRouter(prefix="/api/v2", tags=["sessions"])
 ALL_SCOPES = {"", "all", "coder:all"}
@@ -177,6 +178,17 @@ def end_token(gate: GateOf, user: str, token: str) -> None:
 def delete_token(gate: GateOf, user: str, token: str) -> None:
     """Revoke a token, with the session keys that were made by it."""
     _end(gate, user, token, revoke_token, AuditAction.DELETE)
+
+
+@router.delete("/tokens/{token}", status_code=204)
+def revoke(gate: GateOf, token: str) -> None:
+    """Revoke a token, of any user for owners, with the session keys that were made by it."""
+    with gate.enter() as visit:
+        row = visit.session.get(ApiToken, token)
+        if row is None or not (row.user_id == visit.caller.user_id or visit.caller.is_owner):
+            raise NotFoundError(f"there is no token {token!r}")
+        user_id = str(row.user_id)
+    _end(gate, user_id, token, revoke_token, AuditAction.DELETE)
 
 
 def _end(gate: Gate, user: str, token: str, end: Callable[..., None], action: AuditAction) -> None:

@@ -61,6 +61,13 @@ class NewWebhook(ContractModel):
     secret: str
 
 
+class Replayed(ContractModel):
+    """What is sent again."""
+
+    message: str
+    count: int = Field(description="number of deliveries")
+
+
 @router.get("")
 def show_webhooks(gate: GateOf) -> list[Webhook]:
     """List the webhooks that the caller may administer."""
@@ -108,11 +115,11 @@ def try_webhook(gate: GateOf, webhook: uuid.UUID) -> Message:
 
 
 @router.post("/{webhook}/replay")
-def replay(gate: GateOf, webhook: uuid.UUID) -> Message:
+def replay(gate: GateOf, webhook: uuid.UUID) -> Replayed:
     """Send the deliveries that were given up again."""
     with gate.enter(TokenScope.ADMIN) as visit:
         count = replay_webhook(visit.session, _one(visit, webhook).id)
-        return Message(message=f"{count} deliveries will be sent again.")
+        return Replayed(message=f"{count} deliveries will be sent again.", count=count)
 
 
 def _visible(visit: Visit) -> list[WebhookListing]:

@@ -13,14 +13,24 @@ from typing import Any
 import click
 
 from cli.table import plain
-from db.errors import ConflictError, InvalidError, NotFoundError, RequestError
+from db.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    ParameterValidationError,
+    ParameterViolation,
+    RequestError,
+)
 
+PARAMETERS_REFUSED = "Unable to validate parameter"
 UNKNOWN_ROUTE = "Route not found."
 SHOWN_CHARACTERS = 2000  #: of what a server says
 REFUSALS: Mapping[int, type[RequestError]] = {
     400: InvalidError,
     404: NotFoundError,
+    406: ConflictError,
     409: ConflictError,
+    412: ConflictError,
     413: InvalidError,
 }
 """The errors that the database path raises where the API answers with a status."""
@@ -75,18 +85,21 @@ def error_of(url: str, status: int, body: bytes, headers: Message) -> ServerErro
     document = _document(body)
     if document is None:
         return _without_message(url, status)
-    text = sentence_of(document)
+    reason = document.get("reason")
+    text = _shown(reason) if isinstance(reason, str) else sentence_of(document)
     if document["message"] == UNKNOWN_ROUTE:
         return ServerError(f"the server at {url} is too old for this command: it lacks the route")
-    if status in REFUSALS:
-        return REFUSALS[status](text)
+    if violations := _violations(document):
+        return ParameterValidationError(violations)
+    if status in REFUSALS or isinstance(reason, str):
+        return REFUSALS.get(status, ConflictError)(text)
     return ServerError(_unusual(url, status, text, document))
 
 
 def sentence_of(document: Mapping[str, Any]) -> str:
     """Return what the message of an error says, in one sentence."""
     message = _shown(document["message"])
-    details = [document.get("detail"), *_validations(document)]
+    details = [document.get("detail"), *(one.get("detail") for one in _validations(document))]
     shown = [_shown(each) for each in details if isinstance(each, str) and each]
     others = [each for each in dict.fromkeys(shown) if each != message]
     return f"{message.rstrip('.')} ({'; '.join(others).rstrip('.')})" if others else message
@@ -152,11 +165,22 @@ def _document(body: bytes) -> Mapping[str, Any] | None:
     return document if is_message else None
 
 
-def _validations(document: Mapping[str, Any]) -> list[object]:
-    found = document.get("validations")
-    if not isinstance(found, list):
+def _violations(document: Mapping[str, Any]) -> list[ParameterViolation]:
+    if not document["message"].startswith(PARAMETERS_REFUSED):
         return []
-    return [each.get("detail") for each in found if isinstance(each, dict)]
+    return [
+        ParameterViolation(
+            field=str(each.get("field", "")),
+            detail=str(each.get("detail", "")),
+            is_missing=each.get("is_missing") is True,
+        )
+        for each in _validations(document)
+    ]
+
+
+def _validations(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = document.get("validations")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _shown(text: str) -> str:

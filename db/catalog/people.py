@@ -131,7 +131,7 @@ def set_site_roles(session: Session, user: User, roles: Collection[str]) -> None
     Raises:
         InvalidError: there is no such role.
     """
-    user.rbac_roles = _check_roles(SiteRole, roles)
+    user.rbac_roles = check_roles(SiteRole, roles)
     session.flush()
 
 
@@ -149,7 +149,7 @@ def set_member_roles(
         raise NotFoundError(
             f"user {user.username!r} is not a member of organization {organization.name!r}"
         )
-    member.roles = _check_roles(OrganizationRole, roles)
+    member.roles = check_roles(OrganizationRole, roles)
     session.flush()
 
 
@@ -226,7 +226,12 @@ def remove_group_member(session: Session, *, group: Group, user: User) -> None:
         session.flush()
 
 
-def _check_roles(known: type[StrEnum], roles: Collection[str]) -> list[str]:
+def check_roles(known: type[StrEnum], roles: Collection[str]) -> list[str]:
+    """Return roles without repetitions, in order.
+
+    Raises:
+        InvalidError: one is not a role of this kind.
+    """
     for role in roles:
         if role not in set(known):
             raise InvalidError(f"there is no role {role!r}; there are {', '.join(known)}")

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:5ae9b4c1dd7a3da2b7575da716804d6b75ac2cb07835f8722e7cdece28307f3d
-// text: sha256:5e76b0e2face46a7bb7ecd6ea4fab38018684a9d29be6a757789edcf1f25a2ae
+// made from: sha256:c8720343c49863bffc471eed363fc26ec53db28f0d53e9026eb2f5f0149e0cad
+// text: sha256:745df9055c81e7cbaf55cdb67cf3fb8292e5f6bef2328541cffd4948f96a15bc
 
 import type {
   JobStatus,
@@ -68,6 +68,7 @@ export type AnyOfTheContract =
   | ProvisionerType
   | PushState
   | Queue
+  | Replayed
   | Role
   | Schedule
   | ShownToken
@@ -607,6 +608,10 @@ export interface Message {
   message: string;
   detail?: string | null;
   validations?: Validation[] | null;
+  /**
+   * in the words of the command line
+   */
+  reason?: string | null;
 }
 /**
  * What is wrong with one field of a request.
@@ -614,6 +619,10 @@ export interface Message {
 export interface Validation {
   field: string;
   detail: string;
+  /**
+   * a value is needed
+   */
+  is_missing?: boolean | null;
 }
 /**
  * Who made something.
@@ -752,6 +761,16 @@ export interface Queue {
   paused_at?: string | null;
   paused_by?: string;
   pause_reason?: string;
+}
+/**
+ * What is sent again.
+ */
+export interface Replayed {
+  message: string;
+  /**
+   * number of deliveries
+   */
+  count: number;
 }
 /**
  * When the workspace starts by itself; absent: never.

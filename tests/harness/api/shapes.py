@@ -176,7 +176,8 @@ LOG = struct(
 MESSAGE = struct(
     {
         "message!": text_, "detail": text_,
-        "validations": many(struct({"field!": text_, "detail!": text_})),
+        "validations": many(struct({"field!": text_, "detail!": text_, "is_missing": bool_})),
+        "reason": text_,
     }
 )  # fmt: skip
 NAME_VALUE = struct({"name!": text_, "value!": text_})

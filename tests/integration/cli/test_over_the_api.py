@@ -35,25 +35,25 @@ class Doors:
     def alike(self, *commands: str) -> Sequence[Result]:
         """Run commands over the database and then over the API: they must print the same.
 
-        ``{}`` stands for a letter, which is another one for each door.
+        ``{}`` stands for a mark, which is another one for each door.
 
         Returns:
             The results over the API.
         """
-        here = [self.database(*_words(command, "d")) for command in commands]
-        there = [self.api(*_words(command, "a")) for command in commands]
+        here = [self.database(*_words(command, "x1")) for command in commands]
+        there = [self.api(*_words(command, "x2")) for command in commands]
         for command, one, other in zip(commands, here, there, strict=True):
-            assert _shown(other, "a") == _shown(one, "d"), command
+            assert _shown(other, "x2") == _shown(one, "x1"), command
         return there
 
 
-def _words(command: str, letter: str) -> list[str]:
-    return shlex.split(command.replace("{}", letter))
+def _words(command: str, mark: str) -> list[str]:
+    return shlex.split(command.replace("{}", mark))
 
 
-def _shown(result: Result, letter: str) -> tuple[int, str, str]:
+def _shown(result: Result, mark: str) -> tuple[int, str, str]:
     texts = (result.stdout, result.stderr)
-    stdout, stderr = (IDS.sub("ID", text.replace(f"-{letter}", "-{}")) for text in texts)
+    stdout, stderr = (IDS.sub("ID", text.replace(f"-{mark}", "-{}")) for text in texts)
     return result.exit_code, stdout, stderr
 
 
@@ -115,6 +115,67 @@ def test_queues_workers_and_limits_change_alike(doors: Doors, database: Database
     rows = audited(database)
     assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
     assert len(rows) == 14
+
+
+def test_people_change_alike(doors: Doors, alice: User) -> None:
+    doors.alike(
+        "organization create lab-{} --allowance 3",
+        "organization create lab-{}",
+        "user create bob-{} --email bob@example.com --role auditor",
+        "user create bob-{}",
+        "user create carl-{} --organization lab-{}",
+        "user create carl-{} --organization nowhere",
+        "user set-roles bob-{} template-admin user-admin",
+        "user set-roles bob-{} captain",
+        "user set-roles nobody auditor",
+        "user set-roles bob-{} organization-admin --organization default",
+        "user set-roles bob-{} organization-admin --organization lab-{}",
+        "user suspend bob-{}",
+        "user activate bob-{}",
+        "user suspend nobody",
+        "group create gpu-{} --allowance 5",
+        "group create gpu-{}",
+        "group create gpu-{} --organization nowhere",
+        "group add gpu-{} alice",
+        "group add gpu-{} nobody",
+        "group add gpu-{} carl-{}",
+        "group add Everyone alice",
+        "group set-allowance gpu-{} 7",
+        "group set-allowance gpu-{} -1",
+        "group set-allowance lost 7",
+        "group remove gpu-{} alice",
+    )
+    groups = doors.database.json("group", "list")
+    one, other = (
+        next(group for group in groups if group["name"] == f"gpu-{mark}") for mark in ("x1", "x2")
+    )
+    assert (one["quota_allowance"], one["members"]) == (other["quota_allowance"], other["members"])
+
+
+def test_tokens_change_alike(doors: Doors, alice: User) -> None:
+    for door in (doors.database, doors.api):
+        made = door.json("token", "create", "--user", "alice", "--scope", "build", "--name", "ci")
+        assert sorted(made) == ["expires_at", "id", "name", "scope", "token", "username"]
+        assert (made["scope"], made["username"], made["name"]) == ("build", "alice", "ci")
+        revoked = door("token", "revoke", made["token"])
+        assert revoked.stdout == f"Token {made['id']} was revoked.\n"
+    doors.alike("token revoke 9XdbNfb3A1", "token create --user nobody")
+
+
+def test_webhooks_change_alike(doors: Doors) -> None:
+    doors.alike(
+        "webhook create nonsense --user ada",
+        "webhook create https://example.com/{} --user ada --organization nowhere",
+        "webhook delete 3f2a",
+    )
+    for door in (doors.database, doors.api):
+        arguments = ("--user", "ada", "--type", "job.failed", "--organization", "default")
+        made = door.json("webhook", "create", "https://example.com/hook", *arguments)
+        assert sorted(made) == ["id", "secret", "url"]
+        assert "will be sent" in door("webhook", "test", made["id"]).stdout
+        assert door("webhook", "replay", made["id"][:8]).stdout == "0 events will be sent again.\n"
+        deleted = door("webhook", "delete", made["id"])
+        assert deleted.stdout == f"Webhook {made['id']} was deleted.\n"
 
 
 def test_a_member_s_token_is_refused_an_operator_s_verb(
