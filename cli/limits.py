@@ -22,6 +22,8 @@ MEANINGS = {
     Limit.WORKSPACES_PER_OWNER: "workspaces of one owner",
     Limit.WORKSPACES_PER_CHAT: "workspaces that one chat has made",
     Limit.WORKSPACES_OF_AGENTS: "workspaces that agents have made for one owner",
+    Limit.AUTOMATIC_FAILURES: "failed automatic starts of a version in a row",
+    Limit.PERSONAL_FAILURES: "failed starts of a version in a row, for people's own starts",
 }
 
 

@@ -12,6 +12,7 @@ RequestError              a request that cannot be fulfilled
     ├── TemplateDeprecatedError  the template makes no new workspaces
     ├── OwnerInactiveError  the owner of the workspace is suspended, dormant or deleted
     ├── LimitReachedError the owner or the chat has enough builds or workspaces
+    ├── CircuitOpenError  the last starts of the template version failed
     ├── StateRefusedError a state must not replace the stored one
     └── SealedError       a stored value is sealed and does not open
 LeaseLostError            the writer no longer holds the lease of the job
@@ -147,6 +148,18 @@ class LimitReachedError(ConflictError):
     def __init__(self, limit: str, allowed: int, message: str) -> None:
         super().__init__(message)
         self.limit, self.allowed = limit, allowed
+
+
+class CircuitOpenError(ConflictError):
+    """The last starts of the template version failed, so that others are refused for a while.
+
+    Attributes:
+        reason: why they failed.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class StateRefusedError(ConflictError):

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from db.errors import (
     ActiveVersionRequiredError,
     BuildActiveError,
+    CircuitOpenError,
     ConflictError,
     InvalidError,
     LimitReachedError,
@@ -48,6 +49,7 @@ REFUSALS: Mapping[str, Callable[[str, Facts], RequestError]] = {
     "PVC05": lambda _, facts: OwnerInactiveError(facts["username"], facts["status"]),
     "PVC06": lambda message, facts: LimitReachedError(facts["limit"], facts["allowed"], message),
     "PVC07": lambda message, _: SealedError(message),
+    "PVC08": lambda message, facts: CircuitOpenError(facts["reason"], message),
 }
 """The error of each SQLSTATE, made of its message and its facts."""
 

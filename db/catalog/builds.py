@@ -68,6 +68,7 @@ def insert_build(
         BuildActiveError: the workspace has an unfinished build.
         OwnerInactiveError: it is a start, and the workspace's owner is not active.
         LimitReachedError: it is a start, and the owner has enough unfinished builds.
+        CircuitOpenError: it is a start, and the last starts of the version failed.
         ActiveVersionRequiredError: the template requires its active version.
         ConflictError: the template version cannot be built from.
         ParameterValidationError: the values are not allowed; a delete never fails by them.

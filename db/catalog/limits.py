@@ -31,6 +31,10 @@ class Limit(StrEnum):
     WORKSPACES_PER_OWNER = "workspaces_per_owner"  #: workspaces of one owner that exist
     WORKSPACES_PER_CHAT = "workspaces_per_chat"  #: those of them that one chat has made
     WORKSPACES_OF_AGENTS = "workspaces_of_agents"  #: those that agents have made for one owner
+    AUTOMATIC_FAILURES = (
+        "automatic_failures"  #: of automatic starts in a row (``db.jobs.circuits``)
+    )
+    PERSONAL_FAILURES = "personal_failures"  #: the same, of starts that people ask for
 
 
 DEFAULTS: Mapping[Limit, int | None] = {
@@ -38,6 +42,8 @@ DEFAULTS: Mapping[Limit, int | None] = {
     Limit.WORKSPACES_PER_OWNER: None,
     Limit.WORKSPACES_PER_CHAT: 5,
     Limit.WORKSPACES_OF_AGENTS: 50,
+    Limit.AUTOMATIC_FAILURES: 5,
+    Limit.PERSONAL_FAILURES: None,
 }
 """None: any number. An agent that repeats itself is stopped without anybody's doing."""
 

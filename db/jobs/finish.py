@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.errors import ConflictError, LeaseLostError
+from db.jobs.circuits import settle_circuits
 from db.jobs.deadlines import settle_deadline
 from db.jobs.dryruns import store_dry_run
 from db.jobs.events import EventType, record_workspace
@@ -45,6 +46,7 @@ def complete_job(session: Session, lease: Lease, *, result: BuildResult) -> Move
     if moved.transition is Transition.DELETE:
         _mark_workspace_deleted(session, lease.job_id)
     settle_deadline(session, moved)
+    settle_circuits(session, moved)
     return moved
 
 
@@ -85,6 +87,7 @@ def fail_job(
         worker_was_lost=worker_was_lost,
     )
     settle_deadline(session, moved)
+    settle_circuits(session, moved)
     return moved
 
 

@@ -10,7 +10,7 @@ docs/architecture.md and the test of every pair of states are derived from it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -131,6 +131,8 @@ class Moved:
     worker_was_lost: bool = False  #: the job was taken from a lost worker
     logs_length: int = 0  #: bytes of its log that are stored
     trace_metadata: Mapping[str, str] | None = None  #: the W3C trace context of its enqueueing
+    opened_circuits: Sequence[str] = ()  #: reasons, see ``db.jobs.circuits``
+    closed_circuits: Sequence[str] = ()
 
 
 def move_job(
@@ -181,6 +183,15 @@ def recall_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> Mov
     moved = replace(_moved(Verb.CLAIM, row, worker_was_lost=False), move=CLAIM)
     session.info.setdefault(_MOVES_MADE, []).append(moved)
     return moved
+
+
+def note_circuits(
+    session: Session, moved: Moved, *, opened: Sequence[str] = (), closed: Sequence[str] = ()
+) -> None:
+    """Record what the session's last move has opened and closed."""
+    made = session.info[_MOVES_MADE]
+    assert made[-1] is moved, "another move was made since"
+    made[-1] = replace(moved, opened_circuits=opened, closed_circuits=closed)
 
 
 def moves_made(session: Session) -> tuple[Moved, ...]:

@@ -229,6 +229,7 @@ class FailureReason(StrEnum):
     """
 
     ARCHIVE = "archive"  #: the template's archive was refused
+    CIRCUIT = "circuit"  #: the last starts of its version failed while it waited
     CANCELED = "canceled"  #: a cancel was requested and could not end the build cleanly
     COST = "cost"  #: the daily cost cannot be read from the plan
     DEADLINE = "deadline"  #: a stage took longer than its setting allows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from db.errors import LeaseLostError, SealedError, WorkspaceTagError
+from db.errors import CircuitOpenError, LeaseLostError, SealedError, WorkspaceTagError
 from db.jobs.results import BuildResult
 from db.jobs.states import read_state
 from db.schema.enums import FailureReason, JobErrorCode, Stage
@@ -101,6 +101,7 @@ REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
     (UnknownVariableError, FailureReason.PARAMETERS),
     (EngineError, FailureReason.TERRAFORM),
     (SealedError, FailureReason.SEALED),
+    (CircuitOpenError, FailureReason.CIRCUIT),
 )
 """The first class that matches gives the reason; any other exception is a bug."""
 

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
+from sqlalchemy.orm import Session
 
 from db.errors import LeaseLostError
 from db.faults import fault_point
+from db.jobs.archives import ArchiveCache
 from db.jobs.builds import BuildInput, load_build
+from db.jobs.circuits import check_circuits
 from db.jobs.declarations import Template
+from db.jobs.leases import Lease
 from db.jobs.states import read_state, store_state
 from db.outage import retry_outage
 from db.schema.enums import LogLevel, Stage, Transition
@@ -45,7 +49,12 @@ GROWTH = 2
 
 def set_up(build: Attempt) -> None:
     """Read the build and its template, check parameters and variables, ask for its secrets."""
-    prepare(build, load_build, ask_platform)
+    prepare(build, _load_admitted, ask_platform)
+
+
+def _load_admitted(session: Session, lease: Lease, *, archives: ArchiveCache) -> BuildInput:
+    check_circuits(session, lease)
+    return load_build(session, lease, archives=archives)
 
 
 def prepare(build: Attempt, load: Load, ask: Callable[[Attempt], BuildSecrets]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from db.errors import LeaseLostError, SealedError, WorkspaceTagError
+from db.errors import CircuitOpenError, LeaseLostError, SealedError, WorkspaceTagError
 from db.jobs.resources import Resource
 from db.jobs.results import BuildResult
 from db.jobs.states import State, read_state
@@ -94,6 +94,7 @@ ERRORS: list[tuple[Exception, FailureReason, JobErrorCode | None]] = [
     (UnknownVariableError("a", ["b"]), FailureReason.PARAMETERS, None),
     (UnknownParameterError(["a"], ["b"]), FailureReason.PARAMETERS, None),
     (SealedError("missing parameter"), FailureReason.SEALED, None),
+    (CircuitOpenError("terraform in plan", "missing parameter"), FailureReason.CIRCUIT, None),
     (EngineError("x"), FailureReason.TERRAFORM, None),
     (EngineError("insufficient quota in us-east1"), FailureReason.TERRAFORM, None),
     (REFUSED, FailureReason.QUOTA, JobErrorCode.INSUFFICIENT_QUOTA),

@@ -35,6 +35,7 @@ USUAL_FAILURES: Sequence[tuple[str, str, FailureReason]] = (
     (JobErrorCode.REQUIRED_TEMPLATE_VARIABLES, Stage.SET_UP, FailureReason.PARAMETERS),
     (JobErrorCode.INSUFFICIENT_QUOTA, Stage.COMMIT_QUOTA, FailureReason.QUOTA),
     (UNTAGGED, Stage.SET_UP, FailureReason.ARCHIVE),
+    (UNTAGGED, Stage.SET_UP, FailureReason.CIRCUIT),
     (UNTAGGED, Stage.APPLY, FailureReason.CANCELED),
     (UNTAGGED, Stage.PLAN, FailureReason.COST),
     (UNTAGGED, Stage.APPLY, FailureReason.DEADLINE),

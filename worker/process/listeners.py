@@ -37,7 +37,7 @@ def move_listeners(
             ring(moved.queue)
 
     traces = [tracer.moved] if tracer else []
-    return (metrics.job_moved, *traces, log_move, ring_again)
+    return (metrics.job_moved, *traces, log_move, log_circuits, ring_again)
 
 
 def log_move(moved: Moved) -> None:
@@ -48,6 +48,15 @@ def log_move(moved: Moved) -> None:
         event = EVENTS.get(moved.move.verb, "job.ended")
         write = log.warning if moved.move.verb is Verb.EXPIRE else log.info
     write(event, **_facts(moved))
+
+
+def log_circuits(moved: Moved) -> None:
+    """Write to the daemon's log which circuits of the build's version opened or closed."""
+    facts = {"job_id": str(moved.job_id), "template": moved.template_name}
+    for reason in moved.opened_circuits:
+        log.warning("circuit.opened", reason=reason, **facts)
+    for reason in moved.closed_circuits:
+        log.info("circuit.closed", reason=reason, **facts)
 
 
 def _facts(moved: Moved) -> dict[str, object]:

@@ -16,6 +16,7 @@ from db.schema.tables.audit import AuditLog
 from db.schema.tables.autostops import Autostop
 from db.schema.tables.base import Base
 from db.schema.tables.chats import Chat
+from db.schema.tables.circuits import Circuit
 from db.schema.tables.events import Event, Webhook, WebhookDelivery
 from db.schema.tables.jobs import (
     LOG_LIMIT_BYTES,
@@ -64,6 +65,7 @@ __all__ = [
     "Autostop",
     "Base",
     "Chat",
+    "Circuit",
     "Event",
     "File",
     "Group",

@@ -11,18 +11,22 @@ schema ``provisionerd`` that it may create in. Services that have rights of thei
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
+
+from db.schema.migrations.statements import (
+    quoted,
+    run,
+    run_file,
+    schema_of_functions,
+    schema_of_tables,
+)
 
 revision = "0028"
 down_revision = "0027"
 branch_labels = None
 depends_on = None
 
-FUNCTIONS = Path(__file__).parent.parent / "functions" / revision
 FILES = ("refusals", "patterns", "constraints", "values", "tags", "builds")
 # The name that is documented, where the functions are in another schema.
 WRAPPER = """
@@ -40,24 +44,19 @@ REVOKE EXECUTE ON FUNCTION provisionerd.enqueue_build FROM PUBLIC;
 
 
 def upgrade() -> None:
-    tables = _schema_of_tables()
-    functions = _schema_of_functions(tables)
-    names = _quoted(functions), _quoted(tables)
-    _run(f"CREATE SCHEMA IF NOT EXISTS {names[0]}")
-    _run(f"SET LOCAL search_path = {names[0]}, {names[1]}")
+    tables = schema_of_tables()
+    functions = quoted(schema_of_functions(tables))
+    run(f"CREATE SCHEMA IF NOT EXISTS {functions}")
     for name in FILES:
-        written = (FUNCTIONS / f"{name}.sql").read_text(encoding="utf-8")
-        # Without pg_temp at its end, a caller's temporary tables would be found first.
-        _run(written.replace("@search_path@", f"{names[0]}, {names[1]}, pg_temp"))
-    _run("REVOKE EXECUTE ON FUNCTION enqueue_build FROM PUBLIC")
-    _run(f"SET LOCAL search_path = {names[1]}")
-    if functions != "provisionerd" and not _has_door():
-        _run(WRAPPER.format(schema=names[0]))
+        run_file(f"{revision}/{name}")
+    run(f"REVOKE EXECUTE ON FUNCTION {functions}.enqueue_build FROM PUBLIC")
+    if schema_of_functions(tables) != "provisionerd" and not _has_door():
+        run(WRAPPER.format(schema=functions))
 
 
 def downgrade() -> None:
-    connection, tables = op.get_bind(), _schema_of_tables()
-    functions = _schema_of_functions(tables)
+    connection, tables = op.get_bind(), schema_of_tables()
+    functions = schema_of_functions(tables)
     owned = connection.execute(
         sa.text("""
             SELECT format('DROP FUNCTION %s CASCADE', routine.oid::regprocedure)
@@ -70,41 +69,11 @@ def downgrade() -> None:
     for statement in owned.scalars().all():
         connection.exec_driver_sql(statement)
     for name in ("enqueued_build", "violation"):
-        connection.exec_driver_sql(f"DROP TYPE {_quoted(functions)}.{name} CASCADE")
+        connection.exec_driver_sql(f"DROP TYPE {quoted(functions)}.{name} CASCADE")
     if functions != tables:
-        connection.exec_driver_sql(f"DROP SCHEMA {_quoted(functions)}")
-
-
-def _run(statements: str) -> None:
-    """Run several statements, in which neither a colon nor a percent sign means anything."""
-    context = op.get_context()
-    if context.as_sql:
-        context.impl.static_output(f"{statements};")
-        return
-    driver = op.get_bind().connection.driver_connection
-    assert driver is not None
-    driver.execute(statements)
-
-
-def _schema_of_tables() -> str:
-    if op.get_context().as_sql:
-        return "public"
-    found: str = op.get_bind().scalar(sa.text("SELECT current_schema()"))
-    return found
-
-
-def _schema_of_functions(tables: str) -> str:
-    # What is set, not where the tables are found: callers know no more than the setting. Not from
-    # db.schema.place, because a migration must not change with the code.
-    is_set = os.environ.get("PROVISIONERD_DATABASE_SCHEMA", "") not in {"", "public"}
-    return tables if is_set else "provisionerd"
+        connection.exec_driver_sql(f"DROP SCHEMA {quoted(functions)}")
 
 
 def _has_door() -> bool:
     found = op.get_bind().scalar(sa.text("SELECT to_regproc('provisionerd.enqueue_build')"))
     return found is not None
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
