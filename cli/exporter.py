@@ -8,6 +8,7 @@ import threading
 import click
 from prometheus_client import CollectorRegistry
 
+from worker.metrics.circuits import CircuitCollector
 from worker.metrics.exposition import serve_metrics
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.process.opening import open_services
@@ -33,6 +34,7 @@ def exporter(address: str | None) -> None:
     with open_services(settings.servers) as services:
         registry = CollectorRegistry()
         registry.register(QueueCollector(services.database))
+        registry.register(CircuitCollector(services.database))
         registry.register(FleetCollector(services.database, lease_s=settings.lease_seconds))
         server = serve_metrics(
             address or settings.metrics_address, registry=registry, readiness=lambda: None

@@ -26,6 +26,7 @@ ENTRY_POINTS = "provisionerd.commands"
 TRANSLATOR = "worker.process.explanation:explain"
 # Plural or singular; `worker` and `workers` are two commands.
 OTHER_NAMES = {
+    "circuit": "circuits",
     "job": "jobs",
     "queues": "queue",
     **{
@@ -80,6 +81,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "webhook": Lazy("cli.webhook", "Manage the addresses that events are sent to."),
     "group": Lazy("cli.group", "Manage groups, their members and their allowances."),
     "limits": Lazy("cli.limits", "Show and change how much one owner or chat may have."),
+    "circuits": Lazy(
+        "cli.circuits", "List template versions that keep failing; let one start again."
+    ),
     "organization": Lazy("cli.organization", "Create and list organizations."),
 }
 

@@ -54,6 +54,8 @@ def print_details(details: VersionDetails) -> None:
     click.echo(f"{plain(details.template_name)} {plain(details.name)}: {details.status}, {state}")
     if details.error:
         click.echo(f"Error: {plain(details.error)}")
+    if details.failing:
+        click.echo(f"Failing: {plain(details.failing)}; `provisionerd circuits` says until when")
     if details.message:
         click.echo(plain(details.message))
     _print_table(details.variables, VARIABLES)

@@ -27,6 +27,7 @@ COLUMNS: Columns[VersionListing] = {
     "NAME": lambda row: row.name,
     "STATUS": lambda row: row.status,
     "ACTIVE": lambda row: "active" if row.is_active else "",
+    "FAILING": Column(lambda row: row.failing, 1),
     "ARCHIVED": Column(lambda row: "archived" if row.archived else "", 5),
     "WORKSPACES": Column(lambda row: row.workspaces, 2),
     "MESSAGE": Column(lambda row: row.message.partition("\n")[0], 3),

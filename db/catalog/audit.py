@@ -32,6 +32,7 @@ class AuditAction(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     DRAIN = "drain"
+    CLOSE_CIRCUIT = "close_circuit"
 
 
 SITE = uuid.UUID(int=0)

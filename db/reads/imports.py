@@ -16,6 +16,12 @@ from db.reads.listings import LIMIT, read_listings
 
 T = TypeVar("T")
 
+_FAILING = """
+    (SELECT coalesce(string_agg(reason, ', ' ORDER BY reason), '')
+     FROM circuits
+     WHERE template_version_id = version.id AND open_until IS NOT NULL) AS failing
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VersionListing:
@@ -29,6 +35,7 @@ class VersionListing:
     is_active: bool
     archived: bool
     workspaces: int  #: that use it and are not deleted
+    failing: str = ""  #: why starts of it are refused now (``circuits``); empty if they are not
     message: str
     created_by_name: str
     created_at: datetime
@@ -112,6 +119,7 @@ class VersionDetails:
     error_code: str | None
     is_active: bool
     archived: bool
+    failing: str  #: as of the listing
     message: str
     readme: str
     job_id: uuid.UUID
@@ -132,7 +140,7 @@ def list_versions(
     return read_listings(
         session,
         VersionListing,
-        """
+        f"""
         SELECT version.id, version.name, version.message, version.archived, version.job_id,
                version.created_at, job.job_status::text AS status, job.error, job.error_code,
                template.active_version_id IS NOT DISTINCT FROM version.id AS is_active,
@@ -142,7 +150,8 @@ def list_versions(
                 JOIN latest_workspace_builds AS latest ON latest.workspace_id = workspace.id
                 WHERE workspace.template_id = template.id
                   AND NOT workspace.deleted
-                  AND latest.template_version_id = version.id) AS workspaces
+                  AND latest.template_version_id = version.id) AS workspaces,
+               {_FAILING}
         FROM template_versions AS version
         JOIN templates AS template ON template.id = version.template_id
         JOIN provisioner_jobs AS job ON job.id = version.job_id
@@ -150,7 +159,7 @@ def list_versions(
         WHERE version.template_id = :template_id AND (:with_archived OR NOT version.archived)
         ORDER BY version.created_at DESC, version.name DESC
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         template_id=template_id,
         with_archived=with_archived,
         limit=limit,
@@ -160,17 +169,18 @@ def list_versions(
 def get_version_details(session: Session, version_id: uuid.UUID) -> VersionDetails:
     """Return an existing version with everything that its import found."""
     row = session.execute(
-        sql("""
+        sql(f"""
             SELECT version.id, version.name, coalesce(template.name, '') AS template_name,
                    job.job_status::text AS status, job.error, job.error_code, version.job_id,
                    coalesce(template.active_version_id = version.id, false) AS is_active,
                    version.archived, version.message, version.readme, version.has_ai_task,
-                   version.has_external_agent, version.external_auth_providers
+                   version.has_external_agent, version.external_auth_providers,
+                   {_FAILING}
             FROM template_versions AS version
             JOIN provisioner_jobs AS job ON job.id = version.job_id
             LEFT JOIN templates AS template ON template.id = version.template_id
             WHERE version.id = :id
-        """),
+        """),  # noqa: S608 - made of constants
         {"id": version_id},
     ).one()
     of_version, of_job = {"id": version_id}, {"id": row.job_id}

@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from db.engine import open_database
 from db.schema.enums import FailureReason
+from worker.metrics.circuits import CircuitCollector
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
 from worker.metrics.servers import ServerCollector, server_probes
@@ -70,7 +71,7 @@ def page() -> str:
     """Return the page."""
     # Describing does not connect.
     database = open_database("postgresql://")
-    queues = list(QueueCollector(database).describe())
+    queues = [*QueueCollector(database).describe(), *CircuitCollector(database).describe()]
     servers = ServerCollector(server_probes(database_url="", redis_url="redis://")).collect()
     fleet = FleetCollector(database, lease_s=0).describe()
     parts = (

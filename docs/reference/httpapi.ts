@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:c8720343c49863bffc471eed363fc26ec53db28f0d53e9026eb2f5f0149e0cad
-// text: sha256:745df9055c81e7cbaf55cdb67cf3fb8292e5f6bef2328541cffd4948f96a15bc
+// made from: sha256:f8dea55db7dc69cbb2ea65d9ae71920668f0898aea906380848689d2022ec8a9
+// text: sha256:1f48fc29055e3e307d1364e3e6384e20d36ee42abf73b60f3985192eaea2e92a
 
 import type {
   JobStatus,
@@ -98,7 +98,12 @@ export type AutomaticUpdates = "always" | "never";
  * What is limited.
  */
 export type Limit =
-  "builds_per_owner" | "workspaces_per_owner" | "workspaces_per_chat" | "workspaces_of_agents";
+  | "builds_per_owner"
+  | "workspaces_per_owner"
+  | "workspaces_per_chat"
+  | "workspaces_of_agents"
+  | "automatic_failures"
+  | "personal_failures";
 /**
  * A role in the whole site (``users.rbac_roles``). Every user is a member, too.
  */

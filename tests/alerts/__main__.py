@@ -176,6 +176,23 @@ def no_exporter(scene: Scene) -> Iterator[None]:
     scene.start_exporter()
 
 
+@contextmanager
+def failing_version(scene: Scene) -> Iterator[None]:
+    """A version whose starts have failed (its row says so)."""
+    scene.cluster.factory.any_workspace()
+    statement = """
+        INSERT INTO circuits
+            (template_version_id, reason, failures, openings, opened_at, open_until)
+        SELECT id, 'terraform in plan', 5, 1, now(), now() + interval '1 hour'
+        FROM template_versions WHERE template_id IS NOT NULL LIMIT 1
+    """
+    with scene.database.begin() as session:
+        session.execute(text(statement))
+    yield
+    with scene.database.begin() as session:
+        session.execute(text("DELETE FROM circuits"))
+
+
 CHATTY = {"plan": {"logs": [{"output": "x" * 1000}], "repeat_logs": 5000}}
 CASES = (
     Case(
@@ -194,6 +211,7 @@ CASES = (
         "a worker with a bug (PROVISIONERD_FAULTS)",
         ("InternalFailures",),
     ),
+    Case(failing_version, "a version that keeps failing (its row says so)", ("TemplateFailing",)),
     Case(builds(CHATTY, count=1), "a build that writes 5 MB", ("LogLinesDropped",)),
     Case(lost_doorbells, "builds whose doorbells are lost", ("DoorbellsLost",)),
     Case(hung_redis, "Redis stopped (SIGSTOP), a build enqueued", ("DoorbellFailing",)),

@@ -27,6 +27,7 @@ from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, enter_stage
 from db.jobs.variables import VariableValue
 from db.reads.queues import claimable_jobs
 from db.schema.enums import (
+    BuildReason,
     FailureReason,
     JobErrorCode,
     JobStatus,
@@ -196,6 +197,7 @@ class Factory:
         template_version_id: uuid.UUID | None = None,
         parameters: Mapping[str, str] | None = None,
         preset: uuid.UUID | str | None = None,
+        reason: BuildReason = BuildReason.INITIATOR,
     ) -> EnqueuedBuild:
         """A pending build."""
         with self.database.begin() as session:
@@ -207,6 +209,7 @@ class Factory:
                 template_version_id=template_version_id,
                 parameters=parameters,
                 preset=preset,
+                reason=reason,
             )
 
     def claim(

@@ -38,21 +38,9 @@ def workspace(factory: Factory) -> Workspace:
 
 
 def start(
-    factory: Factory,
-    workspace: Workspace,
-    reason: BuildReason = AUTOSTART,
-    *,
-    transition: Transition = Transition.START,
-    initiator_id: uuid.UUID | None = None,
+    factory: Factory, workspace: Workspace, reason: BuildReason = AUTOSTART, **facts: Any
 ) -> EnqueuedBuild:
-    with factory.database.begin() as session:
-        return insert_build(
-            session,
-            workspace_id=workspace.id,
-            transition=transition,
-            reason=reason,
-            initiator_id=initiator_id,
-        )
+    return factory.build(workspace, reason=reason, **facts)
 
 
 def claim(factory: Factory) -> ClaimedJob:

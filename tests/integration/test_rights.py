@@ -30,6 +30,7 @@ from worker.broker.rights import WORKER_COMMANDS, missing_commands
 from worker.embedded import Embedded
 from worker.enqueue import enqueue_build
 from worker.maintenance.autostop import Autostop as Stopper
+from worker.metrics.circuits import CircuitCollector
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.planning import enqueue_dry_run
 
@@ -156,6 +157,7 @@ def test_a_reader_serves_the_exporter(factory: Factory, url: str) -> None:
     with opened_database(database_user(factory.database, url, "read")) as database:
         registry = CollectorRegistry()
         registry.register(QueueCollector(database))
+        registry.register(CircuitCollector(database))
         registry.register(FleetCollector(database, lease_s=20))
         assert registry.get_sample_value("provisionerd_queue_depth", {"queue": "builds"}) == 1
         assert registry.get_sample_value("provisionerd_jobs", {"status": "pending"}) == 1

@@ -26,6 +26,7 @@ from worker.maintenance.connectivity import Connectivity
 from worker.maintenance.notices import TURN_S, QueueListener
 from worker.maintenance.pruner import Pruner
 from worker.maintenance.sweeper import Sweeper
+from worker.metrics.circuits import CircuitCollector
 from worker.metrics.exposition import serve_metrics
 from worker.metrics.multiprocess import (
     forget_lost_processes,
@@ -111,6 +112,7 @@ class Parent:
             return
         registry = worker_registry()
         registry.register(QueueCollector(self.services.database, count_to=COUNT_TO))
+        registry.register(CircuitCollector(self.services.database))
         registry.register(ServerCollector(self._start_probes()))
         server = serve_metrics(
             self.settings.metrics_address, registry=registry, readiness=self._readiness

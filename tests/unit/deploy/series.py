@@ -14,6 +14,7 @@ from api.metrics import ApiMetrics, HubCollector, WebhookCollector
 from api.streams.hub import Hub
 from db.engine import Database
 from tests.unit.deploy.files import DEPLOY, read_yaml
+from worker.metrics.circuits import CircuitCollector
 from worker.metrics.queues import FleetCollector, QueueCollector
 from worker.metrics.series import Metrics
 from worker.metrics.servers import ServerCollector, server_probes
@@ -92,6 +93,7 @@ def _queried() -> Iterator[tuple[str, frozenset[str]]]:
     servers = ServerCollector(server_probes(database_url="", redis_url="redis://"))
     for families in (
         QueueCollector(no_database).describe(),
+        CircuitCollector(no_database).describe(),
         FleetCollector(no_database, lease_s=20).describe(),
         servers.collect(),
         HubCollector(Hub(no_database)).collect(),

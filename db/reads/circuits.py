@@ -1,0 +1,67 @@
+"""Circuits: which template versions keep failing, and why."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from db.reads.listings import LIMIT, read_listings
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitListing:
+    """The failures in a row of a template version's starts for one reason."""
+
+    template: str
+    version: str
+    organization: str
+    template_version_id: uuid.UUID
+    reason: str  #: the error code, or the failure reason and the stage
+    state: str  #: closed; open: starts are refused; half-open: one is let through
+    failures: int
+    open_until: datetime | None  #: None: it has not been open since the last success
+    last_failed_at: datetime
+    last_job_id: uuid.UUID | None
+
+
+def list_circuits(
+    session: Session,
+    *,
+    limit: int = LIMIT,
+    template_version_ids: Sequence[uuid.UUID] | None = None,
+    is_opened: bool = False,
+) -> list[CircuitListing]:
+    """Return circuits, those with the last failure first.
+
+    Args:
+        template_version_ids: only those of these versions.
+        is_opened: only those that are open or half-open.
+    """
+    return read_listings(
+        session,
+        CircuitListing,
+        """
+        SELECT template.name AS template, version.name AS version,
+               organization.name AS organization, circuit.template_version_id, circuit.reason,
+               CASE WHEN circuit.open_until IS NULL THEN 'closed'
+                    WHEN circuit.open_until > now() THEN 'open'
+                    ELSE 'half-open' END AS state,
+               circuit.failures, circuit.open_until, circuit.last_failed_at, circuit.last_job_id
+        FROM circuits AS circuit
+        JOIN template_versions AS version ON version.id = circuit.template_version_id
+        JOIN organizations AS organization ON organization.id = version.organization_id
+        JOIN templates AS template ON template.id = version.template_id
+        WHERE (CAST(:version_ids AS uuid[]) IS NULL
+               OR circuit.template_version_id = ANY(:version_ids))
+          AND (NOT :is_opened OR circuit.open_until IS NOT NULL)
+        ORDER BY circuit.last_failed_at DESC, circuit.reason
+        LIMIT :limit
+        """,
+        version_ids=None if template_version_ids is None else list(template_version_ids),
+        is_opened=is_opened,
+        limit=limit,
+    )
