@@ -59,12 +59,13 @@ def delete(factory: Factory, workspace: Workspace) -> None:
         session.get_one(Workspace, workspace.id).deleted = True
 
 
-def test_nothing_is_limited_but_chats(factory: Factory) -> None:
+def test_nothing_is_limited_but_chats_and_failures(factory: Factory) -> None:
     with factory.database.begin() as session:
         limits = read_limits(session)
     assert {name for name, allowed in limits.items() if allowed is not None} == {
         Limit.WORKSPACES_PER_CHAT,
         Limit.WORKSPACES_OF_AGENTS,
+        Limit.AUTOMATIC_FAILURES,
     }
 
 
