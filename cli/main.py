@@ -16,8 +16,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from cli.lazy import imported, with_paragraphs
-from cli.outline import stand_in
+from cli.outline import completion_of, stand_in
 from cli.streams import explaining_unwritable, prepare_streams
+from cli.vocabulary import CONTEXTS
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -142,7 +143,11 @@ class RootGroup(click.Group):
     help="Directory of embedded servers, Terraform and builds (PROVISIONERD_DATA_DIR).",
 )
 @click.option(
-    "--context", "context_name", metavar="NAME", help="Context to use (PROVISIONERD_CONTEXT)."
+    "--context",
+    "context_name",
+    metavar="NAME",
+    shell_complete=completion_of(CONTEXTS),
+    help="Context to use (PROVISIONERD_CONTEXT).",
 )
 @click.pass_context
 def cli(context: click.Context, data_dir: Path | None, context_name: str | None) -> None:

@@ -7,14 +7,20 @@ its parameters. A shell that completes a word gets stand-ins with the same names
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from cli.lazy import imported
+from cli.vocabulary import FILES, named_by
+
+SUGGESTIONS = "cli.suggestions:suggested"
 FILE = Path(__file__).with_name("outline.json")
 Outline = Mapping[str, Mapping[str, Any]]
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def stand_in(name: str) -> click.Command:
@@ -23,13 +29,29 @@ def stand_in(name: str) -> click.Command:
     return _command(outline, name)
 
 
-def describe(command: click.Command) -> dict[str, object]:
-    """Return the entry of a command in the outline."""
+def describe(path: str, command: click.Command) -> dict[str, object]:
+    """Return the entry of a command in the outline.
+
+    Args:
+        path: the words of the command.
+    """
     return {
         "help": command.get_short_help_str(100),
         "group": isinstance(command, click.Group),
-        "params": [_description(parameter) for parameter in command.params],
+        "params": [_description(path, parameter) for parameter in command.params],
     }
+
+
+def completion_of(kind: str) -> Completion:
+    """Return the function by which a parameter that takes names of a kind is completed."""
+
+    def complete(
+        context: click.Context, _parameter: click.Parameter, start: str
+    ) -> list[CompletionItem]:
+        found: list[CompletionItem] = imported(SUGGESTIONS)(kind, context, start)
+        return found
+
+    return complete
 
 
 def _command(outline: Outline, path: str) -> click.Command:
@@ -43,15 +65,17 @@ def _command(outline: Outline, path: str) -> click.Command:
     return click.Group(name, params=params, help=entry["help"], commands=commands)
 
 
-def _description(parameter: click.Parameter) -> dict[str, object]:
+def _description(path: str, parameter: click.Parameter) -> dict[str, object]:
     kind = parameter.type
+    named = next(filter(None, (named_by(path, name) for name in parameter.opts)), None)
     found: dict[str, object] = {
         "names": [*parameter.opts, *parameter.secondary_opts],
         "is_flag": getattr(parameter, "is_flag", False) or None,
         "multiple": parameter.multiple or None,
         "nargs": parameter.nargs if parameter.nargs != 1 else None,
         "choices": list(kind.choices) if isinstance(kind, click.Choice) else None,
-        "is_path": isinstance(kind, click.Path | click.File) or None,
+        "is_path": isinstance(kind, click.Path | click.File) or named == FILES or None,
+        "named": named if named != FILES else None,
         "help": getattr(parameter, "help", None),
     }
     return {key: value for key, value in found.items() if value is not None}
@@ -62,10 +86,13 @@ def _parameter(
     names: Sequence[str],
     choices: Sequence[str] | None = None,
     is_path: bool = False,
+    named: str | None = None,
     nargs: int = 1,
     **option: Any,
 ) -> click.Parameter:
     kind = click.Choice(choices) if choices else click.Path() if is_path else click.STRING
+    complete = completion_of(named) if named else None
     if names[0].startswith("-"):
-        return click.Option(names, type=None if option.get("is_flag") else kind, **option)
-    return click.Argument(names, type=kind, nargs=nargs)
+        kind_of_option = None if option.get("is_flag") else kind
+        return click.Option(names, type=kind_of_option, shell_complete=complete, **option)
+    return click.Argument(names, type=kind, nargs=nargs, shell_complete=complete)

@@ -194,16 +194,24 @@ def find_job_id(reader: Reader, prefix: str) -> uuid.UUID:
         NotFoundError: no id begins with it.
         ConflictError: several ids begin with it.
     """
-    digits = prefix.replace("-", "").lower()
-    if not re.fullmatch("[0-9a-f]{1,32}", digits):
-        raise InvalidError(f"{prefix!r} is not a job ID; give a full ID or a prefix")
-    bounds = {"first": uuid.UUID(digits.ljust(32, "0")), "last": uuid.UUID(digits.ljust(32, "f"))}
-    found = reader.execute(_STARTING_WITH, bounds).scalars().all()
+    found = reader.execute(_STARTING_WITH, id_bounds(prefix)).scalars().all()
     if not found:
         raise NotFoundError(f"there is no job {prefix}; `provisionerd jobs list` shows them")
     if len(found) > 1:
         raise ConflictError(f"several jobs begin with {prefix}; give more of the ID")
     return uuid.UUID(str(found[0]))
+
+
+def id_bounds(prefix: str) -> dict[str, uuid.UUID]:
+    """Return the ``first`` and the ``last`` id that begin with ``prefix``.
+
+    Raises:
+        InvalidError: this is not the beginning of an id.
+    """
+    digits = prefix.replace("-", "").lower()
+    if not re.fullmatch("[0-9a-f]{1,32}", digits):
+        raise InvalidError(f"{prefix!r} is not a job ID; give a full ID or a prefix")
+    return {"first": uuid.UUID(digits.ljust(32, "0")), "last": uuid.UUID(digits.ljust(32, "f"))}
 
 
 def _job(row: Row[Any]) -> Job:

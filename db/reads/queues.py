@@ -7,16 +7,20 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
-from sqlalchemy.orm import Session
 
 from db.engine import sql
 from db.jobs.bindings import NOT_PAUSED
 from db.jobs.tags import named_queues
 from db.reads.serving import SERVES
 from db.schema.enums import ProvisionerType
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from db.engine import Reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +103,14 @@ QUEUE_DEPTHS = sql("""
 """)
 
 
-def queue_depths(session: Session, *, count_to: int | None = None) -> list[QueueDepth]:
+def queue_depths(reader: Reader, *, count_to: int | None = None) -> list[QueueDepth]:
     """Return every queue that has waiting jobs or live workers, or is paused, by name.
 
     Args:
         count_to: the maximum number of jobs to count in each queue, in the order of claims. If
             more jobs wait, depth and age are lower bounds. None counts all jobs.
     """
-    rows = session.execute(QUEUE_DEPTHS, {"count_to": count_to})
+    rows = reader.execute(QUEUE_DEPTHS, {"count_to": count_to})
     names = _Names({})
     return [_depth(row, names) for row in rows]
 

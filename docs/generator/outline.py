@@ -15,7 +15,7 @@ def document() -> str:
     """Return the outline as JSON, a command on each line."""
     context = click.Context(cli)
     entries = [
-        f"{json.dumps(path)}: {json.dumps(describe(command), ensure_ascii=False)}"
+        f"{json.dumps(path)}: {json.dumps(describe(path, command), ensure_ascii=False)}"
         for name in COMMANDS
         for path, command in _commands(name, cli.get_command(context, name))
     ]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from worker.broker.address import accepts_connections
+from worker.broker.address import EMBEDDED_SERVERS, accepts_connections
 from worker.embedded.directory import (
     TIMEOUT_S,
     EmbeddedError,
@@ -37,10 +37,19 @@ def start_postgres(directory: ServerDirectory, tcp: bool) -> tuple[str, int | No
         _launch_postgres(directory, binaries, data, port, "127.0.0.1" if tcp else "")
     probe = [str(binaries / "pg_isready"), "-q", "-h", str(directory.sockets), "-p", str(port)]
     await_server(lambda: run(probe, None) == 0, "PostgreSQL", directory.path / "postgresql.log")
-    host = quote(str(directory.sockets), safe="/")
-    url = f"postgresql+psycopg://postgres@/postgres?host={host}&port={port}"
+    url = _url(directory.sockets, port)
     listens = (data / "postmaster.pid").read_text().splitlines()[5].strip()
     return url, tcp_port(port if listens else None, tcp, "PostgreSQL")
+
+
+def running_postgres(home: Path) -> str | None:
+    """Return the URL of the server that runs in a data directory, without starting one."""
+    pid_file = home / EMBEDDED_SERVERS / "postgresql" / "postmaster.pid"
+    try:
+        _pid, _data, _started, port, sockets = pid_file.read_text().splitlines()[:5]
+    except (OSError, ValueError):
+        return None
+    return _url(Path(sockets), int(port)) if port.isdecimal() else None
 
 
 def stop_postgres(directory: ServerDirectory) -> None:
@@ -66,6 +75,12 @@ def postgres_binaries(directory: ServerDirectory) -> Path:
         )
     package, install = installs[-1].parent, installs[-1].name
     return executable_folder(directory, package, install, "bin/postgres") / "bin"
+
+
+def _url(sockets: Path, port: int) -> str:
+    return (
+        f"postgresql+psycopg://postgres@/postgres?host={quote(str(sockets), safe='/')}&port={port}"
+    )
 
 
 def _init_postgres(directory: ServerDirectory, binaries: Path, data: Path) -> None:
