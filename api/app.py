@@ -16,7 +16,7 @@ from api.limits import bound_body
 from api.mcp.door import PATH, McpDoor
 from api.metrics import ApiMetrics, Measuring
 from api.openapi import document_of, operation_id
-from api.pages import administration, catalog, session, work
+from api.pages import administration, catalog, forecast, session, work
 from api.patience import end_idle
 from api.routes import (
     agents,
@@ -62,6 +62,7 @@ ROUTERS = (
     session.router,
     work.router,
     catalog.router,
+    forecast.router,
     administration.router,
 )
 

@@ -141,9 +141,11 @@ class ArchiveVersions(RequestModel):
 
 
 class DryRun(RequestModel):
-    """The values to plan with."""
+    """The values to plan with. Coder's clients only plan new workspaces, without a preset."""
 
     workspace_name: Name = ""
+    workspace_id: GivenId = Field(None, description="plan the next start of this workspace")
+    template_version_preset_id: GivenId = None
     rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
     user_variable_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
 

@@ -13,6 +13,7 @@ from api.caller import Right
 from api.errors import hidden
 from api.gate import GateOf, Visit
 from api.models.requests import CreateBuild
+from api.pages.forecast import find_forecast, is_own_dry_run
 from api.pages.rendering import render
 from api.pages.visiting import CsrfToken, check_csrf, facts_of, page
 from api.routes import builds, dryruns, operations, versions
@@ -124,7 +125,7 @@ def _visible_job(visit: Visit, reference: str) -> Job:
         raise hidden()
     with or_hidden():
         job = get_job(visit.session, job_id)
-    if visit.caller.may(Right.READ_JOBS, job.organization_id):
+    if visit.caller.may(Right.READ_JOBS, job.organization_id) or is_own_dry_run(visit, job):
         return job
     if job.workspace_id is not None:
         visible_workspace(visit, job.workspace_id)
@@ -152,6 +153,7 @@ def show_job(gate: GateOf, job: str) -> Response:
             has_more=log.has_more,
             follow="" if log.is_complete else _log_path(found),
             resources=find_resources(visit.session, found.id),
+            forecast=find_forecast(visit, found),
             verdict=_verdict(found, list_workers(visit.session)) if waits else "",
             may_cancel=found.status in {JobStatus.PENDING, JobStatus.RUNNING},
             may_retry=found.status in {JobStatus.FAILED, JobStatus.CANCELED}

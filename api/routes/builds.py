@@ -91,7 +91,8 @@ def read_numbered_build(gate: GateOf, user: str, name: str, number: str) -> Work
 def add_build(gate: GateOf, workspace: uuid.UUID, body: CreateBuild) -> WorkspaceBuild:
     """Enqueue a build: a start, a stop or a delete."""
     with gate.enter(TokenScope.BUILD) as visit:
-        row = _buildable(visit, workspace, body)
+        row = buildable_workspace(visit, workspace, body.transition)
+        _check_form(body)
         _check_custom_state(visit, row, body)
         if row.deleted:
             # As with Coder this is not an error. Nothing is left to do: the last delete answers.
@@ -100,14 +101,25 @@ def add_build(gate: GateOf, workspace: uuid.UUID, body: CreateBuild) -> Workspac
         return with_matched(visit, get_build(visit.session, build_id))
 
 
-def _buildable(visit: Visit, workspace_id: uuid.UUID, body: CreateBuild) -> WorkspaceRow:
+def buildable_workspace(
+    visit: Visit, workspace_id: uuid.UUID, transition: Transition
+) -> WorkspaceRow:
+    """Return a workspace that the caller may build.
+
+    Raises:
+        ApiError: the caller may not, or the workspace was deleted and this is not a delete.
+    """
     row = visible_workspace(visit, workspace_id)
     found = row.workspace
     is_own = found.owner_id == visit.caller.user_id
     if not is_own and not visit.caller.may(Right.BUILD_WORKSPACES, found.organization_id):
-        raise forbidden(f"You do not have permission to {body.transition} this workspace.")
-    if row.deleted and body.transition is not Transition.DELETE:
-        raise conflict(f"Cannot {body.transition} a deleted workspace!")
+        raise forbidden(f"You do not have permission to {transition} this workspace.")
+    if row.deleted and transition is not Transition.DELETE:
+        raise conflict(f"Cannot {transition} a deleted workspace!")
+    return row
+
+
+def _check_form(body: CreateBuild) -> None:
     if body.log_level:
         raise refused("Terraform debug mode is disabled in the deployment configuration.")
     if body.orphan and body.transition is not Transition.DELETE:
@@ -116,7 +128,6 @@ def _buildable(visit: Visit, workspace_id: uuid.UUID, body: CreateBuild) -> Work
         raise refused(
             "ProvisionerState cannot be set alongside Orphan since state intent is unclear."
         )
-    return row
 
 
 def _check_custom_state(visit: Visit, row: WorkspaceRow, body: CreateBuild) -> None:

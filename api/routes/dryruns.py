@@ -11,10 +11,11 @@ from api.building import refusals
 from api.errors import ApiError, hidden, refused
 from api.gate import GateOf, Visit
 from api.models.requests import DryRun
-from api.routes.builds import cancel
+from api.routes.builds import buildable_workspace, cancel
 from api.routes.finding import or_hidden, visible_version
 from api.routes.joblogs import LOG_ANSWERS, Follow, answer_log, stream_log
-from db.catalog.dryruns import new_workspace
+from db.catalog.dryruns import existing_workspace, new_workspace
+from db.catalog.sources import PlannedWorkspace
 from db.reads.accounts import as_uuid
 from db.reads.builds import find_resources
 from db.reads.contract import MatchedProvisioners, ProvisionerJob, WorkspaceResource
@@ -22,7 +23,7 @@ from db.reads.daemons import find_matched
 from db.reads.jobcontract import as_contract
 from db.reads.jobs import Job, get_job
 from db.reads.shapes import TemplateVersion
-from db.schema.enums import JobStatus, JobType, TokenScope
+from db.schema.enums import JobStatus, JobType, TokenScope, Transition
 from db.schema.tables import Template, User
 from worker.planning import enqueue_dry_run
 
@@ -31,7 +32,10 @@ router = APIRouter(prefix="/api/v2/templateversions/{version}/dry-run", tags=["d
 
 @router.post("", status_code=201)
 def add_dry_run(gate: GateOf, version: uuid.UUID, body: DryRun) -> ProvisionerJob:
-    """Let a worker plan the start of a new workspace of the caller. Nothing is made or charged."""
+    """Let a worker plan the start of a workspace. Nothing is made or charged.
+
+    It is the next start of ``workspace_id``, or the first one of a new workspace of the caller.
+    """
     with gate.enter(TokenScope.BUILD) as visit:
         found = visible_version(visit, version)
         if found.job.completed_at is None:
@@ -43,16 +47,27 @@ def add_dry_run(gate: GateOf, version: uuid.UUID, body: DryRun) -> ProvisionerJo
         with refusals():
             run = enqueue_dry_run(
                 visit.session,
-                new_workspace(
-                    owner=visit.session.get_one(User, visit.caller.user_id),
-                    template=visit.session.get_one(Template, found.template_id),
-                    name=body.workspace_name,
-                ),
+                _planned(visit, found, body),
+                initiator_id=visit.caller.user_id,
                 template_version_id=found.id,
                 parameters={given.name: given.value for given in body.rich_parameter_values},
+                preset=body.template_version_preset_id,
                 redis_url=visit.site.redis_url,
             )
         return as_contract(get_job(visit.session, run.job_id))
+
+
+def _planned(visit: Visit, version: TemplateVersion, body: DryRun) -> PlannedWorkspace:
+    if body.workspace_id is None:
+        return new_workspace(
+            owner=visit.session.get_one(User, visit.caller.user_id),
+            template=visit.session.get_one(Template, version.template_id),
+            name=body.workspace_name,
+        )
+    row = buildable_workspace(visit, body.workspace_id, Transition.START)
+    if row.workspace.template_id != version.template_id:
+        raise refused("template version doesn't match template")
+    return existing_workspace(visit.session, row.workspace.id)
 
 
 @router.get("/{job}")

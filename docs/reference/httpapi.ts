@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:f8dea55db7dc69cbb2ea65d9ae71920668f0898aea906380848689d2022ec8a9
-// text: sha256:1f48fc29055e3e307d1364e3e6384e20d36ee42abf73b60f3985192eaea2e92a
+// made from: sha256:92cf303859552bb9567471a19d2e96344f94f1768a30257654c631f3254fd79d
+// text: sha256:bec74a291a230c7e20a588ab52740c97b91531dab259c4389e94e64ea25c7449
 
 import type {
   JobStatus,
@@ -432,10 +432,15 @@ export interface Drained {
   builds: number;
 }
 /**
- * The values to plan with.
+ * The values to plan with. Coder's clients only plan new workspaces, without a preset.
  */
 export interface DryRun {
   workspace_name?: string;
+  /**
+   * plan the next start of this workspace
+   */
+  workspace_id?: string | null;
+  template_version_preset_id?: string | null;
   /**
    * @maxItems 1000
    */

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,6 +14,7 @@ from db.jobs.declarations import TemplateParameter, TemplatePreset
 from db.schema.enums import JobErrorCode, JobStatus, TokenScope
 from db.schema.tables import OrganizationMember, User
 from tests.harness.api.door import Door
+from tests.harness.api.forms import csrf_in
 from tests.harness.threadworker import sign_on
 from worker.planning import enqueue_dry_run
 
@@ -28,28 +28,6 @@ EVERY_PAGE = (
     "/ui/quota",
 )
 OF_OPERATORS = ("/ui/workers", "/ui/audit", "/ui/webhooks")
-
-
-@pytest.fixture
-def browsers(door: Door) -> Iterator[list[httpx.Client]]:
-    made: list[httpx.Client] = []
-    yield made
-    for browser in made:
-        browser.close()
-
-
-@pytest.fixture
-def sign_in(door: Door, browsers: list[httpx.Client]) -> Any:
-    """Returns a browser in which a user has signed in."""
-
-    def make(user: User, scope: TokenScope = TokenScope.ADMIN) -> httpx.Client:
-        browser = httpx.Client(base_url=door.url, timeout=60)
-        browsers.append(browser)
-        answer = browser.post("/signin", data={"token": door.token(user, scope)})
-        assert (answer.status_code, answer.headers["Location"]) == (303, "/ui")
-        return browser
-
-    return make
 
 
 @pytest.fixture
@@ -78,12 +56,6 @@ def pages_of(facts: dict[str, str]) -> list[str]:
         f"/ui/templates/{facts['template']}",
         f"/ui/versions/{facts['version']}",
     ]
-
-
-def csrf_in(page: httpx.Response) -> str:
-    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', page.text)
-    assert found is not None
-    return found[1]
 
 
 def press(browser: Any, path: str, button: str) -> httpx.Response:
