@@ -24,7 +24,7 @@ _OVERVIEW = sql(f"""
         WHERE joined.organization_id = :organization_id AND NOT users.deleted
     ) AS quotas
     ORDER BY credits_consumed DESC, username
-    LIMIT :limit
+    LIMIT :limit OFFSET :offset
 """)  # noqa: S608 - made of constants
 
 
@@ -39,8 +39,10 @@ class UserQuota:
 
 
 def list_quotas(
-    session: Session, *, organization_id: uuid.UUID, limit: int = 200
+    session: Session, *, organization_id: uuid.UUID, limit: int = 200, offset: int = 0
 ) -> list[UserQuota]:
     """Return the quotas of an organization's members, those that consume the most first."""
-    rows = session.execute(_OVERVIEW, {"organization_id": organization_id, "limit": limit})
+    rows = session.execute(
+        _OVERVIEW, {"organization_id": organization_id, "limit": limit, "offset": offset}
+    )
     return [UserQuota(**row._asdict()) for row in rows]

@@ -16,42 +16,54 @@ from api.pages.rendering import render
 from api.pages.visiting import CsrfToken, check_csrf, facts_of, page
 from db.catalog.drains import drain_worker, resume_worker
 from db.catalog.webhooks import list_webhooks
-from db.reads.accounts import find_members, find_organizations
+from db.reads.accounts import find_organizations
 from db.reads.audit import find_audit_logs
 from db.reads.queues import queue_depths
 from db.reads.shapes import Organization
 from db.reads.workers import list_workers
 from db.schema.enums import TokenScope
 from quota.details import QuotaDetails, workspace_quota_details
+from quota.overview import UserQuota, list_quotas
 
 router = APIRouter(include_in_schema=False)
-MEMBERS = 100
 PAGE_SIZE = 50
+Text = Annotated[str, Query(max_length=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
 
 @router.get("/ui/quota")
 @page
-def quota(gate: GateOf) -> Response:
-    """Show the quota of the caller, and of the members whom the caller may see."""
+def quota(gate: GateOf, organization: Text = "", offset: Offset = 0) -> Response:
+    """Show the quota of the caller, and of the members whom the caller may see.
+
+    Args:
+        organization: whose members are shown; otherwise those of the first one.
+    """
     with gate.enter() as visit:
         homes = find_organizations(visit.session, ids=set(visit.caller.memberships))
+        seen = [home for home in homes if visit.caller.may(Right.READ_MEMBERS, home.id)]
+        shown = next((home for home in seen if home.name == organization), next(iter(seen), None))
+        members = _quotas(visit, shown, offset) if shown else []
         return render(
             "quota",
             **facts_of(gate, visit),
-            own=[(home, _details(visit, home, visit.caller.user_id)) for home in homes],
-            members=[
-                (home, member.username, _details(visit, home, member.user_id))
-                for home in homes
-                if visit.caller.may(Right.READ_MEMBERS, home.id)
-                for member in find_members(visit.session, home.id)[:MEMBERS]
-            ],
-            limit=MEMBERS,
+            own=[(home, _details(visit, home)) for home in homes],
+            organizations=seen,
+            shown=shown,
+            members=members[:PAGE_SIZE],
+            next_offset=offset + PAGE_SIZE if len(members) > PAGE_SIZE else None,
         )
 
 
-def _details(visit: Visit, home: Organization, user_id: uuid.UUID) -> QuotaDetails:
-    return workspace_quota_details(visit.session, organization_id=home.id, owner_id=user_id)
+def _details(visit: Visit, home: Organization) -> QuotaDetails:
+    return workspace_quota_details(
+        visit.session, organization_id=home.id, owner_id=visit.caller.user_id
+    )
+
+
+def _quotas(visit: Visit, home: Organization, offset: int) -> list[UserQuota]:
+    """Return a page of the members' quotas, and one more if another page follows."""
+    return list_quotas(visit.session, organization_id=home.id, limit=PAGE_SIZE + 1, offset=offset)
 
 
 @router.get("/ui/workers")

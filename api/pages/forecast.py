@@ -60,7 +60,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the form says. A field that was left empty is no value."""
+    """What the form says, without the fields that were left empty."""
 
     version_id: uuid.UUID | None
     preset_id: uuid.UUID | None
@@ -72,6 +72,7 @@ class Forecast:
     """What a dry run found, for its page."""
 
     path: str  #: of the form
+    workspace_name: str  #: empty if it is a new one
     changes: Sequence[ResourceChange]
     quota: QuotaForecast | None  #: None before the dry run has succeeded
     others: Sequence[WorkspaceConsumption]  #: the owner's other workspaces that cost something
@@ -209,6 +210,7 @@ def find_forecast(visit: Visit, job: Job) -> Forecast | None:
         return None
     return Forecast(
         path=_form_of(run, job),
+        workspace_name=run.workspace_name,
         changes=[change for change in run.changes if change.action is not PlannedAction.NO_OP],
         quota=forecast_of(visit.session, run),
         others=_others(visit, run),

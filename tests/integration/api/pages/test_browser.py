@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from db.schema.enums import JobStatus
 from db.schema.tables import User
 from tests.harness.api.door import Door
+from tests.integration.api.pages.test_forecast import PARAMETERS
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
@@ -55,8 +56,10 @@ def test_pages_are_usable_by_everybody_in_both_themes_and_on_a_phone(
     workspace = door.factory.workspace(owner=alice, template=template, name="box")
     job = door.factory.finished_build(workspace, status=JobStatus.FAILED, error="no disk")
     sign_in(door, page, owner)
+    door.factory.declare(template, parameters=PARAMETERS)
     paths = ["", "/jobs", f"/jobs/{job.id}", "/workspaces", f"/workspaces/{workspace.id}"]
     paths += ["/templates", f"/versions/{template.active_version_id}", "/quota", "/workers"]
+    paths += [f"/forecast/workspace/{workspace.id}"]
     for path in [*paths, "/audit", "/webhooks"]:
         page.goto(f"{door.url}/ui{path}")
         for theme in ("light", "dark"):

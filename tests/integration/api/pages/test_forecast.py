@@ -82,7 +82,7 @@ def test_a_start_that_fits_is_said_to_fit(sign_in: Any, alice: User, declared: C
     answer = form_of(browser, declared).send(value_zone="here", value_disk="2")
     assert declared.build_next() is JobStatus.SUCCEEDED
     page = browser.get(f"/ui/jobs/{job_in(answer)}").text
-    assert "The quota would take this start." in page
+    assert "The quota would take the start of a new workspace." in page
     assert "It costs 60 credits per day; other workspaces use 0 of 100." in page
 
 
@@ -94,7 +94,7 @@ def test_a_start_that_does_not_fit_names_what_is_in_use(
     answer = form_of(browser, chat).send()
     assert chat.build_next() is JobStatus.SUCCEEDED
     page = browser.get(f"/ui/jobs/{job_in(answer)}").text
-    assert "The quota would refuse this start." in page
+    assert "The quota would refuse the start of a new workspace." in page
     assert f"/ui/workspaces/{other.id}" in page
 
 
@@ -106,6 +106,7 @@ def test_a_workspace_is_forecast_without_its_own_cost(
     answer = Form(browser, f"/ui/forecast/workspace/{workspace.id}").send()
     assert chat.build_next() is JobStatus.SUCCEEDED
     page = browser.get(f"/ui/jobs/{job_in(answer)}").text
+    assert "The quota would take the start of other." in page
     assert "It costs 60 credits per day; other workspaces use 0 of 100." in page
 
 

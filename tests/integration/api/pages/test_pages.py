@@ -270,3 +270,17 @@ def test_an_admin_of_two_organizations_sees_the_jobs_of_both(
     shown = sign_in(person).get("/ui/jobs").text
     assert facts["job"] in shown
     assert str(job.job_id) in shown
+
+
+def test_quotas_of_members_come_in_pages(
+    door: Door, sign_in: Any, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.pages.administration.PAGE_SIZE", 2)
+    for name in ("bea", "cem"):
+        door.user(name=name)
+    browser = sign_in(owner)
+    first, second = (browser.get(f"/ui/quota?offset={offset}").text for offset in (0, 2))
+    assert "/ui/workspaces?owner=bea" in first
+    assert "/ui/quota?organization=acme&amp;offset=2" in first
+    assert "/ui/workspaces?owner=cem" in second
+    assert "More members" not in second
