@@ -8,9 +8,6 @@ from provisioner.engines.terraform import files as workdir
 from provisioner.host.process import reason_of
 
 QUIET = ("-no-color", "-input=false")
-FEW_COLLECTIONS = {"GOGC": "400"}
-"""For a command that starts no provider, which would inherit it. Collecting garbage at its start
-takes Terraform a quarter of the time of an init; without that it has the same 55 MB at most."""
 
 
 def plan_arguments(context: BuildContext) -> list[str]:

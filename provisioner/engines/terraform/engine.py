@@ -26,7 +26,6 @@ from provisioner.engines.graph import Graph
 from provisioner.engines.port import Applied, BuildContext, EngineError, Installed, Plan
 from provisioner.engines.terraform import files as workdir
 from provisioner.engines.terraform.arguments import (
-    FEW_COLLECTIONS,
     QUIET,
     apply_arguments,
     plan_arguments,
@@ -208,9 +207,7 @@ class TerraformEngine:
         # Not -lockfile=readonly: a correct lock file may lack providers that only the state still
         # needs. Terraform checks the hashes of the locked providers anyway.
         locked = read_lock_file(context.directory / workdir.LOCK_FILE)
-        # It starts no provider, which would inherit this.
-        hasty = replace(context, environment={**FEW_COLLECTIONS, **context.environment})
-        outcome = self._run(hasty, TimingStage.INIT, *arguments)
+        outcome = self._run(context, TimingStage.INIT, *arguments)
         outcome.check()
         _warn_of_unlocked(context, locked)
         return outcome.timings

@@ -15,6 +15,7 @@ from db.schema.enums import LogLevel, TimingStage
 from provisioner.engines.port import BuildContext, EngineError, EngineInterruptedError
 from provisioner.engines.terraform.arguments import unwritable
 from provisioner.engines.terraform.files import VARIABLES_FILE
+from provisioner.engines.terraform.garbage import garbage_variables
 from provisioner.engines.terraform.messages import (
     MAX_EXPLANATION,
     STATE_DUMP,
@@ -126,6 +127,7 @@ def run_command(
     started_at = datetime.now(UTC)
     binary = program.binary.resolve()  # a link may lead to where the sandbox shows nothing
     try:
+        environment = {**garbage_variables(context, stage), **context.environment}
         scope = scope_of(binary, context, stage)
         confined = program.sandbox.confine((str(binary), *arguments), scope)
     except OSError as error:
@@ -134,7 +136,7 @@ def run_command(
         ended = process.run(
             confined.command,
             cwd=context.directory,
-            environment=context.environment,
+            environment=environment,
             on_stdout=on_stdout or output.take_stdout,
             on_stderr=output.take_stderr,
             interrupt=context.interrupt,

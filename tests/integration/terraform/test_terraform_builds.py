@@ -335,13 +335,16 @@ def test_an_apply_that_leaves_a_state_of_another_lineage_fails_and_leaves_it_the
     assert failed.value.leaves_state
 
 
-def test_only_init_which_starts_no_provider_collects_garbage_less_often(
-    make_build: MakeBuild, make_fake: MakeFake
+@pytest.mark.parametrize(("given", "used"), [({}, 400), ({"GOGC": "50"}, 50)])
+def test_a_small_terraform_collects_garbage_as_often_as_said_or_less_often_than_usual(
+    make_build: MakeBuild, make_fake: MakeFake, given: Mapping[str, str], used: int
 ) -> None:
     noting = 'echo "$1: $GOGC" >> commands'
-    build = make_build({"main.tf": ""}, make_fake(init=noting, apply=noting))
+    fake = make_fake(init=noting, apply=noting)
+    build = make_build({"main.tf": ""}, fake, environment={"PATH": os.environ["PATH"], **given})
     build.plan_and_apply()
-    assert (build.context.directory / "commands").read_text() == "init: 400\napply: \n"
+    commands = (build.context.directory / "commands").read_text()
+    assert commands == f"init: {used}\napply: {used}\n"
 
 
 def test_the_next_build_goes_on_from_the_state_of_a_failed_one(make_build: MakeBuild) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from provisioner.engines.terraform.cache.cliconfig import has_mirrors, has_sources
 from provisioner.engines.terraform.cache.lockfile import SIGNED, LockedProvider, package_hash
-from provisioner.engines.terraform.cache.trees import is_plain
+from provisioner.engines.terraform.cache.trees import is_plain, sizes_of
 from provisioner.engines.terraform.cache.treestore import TreeKind, TreeStore
 
 _PACKAGES = "*/*/*/*/*"  # host/namespace/type/version/platform
@@ -184,6 +184,16 @@ def package_key(origin: str, address: str) -> str:
 def providers_in(data_dir: Path) -> frozenset[str]:
     """Return the source addresses of the providers in a ``.terraform`` directory."""
     return frozenset(_source(address) for address, _link in _packages(data_dir / _PROVIDERS))
+
+
+def size_of_providers(data_dir: Path) -> int:
+    """Return the bytes on disk of the providers in a ``.terraform`` directory.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    packages = (package for _address, package in _packages(data_dir / _PROVIDERS))
+    return sum(sum(sizes_of(package).values()) for package in packages)
 
 
 def _matches(address: str, known: str, locked: Mapping[str, LockedProvider]) -> bool:
