@@ -54,7 +54,9 @@ class Waited:
 )
 @output_option
 def wait(selection: Selection, timeout: float | None, output: str) -> None:
-    r"""Wait until each JOB has ended, or all jobs that filters select now.
+    r"""Wait until each JOB has ended.
+
+    Filters select the jobs that match them now.
 
     \b
     The exit status is:

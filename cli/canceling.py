@@ -22,7 +22,7 @@ from db.schema.enums import JobStatus
 @as_option
 @output_option
 def cancel(selection: Selection, as_user: str | None, output: str) -> None:
-    r"""Request the cancellation of each JOB, or of all jobs that filters select.
+    r"""Request the cancellation of each JOB.
 
     A pending job is canceled immediately. A running job is interrupted by its
     worker, which stores the state; `jobs logs JOB -f` shows how it ends.

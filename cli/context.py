@@ -113,7 +113,7 @@ def show(name: str | None, output: str) -> None:
 @click.argument("name")
 @click.argument("values", metavar="FIELD=VALUE...", nargs=-1, required=True, callback=to_mapping)
 def set_(name: str, values: dict[str, str]) -> None:
-    r"""Set fields of the context NAME, which is created if it does not exist.
+    r"""Set fields of the context NAME, or create it.
 
     The fields are owner, organization, url, token, token_file, database_url,
     database_url_file, redis_url, redis_url_file and data_dir. An empty value

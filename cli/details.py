@@ -39,7 +39,9 @@ RESOURCES: Columns[ShownResource] = {
 @workspace_argument
 @output_option
 def show(name: str, owner: str, output: str) -> None:
-    r"""Show the workspace NAME, the parameters of its last build and the resources that it left.
+    r"""Show the workspace NAME, its parameters and its resources.
+
+    The parameters and the resources are those of its last build.
 
     \b
     Example:

@@ -23,7 +23,8 @@ BROKER_COMMANDS: Mapping[AccessRole, Mapping[str, tuple[str, ...]]] = {
     "--role",
     type=click.Choice([role.value for role in AccessRole]),
     required=True,
-    help="What the process does: run builds, enqueue builds, or read.",
+    help="What the process does: run builds, enqueue them from Python or from SQL, serve the"
+    " HTTP API, or only read.",
 )
 @click.option("--name", help="Name of the users; by default provisionerd_ROLE.")
 @output_option

@@ -112,7 +112,7 @@ def remove(group: str, user: str, organization: str | None) -> None:
 @click.argument("credits_per_day", metavar="CREDITS", type=int)
 @organization_option
 def set_allowance(group: str, credits_per_day: int, organization: str | None) -> None:
-    r"""Set the allowance of GROUP for each member, in credits per day.
+    r"""Set how many credits per day GROUP gives each member.
 
     \b
     Example:

@@ -73,7 +73,9 @@ def logs(
     timestamps: bool,
     output: str,
 ) -> None:
-    r"""Print the log of JOB; with --follow, print new lines until the job ends.
+    r"""Print the log of JOB.
+
+    With --follow, new lines are printed until the job ends.
 
     \b
     Examples:

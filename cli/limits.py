@@ -50,7 +50,7 @@ def limits() -> None:
     """Show and change how many builds and workspaces an owner or a chat may have.
 
     Quota limits what workspaces cost; these limit their number. A start or a new
-    workspace beyond one is refused at every door. Stops and deletes never are.
+    workspace beyond one is refused, stops and deletes never.
     """
 
 
@@ -75,13 +75,14 @@ def list_(output: str) -> None:
 
 
 @limits.command("set")
-@click.argument("name", type=click.Choice([limit.value for limit in Limit]))
+@click.argument("name", metavar="NAME", type=click.Choice([limit.value for limit in Limit]))
 @click.argument("allowed", metavar="NUMBER|off")
 @as_option
 def set_(name: str, allowed: str, as_user: str | None) -> None:
     r"""Set the limit NAME to a number, or turn it off.
 
-    What exists already is kept, even if it is more.
+    `provisionerd limits list` shows the names. What exists already is kept, even
+    if it is more.
 
     \b
     Example:

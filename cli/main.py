@@ -54,7 +54,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "demo": Lazy("cli.demo", "Run real builds: within quota, refused, untagged, canceled."),
     "up": Lazy("cli.up", "Run PostgreSQL, Redis and a worker together."),
     "worker": Lazy("cli.worker", "Run builds until SIGTERM."),
-    "serve": Lazy("cli.serve", "Serve the HTTP API, in the form of Coder's."),
+    "serve": Lazy("cli.serve", "Serve an HTTP API that follows Coder's."),
     "mcp": Lazy("cli.mcp", "Serve agents' tools over standard input and output."),
     "exporter": Lazy("cli.exporter", "Serve metrics of the whole deployment."),
     "migrate": Lazy("cli.migrate", "Migrate the database to the current schema."),

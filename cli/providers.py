@@ -65,9 +65,10 @@ def list_(output: str) -> None:
 @click.option("--drop", is_flag=True, help="Remove the packages that have changed.")
 @output_option
 def verify(drop: bool, output: str) -> None:
-    r"""Compare each package with the hash that it had when a build brought it.
+    r"""Check that no provider package has changed.
 
-    The exit status is 1 if one has changed.
+    Each is compared with the hash that it had when a build brought it. The exit
+    status is 1 if one has changed.
 
     \b
     Example:
@@ -99,9 +100,10 @@ def verify(drop: bool, output: str) -> None:
 )
 @output_option
 def prune(older_than: timedelta, output: str) -> None:
-    r"""Remove provider packages and initialized directories that no build uses any more.
+    r"""Remove what no build uses any more.
 
-    A build that needs one again downloads it.
+    Provider packages and initialized directories are removed. A build that needs
+    one again downloads it.
 
     \b
     Example:
@@ -129,12 +131,13 @@ def prune(older_than: timedelta, output: str) -> None:
     help="Such as linux_arm64; otherwise that of this host. Repeatable.",
 )
 def mirror(directory: Path, target: Path, platforms: Sequence[str]) -> None:
-    r"""Download the providers of the template in DIRECTORY to the folder TARGET.
+    r"""Download the providers of a template for other hosts.
 
-    Terraform takes them from their registries, and checks the signatures. The
-    folder can be used where there is no network: put it there, read-only, and
-    let PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE name a file with the lines that
-    this prints.
+    DIRECTORY has the template, and TARGET gets the packages. Terraform takes them
+    from their registries, and checks the signatures. The folder can be used where
+    there is no network: put it there, read-only, and let
+    PROVISIONERD_TERRAFORM_CLI_CONFIG_FILE name a file with the lines that this
+    prints.
 
     \b
     Example:

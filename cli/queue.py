@@ -82,7 +82,7 @@ queue.add_command(resume)
 @click.argument("job")
 @output_option
 def explain(job: str, output: str) -> None:
-    r"""Explain why JOB waits: its position, and which workers could claim it.
+    r"""Explain why JOB waits, and which workers could claim it.
 
     \b
     Example:

@@ -43,9 +43,10 @@ def quota() -> None:
 def show(
     user: str | None, everybody: bool, limit: int, organization: str | None, output: str
 ) -> None:
-    r"""Show USER's budget by group and consumption by workspace, in credits per day.
+    r"""Show USER's budget by group and consumption by workspace.
 
-    With --all: one line for each member, those that consume the most first.
+    The figures are credits per day. With --all: one line for each member, those
+    that consume the most first.
 
     \b
     Example:

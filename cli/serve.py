@@ -27,7 +27,7 @@ from worker.settings import LogFormat, Settings, load_settings
 @click.command()
 @click.option("--address", help="HOST:PORT to serve at (PROVISIONERD_API_ADDRESS).")
 def serve(address: str | None) -> None:
-    r"""Serve the HTTP API, in the form of Coder's.
+    r"""Serve an HTTP API that follows Coder's.
 
     Run as many as you like, behind a proxy with TLS. PostgreSQL and Redis are
     started in PROVISIONERD_DATA_DIR unless their URLs are set.

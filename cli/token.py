@@ -126,7 +126,9 @@ def list_(username: str | None, listing: Listing[TokenListing]) -> None:
 @click.argument("token_id", metavar="ID")
 @as_option
 def revoke(token_id: str, as_user: str | None) -> None:
-    r"""Revoke the token with this ID, and the sessions that were opened with it.
+    r"""Revoke the token with this ID.
+
+    The sessions that were opened with it end, too.
 
     \b
     Example:

@@ -105,7 +105,9 @@ def _create(
 def set_roles(
     name: str, roles: tuple[str, ...], organization: str | None, as_user: str | None
 ) -> None:
-    r"""Replace the roles of a user; without ROLES, take all of them away.
+    r"""Replace the roles of a user.
+
+    Without ROLES, all of them are taken away.
 
     Roles in the whole site: owner, template-admin, user-admin, auditor. Roles in
     an organization have the same names, but begin with "organization-", such as

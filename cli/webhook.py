@@ -143,7 +143,9 @@ def test(webhook_id: str) -> None:
 @webhook.command()
 @click.argument("webhook_id", metavar="ID")
 def replay(webhook_id: str) -> None:
-    r"""Send the events again that a webhook has not accepted in all attempts.
+    r"""Send the events again that a webhook has not accepted.
+
+    These are the events whose attempts are used up.
 
     \b
     Example:

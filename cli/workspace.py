@@ -129,7 +129,10 @@ def start(
     detach: bool,
     output: str,
 ) -> None:
-    r"""Start the workspace NAME from the template version of its last build.
+    r"""Start the workspace NAME.
+
+    It is built from the template version of its last build, unless --update or
+    --version chooses another one.
 
     \b
     Example:

@@ -121,7 +121,9 @@ def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> 
 @build_option
 @output_option
 def show(workspace: str, owner: str | None, label: tuple[int, int] | None, output: str) -> None:
-    r"""Show a state of WORKSPACE: lineage, serial, and resources without values.
+    r"""Show a state of WORKSPACE without the values in it.
+
+    This is its lineage, its serial and its resources.
 
     \b
     Example:
@@ -162,7 +164,9 @@ def pull(
     out: Path | None,
     force: bool,
 ) -> None:
-    r"""Fetch a state of WORKSPACE unchanged: the newest, or that of a build.
+    r"""Fetch a state of WORKSPACE, byte for byte.
+
+    It is the newest one, unless --build names a build.
 
     \b
     Examples:
@@ -277,9 +281,10 @@ def adopt(
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def unseal(source: str, out: Path, force: bool) -> None:
-    r"""Open an orphaned state of this host that was sealed with an encryption key.
+    r"""Open an orphaned state of this host that was sealed.
 
-    Give the file, or the job in its name. A file that is not sealed is copied.
+    The encryption keys open it. Give the file, or the job in its name. A file that
+    is not sealed is copied.
 
     \b
     Example:

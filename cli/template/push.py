@@ -94,7 +94,7 @@ def push(
     organization: str | None,
     output: str,
 ) -> None:
-    r"""Store the folder DIRECTORY as the next version of a template, and import it.
+    r"""Push the folder DIRECTORY as the next version of a template.
 
     A worker checks the version: it reads the files and plans a start and a stop.
     The version becomes active when that has succeeded. New workspaces use the

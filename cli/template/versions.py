@@ -111,9 +111,9 @@ def activate(name: str, version: str, organization: str | None) -> None:
 @version_argument
 @organization_option
 def archive(name: str, version: str, organization: str | None) -> None:
-    r"""Hide VERSION of the template NAME from lists; it cannot be active then.
+    r"""Hide VERSION of the template NAME from lists.
 
-    Workspaces that use it go on.
+    An archived version cannot be active. Workspaces that use it go on.
 
     \b
     Example:

@@ -100,6 +100,16 @@ def test_the_version_is_a_command_and_an_option() -> None:
     assert version in CliRunner().invoke(cli, ["--version"]).stdout
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, command in commands() if isinstance(command, click.Group)]
+)
+def test_a_list_of_commands_cuts_no_sentence(name: str) -> None:
+    text = CliRunner().invoke(cli, [name, "--help"], terminal_width=80).stdout
+
+    listed = text.partition("Commands:\n")[2].splitlines()
+    assert [line for line in listed if line.endswith("...")] == []
+
+
 def test_help_names_every_command() -> None:
     text = CliRunner().invoke(cli, ["--help"]).stdout
 
