@@ -9,8 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 DESCRIPTION = """\
-Workspace builds, in the form of Coder's API. Times are RFC 3339 in UTC. A field without a value is
-left out. Every error has the same form, `Message`; what a caller may not see answers with 404.
+Workspace builds, by an API that follows Coder's. Times are RFC 3339 in UTC. A field without a
+value is left out. Every error has the same form, `Message`; what a caller may not see answers with
+404.
 """
 ERRORS = {
     "400": "A value is not allowed.",

@@ -1,7 +1,7 @@
 """Limits on builds and workspaces, and whether a workspace's owner may build.
 
 They are rows of the database, and are checked in the transaction that makes the workspace or the
-build. So they hold at every door, in services without settings too. They never keep anybody
+build. So they apply to every caller, even to services without settings. They never keep anybody
 from stopping or deleting a workspace, and do not hold for prebuilt workspaces.
 """
 
