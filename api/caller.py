@@ -10,10 +10,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from db.reads.tokens import Holder
 from db.schema.enums import TokenScope
 from db.schema.roles import OrganizationRole, SiteRole
+
+if TYPE_CHECKING:
+    from db.reads.tokens import Holder
 
 
 class Right(StrEnum):

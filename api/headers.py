@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 BUILD_VERSION = "v0.0.0"
 """What clients compare with their own version. Any client accepts this one without a warning."""
 
+OWN = "/api/v2/provisionerd/"  #: routes that Go's clients do not use; an empty value is one
 FOLLOW = b"follow"  #: the query parameter that counts without a value
 _SLASHES = re.compile("/{2,}")
 
@@ -24,7 +25,10 @@ class OneAddress:
         """Handle one connection."""
         if scope["type"] in {"http", "websocket"}:
             path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
-            scope = {**scope, "path": path, "query_string": _without_blanks(scope["query_string"])}
+            query = scope["query_string"]
+            if not path.startswith(OWN):
+                query = _without_blanks(query)
+            scope = {**scope, "path": path, "query_string": query}
         await self._app(scope, receive, send)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 
 import click
 
+from api.reads.operations import AuditList
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.spans import AGE
 from cli.table import Column, Columns
 from db.catalog.audit import AuditAction
-from db.reads.audit import AuditListing, list_audit_logs
+from db.reads.audit import AuditListing
 
 COLUMNS: Columns[AuditListing] = {
     "TIME": lambda row: row.time,
@@ -53,8 +55,11 @@ def list_changes(
         provisionerd audit list --since 7d
         provisionerd audit list --target alice/box --output json
     """
-    listing.print_from_database(
-        lambda session, limit: list_audit_logs(
-            session, username=username, action=action, target=target, within=since, limit=limit
-        )
+    wanted = partial(
+        AuditList,
+        username=username,
+        action=action,
+        target=target,
+        within_s=since.total_seconds() if since is not None else None,
     )
+    listing.print_answers(wanted)

@@ -12,14 +12,12 @@ from dataclasses import asdict, dataclass
 import click
 
 from cli.building import FAILED, REFUSED_BY_QUOTA, exit_status
-from cli.opening import opened
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_json
 from cli.selection import Selection, selecting
+from cli.source import Source, source
 from cli.table import plain
 from cli.waiting import INTERRUPTED
-from db.engine import Database
-from db.reads.follow import await_end
 from db.schema.enums import JobErrorCode, JobStatus
 
 TIMED_OUT = 124  #: the status of timeout(1)
@@ -70,12 +68,11 @@ def wait(selection: Selection, timeout: float | None, output: str) -> None:
         provisionerd jobs wait 3f2a --timeout 600
         provisionerd jobs wait --owner alice
     """
-    with opened() as services:
-        with services.database.begin() as session:
-            job_ids = selection.find(session)
+    with source() as opened_source:
+        job_ids = selection.find(opened_source)
         limit_s = math.inf if timeout is None else timeout
         ended = []
-        for one in wait_for_all(services.database, job_ids, limit_s=limit_s):
+        for one in wait_for_all(opened_source, job_ids, limit_s=limit_s):
             ended.append(one)
             if output not in DOCUMENTS:
                 click.echo(one.sentence)
@@ -86,7 +83,7 @@ def wait(selection: Selection, timeout: float | None, output: str) -> None:
 
 
 def wait_for_all(
-    database: Database, job_ids: Sequence[uuid.UUID], *, limit_s: float = math.inf
+    opened_source: Source, job_ids: Sequence[uuid.UUID], *, limit_s: float = math.inf
 ) -> Iterator[Waited]:
     """Yield how each job ended, in the given order.
 
@@ -96,7 +93,7 @@ def wait_for_all(
     end = time.monotonic() + limit_s
     try:
         for job_id in job_ids:
-            yield _wait(database, job_id, max(0.0, end - time.monotonic()))
+            yield _wait(opened_source, job_id, max(0.0, end - time.monotonic()))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
@@ -110,8 +107,9 @@ def statuses_of(ended: Collection[Waited]) -> int:
     return 0
 
 
-def _wait(database: Database, job_id: uuid.UUID, limit_s: float) -> Waited:
-    progress = await_end(database, job_id, limit_s=limit_s)
+def _wait(opened_source: Source, job_id: uuid.UUID, limit_s: float) -> Waited:
+    for update in opened_source.updates(job_id, after=None, limit_s=limit_s):
+        progress = update.progress
     return Waited(
         id=job_id,
         status=progress.status,

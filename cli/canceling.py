@@ -13,6 +13,7 @@ from cli.opening import opened
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_json
 from cli.selection import Selection, act_on_each, report_refused, selecting
+from cli.source import DatabaseSource
 from db.catalog.cancellations import cancel_by_hand
 from db.schema.enums import JobStatus
 
@@ -33,8 +34,7 @@ def cancel(selection: Selection, as_user: str | None, output: str) -> None:
         provisionerd jobs cancel --status pending --queue builds
     """
     with opened() as services:
-        with services.database.begin() as session:
-            job_ids = selection.find(session)
+        job_ids = selection.find(DatabaseSource(services.database))
         selection.confirm("cancel", len(job_ids))
         outcome = act_on_each(services.database, job_ids, partial(_cancel, as_user=as_user))
     if output in DOCUMENTS and outcome.done:

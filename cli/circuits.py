@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from api.reads.operations import CircuitList
 from cli.actor import as_option, find_actor
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
@@ -12,7 +13,7 @@ from cli.options import organization_option
 from cli.table import WIDE, Column, Columns, age, plain
 from db.catalog.circuits import close_circuits
 from db.catalog.templates import get_template, get_version
-from db.reads.circuits import CircuitListing, list_circuits
+from db.reads.circuits import CircuitListing
 from db.schema.tables import TemplateVersion
 
 COLUMNS: Columns[CircuitListing] = {
@@ -47,7 +48,7 @@ def circuits(context: click.Context, listing: Listing[CircuitListing]) -> None:
     """
     if context.invoked_subcommand:
         return
-    listing.print_from_database(lambda session, limit: list_circuits(session, limit=limit))
+    listing.print_answers(CircuitList)
 
 
 @circuits.command()

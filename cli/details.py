@@ -6,14 +6,13 @@ from dataclasses import asdict
 
 import click
 
-from cli.opening import transaction
+from api.reads.workspaces import WorkspaceShown
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
 from cli.reference import workspace_argument
+from cli.source import read
 from cli.table import Columns
-from db.catalog.people import get_user
-from db.catalog.workspaces import get_workspace
-from db.reads.workspaces import ShownParameter, ShownResource, ShownWorkspace, show_workspace
+from db.reads.workspaces import ShownParameter, ShownResource, ShownWorkspace
 
 _KEPT = {
     (False, True): "may change",
@@ -47,9 +46,7 @@ def show(name: str, owner: str, output: str) -> None:
     Example:
         provisionerd workspace show alice/box
     """
-    with transaction() as session:
-        workspace = get_workspace(session, owner=get_user(session, owner), name=name)
-        found = show_workspace(session, workspace.id)
+    found = read(WorkspaceShown(user=owner, name=name))
     if output in DOCUMENTS:
         print_document(asdict(found), output)
         return

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 from sqlalchemy.orm import Session
 
+from api.reads.people import GroupList
 from cli.changing import change, no_organization, organization_route, unless_seen
 from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
@@ -24,7 +25,7 @@ from db.catalog.people import (
     remove_group_member,
     set_quota_allowance,
 )
-from db.reads.people import GroupListing, list_groups
+from db.reads.people import GroupListing
 from db.schema.tables import Group
 
 COLUMNS: Columns[GroupListing] = {
@@ -136,7 +137,7 @@ def set_allowance(group: str, credits_per_day: int, organization: str | None) ->
 group.add_command(
     list_command(
         KIND,
-        list_groups,
+        GroupList,
         description=r"""List the groups and their members.
 
         \b

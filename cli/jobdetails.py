@@ -10,19 +10,18 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from api.reads.jobdetails import JobLog, JobShown
 from cli.joblisting import document
-from cli.opening import opened, transaction
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_bars, print_document, print_facts
 from cli.queue import position_text
 from cli.screen import screen
+from cli.source import Source, read, source
 from cli.spans import Span
-from cli.waiting import INTERRUPTED, View, follow_job
-from db.engine import Database
+from cli.waiting import INTERRUPTED, View, show_updates
 from db.reads.contract import ProvisionerJobLog
-from db.reads.jobs import Job, find_job_id, get_job
-from db.reads.logs import LOG_PAGE, get_logs
-from db.reads.timings import job_durations
+from db.reads.jobs import Job
+from db.reads.logs import LOG_PAGE
 from db.texts import tags_text
 
 
@@ -36,9 +35,8 @@ def show(job: str, output: str) -> None:
     Example:
         provisionerd jobs show 3f2a
     """
-    with transaction() as session:
-        found = get_job(session, find_job_id(session, job))
-        durations = job_durations(session, found.id)
+    answer = read(JobShown(job=job))
+    found, durations = answer.job, answer.durations
     if output in DOCUMENTS:
         print_document(
             {
@@ -84,10 +82,9 @@ def logs(
     """
     if follow and output in DOCUMENTS:
         raise click.UsageError("--follow works only with table output")
-    with opened() as services:
-        with services.database.begin() as session:
-            job_id = find_job_id(session, job)
-        lines = list(_stored_lines(services.database, job_id))
+    with source() as opened_source:
+        job_id = opened_source.read(JobShown(job=job)).job.id
+        lines = list(_stored_lines(opened_source, job_id))
         view = View(
             console=screen(),
             warn=lambda text: click.echo(f"Warning: {text}.", err=True),
@@ -95,7 +92,7 @@ def logs(
             is_wanted=_filter(lines, tail=tail, since=since),
         )
         if follow:
-            _follow(services.database, job_id, view)
+            _follow(opened_source, job_id, view)
             return
     _print_lines(lines, view, output=output)
 
@@ -113,18 +110,17 @@ def _filter(
     )
 
 
-def _follow(database: Database, job_id: uuid.UUID, view: View) -> None:
+def _follow(opened_source: Source, job_id: uuid.UUID, view: View) -> None:
     try:
-        follow_job(database, job_id, view)
+        show_updates(opened_source.updates(job_id), view)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
-def _stored_lines(database: Database, job_id: uuid.UUID) -> Iterator[ProvisionerJobLog]:
+def _stored_lines(opened_source: Source, job_id: uuid.UUID) -> Iterator[ProvisionerJobLog]:
     after: int | None = 0
     while after is not None:
-        with database.begin() as session:
-            page = get_logs(session, job_id, after=after)
+        page = opened_source.read(JobLog(job=str(job_id), after=after))
         yield from page
         after = page[-1].id if len(page) == LOG_PAGE else None
 

@@ -5,19 +5,18 @@ People wait for it most often, so it reads without the ORM and imports little.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import TypedDict, Unpack
 
 import click
-from sqlalchemy import Connection
 
+from api.reads.jobs import JobList
 from cli.joblisting import KIND, jobs_limit_option
 from cli.listing import Listing, listing_options
 from cli.reference import owner_and_name_wanted
-from db.reads.jobs import Job, find_job_id, get_job
-from db.reads.pages import MAX_PAGE, UNTAGGED, Cursor, JobFilter, list_jobs
-from db.reads.usernames import find_user_id
-from db.schema.enums import JobErrorCode, JobStatus, JobType
+from db.reads.jobs import Job
+from db.reads.pages import UNTAGGED
+from db.schema.enums import JobErrorCode, JobStatus
 
 
 class Filters(TypedDict):
@@ -62,23 +61,14 @@ def list_(listing: Listing[Job], **filters: Unpack[Filters]) -> None:
         provisionerd jobs list --owner alice --output json
         provisionerd jobs list --error-code INSUFFICIENT_QUOTA
     """
-    listing.print_plain(lambda connection, limit: _find(connection, filters, limit))
-
-
-def _find(connection: Connection, filters: Filters, limit: int) -> Sequence[Job]:
     owner, workspace = owner_and_name_wanted(filters["owner"], filters["workspace"])
-    wanted = JobFilter(
-        types=[JobType.WORKSPACE_BUILD],
-        statuses=[JobStatus(status) for status in filters["statuses"]],
-        owner_id=find_user_id(connection, owner) if owner else None,
-        workspace_name=workspace,
+    wanted = partial(
+        JobList,
+        status=[JobStatus(status) for status in filters["statuses"]],
+        owner=owner,
+        workspace=workspace,
         queue=filters["queue"],
         error_code=filters["error_code"],
+        before=filters["before"],
     )
-    after = _cursor(connection, filters["before"]) if filters["before"] else None
-    return list_jobs(connection, wanted, limit=min(limit, MAX_PAGE), after=after).jobs
-
-
-def _cursor(connection: Connection, before: str) -> Cursor:
-    job = get_job(connection, find_job_id(connection, before))
-    return Cursor(created_at=job.created_at, id=job.id)
+    listing.print_answers(wanted)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import click
 
+from api.reads.operations import LimitList
 from cli.actor import as_option
 from cli.changing import change
 from cli.lazy import AliasGroup
-from cli.opening import transaction
 from cli.options import output_option
 from cli.printing import print_rows
 from cli.remote.answers import field_of
 from cli.remote.client import Client, route
+from cli.source import read
 from cli.table import Columns
-from db.catalog.limits import DEFAULTS, MOST_ALLOWED, Limit, change_limit, read_limits
+from db.catalog.limits import MOST_ALLOWED, Limit, change_limit
 
-MEANINGS = {
+MEANINGS: Mapping[str, str] = {
     Limit.BUILDS_PER_OWNER: "unfinished builds of one owner",
     Limit.WORKSPACES_PER_OWNER: "workspaces of one owner",
     Limit.WORKSPACES_PER_CHAT: "workspaces that one chat has made",
@@ -63,13 +65,9 @@ def list_(output: str) -> None:
     Example:
         provisionerd limits list
     """
-    with transaction() as session:
-        found = read_limits(session)
     rows = [
-        LimitListing(
-            name=limit.value, allowed=allowed, default=DEFAULTS[limit], meaning=MEANINGS[limit]
-        )
-        for limit, allowed in found.items()
+        LimitListing(**asdict(found), meaning=MEANINGS.get(found.name, ""))
+        for found in read(LimitList())
     ]
     print_rows(rows, COLUMNS, output=output, kind="limits")
 

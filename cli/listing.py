@@ -5,25 +5,19 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic
 
 import click
 
+from api.reads.asking import Read
 from cli.live import watch
-from cli.opening import opened
 from cli.options import limit_option
 from cli.printing import DOCUMENTS, JSON, TABLE, YAML, is_coloured, print_document, terminal_width
+from cli.source import source
 from cli.table import Column, Columns, Look, Row, table_lines
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-    from sqlalchemy.orm import Session
-
-Reader = TypeVar("Reader")
 WIDE = "wide"
 NAME = "name"
 FORMS = (TABLE, WIDE, NAME, JSON, YAML)
@@ -73,15 +67,14 @@ class Listing(Generic[Row]):
                 f"Only {self.limit} {self.kind.plural} are listed; {self.kind.more}.", err=True
             )
 
-    def print_from_database(self, read: Callable[[Session, int], Sequence[Row]]) -> None:
-        """Print rows of the database, as ``print`` does; each refresh is a transaction."""
-        with opened() as services:
-            self.print(partial(_read_within, services.database.begin, read))
+    def print_answers(self, wanted: Callable[..., Read[Any]]) -> None:
+        """Print the rows that answer a question, as ``print`` does; each refresh asks again.
 
-    def print_plain(self, read: Callable[[Connection, int], Sequence[Row]]) -> None:
-        """Print rows that are read by plain statements, without importing the ORM."""
-        with opened() as services:
-            self.print(partial(_read_within, services.database.reading, read))
+        Args:
+            wanted: returns the question for at most ``limit`` rows.
+        """
+        with source() as opened_source:
+            self.print(lambda limit: opened_source.read(wanted(limit=limit)))
 
     def _read(self, read: Callable[[int], Sequence[Row]]) -> tuple[Sequence[Row], bool]:
         # One more shows whether there are more.
@@ -179,30 +172,21 @@ def _sort_option(kind: Kind[Row]) -> Callable[[Callable[..., None]], Callable[..
 
 
 def list_command(
-    kind: Kind[Row], read: Callable[..., Sequence[Row]], *, description: str
+    kind: Kind[Row], wanted: Callable[..., Read[Any]], *, description: str
 ) -> click.Command:
-    """Return the command that prints what ``read`` returns.
+    """Return the command that prints the answers to a question.
 
     Args:
-        read: takes a session and the greatest number of rows.
+        wanted: as for ``print_answers``.
         description: the text of its help.
     """
 
     @click.command("list", help=description)
     @listing_options(kind)
     def list_(listing: Listing[Row]) -> None:
-        listing.print_from_database(lambda session, limit: read(session, limit=limit))
+        listing.print_answers(wanted)
 
     return list_
-
-
-def _read_within(
-    begin: Callable[[], AbstractContextManager[Reader]],
-    read: Callable[[Reader, int], Sequence[Row]],
-    limit: int,
-) -> Sequence[Row]:
-    with begin() as reader:
-        return read(reader, limit)
 
 
 def _columns(kind: Kind[Row]) -> Columns[Row]:

@@ -12,10 +12,11 @@ from typing import TextIO
 
 import click
 
-from db.outage import retry_outage
+from cli.remote.errors import AwayError
+from db.outage import is_outage, retry_outage
 
 PAUSE_S = 1.0
-# How long to wait while the database is away: its restart should not end a watch.
+# How long to wait while the database or the server is away: a restart should not end a watch.
 OUTAGE_LIMIT_S = 60.0
 _ENTER = "\x1b[?1049h\x1b[?25l"
 _LEAVE = "\x1b[?25h\x1b[?1049l"
@@ -59,7 +60,12 @@ def _alternate_screen(terminal: TextIO) -> Iterator[None]:
 
 def _drawn(draw: Callable[[], Sequence[str]], sleep: Callable[[float], None]) -> Sequence[str]:
     deadline = time.monotonic() + OUTAGE_LIMIT_S
-    return retry_outage(draw, may_go_on=lambda: time.monotonic() < deadline, sleep=sleep)
+    return retry_outage(
+        draw,
+        may_go_on=lambda: time.monotonic() < deadline,
+        sleep=sleep,
+        is_temporary=lambda error: is_outage(error) or isinstance(error, AwayError),
+    )
 
 
 def _show(terminal: TextIO, lines: Sequence[str]) -> None:

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from api.reads.finding import find_organization
 from cli.remote.server import needs_database
-from db.errors import NotFoundError
 from worker.process.opening import Services, open_services
 from worker.serversettings import ServerSettings, read_server_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from db.schema.tables import Organization
+__all__ = ["find_organization", "opened", "server_settings", "transaction"]
 
 
 @contextmanager
@@ -58,22 +58,6 @@ def transaction() -> Iterator[Session]:
     """Open the services and run one transaction, committed at the end of the block."""
     with opened() as services, services.database.begin() as session:
         yield session
-
-
-def find_organization(session: Session, name: str | None) -> Organization:
-    """Return the organization of that name, or the default one.
-
-    Raises:
-        NotFoundError: there is none; the message says how to create it.
-    """
-    # Here: a command that only lists needs no models.
-    from db.catalog.people import get_organization  # noqa: PLC0415
-
-    try:
-        return get_organization(session, name)
-    except NotFoundError as error:
-        command = f"organization create {name}" if name else "user create NAME"
-        raise NotFoundError(f"{error}; `provisionerd {command}` makes one") from error
 
 
 def _log_errors() -> None:

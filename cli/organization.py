@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from api.reads.people import OrganizationList
 from cli.changing import change
 from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
@@ -65,7 +66,7 @@ def create(name: str, allowance: int) -> None:
 organization.add_command(
     list_command(
         KIND,
-        list_organizations,
+        OrganizationList,
         description=r"""List the organizations.
 
         \b

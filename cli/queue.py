@@ -6,18 +6,19 @@ from dataclasses import asdict
 
 import click
 
+from api.reads.jobdetails import JobExplained
+from api.reads.operations import QueueList
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
-from cli.opening import transaction
 from cli.options import output_option
 from cli.pausing import pause, resume
 from cli.printing import DOCUMENTS, TABLE, print_document, print_facts, print_rows
+from cli.source import read
 from cli.table import Column, Columns
 from db.reads.counting import QUEUE_COUNT_LIMIT
-from db.reads.explanation import Match, match, verdict
-from db.reads.jobs import Job, find_job_id, get_job
-from db.reads.queues import QueueDepth, queue_depths
-from db.reads.workers import list_workers
+from db.reads.explanation import Match, verdict
+from db.reads.jobs import Job
+from db.reads.queues import QueueDepth
 from db.schema.enums import JobStatus
 from db.texts import seconds_text, tags_text
 
@@ -71,7 +72,7 @@ def queue(context: click.Context, listing: Listing[QueueDepth]) -> None:
     """
     if context.invoked_subcommand:
         return
-    listing.print_from_database(lambda session, limit: queue_depths(session)[:limit])
+    listing.print_answers(QueueList)
 
 
 queue.add_command(pause)
@@ -88,9 +89,8 @@ def explain(job: str, output: str) -> None:
     Example:
         provisionerd queue explain 3f2a
     """
-    with transaction() as session:
-        found = get_job(session, find_job_id(session, job))
-        matches = [match(found, worker) for worker in list_workers(session)]
+    answer = read(JobExplained(job=job))
+    found, matches = answer.job, answer.matches
     if output in DOCUMENTS:
         print_document(
             {

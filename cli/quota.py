@@ -7,18 +7,17 @@ from dataclasses import asdict
 
 import click
 
+from api.reads.quotas import QuotaForecastShown, QuotaList, QuotaShown
 from cli.lazy import AliasGroup
-from cli.opening import find_organization, transaction
 from cli.options import limit_option, organization_option, output_option
 from cli.printing import DOCUMENTS, TABLE, print_document, print_facts, print_rows
 from cli.reference import owner_and_name
+from cli.source import read
 from cli.table import Columns
-from db.catalog.people import get_user
-from db.catalog.workspaces import get_workspace
 from quota.decision import MAX_COST
-from quota.details import QuotaDetails, workspace_quota_details
-from quota.forecast import QuotaForecast, forecast_quota
-from quota.overview import UserQuota, list_quotas
+from quota.details import QuotaDetails
+from quota.forecast import QuotaForecast
+from quota.overview import UserQuota
 
 REFUSED = 3
 COLUMNS: Columns[UserQuota] = {
@@ -58,23 +57,19 @@ def show(
     if user:
         _show(user, organization, output)
         return
-    with transaction() as session:
-        home = find_organization(session, organization)
-        rows = list_quotas(session, organization_id=home.id, limit=limit)
+    rows = read(QuotaList(organization=organization, limit=limit))
     print_rows(rows, COLUMNS, output=output, kind="members")
 
 
 def _show(user: str, organization: str | None, output: str) -> None:
-    with transaction() as session:
-        owner = get_user(session, user)
-        home = find_organization(session, organization)
-        details = workspace_quota_details(session, organization_id=home.id, owner_id=owner.id)
+    found = read(QuotaShown(user=user, organization=organization))
     if output in DOCUMENTS:
         print_document(
-            {"user": owner.username, "organization": home.name, **asdict(details)}, output
+            {"user": found.user, "organization": found.organization, **asdict(found.details)},
+            output,
         )
     else:
-        _print(owner.username, home.name, details)
+        _print(found.user, found.organization, found.details)
 
 
 @quota.command()
@@ -103,23 +98,15 @@ def forecast(
     Example:
         provisionerd quota forecast alice --cost 4
     """
-    with transaction() as session:
-        owner = get_user(session, user)
-        name = owner_and_name(workspace, user)[1] if workspace else None
-        built = get_workspace(session, owner=owner, name=name) if name else None
-        home = built.organization_id if built else find_organization(session, organization).id
-        now = forecast_quota(
-            session,
-            organization_id=home,
-            owner_id=owner.id,
-            daily_cost=cost,
-            workspace_id=built.id if built else None,
-        )
+    name = owner_and_name(workspace, user)[1] if workspace else None
+    found = read(
+        QuotaForecastShown(user=user, cost=cost, workspace=name or None, organization=organization)
+    )
     if output in DOCUMENTS:
-        print_document(asdict(now), output)
+        print_document(asdict(found.forecast), output)
     else:
-        print_forecast(owner.username, now)
-    sys.exit(0 if now.ok else REFUSED)
+        print_forecast(found.user, found.forecast)
+    sys.exit(0 if found.forecast.ok else REFUSED)
 
 
 def print_forecast(user: str, forecast: QuotaForecast) -> None:

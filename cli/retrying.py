@@ -16,6 +16,7 @@ from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document
 from cli.ringing import ring_or_warn
 from cli.selection import Selection, act_on_each, report_refused, selecting
+from cli.source import DatabaseSource
 from db.catalog.retries import audit_retry, find_retry
 from db.engine import Database
 from db.schema.enums import JobStatus, Transition
@@ -84,8 +85,7 @@ def retry(selection: Selection, wait: bool, as_user: str | None, output: str) ->
         provisionerd jobs retry --error-code none --queue builds
     """
     with opened(redis=True) as services:
-        with services.database.begin() as session:
-            job_ids = selection.find(session)
+        job_ids = selection.find(DatabaseSource(services.database))
         selection.confirm("retry", len(job_ids))
         act = Retrier(as_user=as_user, ring=ring_or_warn(services.redis_url, "build"))
         outcome = act_on_each(services.database, job_ids, act)
@@ -98,7 +98,8 @@ def retry(selection: Selection, wait: bool, as_user: str | None, output: str) ->
 
 
 def _wait(database: Database, retried: list[Retried]) -> dict[uuid.UUID, Waited]:
-    return {one.id: one for one in wait_for_all(database, [build.id for build in retried])}
+    builds = [build.id for build in retried]
+    return {one.id: one for one in wait_for_all(DatabaseSource(database), builds)}
 
 
 def _print(

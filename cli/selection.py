@@ -12,14 +12,15 @@ from typing import Any, Generic, TypeVar
 import click
 from sqlalchemy.orm import Session
 
+from api.reads.jobdetails import JobShown
+from api.reads.jobs import JobList
 from cli.printing import print_document
 from cli.reference import owner_and_name_wanted
-from db.catalog.people import get_user
+from cli.source import Source
 from db.engine import Database
 from db.errors import RequestError
-from db.reads.jobs import find_job_id
-from db.reads.pages import MAX_PAGE, UNTAGGED, JobFilter, list_jobs
-from db.schema.enums import JobErrorCode, JobStatus, JobType
+from db.reads.pages import MAX_PAGE, UNTAGGED
+from db.schema.enums import JobErrorCode, JobStatus
 
 Result = TypeVar("Result")
 Command = Callable[..., None]
@@ -62,7 +63,7 @@ class Selection:
         if not self.names and not self.is_filtered:
             raise click.UsageError("give JOB, filters such as --owner, or --all")
 
-    def find(self, session: Session) -> list[uuid.UUID]:
+    def find(self, opened_source: Source) -> list[uuid.UUID]:
         """Return the ids of the jobs; those of filters are the newest of them, at most 10,000.
 
         Raises:
@@ -70,18 +71,18 @@ class Selection:
             InvalidError: what should be a job's id is none.
         """
         if self.names:
-            found = [find_job_id(session, name) for name in self.names]
+            found = [opened_source.read(JobShown(job=name)).job.id for name in self.names]
             return list(dict.fromkeys(found))
         owner, workspace = owner_and_name_wanted(self.owner, self.workspace)
-        wanted = JobFilter(
-            types=[JobType.WORKSPACE_BUILD],
-            statuses=[JobStatus(status) for status in self.statuses] or list(self.default),
-            owner_id=get_user(session, owner).id if owner else None,
-            workspace_name=workspace,
+        wanted = JobList(
+            status=[JobStatus(status) for status in self.statuses] or list(self.default),
+            owner=owner,
+            workspace=workspace,
             queue=self.queue,
             error_code=self.error_code,
+            limit=MAX_PAGE,
         )
-        return [job.id for job in list_jobs(session, wanted, limit=MAX_PAGE).jobs]
+        return [job.id for job in opened_source.read(wanted)]
 
     def print_documents(self, rows: Sequence[object], output: str) -> None:
         """Print a list for programs; if exactly one job was named, its row without a list."""

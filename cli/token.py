@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 
 import click
 from sqlalchemy.orm import Session
 
+from api.reads.people import TokenList
 from cli.actor import as_option
 from cli.changing import change
 from cli.lazy import AliasGroup
@@ -114,12 +115,7 @@ def list_(username: str | None, listing: Listing[TokenListing]) -> None:
     Example:
         provisionerd token list --user alice
     """
-
-    def read(session: Session, limit: int) -> Sequence[TokenListing]:
-        user_id = get_user(session, username).id if username else None
-        return list_tokens(session, user_id=user_id, limit=limit)
-
-    listing.print_from_database(read)
+    listing.print_answers(partial(TokenList, username=username))
 
 
 @token.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from sqlalchemy.orm import Session
 
+from api.reads.people import UserList
 from cli.actor import as_option
 from cli.changing import change
 from cli.lazy import AliasGroup
@@ -24,7 +25,7 @@ from db.catalog.people import (
     set_user_status,
 )
 from db.errors import ConflictError
-from db.reads.people import UserListing, list_organizations, list_users
+from db.reads.people import UserListing, list_organizations
 from db.schema.enums import UserStatus
 from db.schema.roles import SiteRole
 from db.schema.tables import Organization
@@ -150,7 +151,7 @@ def _set_roles(
 user.add_command(
     list_command(
         KIND,
-        list_users,
+        UserList,
         description=r"""List the users.
 
         \b

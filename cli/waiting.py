@@ -5,23 +5,22 @@ from __future__ import annotations
 import shlex
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from cli.source import DatabaseSource
 from cli.table import plain, text_of
 from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
-from db.reads.follow import Update, follow
+from db.reads.follow import Update
 from db.reads.progress import JobProgress
-from db.reads.waking import Watch, listening
 from db.schema.enums import LogLevel
 from db.texts import seconds_text, tags_text
 
-POLL_S = 1.0  #: the longest pause between polls when notices do not arrive
 INTERRUPTED = 130  #: the status that shells use for Ctrl+C
 _LEVEL_STYLES = {LogLevel.ERROR: "red", LogLevel.WARN: "yellow", LogLevel.DEBUG: "dim"}
 
@@ -32,11 +31,14 @@ def follow_job(database: Database, job_id: uuid.UUID, view: View) -> JobProgress
     Raises:
         NotFoundError: there is no such job.
     """
-    with listening(database) as waker, view.console.status("") as status:
-        watch = Watch(waker)
-        with watch.over(job_id):
-            for update in follow(database, job_id, pace=watch.pace(POLL_S), wait=watch.wait):
-                view.show(update, status)
+    return show_updates(DatabaseSource(database).updates(job_id), view)
+
+
+def show_updates(updates: Iterator[Update], view: View) -> JobProgress:
+    """Show the updates of a job in ``view``; return how it ended."""
+    with view.console.status("") as status:
+        for update in updates:
+            view.show(update, status)
     return update.progress
 
 

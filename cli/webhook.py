@@ -7,6 +7,7 @@ import uuid
 import click
 from sqlalchemy.orm import Session
 
+from api.reads.people import WebhookList
 from cli.actor import as_option
 from cli.changing import change
 from cli.lazy import AliasGroup
@@ -120,7 +121,7 @@ def list_(listing: Listing[WebhookListing]) -> None:
     Example:
         provisionerd webhook list
     """
-    listing.print_from_database(lambda session, limit: list_webhooks(session)[:limit])
+    listing.print_answers(WebhookList)
 
 
 @webhook.command()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from api.reads.operations import WorkerList
 from cli.draining import drain, forget, resume
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.table import WIDE, Column, Columns
-from db.reads.workers import WorkerListing, list_workers
+from db.reads.workers import WorkerListing
 from db.texts import seconds_text, tags_text
 
 COLUMNS: Columns[WorkerListing] = {
@@ -45,7 +46,7 @@ def workers(context: click.Context, listing: Listing[WorkerListing]) -> None:
     """
     if context.invoked_subcommand:
         return
-    listing.print_from_database(lambda session, limit: list_workers(session, limit=limit))
+    listing.print_answers(WorkerList)
 
 
 workers.add_command(drain)

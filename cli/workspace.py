@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from functools import partial
 
 import click
 from sqlalchemy.orm import Session
 
+from api.reads.workspaces import WorkspaceList
 from cli.actor import as_option
 from cli.building import BuildRequest, finish
 from cli.details import show
@@ -25,7 +26,7 @@ from cli.values import GivenValues, refusals, values_options
 from db.catalog.people import get_user
 from db.catalog.templates import get_template, get_version, get_version_to_update_to
 from db.catalog.workspaces import create_workspace, get_workspace
-from db.reads.workspaces import WorkspaceListing, list_workspaces
+from db.reads.workspaces import WorkspaceListing
 from db.schema.enums import Transition
 from worker.enqueue import enqueue_build
 from worker.tracing.traces import process_tracer
@@ -235,12 +236,7 @@ def list_(owner: str | None, listing: Listing[WorkspaceListing]) -> None:
     Example:
         provisionerd workspace list --owner alice
     """
-
-    def read(session: Session, limit: int) -> Sequence[WorkspaceListing]:
-        owner_id = get_user(session, owner).id if owner else None
-        return list_workspaces(session, owner_id=owner_id, limit=limit)
-
-    listing.print_from_database(read)
+    listing.print_answers(partial(WorkspaceList, owner=owner))
 
 
 def _build(

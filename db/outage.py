@@ -80,6 +80,7 @@ def retry_outage(
     may_go_on: Callable[[], bool],
     on_outage: Callable[[BaseException], None] = lambda _error: None,
     sleep: Callable[[float], None] = time.sleep,
+    is_temporary: Callable[[BaseException], bool] = is_outage,
 ) -> Answer:
     """Run ``action``, again after each outage, until it succeeds; return its result.
 
@@ -89,13 +90,14 @@ def retry_outage(
     Args:
         may_go_on: asked after each outage; if it returns False, the error is raised.
         on_outage: called with each error before the next attempt.
+        is_temporary: says whether an error is an outage.
     """
     pause_s = FIRST_PAUSE_S
     while True:
         try:
             return action()
         except Exception as error:
-            if not is_outage(error) or not may_go_on():
+            if not is_temporary(error) or not may_go_on():
                 raise
             on_outage(error)
         sleep(pause_s)

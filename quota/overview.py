@@ -22,6 +22,7 @@ _OVERVIEW = sql(f"""
         FROM organization_members AS joined
         JOIN users ON users.id = joined.user_id
         WHERE joined.organization_id = :organization_id AND NOT users.deleted
+          AND (CAST(:user_id AS uuid) IS NULL OR users.id = :user_id)
     ) AS quotas
     ORDER BY credits_consumed DESC, username
     LIMIT :limit OFFSET :offset
@@ -39,10 +40,18 @@ class UserQuota:
 
 
 def list_quotas(
-    session: Session, *, organization_id: uuid.UUID, limit: int = 200, offset: int = 0
+    session: Session,
+    *,
+    organization_id: uuid.UUID,
+    user_id: uuid.UUID | None = None,
+    limit: int = 200,
+    offset: int = 0,
 ) -> list[UserQuota]:
-    """Return the quotas of an organization's members, those that consume the most first."""
-    rows = session.execute(
-        _OVERVIEW, {"organization_id": organization_id, "limit": limit, "offset": offset}
-    )
+    """Return the quotas of an organization's members, those that consume the most first.
+
+    Args:
+        user_id: only the quota of this member.
+    """
+    wanted = {"organization_id": organization_id, "user_id": user_id}
+    rows = session.execute(_OVERVIEW, {**wanted, "limit": limit, "offset": offset})
     return [UserQuota(**row._asdict()) for row in rows]

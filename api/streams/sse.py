@@ -13,21 +13,29 @@ COMMENT = ": still here\n\n"
 def stream_events(
     events: AsyncIterator[str], *, release: Callable[[], object]
 ) -> StreamingResponse:
-    """Return the response that sends the events.
+    """Return the response that sends the events. The arguments are those of ``stream``."""
+    return stream(events, media="text/event-stream", release=release)
+
+
+def stream(
+    parts: AsyncIterator[str], *, media: str, release: Callable[[], object]
+) -> StreamingResponse:
+    """Return the response that sends the parts as they come, past the buffers of proxies.
 
     Args:
+        media: the type of the whole.
         release: called at the end of the stream.
     """
 
     async def released() -> AsyncIterator[str]:
         try:
-            async for event in events:
-                yield event
+            async for part in parts:
+                yield part
         finally:
             release()
 
     return StreamingResponse(
         released(),
-        media_type="text/event-stream",
+        media_type=media,
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )

@@ -36,11 +36,18 @@ REFUSALS: Mapping[int, type[RequestError]] = {
 """The errors that the database path raises where the API answers with a status."""
 
 
+AWAY = {502, 503, 504}  #: of a proxy whose server restarts, or of a server without its database
+
+
 class ServerError(click.ClickException):
     """The server did not answer a request, or not with a success. The message is one sentence."""
 
 
-class UnreachableError(ServerError):
+class AwayError(ServerError):
+    """The server is away for a moment: the same request may succeed later."""
+
+
+class UnreachableError(AwayError):
     """There is no connection to the server, so nothing was sent."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -50,7 +57,7 @@ class UnreachableError(ServerError):
         )
 
 
-class CutOffError(ServerError):
+class CutOffError(AwayError):
     """The request was sent, and no whole answer arrived: the server may have done it."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -93,7 +100,8 @@ def error_of(url: str, status: int, body: bytes, headers: Message) -> ServerErro
         return ParameterValidationError(violations)
     if status in REFUSALS or isinstance(reason, str):
         return REFUSALS.get(status, ConflictError)(text)
-    return ServerError(_unusual(url, status, text, document))
+    kind = AwayError if status in AWAY else ServerError
+    return kind(_unusual(url, status, text, document))
 
 
 def sentence_of(document: Mapping[str, Any]) -> str:
@@ -136,15 +144,15 @@ def certificate_text(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _unusual(url: str, status: int, text: str, document: Mapping[str, Any]) -> str:
+    detail = document.get("detail")
+    reason = _shown(detail) if isinstance(detail, str) and detail else text
     if status == 401:
-        detail = document.get("detail")
-        reason = _shown(detail) if isinstance(detail, str) and detail else text
         return (
             f"the server at {url} does not accept the token ({reason.rstrip('.')});"
             " set PROVISIONERD_TOKEN to a valid one"
         )
     if status == 403:
-        return f"you may not do this: {text}"
+        return f"you may not do this: {reason}"
     if status == 429:
         return f"the server at {url} has got too many requests: {text}"
     return f"the server at {url} failed with status {status}: {text}"
@@ -152,7 +160,7 @@ def _unusual(url: str, status: int, text: str, document: Mapping[str, Any]) -> s
 
 def _without_message(url: str, status: int) -> ServerError:
     if status >= 500:
-        return ServerError(f"the server at {url} failed with status {status}; try again")
+        return AwayError(f"the server at {url} failed with status {status}; try again")
     return ForeignAnswerError(url, f"status {status} without a message")
 
 

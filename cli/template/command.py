@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from api.reads.templates import TemplateList
 from cli.lazy import AliasGroup
 from cli.listing import Kind, list_command
 from cli.table import WIDE, Column, Columns, age
 from cli.template.files import diff, pull
 from cli.template.push import push
 from cli.template.versions import activate, archive, delete, edit, show, unarchive, versions
-from db.reads.templates import TemplateListing, list_templates
+from db.reads.templates import TemplateListing
 
 COLUMNS: Columns[TemplateListing] = {
     "NAME": lambda row: row.name,
@@ -33,7 +34,7 @@ def template() -> None:
 template.add_command(
     list_command(
         KIND,
-        list_templates,
+        TemplateList,
         description=r"""List the templates.
 
         \b

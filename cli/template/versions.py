@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 
 import click
 from sqlalchemy.orm import Session
 
+from api.reads.templates import VersionList, VersionShown
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization, transaction
 from cli.options import organization_option, output_option
 from cli.printing import DOCUMENTS, print_document
+from cli.source import read
 from cli.spans import Span, nanoseconds
 from cli.table import WIDE, Column, Columns, age, plain
 from cli.template.details import print_details
 from db.catalog.edits import activate_version, delete_template, edit_template, set_archived
 from db.catalog.templates import get_template, get_version
-from db.errors import NotFoundError
-from db.reads.imports import VersionListing, get_version_details, list_versions
+from db.reads.imports import VersionListing
 from db.schema.tables import Template
 
 COLUMNS: Columns[VersionListing] = {
@@ -55,12 +56,9 @@ def versions(
     Example:
         provisionerd template versions dev
     """
-
-    def read(session: Session, limit: int) -> Sequence[VersionListing]:
-        found = _template(session, name, organization)
-        return list_versions(session, template_id=found.id, with_archived=archived, limit=limit)
-
-    listing.print_from_database(read)
+    listing.print_answers(
+        partial(VersionList, template=name, organization=organization, archived=archived)
+    )
 
 
 @click.command()
@@ -78,9 +76,7 @@ def show(name: str, version_name: str | None, organization: str | None, output: 
     Example:
         provisionerd template show dev --version v2
     """
-    with transaction() as session:
-        template = _template(session, name, organization)
-        details = get_version_details(session, _wanted(session, template, version_name))
+    details = read(VersionShown(template=name, version=version_name, organization=organization))
     if output in DOCUMENTS:
         print_document(asdict(details), output)
     else:
@@ -217,14 +213,3 @@ def _template(session: Session, name: str, organization: str | None) -> Template
 
 def _version(session: Session, template: Template, name: str) -> uuid.UUID:
     return get_version(session, template_id=template.id, name=name)
-
-
-def _wanted(session: Session, template: Template, name: str | None) -> uuid.UUID:
-    if name:
-        return _version(session, template, name)
-    if template.active_version_id is None:
-        raise NotFoundError(
-            f"template {template.name!r} has no active version; `provisionerd template versions"
-            f" {template.name}` lists those it has"
-        )
-    return template.active_version_id

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.engine import sql
 from db.reads.listings import LIMIT, read_listings
 from db.reads.shapes import AuditLog
+from db.reads.sight import EVERYTHING, Sight, seen
 
 COUNTED = 10_000  #: changes beyond this number are listed, but not counted
 
@@ -60,6 +61,7 @@ def list_audit_logs(
     action: str | None = None,
     target: str | None = None,
     within: timedelta | None = None,
+    sight: Sight = EVERYTHING,
     limit: int = LIMIT,
 ) -> list[AuditListing]:
     """Return the newest changes that match all that is given, the last one first.
@@ -73,7 +75,7 @@ def list_audit_logs(
     return read_listings(
         session,
         AuditListing,
-        """
+        f"""
         SELECT change.id, change.time, change.username, change.user_id,
                organization.name AS organization,
                change.action, change.resource_type, change.resource_id, change.resource_target,
@@ -84,14 +86,16 @@ def list_audit_logs(
           AND (CAST(:action AS varchar) IS NULL OR change.action = :action)
           AND (CAST(:target AS varchar) IS NULL OR change.resource_target = :target)
           AND (CAST(:within AS interval) IS NULL OR change.time > now() - :within)
+          AND {seen("change.organization_id")}
         ORDER BY change.time DESC, change.id DESC
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         username=username,
         action=action,
         target=target,
         within=within,
         limit=limit,
+        **sight.values,
     )
 
 

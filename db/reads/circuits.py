@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from db.reads.listings import LIMIT, read_listings
+from db.reads.sight import EVERYTHING, Sight, seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ def list_circuits(
     limit: int = LIMIT,
     template_version_ids: Sequence[uuid.UUID] | None = None,
     is_opened: bool = False,
+    sight: Sight = EVERYTHING,
 ) -> list[CircuitListing]:
     """Return circuits, those with the last failure first.
 
@@ -44,7 +46,7 @@ def list_circuits(
     return read_listings(
         session,
         CircuitListing,
-        """
+        f"""
         SELECT template.name AS template, version.name AS version,
                organization.name AS organization, circuit.template_version_id, circuit.reason,
                CASE WHEN circuit.open_until IS NULL THEN 'closed'
@@ -58,10 +60,12 @@ def list_circuits(
         WHERE (CAST(:version_ids AS uuid[]) IS NULL
                OR circuit.template_version_id = ANY(:version_ids))
           AND (NOT :is_opened OR circuit.open_until IS NOT NULL)
+          AND {seen("version.organization_id")}
         ORDER BY circuit.last_failed_at DESC, circuit.reason
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         version_ids=None if template_version_ids is None else list(template_version_ids),
         is_opened=is_opened,
         limit=limit,
+        **sight.values,
     )

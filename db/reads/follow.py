@@ -49,6 +49,16 @@ class Update:
     progress: JobProgress
     lines: Sequence[ProvisionerJobLog] = ()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether more lines may be stored already."""
+        return len(self.lines) == LOG_PAGE
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the job has ended, and these are its last lines."""
+        return not self.has_more and not self.progress.status.is_active
+
 
 def follow(
     database: Database,
@@ -80,8 +90,8 @@ def follow(
         yield update
         if update.lines:
             after = update.lines[-1].id
-        if len(update.lines) == LOG_PAGE:
-            continue  # there may be more
+        if update.has_more:
+            continue
         left_s = max(0.0, end - time.monotonic())
         if not update.progress.status.is_active or not left_s:
             return

@@ -20,6 +20,7 @@ from sqlalchemy import Row, text
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.reads.counting import QUEUE_COUNT_LIMIT
 from db.reads.serving import SERVES
+from db.reads.sight import EVERYTHING, Sight, seen
 from db.schema.enums import JobErrorCode, JobStatus, JobType, ProvisionerType, Transition
 
 if TYPE_CHECKING:
@@ -103,12 +104,12 @@ _JOBS = text(f"""
 """)  # noqa: S608 - made of constants
 
 # A range over the primary key. A comparison as text would read every row.
-_STARTING_WITH = text("""
+_STARTING_WITH = text(f"""
     SELECT id
     FROM provisioner_jobs
-    WHERE id BETWEEN :first AND :last
+    WHERE id BETWEEN :first AND :last AND {seen("organization_id", "owner_id")}
     LIMIT 2
-""")
+""")  # noqa: S608 - made of constants
 
 _ENUMS: Mapping[str, type[StrEnum]] = {
     "type": JobType,
@@ -186,15 +187,16 @@ def get_jobs(reader: Reader, job_ids: Sequence[uuid.UUID]) -> list[Job]:
     return [jobs[job_id] for job_id in job_ids if job_id in jobs]
 
 
-def find_job_id(reader: Reader, prefix: str) -> uuid.UUID:
-    """Return the id that begins with ``prefix``, among the jobs of workspace builds.
+def find_job_id(reader: Reader, prefix: str, *, sight: Sight = EVERYTHING) -> uuid.UUID:
+    """Return the id that begins with ``prefix``, among the jobs that the reader sees.
 
     Raises:
         InvalidError: this is not the beginning of an id.
         NotFoundError: no id begins with it.
         ConflictError: several ids begin with it.
     """
-    found = reader.execute(_STARTING_WITH, id_bounds(prefix)).scalars().all()
+    values = {**id_bounds(prefix), **sight.values}
+    found = reader.execute(_STARTING_WITH, values).scalars().all()
     if not found:
         raise NotFoundError(f"there is no job {prefix}; `provisionerd jobs list` shows them")
     if len(found) > 1:

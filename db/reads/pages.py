@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from db.errors import InvalidError
 from db.reads.jobs import Job, get_jobs
+from db.reads.sight import Sight
 from db.schema.enums import JobErrorCode, JobStatus, JobType
 from db.schema.types import enum_type
 
@@ -156,6 +157,26 @@ def list_jobs(
         jobs=get_jobs(reader, [row.id for row in page]),
         after=None if is_last else Cursor(created_at=page[-1].created_at, id=page[-1].id),
     )
+
+
+def list_seen_jobs(
+    reader: Reader, wanted: JobFilter, sight: Sight, *, limit: int, after: Cursor | None = None
+) -> list[Job]:
+    """Return the wanted jobs that a reader sees, newest first.
+
+    Arguments and errors are those of ``list_jobs``. Jobs of organizations and the reader's own are
+    read one after the other, since an index has them in the order of only one of both.
+    """
+    if sight.organizations is None:
+        return list(list_jobs(reader, wanted, limit=limit, after=after).jobs)
+    parts = []
+    if sight.organizations:
+        parts.append(replace(wanted, organizations=sight.organizations))
+    if wanted.owner_id in {None, sight.user_id}:
+        parts.append(replace(wanted, owner_id=sight.user_id))
+    pages = [list_jobs(reader, part, limit=limit, after=after).jobs for part in parts]
+    found = {job.id: job for page in pages for job in page}
+    return sorted(found.values(), key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
 
 
 def _keys(wanted: JobFilter, after: Cursor, limit: int) -> Select[Any]:

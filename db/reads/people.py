@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.reads.listings import LIMIT, read_listings
+from db.reads.sight import EVERYTHING, Sight, seen
 from db.schema.enums import UserStatus
 from db.schema.tables import Organization, OrganizationMember, User
 
@@ -26,22 +27,26 @@ class OrganizationListing:
     everyone_allowance: int  #: of the Everyone group, in credits per day
 
 
-def list_organizations(session: Session, *, limit: int = LIMIT) -> list[OrganizationListing]:
+def list_organizations(
+    session: Session, *, sight: Sight = EVERYTHING, limit: int = LIMIT
+) -> list[OrganizationListing]:
     """Return the organizations, the default one first."""
     return read_listings(
         session,
         OrganizationListing,
-        """
+        f"""
         SELECT organization.id, organization.name, organization.is_default,
                everyone.quota_allowance AS everyone_allowance,
                (SELECT count(*) FROM organization_members AS member
                 WHERE member.organization_id = organization.id) AS members
         FROM organizations AS organization
         JOIN groups AS everyone ON everyone.id = organization.id
+        WHERE {seen("organization.id")}
         ORDER BY organization.is_default DESC, organization.name
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         limit=limit,
+        **sight.values,
     )
 
 
@@ -57,12 +62,14 @@ class UserListing:
     created_at: datetime
 
 
-def list_users(session: Session, *, limit: int = LIMIT) -> list[UserListing]:
+def list_users(
+    session: Session, *, sight: Sight = EVERYTHING, limit: int = LIMIT
+) -> list[UserListing]:
     """Return the users that are not deleted, by name."""
     return read_listings(
         session,
         UserListing,
-        """
+        f"""
         SELECT person.id, person.username, person.email, person.status::text,
                person.created_at,
                ARRAY(
@@ -75,10 +82,17 @@ def list_users(session: Session, *, limit: int = LIMIT) -> list[UserListing]:
                ) AS organizations
         FROM users AS person
         WHERE NOT person.deleted
+          AND ({seen("NULL", "person.id")} OR EXISTS (
+              SELECT 1
+              FROM organization_members AS member
+              WHERE member.user_id = person.id
+                AND member.organization_id = ANY(:seen_organizations)
+          ))
         ORDER BY lower(person.username)
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         limit=limit,
+        **sight.values,
     )
 
 
@@ -93,12 +107,14 @@ class GroupListing:
     members: Sequence[str]
 
 
-def list_groups(session: Session, *, limit: int = LIMIT) -> list[GroupListing]:
+def list_groups(
+    session: Session, *, sight: Sight = EVERYTHING, limit: int = LIMIT
+) -> list[GroupListing]:
     """Return the groups by organization, Everyone first."""
     return read_listings(
         session,
         GroupListing,
-        """
+        f"""
         SELECT groups.id, groups.name, organization.name AS organization_name,
                groups.quota_allowance,
                ARRAY(
@@ -110,10 +126,12 @@ def list_groups(session: Session, *, limit: int = LIMIT) -> list[GroupListing]:
                ) AS members
         FROM groups
         JOIN organizations AS organization ON organization.id = groups.organization_id
+        WHERE {seen("groups.organization_id")}
         ORDER BY organization.name, groups.id <> organization.id, groups.name
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         limit=limit,
+        **sight.values,
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from db.reads.listings import LIMIT, read_listings
+from db.reads.sight import EVERYTHING, Sight, seen
 from db.schema.enums import ProvisionerType
 from db.schema.tables import Template
 
@@ -28,12 +29,14 @@ class TemplateListing:
     updated_at: datetime  #: when the active version was pushed
 
 
-def list_templates(session: Session, *, limit: int = LIMIT) -> list[TemplateListing]:
+def list_templates(
+    session: Session, *, sight: Sight = EVERYTHING, limit: int = LIMIT
+) -> list[TemplateListing]:
     """Return the templates that are not deleted, by organization and name."""
     return read_listings(
         session,
         TemplateListing,
-        """
+        f"""
         SELECT template.id, template.name, organization.name AS organization_name,
                template.provisioner::text,
                active.name AS active_version_name,
@@ -46,11 +49,12 @@ def list_templates(session: Session, *, limit: int = LIMIT) -> list[TemplateList
         FROM templates AS template
         JOIN organizations AS organization ON organization.id = template.organization_id
         LEFT JOIN template_versions AS active ON active.id = template.active_version_id
-        WHERE NOT template.deleted
+        WHERE NOT template.deleted AND {seen("template.organization_id")}
         ORDER BY organization.name, template.name
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         limit=limit,
+        **sight.values,
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from db.reads.listings import LIMIT, read_listings
+from db.reads.sight import EVERYTHING, Sight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,14 @@ class WorkerListing:
     hostname: str
 
 
-def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]:
-    """Return all workers that were ever registered, the most recently seen first."""
+def list_workers(
+    session: Session, *, sight: Sight = EVERYTHING, limit: int = LIMIT
+) -> list[WorkerListing]:
+    """Return all workers that were ever registered, the most recently seen first.
+
+    Args:
+        sight: leaves out workers that are bound to other organizations only.
+    """
     return read_listings(
         session,
         WorkerListing,
@@ -64,8 +71,12 @@ def list_workers(session: Session, *, limit: int = LIMIT) -> list[WorkerListing]
         CROSS JOIN LATERAL (
             SELECT count(*) AS jobs FROM leases WHERE leases.worker_id = worker.id
         ) AS running
+        WHERE CAST(:seen_organizations AS uuid[]) IS NULL
+           OR worker.organizations = '{}'
+           OR worker.organizations && CAST(:seen_organizations AS uuid[])
         ORDER BY worker.last_seen_at DESC NULLS LAST, worker.name
         LIMIT :limit
         """,
         limit=limit,
+        seen_organizations=sight.values["seen_organizations"],
     )

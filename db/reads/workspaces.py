@@ -15,6 +15,7 @@ from db.reads.builds import find_resources, find_shown_parameters
 from db.reads.contract import WorkspaceResource, workspace_status
 from db.reads.listings import LIMIT, read_listings
 from db.reads.parameters import list_parameters
+from db.reads.sight import EVERYTHING, Sight, seen
 from db.schema.enums import JobStatus, Transition
 
 _SHOWN = """
@@ -56,13 +57,17 @@ class WorkspaceListing:
 
 
 def list_workspaces(
-    session: Session, *, owner_id: uuid.UUID | None = None, limit: int = LIMIT
+    session: Session,
+    *,
+    owner_id: uuid.UUID | None = None,
+    sight: Sight = EVERYTHING,
+    limit: int = LIMIT,
 ) -> list[WorkspaceListing]:
     """Return the workspaces that are not deleted, by owner and name."""
     return read_listings(
         session,
         _workspace_listing,
-        """
+        f"""
         SELECT workspace.id, workspace.name, owner.username AS owner_name,
                template.name AS template_name,
                coalesce(latest.daily_cost, 0) AS daily_cost,
@@ -78,11 +83,13 @@ def list_workspaces(
         LEFT JOIN provisioner_jobs AS job ON job.id = latest.job_id
         WHERE NOT workspace.deleted
           AND (CAST(:owner_id AS uuid) IS NULL OR workspace.owner_id = :owner_id)
+          AND {seen("workspace.organization_id", "workspace.owner_id")}
         ORDER BY owner.username, workspace.name
         LIMIT :limit
-        """,
+        """,  # noqa: S608 - made of constants
         owner_id=owner_id,
         limit=limit,
+        **sight.values,
     )
 
 

@@ -1,9 +1,11 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:92cf303859552bb9567471a19d2e96344f94f1768a30257654c631f3254fd79d
-// text: sha256:bec74a291a230c7e20a588ab52740c97b91531dab259c4389e94e64ea25c7449
+// made from: sha256:3c00e97942e155f6714a35e7d872ff7631f96ec33d39c186162fb39937d81854
+// text: sha256:164dbc61908e44e8d11683db1c5da7a08614eed76f685ebb86a87a7793033f9f
 
 import type {
+  JobErrorCode,
   JobStatus,
+  JobType,
   MatchedProvisioners,
   ProvisionerJob,
   Transition,
@@ -14,6 +16,7 @@ export type AnyOfTheContract =
   | Allowance
   | ArchiveVersions
   | ArchivedVersions
+  | AuditListing
   | AuditLog
   | AuditLogs
   | AuthChecks
@@ -24,6 +27,7 @@ export type AnyOfTheContract =
   | BuildTimeStats
   | CanceledJob
   | ChangedLimit
+  | CircuitListing
   | CreateBuild
   | CreateGroup
   | CreateOrganization
@@ -46,49 +50,81 @@ export type AnyOfTheContract =
   | Explanation
   | Extension
   | Forecast
+  | ForecastOfUser
   | GivenValue
   | Group
+  | GroupAllowance
+  | GroupListing
+  | Job
+  | JobDetails
+  | JobMatches
   | Limit
+  | LimitValue
   | Login
+  | Match
   | Member
   | MemberRoles
   | Message
   | MinimalUser
+  | ModuleRow
   | NameValue
   | NewKey
   | NewLimit
   | NewWebhook
   | Organization
+  | OrganizationListing
   | OrganizationRole
   | ParameterOption
+  | ParameterRow
   | Pause
   | Preset
+  | PresetRow
   | Promote
   | ProvisionerDaemon
   | ProvisionerType
   | PushState
   | Queue
+  | QueueDepth
+  | QuotaDetails
+  | QuotaForecast
+  | QuotaOfUser
   | Replayed
+  | ResourceRow
   | Role
   | Schedule
+  | ShownParameter
+  | ShownResource
   | ShownToken
+  | ShownWorkspace
   | SiteRole
   | SiteRoles
+  | StageDuration
   | Template
+  | TemplateListing
   | TemplateVersion
   | TemplateVersionParameter
   | TemplateVersionVariable
   | TimeToLive
+  | TokenListing
   | Updates
   | Uploaded
   | User
+  | UserListing
+  | UserQuota
   | UserStatus
   | Users
   | Validation
+  | VariableRow
+  | VersionDetails
+  | VersionListing
   | Webhook
+  | WebhookListing
+  | WorkerListing
   | WorkerMatch
   | Workspace
+  | WorkspaceConsumption
   | WorkspaceHealth
+  | WorkspaceListing
   | Workspaces;
 /**
  * Whether a workspace is updated to the active version of its template automatically.
@@ -161,6 +197,26 @@ export interface ArchiveVersions {
 export interface ArchivedVersions {
   template_id: string;
   archived_ids: string[];
+}
+/**
+ * A change that a person made.
+ */
+export interface AuditListing {
+  id: string;
+  time: string;
+  username: string;
+  user_id: string | null;
+  organization: string | null;
+  action: string;
+  resource_type: string;
+  resource_id: string;
+  resource_target: string;
+  diff: {
+    [k: string]: unknown;
+  };
+  additional_fields: {
+    [k: string]: unknown;
+  };
 }
 /**
  * A change that somebody made.
@@ -256,6 +312,21 @@ export interface ChangedLimit {
   name: Limit;
   allowed?: number | null;
   before?: number | null;
+}
+/**
+ * The failures in a row of a template version's starts for one reason.
+ */
+export interface CircuitListing {
+  template: string;
+  version: string;
+  organization: string;
+  template_version_id: string;
+  reason: string;
+  state: string;
+  failures: number;
+  open_until: string | null;
+  last_failed_at: string;
+  last_job_id: string | null;
 }
 /**
  * A build of a workspace.
@@ -552,6 +623,22 @@ export interface Forecast {
   allowed: boolean;
 }
 /**
+ * What the quota would decide about a build of a user.
+ */
+export interface ForecastOfUser {
+  user: string;
+  forecast: QuotaForecast;
+}
+/**
+ * What the quota commit would decide now, with its figures in credits per day.
+ */
+export interface QuotaForecast {
+  ok: boolean;
+  budget: number;
+  credits_consumed: number;
+  daily_cost: number;
+}
+/**
  * A group, and what it gives each member.
  */
 export interface Group {
@@ -562,6 +649,116 @@ export interface Group {
    * credits per day for each member
    */
   quota_allowance: number;
+}
+/**
+ * The allowance that the owner gets from one group.
+ */
+export interface GroupAllowance {
+  group: string;
+  quota_allowance: number;
+}
+/**
+ * A group, its allowance, and its members.
+ */
+export interface GroupListing {
+  id: string;
+  name: string;
+  organization_name: string;
+  quota_allowance: number;
+  members: string[];
+}
+/**
+ * A job, with the names of what it works on. Fields of a build are None for other jobs.
+ */
+export interface Job {
+  id: string;
+  type: JobType;
+  status: JobStatus;
+  provisioner: ProvisionerType;
+  queue: string;
+  tags: {
+    [k: string]: string;
+  };
+  input: {
+    [k: string]: unknown;
+  };
+  file_id: string;
+  stage: string | null;
+  attempt: number;
+  drains: number;
+  error: string | null;
+  error_code: JobErrorCode | null;
+  failure_reason: string | null;
+  logs_overflowed: boolean;
+  organization_id: string;
+  created_at: string;
+  started_at: string | null;
+  canceled_at: string | null;
+  completed_at: string | null;
+  worker_id: string | null;
+  worker_name: string | null;
+  initiator_id: string;
+  initiator_name: string;
+  queue_position: number;
+  queue_size: number;
+  available_workers: string[];
+  template_version_name: string;
+  template_id: string | null;
+  template_name: string;
+  template_display_name: string;
+  template_icon: string;
+  workspace_id: string | null;
+  workspace_name: string | null;
+  workspace_owner_name: string | null;
+  workspace_build_id: string | null;
+  build_number: number | null;
+  transition: Transition | null;
+  daily_cost: number;
+  quota_budget: number | null;
+  quota_credits_consumed: number | null;
+  is_queue_paused?: boolean;
+}
+/**
+ * A job, and how long it spent in the queue and in each stage.
+ */
+export interface JobDetails {
+  job: Job;
+  durations: StageDuration[];
+}
+/**
+ * The time that a job spent in the queue or in one stage.
+ */
+export interface StageDuration {
+  stage: string;
+  started_at: string;
+  seconds: number;
+}
+/**
+ * A job, and whether each worker could run it.
+ */
+export interface JobMatches {
+  job: Job;
+  matches: Match[];
+}
+/**
+ * Whether one worker can run a job, and if not, why.
+ */
+export interface Match {
+  worker: string;
+  status: string;
+  matches: boolean;
+  missing_tags: {
+    [k: string]: string;
+  };
+  reason: string;
+}
+/**
+ * A limit, and what it is unless somebody changes it.
+ */
+export interface LimitValue {
+  name: string;
+  allowed: number | null;
+  default: number | null;
 }
 /**
  * Refused: there are no passwords here.
@@ -644,6 +841,14 @@ export interface MinimalUser {
   avatar_url?: string;
 }
 /**
+ * A module that the template calls.
+ */
+export interface ModuleRow {
+  key: string;
+  source: string;
+  version: string;
+}
+/**
  * A parameter of a build, and its value as text.
  */
 export interface NameValue {
@@ -683,6 +888,16 @@ export interface Organization {
   is_default: boolean;
 }
 /**
+ * An organization, its number of members, and the allowance that each of them gets.
+ */
+export interface OrganizationListing {
+  id: string;
+  name: string;
+  is_default: boolean;
+  members: number;
+  everyone_allowance: number;
+}
+/**
  * A value that a parameter may have.
  */
 export interface ParameterOption {
@@ -690,6 +905,28 @@ export interface ParameterOption {
   description: string;
   value: string;
   icon: string;
+}
+/**
+ * A parameter that the user of a workspace chooses.
+ */
+export interface ParameterRow {
+  name: string;
+  display_name: string;
+  type: string;
+  form_type: string;
+  description: string;
+  required: boolean;
+  default_value: string;
+  mutable: boolean;
+  ephemeral: boolean;
+  options: {
+    [k: string]: unknown;
+  }[];
+  validation_regex: string;
+  validation_min: number | null;
+  validation_max: number | null;
+  validation_error: string;
+  validation_monotonic: string;
 }
 /**
  * Why a queue is paused.
@@ -710,6 +947,18 @@ export interface Preset {
   DesiredPrebuildInstances?: number | null;
   Description: string;
   Icon: string;
+}
+/**
+ * A preset and its values.
+ */
+export interface PresetRow {
+  id: string;
+  name: string;
+  description: string;
+  is_default: boolean;
+  parameters: {
+    [k: string]: string;
+  };
 }
 /**
  * The version to make active.
@@ -773,6 +1022,49 @@ export interface Queue {
   pause_reason?: string;
 }
 /**
+ * How many jobs wait in a queue, and how many live workers serve it.
+ */
+export interface QueueDepth {
+  queue: string;
+  depth: number;
+  oldest_s: number;
+  workers: number;
+  slots: number;
+  tags?: {
+    [k: string]: string;
+  };
+  paused_at?: string | null;
+  paused_by?: string;
+  pause_reason?: string;
+}
+/**
+ * The quota of one owner in one organization, in credits per day.
+ */
+export interface QuotaDetails {
+  credits_consumed: number;
+  budget: number;
+  groups: GroupAllowance[];
+  workspaces: WorkspaceConsumption[];
+}
+/**
+ * The credits that one workspace consumes: the daily cost of its latest build.
+ */
+export interface WorkspaceConsumption {
+  workspace_id: string;
+  workspace: string;
+  transition: string;
+  status: string;
+  daily_cost: number;
+}
+/**
+ * A user's quota in an organization.
+ */
+export interface QuotaOfUser {
+  user: string;
+  organization: string;
+  details: QuotaDetails;
+}
+/**
  * What is sent again.
  */
 export interface Replayed {
@@ -783,10 +1075,40 @@ export interface Replayed {
   count: number;
 }
 /**
+ * A resource of a workspace after a start or a stop, as planned by the import.
+ */
+export interface ResourceRow {
+  transition: string;
+  type: string;
+  name: string;
+  module_path: string | null;
+  daily_cost: number;
+}
+/**
  * When the workspace starts by itself; absent: never.
  */
 export interface Schedule {
   schedule?: string | null;
+}
+/**
+ * A parameter of a workspace's latest build, with its value.
+ */
+export interface ShownParameter {
+  name: string;
+  value: string;
+  type: string | null;
+  mutable?: boolean;
+  ephemeral?: boolean;
+}
+/**
+ * A resource that a workspace's latest build left, and what runs in it.
+ */
+export interface ShownResource {
+  type: string;
+  name: string;
+  daily_cost: number;
+  agents: string[];
+  apps: string[];
 }
 /**
  * A token without its secret.
@@ -803,6 +1125,25 @@ export interface ShownToken {
   token_name: string;
   scope: string;
   lifetime_seconds: number;
+}
+/**
+ * A workspace with its latest build, the values of that, and the resources that it left.
+ */
+export interface ShownWorkspace {
+  id: string;
+  name: string;
+  owner_name: string;
+  template_name: string;
+  version_name: string | null;
+  active_version_name: string | null;
+  preset_name: string | null;
+  status: string;
+  daily_cost: number;
+  build_number: number | null;
+  transition: Transition | null;
+  job_id: string | null;
+  parameters: ShownParameter[];
+  resources: ShownResource[];
 }
 /**
  * The roles that a user has in the whole site.
@@ -871,6 +1212,19 @@ export interface Template {
   disable_module_cache: boolean;
 }
 /**
+ * A template and its active version.
+ */
+export interface TemplateListing {
+  id: string;
+  name: string;
+  organization_name: string;
+  provisioner: string;
+  active_version_name: string | null;
+  versions: number;
+  workspaces: number;
+  updated_at: string;
+}
+/**
  * One pushed content of a template.
  */
 export interface TemplateVersion {
@@ -935,6 +1289,21 @@ export interface TimeToLive {
   ttl_ms?: number | null;
 }
 /**
+ * A token, without its secret.
+ */
+export interface TokenListing {
+  id: string;
+  name: string;
+  username: string;
+  user_id: string;
+  scope: string;
+  is_session: boolean;
+  is_expired: boolean;
+  created_at: string;
+  expires_at: string;
+  last_used_at: string | null;
+}
+/**
  * Whether the workspace follows the template's active version.
  */
 export interface Updates {
@@ -969,6 +1338,26 @@ export interface User {
   has_ai_seat?: boolean;
 }
 /**
+ * A user and the organizations that they are a member of.
+ */
+export interface UserListing {
+  id: string;
+  username: string;
+  email: string;
+  status: string;
+  organizations: string[];
+  created_at: string;
+}
+/**
+ * The quota of one member, in credits per day.
+ */
+export interface UserQuota {
+  user: string;
+  budget: number;
+  credits_consumed: number;
+  left: number;
+}
+/**
  * A page of users.
  */
 export interface Users {
@@ -977,6 +1366,63 @@ export interface Users {
    * number of users on all pages
    */
   count: number;
+}
+/**
+ * A variable; a sensitive value or default is not shown.
+ */
+export interface VariableRow {
+  name: string;
+  type: string;
+  description: string;
+  value: string | null;
+  default_value: string;
+  required: boolean;
+  sensitive: boolean;
+}
+/**
+ * A version with everything that its import found.
+ */
+export interface VersionDetails {
+  id: string;
+  name: string;
+  template_name: string;
+  status: string;
+  error: string | null;
+  error_code: string | null;
+  is_active: boolean;
+  archived: boolean;
+  failing: string;
+  message: string;
+  readme: string;
+  job_id: string;
+  has_ai_task: boolean;
+  has_external_agent: boolean;
+  external_auth_providers: {
+    [k: string]: unknown;
+  }[];
+  variables: VariableRow[];
+  parameters: ParameterRow[];
+  presets: PresetRow[];
+  modules: ModuleRow[];
+  resources: ResourceRow[];
+}
+/**
+ * A version of a template, and how its import ended.
+ */
+export interface VersionListing {
+  id: string;
+  name: string;
+  status: string;
+  error: string | null;
+  error_code: string | null;
+  is_active: boolean;
+  archived: boolean;
+  workspaces: number;
+  failing?: string;
+  message: string;
+  created_by_name: string;
+  created_at: string;
+  job_id: string;
 }
 /**
  * A webhook, and how it fares.
@@ -997,6 +1443,43 @@ export interface Webhook {
   parked: number;
   last_delivered_at?: string | null;
   last_error: string;
+}
+/**
+ * A webhook, without its secret, and how it fares.
+ */
+export interface WebhookListing {
+  id: string;
+  url: string;
+  organization_id: string | null;
+  types: string[];
+  created_at: string;
+  waiting: number;
+  parked: number;
+  last_delivered_at: string | null;
+  last_error: string;
+}
+/**
+ * A worker, its status and its load.
+ */
+export interface WorkerListing {
+  id: string;
+  name: string;
+  status: string;
+  is_stale: boolean;
+  tags: {
+    [k: string]: string;
+  };
+  provisioners: string[];
+  queues: string[];
+  organization_ids: string[];
+  organizations: string[];
+  slots: number;
+  running_jobs: number;
+  free_slots: number;
+  last_seen_at: string | null;
+  last_seen_s: number | null;
+  version: string;
+  hostname: string;
 }
 /**
  * A development machine of a user, with its latest build.
@@ -1041,6 +1524,22 @@ export interface Workspace {
 export interface WorkspaceHealth {
   healthy?: boolean;
   failing_agents?: string[];
+}
+/**
+ * A workspace and its latest build.
+ */
+export interface WorkspaceListing {
+  id: string;
+  name: string;
+  owner_name: string;
+  template_name: string;
+  status: string;
+  daily_cost: number;
+  build_number: number | null;
+  transition: Transition | null;
+  job_id: string | null;
+  last_build_at: string | null;
+  is_outdated: boolean;
 }
 /**
  * A page of workspaces.

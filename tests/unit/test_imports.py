@@ -57,7 +57,7 @@ IMPORTS_LATE = {
     ("cli/main.py", "importlib.metadata"),  # the commands of other packages
     ("cli/main.py", "importlib.metadata.entry_points"),
     # The models and the log of the daemon, for a command that only lists.
-    ("cli/opening.py", "db.catalog.people"),
+    ("api/reads/finding.py", "db.catalog.people"),
     ("cli/opening.py", "worker.process.telemetry"),
     ("cli/opening.py", "worker.settings"),  # the models of all settings
     ("worker/tracing/traces.py", "worker.tracing.spans"),  # OpenTelemetry, an extra

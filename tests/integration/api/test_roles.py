@@ -41,7 +41,14 @@ OF_EVERYBODY = {  # a user without any role, about itself or about the organizat
     "/api/v2/templates",
     "/api/v2/users",
     "/api/v2/workspaces",
-}
+    *(
+        f"/api/v2/provisionerd/{name}"
+        for name in (
+            "circuits", "jobs", "limits", "organizations", "templates", "tokens", "users",
+            "webhooks", "workspaces",
+        )
+    ),
+}  # fmt: skip
 OF_TEMPLATE_ADMINS = {
     "/api/v2/organizations/{organization}/provisionerdaemons",
     "/api/v2/organizations/{organization}/provisionerjobs",
@@ -52,6 +59,10 @@ OF_TEMPLATE_ADMINS = {
 OF_OWNERS = {
     "/api/v2/audit",
     "/api/v2/queues",
+    "/api/v2/provisionerd/audit",
+    "/api/v2/provisionerd/groups",
+    "/api/v2/provisionerd/queues",
+    "/api/v2/provisionerd/workers",
     "/api/v2/users/{user}/keys/tokens",
     "/api/v2/users/{user}/keys/tokens/{name}",
     "/api/v2/users/{user}/keys/{token}",
@@ -60,7 +71,9 @@ OF_TEMPLATES = {"/api/v2/templates", "/api/v2/templateversions", "/api/v2/organi
 
 
 def filled(path: str, known: Mapping[str, str]) -> str:
-    if "/templates/" in path:
+    if "/provisionerd/" in path:
+        known = {**known, "template": "dev"}
+    elif "/templates/" in path:
         known = {**known, "name": "dev" if "/versions/" not in path else "v1"}
     if "{template}/versions" in path and "organizations" in path:
         known = {**known, "template": "dev"}
@@ -109,9 +122,10 @@ def test_a_user_of_another_organization_finds_nothing_of_this_one(
     for roles in ((), ("organization-admin",), ("organization-template-admin",)):
         client = door.client(door.user(*roles, member_of=elsewhere))
         found = statuses(client, known)
-        seen = {path for path, status in found.items() if status != 404}
+        seen = {path for path, status in found.items() if status not in {403, 404}}
         # A list is a list of what the caller may see, and a file is not said to exist.
-        allowed = PUBLIC | OF_EVERYBODY | {"/api/v2/audit"}
+        own = {f"/api/v2/provisionerd/{name}" for name in ("audit", "groups", "workers")}
+        allowed = PUBLIC | OF_EVERYBODY | {"/api/v2/audit"} | own
         assert {path for path in seen if path not in allowed} == set(), roles
 
 
