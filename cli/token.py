@@ -22,7 +22,7 @@ from cli.table import WIDE, Column, Columns, age
 from db.catalog.audit import Actor, AuditAction, audit
 from db.catalog.people import get_user
 from db.catalog.tokens import DEFAULT_LIFETIME, NewToken, create_token, revoke_token
-from db.reads.tokens import TokenListing, list_tokens
+from db.reads.tokens import TokenListing, find_token, list_tokens
 from db.schema.enums import TokenScope
 
 COLUMNS: Columns[TokenListing] = {
@@ -142,9 +142,8 @@ def revoke(token_id: str, as_user: str | None) -> None:
 
 
 def _revoke(session: Session, actor: Actor, token_id: str) -> None:
-    owner = next((row for row in list_tokens(session, limit=100_000) if row.id == token_id), None)
+    owner = find_token(session, None, token_id=token_id)
     revoke_token(session, token_id)
-    assert owner is not None
     audit(
         session,
         actor=actor,

@@ -15,7 +15,7 @@ from api.headers import BUILD_VERSION
 from api.models.requests import AuthChecks
 from api.routes.sessions import BROWSER
 from db.catalog.tokens import create_token, revoke_token
-from db.reads.contract import ContractModel
+from db.reads.contractbase import ContractModel, EmptyList
 
 router = APIRouter(tags=["deployment"])
 BROWSER_SESSION = timedelta(days=1)
@@ -161,6 +161,13 @@ def appearance(gate: GateOf) -> dict[str, Any]:
 async def entitlements() -> Response:
     """Answer as a Coder without a licence does."""
     return JsonAnswer({"message": "Route not found."}, status_code=404)
+
+
+@router.get("/api/v2/templates/examples")
+def template_examples(gate: GateOf) -> EmptyList:
+    """List the templates that come with the server: none."""
+    with gate.enter():
+        return ()
 
 
 @router.get("/api/v2/deployment/ssh")

@@ -72,10 +72,11 @@ async def login(_body: Login) -> NewKey:
 def logout(gate: GateOf) -> Message:
     """Revoke the session key of this request; a token that a person made stays."""
     with gate.enter() as visit:
-        own = visit.caller.token_id
-        mine = list_tokens(visit.session, user_id=visit.caller.user_id, limit=EVERY_TOKEN)
-        if any(token.id == own and _is_of_a_login(token) for token in mine):
-            revoke_token(visit.session, own)
+        # Whom a proxy vouches for has none.
+        if own := visit.caller.token_id:
+            token = find_token(visit.session, visit.caller.user_id, token_id=own)
+            if _is_of_a_login(token):
+                revoke_token(visit.session, own)
         return Message(message="Logged out!")
 
 

@@ -121,11 +121,14 @@ def list_tokens(
     )
 
 
-def find_token(session: Session, user_id: uuid.UUID, *, token_id: str) -> TokenListing:
-    """Return a token of the user.
+def find_token(session: Session, user_id: uuid.UUID | None, *, token_id: str) -> TokenListing:
+    """Return a token.
+
+    Args:
+        user_id: only a token of this user; None for any.
 
     Raises:
-        NotFoundError: the user has none with this id.
+        NotFoundError: there is none with this id.
     """
     return _one(session, "token.id = :wanted", user_id, token_id)
 
@@ -139,12 +142,12 @@ def find_named_token(session: Session, user_id: uuid.UUID, *, name: str) -> Toke
     return _one(session, "token.name = :wanted", user_id, name)
 
 
-def _one(session: Session, condition: str, user_id: uuid.UUID, wanted: str) -> TokenListing:
+def _one(session: Session, condition: str, user_id: uuid.UUID | None, wanted: str) -> TokenListing:
     row = read_row(
         session,
         f"""
         {_LISTING}
-        WHERE token.user_id = :user_id AND {condition}
+        WHERE (CAST(:user_id AS uuid) IS NULL OR token.user_id = :user_id) AND {condition}
         ORDER BY token.expires_at <= now(), token.created_at DESC, token.id
         LIMIT 1
         """,

@@ -158,3 +158,8 @@ def test_a_template_of_another_organization_does_not_exist(door: Door, member: C
     workspace = door.factory.any_workspace()
     error = refused(lambda: member.get(f"templates/{workspace.template_id}", shapes.TEMPLATE))
     assert error.status == 404
+
+
+def test_no_templates_come_with_the_server(member: Client) -> None:
+    answer = member.send("GET", "templates/examples")
+    assert (answer.status_code, answer.json()) == (200, [])
