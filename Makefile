@@ -151,7 +151,7 @@ lowest: setup ## Run tests of enqueue, claim and build with the oldest packages 
 		--resolution lowest-direct --editable '.[api,embedded,flower,ledger,otel]' --group dev
 	@build/lowest/venv/bin/python -m pytest --quiet $(LOWEST_TESTS)
 
-client: setup ## Generate the Python client of the HTTP API, build its wheel, and try it
+client: setup ## Generate the Python and TypeScript clients of the HTTP API, build and try them
 	@rm -rf build/client && mkdir -p build/client
 	@$(PY) -m venv build/client/tool
 	@build/client/tool/bin/python -m pip install --quiet --require-hashes -r clients/python/requirements.txt
@@ -162,6 +162,12 @@ client: setup ## Generate the Python client of the HTTP API, build its wheel, an
 	@touch build/client/provisionerd_client/py.typed
 	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/client build/client
 	@build/client/tool/bin/python -m pip install --quiet --no-deps build/client/*.whl
+	@cp -r clients/typescript build/client/typescript
+	@cp docs/reference/httpapi.json build/client/typescript/openapi.json
+	@if command -v npm >/dev/null; then cd build/client/typescript && \
+		npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent build >build.log || \
+		{ cat build.log; exit 1; }; \
+	else echo "No npm: the TypeScript client is not built"; fi
 	@$(PY) -m pytest --quiet tests/integration/api/test_clients.py
 	@ls build/client/*.whl
 

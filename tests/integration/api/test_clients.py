@@ -1,8 +1,9 @@
-"""The generated client, by its example: a program that starts a workspace and waits for it."""
+"""The generated clients, by their examples: programs that start a workspace and wait for it."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from tests.harness.api.door import Door
 from tests.integration.chattool.chatting import Chat
 
 ROOT = Path(__file__).parents[3]
-PYTHON = ROOT / "build" / "client" / "tool" / "bin" / "python"
+BUILT = ROOT / "build" / "client"
+COMMANDS = {
+    "python": (BUILT / "tool" / "bin" / "python", ROOT / "clients" / "python" / "example.py"),
+    "typescript": (Path(shutil.which("node") or ""), BUILT / "typescript" / "dist" / "example.js"),
+}
 SUCCEEDED, FAILED, REFUSED_BY_QUOTA = 0, 1, 3
 
 
-@pytest.fixture
-def command() -> list[str]:
-    if not PYTHON.exists():
-        pytest.skip("the client is not generated: run make client")
-    return [str(PYTHON), str(ROOT / "clients" / "python" / "example.py")]
+@pytest.fixture(params=COMMANDS)
+def command(request: pytest.FixtureRequest) -> list[str]:
+    parts = COMMANDS[request.param]
+    if not all(part.is_file() for part in parts):
+        pytest.skip("the client is not generated: run make client, with npm for TypeScript")
+    return [str(part) for part in parts]
 
 
 def run(
