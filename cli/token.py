@@ -22,7 +22,7 @@ from cli.table import WIDE, Column, Columns, age
 from db.catalog.audit import Actor, AuditAction, audit
 from db.catalog.people import get_user
 from db.catalog.tokens import DEFAULT_LIFETIME, NewToken, create_token, revoke_token
-from db.reads.tokens import TokenListing, find_token, list_tokens
+from db.reads.tokens import TokenListing, find_token
 from db.schema.enums import TokenScope
 
 COLUMNS: Columns[TokenListing] = {
