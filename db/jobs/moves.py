@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -72,7 +72,6 @@ MOVES: tuple[Move, ...] = (
     Move(Verb.FAIL, JobStatus.CANCELING, JobStatus.FAILED),
 )
 
-CLAIM = next(move for move in MOVES if move.verb is Verb.CLAIM)
 THE_JOB = "id = :job_id FOR NO KEY UPDATE"
 THE_HELD_JOB = "id = :job_id AND lease_token = :lease_token FOR NO KEY UPDATE"
 
@@ -92,19 +91,6 @@ _FACTS = """
     LEFT JOIN template_versions AS version ON version.id = build.template_version_id
     LEFT JOIN templates AS template ON template.id = version.template_id
 """
-_RECALL = f"""
-    WITH held AS (
-        UPDATE leases SET expires_at = greatest(expires_at, now() + :lease)
-        WHERE token = :token
-        RETURNING job_id
-    ), moved AS (
-        SELECT job.*, 'pending' AS status_before, NULL AS stage_before,
-               CAST(NULL AS timestamptz) AS started_before
-        FROM held
-        JOIN provisioner_jobs AS job ON job.id = held.job_id
-    )
-    {_FACTS}
-"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,23 +150,6 @@ def move_job(
     assert moved.move in MOVES, f"{moved.move} is not a legal move"
     if not moved.move.after.is_active:
         record_job_end(session, moved.job_id)
-    session.info.setdefault(_MOVES_MADE, []).append(moved)
-    return moved
-
-
-def recall_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> Moved | None:
-    """Find the claim that was made with ``token``, renew its lease, and record its move.
-
-    For a claim whose answer was lost. The lease starts now, like that of a new claim.
-
-    Returns:
-        The move; None if no such claim was committed, or its lease was lost since.
-    """
-    row = session.execute(sql(_RECALL), {"token": token, "lease": lease}).one_or_none()
-    if row is None:
-        return None
-    # A cancel may have been requested since, but every claim leads to the same status.
-    moved = replace(_moved(Verb.CLAIM, row, worker_was_lost=False), move=CLAIM)
     session.info.setdefault(_MOVES_MADE, []).append(moved)
     return moved
 

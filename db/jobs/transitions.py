@@ -18,7 +18,7 @@ from db.errors import ConflictError, LeaseLostError, NotFoundError
 from db.jobs.bindings import NOT_PAUSED, QUEUE_OF_WORKER, SERVED_BY_WORKER
 from db.jobs.leases import Lease, held_row
 from db.jobs.logs import LOG_SIZE, WAITING_HEADING, daemon_line, insert_lines, log_size
-from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job, recall_claim
+from db.jobs.moves import THE_HELD_JOB, THE_JOB, Moved, Verb, move_job
 from db.jobs.results import FAILURE, Failure, failure_columns
 from db.schema.enums import JobStatus, LogLevel, ProvisionerType, Stage
 
@@ -84,18 +84,13 @@ def claim_job(
     worker_id: uuid.UUID,
     lease: timedelta,
     provisioners: Sequence[ProvisionerType] = tuple(ProvisionerType),
-    token: uuid.UUID | None = None,
 ) -> ClaimedJob | None:
     """Claim the best pending job of ``queue``: pending -> running. Return None if there is none.
 
     The best job has the lowest priority class, then the lowest fair rank, then the highest age.
     Claims do not wait for each other.
-
-    Args:
-        token: the lease token of this claim; ``find_claim`` finds the claim by it if the answer is
-            lost. None means a new token.
     """
-    token = token or uuid.uuid4()
+    token = uuid.uuid4()
     moved = move_job(
         session,
         Verb.CLAIM,
@@ -115,15 +110,6 @@ def claim_job(
             "lease": lease,
         },
     )
-    return _claimed(moved, token) if moved else None
-
-
-def find_claim(session: Session, *, token: uuid.UUID, lease: timedelta) -> ClaimedJob | None:
-    """Return the job that was claimed with ``token``, and renew its lease.
-
-    Return None if the claim was not committed, or the job was taken from this worker since.
-    """
-    moved = recall_claim(session, token=token, lease=lease)
     return _claimed(moved, token) if moved else None
 
 

@@ -17,6 +17,7 @@ from provisioner.build.runner import Runner
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.bells import Bell
 from tests.harness.factory import Factory
+from tests.harness.lossy import LossyDatabase
 from tests.harness.slots import echo_runner, make_slots
 from worker.enqueue import enqueue_build
 from worker.metrics.series import Metrics
@@ -52,6 +53,15 @@ def test_a_doorbell_runs_one_build(factory: Factory, tmp_path: Path) -> None:
     jobs = [factory.build(factory.any_workspace()).job_id for _ in range(2)]
     dispatcher(factory.database, tmp_path).run_next_build("builds")
     assert [factory.status(job) for job in jobs].count(JobStatus.SUCCEEDED) == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_found_and_no_second_job_is_claimed(
+    factory: Factory, tmp_path: Path
+) -> None:
+    jobs = [factory.build(factory.any_workspace()).job_id for _ in range(2)]
+    lossy = LossyDatabase(engine=factory.database.engine)
+    dispatcher(lossy, tmp_path).run_next_build("builds")
+    assert sorted(factory.status(job) for job in jobs) == ["pending", "succeeded"]
 
 
 def test_a_doorbell_without_a_job_runs_nothing(factory: Factory, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.jobs.mover import Mover
 from db.jobs.moves import Moved, Verb
-from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, find_claim, requeue_job
+from db.jobs.transitions import ClaimedJob, cancel_job, claim_job, requeue_job
 from db.schema.enums import JobStatus
 from tests.harness.factory import LEASE, WORKER_ID, Factory
 from tests.harness.lossy import LossyDatabase
@@ -108,33 +108,6 @@ def test_a_claim_whose_answer_was_lost_is_told_although_a_cancel_came_since(
     job = mover.run(claim)
     assert job is not None
     assert (job.id, [moved.job_id for moved in told]) == (job_id, [job_id])
-
-
-def claim_with(factory: Factory, token: uuid.UUID) -> ClaimedJob | None:
-    with factory.database.begin() as session:
-        return claim_job(session, queue="builds", worker_id=WORKER_ID, lease=LEASE, token=token)
-
-
-def test_a_claim_is_found_by_its_token_and_told(factory: Factory, told: list[Moved]) -> None:
-    factory.build(factory.any_workspace())
-    token = uuid.uuid4()
-    claimed = claim_with(factory, token)
-    mover = Mover(database=factory.database, listeners=[told.append])
-    found = mover.run(lambda session: find_claim(session, token=token, lease=LEASE))
-    assert found is not None
-    assert claimed is not None
-    assert (found.lease, found.attempt) == (claimed.lease, 1)
-    assert [(moved.move.verb, moved.job_id) for moved in told] == [(Verb.CLAIM, claimed.id)]
-
-
-def test_a_claim_that_was_taken_from_its_worker_is_not_found(factory: Factory) -> None:
-    factory.build(factory.any_workspace())
-    token = uuid.uuid4()
-    claimed = claim_with(factory, token)
-    assert claimed is not None
-    with factory.database.begin() as session:
-        requeue_job(session, claimed.lease, worker_was_lost=True)
-        assert find_claim(session, token=token, lease=LEASE) is None
 
 
 def test_a_requeue_whose_answer_was_lost_is_told(factory: Factory, told: list[Moved]) -> None:

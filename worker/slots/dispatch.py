@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.faults import fault_point
 from db.jobs.mover import Mover
-from db.jobs.transitions import ClaimedJob, claim_job, find_claim
+from db.jobs.transitions import ClaimedJob, claim_job
 from db.outage import retry_outage
 from db.schema.enums import ProvisionerType
 from provisioner.build.endings import Ending, Lost
@@ -58,35 +57,27 @@ class Dispatcher:
     def _claim(self, queue: str) -> tuple[float, ClaimedJob | None]:
         """Return the time of the request, by ``time.monotonic``, and the job if there is one.
 
-        All tries use one token, so that a retry finds a claim whose answer was lost, and claims no
+        The mover finds out whether a claim took effect whose answer was lost, so a retry claims no
         second job. Each try takes a new time: the lease is no older than the claim that succeeded.
         """
-        token = uuid.uuid4()
-        tries = itertools.count()
 
         def claim() -> tuple[float, ClaimedJob | None]:
             fault_point("claim.begin")
-            take = self._find_or_take if next(tries) else self._take
             asked_at = time.monotonic()
-            job = self.mover.run(lambda session: take(session, queue, token))
+            job = self.mover.run(lambda session: self._take(session, queue))
             fault_point("claim.committed")
             return asked_at, job
 
         return retry_outage(claim, may_go_on=lambda: not self.is_draining())
 
-    def _take(self, session: Session, queue: str, token: uuid.UUID) -> ClaimedJob | None:
+    def _take(self, session: Session, queue: str) -> ClaimedJob | None:
         return claim_job(
             session,
             queue=queue,
             worker_id=self.worker_id,
             lease=self.lease,
             provisioners=self.provisioners,
-            token=token,
         )
-
-    def _find_or_take(self, session: Session, queue: str, token: uuid.UUID) -> ClaimedJob | None:
-        found = find_claim(session, token=token, lease=self.lease)
-        return found or self._take(session, queue, token)
 
     def _run(self, job: ClaimedJob, asked_at: float) -> Ending:
         interrupt = Interrupt()
