@@ -8,6 +8,7 @@ import threading
 import click
 from prometheus_client import CollectorRegistry
 
+from cli.remote.server import needs_database
 from worker.metrics.circuits import CircuitCollector
 from worker.metrics.exposition import serve_metrics
 from worker.metrics.queues import FleetCollector, QueueCollector
@@ -30,6 +31,7 @@ def exporter(address: str | None) -> None:
     Example:
         provisionerd exporter --address 0.0.0.0:2113
     """
+    needs_database()
     settings = load_settings()
     with open_services(settings.servers) as services:
         registry = CollectorRegistry()

@@ -17,6 +17,7 @@ from api.server import make_server
 from api.site import Site
 from api.streams.hub import Hub
 from api.webhooks.sender import WebhookSender
+from cli.remote.server import needs_database
 from db.engine import Database
 from worker.metrics.exposition import serve_metrics
 from worker.process.opening import open_services
@@ -38,6 +39,7 @@ def serve(address: str | None) -> None:
         provisionerd token create --user alice
         coder login http://127.0.0.1:7080 --token TOKEN
     """
+    needs_database()
     settings = load_settings()
     is_json = settings.log_format is LogFormat.JSON
     configure_logging(log_level=settings.log_level, as_json=is_json)

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from cli.remote.server import needs_database
 from worker.metrics.multiprocess import DIRECTORY_VARIABLE, make_metrics_directory
 from worker.process.children import worker_command
 from worker.process.services import make_directories, make_engines
@@ -36,6 +37,7 @@ def worker(concurrency: int | None, pool: str | None, name: str | None) -> None:
     Example:
         PROVISIONERD_TAGS=cluster=eu provisionerd worker --concurrency 8
     """
+    needs_database()
     given: dict[str, object] = {"concurrency": concurrency, "pool": pool, "worker_name": name}
     overrides = {key: value for key, value in given.items() if value is not None}
     settings = load_settings(os.environ, **overrides)

@@ -79,7 +79,7 @@ def route_of(kind: type[Read[Any]]) -> Callable[..., Response]:
             try:
                 answer = kind(**given).answer(visit.session, visit.caller)
             except RightMissingError as error:
-                raise forbidden(str(error)) from error
+                raise forbidden(str(error)) from None
         return Response(form.dump_json(answer), media_type=JsonAnswer.media_type)
 
     read.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

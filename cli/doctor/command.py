@@ -15,6 +15,7 @@ from cli.doctor.result import CheckResult, Verdict, ok, problem
 from cli.doctor.sandbox import check_sandbox
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_rows
+from cli.remote.server import needs_database
 from cli.table import Columns
 from worker.embedded import Embedded, EmbeddedError, start_embedded
 from worker.settings import Settings, SettingsError, load_settings
@@ -41,6 +42,7 @@ def doctor(output: str) -> None:
         provisionerd doctor
         provisionerd doctor --output json
     """
+    needs_database()
     results = list(_examine())
     if output in DOCUMENTS:
         print_document([asdict(result) for result in results], output)

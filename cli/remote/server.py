@@ -13,7 +13,6 @@ from worker.broker.secretfile import SecretFileError, find_secret
 
 URL = "PROVISIONERD_URL"
 TOKEN = "PROVISIONERD_TOKEN"  # noqa: S105 - the name of a variable
-DATABASES = ("database_url", "database_url_file", "data_dir")
 MAX_TOKEN = 200
 
 
@@ -46,14 +45,20 @@ def needs_database() -> None:
     Raises:
         click.ClickException: the environment names a server of the API and no database.
     """
-    names = os.environ
-    if not has_server() or any(names.get(f"PROVISIONERD_{each.upper()}") for each in DATABASES):
+    if not has_server() or _has_database(os.environ):
         return
     context = click.get_current_context(silent=True)
     command = f"`{context.command_path}`" if context else "this command"
     raise click.ClickException(
         f"{command} does not go over the API: set PROVISIONERD_DATABASE_URL, too"
     )
+
+
+def _has_database(names: Mapping[str, str]) -> bool:
+    try:
+        return bool(names.get("PROVISIONERD_DATA_DIR") or find_secret("database_url", names))
+    except SecretFileError:
+        return True  # a broken one is reported when it is used
 
 
 def find_server(environment: Mapping[str, str] | None = None) -> Server:

@@ -9,6 +9,8 @@ import pytest
 from click.testing import Result
 
 from cli import listing
+from tests.harness.canned import answer_of, answering
+from tests.integration.cli.commandline import refused
 from tests.integration.cli.deployment import Deployment, deployed
 from worker.embedded import Embedded
 
@@ -102,3 +104,86 @@ def test_the_output_is_that_of_the_database(
         local = outcome(deployment.local(*arguments))
         assert outcome(remote(*arguments)) == local, arguments
         assert (local[1] == "") == (words in REFUSED or local[0] == 2)
+
+
+OF_ALICE = {
+    "workspace list -o name": "alice/box",
+    "user list -o name": "alice",
+    "quota show --all": "alice",
+    "token list -o json": "alice",
+    "organization list -o name": "default",
+    "template list -o name": "dev",
+}
+OF_OTHERS = [
+    "jobs show {failed}",
+    "jobs logs {failed}",
+    "jobs wait {failed}",
+    "queue explain {failed}",
+    "jobs list --before {failed}",
+    "jobs list --owner bob",
+    "workspace list --owner bob",
+    "workspace show bob/train",
+    "quota show bob",
+    "quota forecast bob --cost 1",
+    "token list --user bob",
+]
+OF_OPERATORS = {
+    "queue": "only template admins of the whole site see the queues",
+    "workers": "only template admins see the workers",
+    "audit list": "only auditors see the audit log",
+    "group list": "only admins and auditors see groups",
+}
+
+
+@pytest.mark.parametrize("words", OF_ALICE)
+def test_a_member_sees_its_own_and_nothing_of_other_members(
+    deployment: Deployment, words: str
+) -> None:
+    result = deployment.remote("alice")(*words.split())
+    assert result.exit_code == 0, result.output
+    assert OF_ALICE[words] in result.stdout
+    assert not re.search(r"\b(bob|ada)\b", result.stdout)
+
+
+def test_a_member_lists_the_jobs_of_its_workspaces(deployment: Deployment) -> None:
+    rows = deployment.remote("alice").json("jobs", "list")
+    assert [row["id"] for row in rows] == [deployment.known["pending"], deployment.known["job"]]
+
+
+@pytest.mark.parametrize("words", OF_OTHERS)
+def test_what_belongs_to_another_member_does_not_exist(deployment: Deployment, words: str) -> None:
+    given = words.format_map(deployment.known).split()
+    refused(deployment.remote("alice")(*given), "there is no ")
+
+
+@pytest.mark.parametrize("words", OF_OPERATORS)
+def test_what_is_for_operators_says_for_whom_it_is(deployment: Deployment, words: str) -> None:
+    refused(deployment.remote("alice")(*words.split()), f"may not do this: {OF_OPERATORS[words]}")
+
+
+def test_a_log_is_followed_to_its_end(deployment: Deployment) -> None:
+    words = ["jobs", "logs", deployment.known["job"], "--follow", "--tail", "2"]
+    local = deployment.local(*words)
+    assert local.stdout.splitlines()[-1] == "three"
+    assert outcome(deployment.remote("alice")(*words)) == outcome(local)
+
+
+def test_a_token_that_is_not_valid_is_refused_in_one_sentence(deployment: Deployment) -> None:
+    result = deployment.sending("abcdefghij-bbbbbbbbbbbbbbbbbbbbbb")("jobs", "list")
+    refused(result, "does not accept the token (API key is invalid); set PROVISIONERD_TOKEN")
+
+
+def test_an_answer_of_another_form_is_refused_in_one_sentence(deployment: Deployment) -> None:
+    with answering(answer_of(200, [{"name": "box"}])) as server:
+        result = deployment.remote("ada")("workspace", "list", url=server.url)
+    refused(result, "does not answer as `provisionerd serve` does (the answer has another form)")
+
+
+@pytest.mark.parametrize(
+    "words", ["migrate", "prune", "mcp --owner alice", "doctor", "worker", "serve", "exporter"]
+)
+def test_a_command_that_needs_the_database_says_so(deployment: Deployment, words: str) -> None:
+    # With a wrong setting, a daemon that does not say so ends, too.
+    wrong = {"concurrency": "many"} if words in {"worker", "serve", "exporter"} else {}
+    result = deployment.remote("ada")(*words.split(), **wrong)
+    refused(result, "does not go over the API: set PROVISIONERD_DATABASE_URL, too")
