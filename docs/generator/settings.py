@@ -23,6 +23,10 @@ A secret need not be in the environment. `{PREFIX}DATABASE_URL_FILE`, `{PREFIX}R
 Kubernetes secret. Without them, the credentials `database_url`, `redis_url`, `build_hook_secret`
 and `encryption_keys` of a systemd unit (`LoadCredential=`) are taken.
 
+Commands also read `{PREFIX}URL` and `{PREFIX}TOKEN` (or `{PREFIX}TOKEN_FILE`), with which they ask
+the API of a server instead of the database, `{PREFIX}OWNER`, `{PREFIX}ORGANIZATION`,
+`{PREFIX}CONTEXT` and `{PREFIX}CONFIG` ([the command line](cli.md)).
+
 | variable | meaning | default | allowed |
 | --- | --- | --- | --- |
 """
