@@ -102,6 +102,11 @@ def _report(done: Rekeyed, key: str, output: str) -> None:
     else:
         click.echo(f"Sealed with key {key}:")
         print_facts(turned or {"secrets": 0})
+    _check(done)
+
+
+def _check(done: Rekeyed) -> None:
+    """Name what was left as it is; nothing is left after a whole run."""
     for problem in done.problems:
         click.echo(f"Left as it is: {problem}.", err=True)
     if done.failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from worker.broker.secretfile import FILE_SUFFIX, PREFIX, find_secret
 
@@ -47,9 +47,11 @@ def problem_of_names(fields: Iterable[str], environment: Mapping[str, str]) -> s
     known = [variable_of(field) for field in fields]
     known += [variable_of(field) + FILE_SUFFIX for field in SECRETS]
     known += [variable_of(name) for name in OF_COMMANDS]
-    for name in environment:
-        if name.startswith(PREFIX) and name not in known:
-            similar = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {similar[0]}?" if similar else ""
-            return f"there is no setting {name}{hint}"
-    return None
+    unknown = (name for name in environment if name.startswith(PREFIX) and name not in known)
+    return next((_no_setting(name, known) for name in unknown), None)
+
+
+def _no_setting(name: str, known: Sequence[str]) -> str:
+    similar = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {similar[0]}?" if similar else ""
+    return f"there is no setting {name}{hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -90,12 +91,13 @@ def own_template(session: Session, context: OwnerContext, reference: str) -> Tem
         choice = ", ".join(f"{one.organization_name}/{one.name}" for one in found)
         raise ConflictError(f"template {reference!r} is ambiguous; give one of: {choice}")
     if not found:
-        names = ", ".join(template.name for template in templates[:SHOWN_NAMES])
-        raise NotFoundError(
-            f"there is no template {reference!r};"
-            + (f" the templates are: {names}" if names else " ask an administrator to push one")
-        )
+        raise NotFoundError(f"there is no template {reference!r}; {_choice_of(templates)}")
     return found[0]
+
+
+def _choice_of(templates: Sequence[Template]) -> str:
+    names = ", ".join(template.name for template in templates[:SHOWN_NAMES])
+    return f"the templates are: {names}" if names else "ask an administrator to push one"
 
 
 def _names(template: Template) -> set[str]:

@@ -49,7 +49,10 @@ def pull(
     if as_tar:
         sys.stdout.buffer.write(archive)
         return
-    target = directory or Path(name)
+    _unpack(archive, directory or Path(name))
+
+
+def _unpack(archive: bytes, target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InvalidError(f"{target} exists and is not an empty directory")
     unpack_template(archive, target)

@@ -8,7 +8,7 @@ from stopping or deleting a workspace, and do not hold for prebuilt workspaces.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -108,11 +108,7 @@ def check_workspaces(session: Session, owner_id: uuid.UUID, chat_id: str | None)
     if owner_id == PREBUILDS_USER_ID:
         return
     limits = read_limits(session)
-    wanted = [Limit.WORKSPACES_PER_OWNER]
-    if chat_id is not None:
-        wanted.append(Limit.WORKSPACES_OF_AGENTS)
-    if chat_id:
-        wanted.append(Limit.WORKSPACES_PER_CHAT)
+    wanted = _limits_for(chat_id)
     if all(limits[limit] is None for limit in wanted):
         return
     _take_turn(session, owner_id)
@@ -129,6 +125,14 @@ def check_workspaces(session: Session, owner_id: uuid.UUID, chat_id: str | None)
     ).one()
     for limit in wanted:
         _check(limit, getattr(row, limit.value), limits[limit])
+
+
+def _limits_for(chat_id: str | None) -> Sequence[Limit]:
+    """Return which limits a new workspace has to keep."""
+    if chat_id is None:
+        return [Limit.WORKSPACES_PER_OWNER]
+    of_agents = [Limit.WORKSPACES_PER_OWNER, Limit.WORKSPACES_OF_AGENTS]
+    return [*of_agents, Limit.WORKSPACES_PER_CHAT] if chat_id else of_agents
 
 
 def _take_turn(session: Session, owner_id: uuid.UUID) -> None:

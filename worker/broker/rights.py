@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
@@ -43,6 +43,7 @@ WORKER_COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 BEFORE_TRANSACTION = ("WATCH", "UNWATCH")
 """Tried by themselves: Valkey refuses WATCH in a transaction before it looks at the rights."""
+IN_TRANSACTION = tuple(name for name in WORKER_COMMANDS if name not in BEFORE_TRANSACTION)
 TRANSACTION = ("MULTI", "EXEC", "DISCARD")
 """What wraps the commands of a worker; an enqueuer needs no transaction."""
 
@@ -66,22 +67,20 @@ def missing_commands(url: str) -> list[str]:
     with open_client(url) as client:
         connection = client.connection_pool.get_connection()
         try:
-            refused = [
-                name
-                for name in BEFORE_TRANSACTION
-                if _is_refused(connection, name, *WORKER_COMMANDS[name])
-            ]
+            refused = _refused(connection, BEFORE_TRANSACTION)
             if _is_refused(connection, "MULTI"):
                 return [*refused, "MULTI"]
-            refused += [
-                name
-                for name, arguments in WORKER_COMMANDS.items()
-                if name not in BEFORE_TRANSACTION
-                and _is_refused(connection, *name.split("|"), *arguments)
-            ]
+            refused += _refused(connection, IN_TRANSACTION)
             return refused + (["DISCARD"] if _is_refused(connection, "DISCARD") else [])
         finally:
             connection.disconnect()
+
+
+def _refused(connection: redis.Connection, names: Iterable[str]) -> list[str]:
+    """Return which of a worker's commands are refused."""
+    return [
+        name for name in names if _is_refused(connection, *name.split("|"), *WORKER_COMMANDS[name])
+    ]
 
 
 def _is_refused(connection: redis.Connection, *words: str) -> bool:

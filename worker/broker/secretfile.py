@@ -40,9 +40,11 @@ def find_secret(setting: str, environment: Mapping[str, str]) -> str | None:
     if named:
         return _read(Path(named), variable + FILE_SUFFIX)
     folder = environment.get(CREDENTIALS)
-    if not folder:
-        return None
-    credential, meaning = Path(folder, setting), f"the credential {setting}"
+    return _read_credential(Path(folder), setting) if folder else None
+
+
+def _read_credential(folder: Path, setting: str) -> str | None:
+    credential, meaning = folder / setting, f"the credential {setting}"
     try:
         credential.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -151,13 +151,7 @@ STEPS: tuple[Callable[[Scenario], None], ...] = (
 def _check_metrics(scenario: Scenario, address: str) -> None:
     """Compare the failures that the worker's metrics count with the builds."""
     report = scenario.report
-    counts: Counter[str] = Counter()
-    for line in _metric_lines(address):
-        if match := FAILURES.fullmatch(line):
-            count = int(float(match[2]))
-            counts[match[1]] += count
-            report.metric_lines += [line] if count else []
-    report.failures_by_error_code = dict(sorted(counts.items()))
+    counts = _count_failures(report, _metric_lines(address))
     failed = Counter(
         build.error_code or "none" for build in report.builds if build.status is JobStatus.FAILED
     )
@@ -166,6 +160,18 @@ def _check_metrics(scenario: Scenario, address: str) -> None:
             count == failed[code],
             f"the metrics count {count} failures with {code}; {failed[code]} builds had it",
         )
+
+
+def _count_failures(report: Report, lines: Iterable[str]) -> Counter[str]:
+    """Return the failures by their error code, and put them into the report."""
+    counts: Counter[str] = Counter()
+    for line in lines:
+        if match := FAILURES.fullmatch(line):
+            count = int(float(match[2]))
+            counts[match[1]] += count
+            report.metric_lines += [line] if count else []
+    report.failures_by_error_code = dict(sorted(counts.items()))
+    return counts
 
 
 def _metric_lines(address: str) -> list[str]:

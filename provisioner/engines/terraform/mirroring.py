@@ -76,7 +76,12 @@ def _run(
     except OSError as error:
         raise EngineError(f'cannot run "{command[0]}": {process.reason_of(error)}') from error
     if ended.returncode != 0:
-        words = " ".join(filter(None, (line.strip(_FRAME) for line in errors)))
         what = " ".join(word for word in command[1:3] if not word.startswith("-"))
-        explanation = plain_text(words).removeprefix("Error: ") or f"status {ended.returncode}"
+        explanation = _explanation(errors) or f"status {ended.returncode}"
         raise EngineError(f"terraform {what}: {explanation}")
+
+
+def _explanation(lines: Sequence[str]) -> str:
+    """Return what Terraform printed, without the frame around it."""
+    words = " ".join(filter(None, (line.strip(_FRAME) for line in lines)))
+    return plain_text(words).removeprefix("Error: ")

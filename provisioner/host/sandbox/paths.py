@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 WRITABLE = ":rw"
 """The end of an entry that commands may also write."""
@@ -57,19 +58,25 @@ def read_needs(cli_config: Path | None) -> SharedPaths:
         return SharedPaths()
     needs = cli_config.with_name(f"{cli_config.name}.sandbox.json")
     try:
-        found = json.loads(needs.read_bytes())
-        readable, writable = found["readable"], found["writable"]
-        named = read_paths([*readable, *(f"{path}{WRITABLE}" for path in writable)])
-        keeps_user = bool(found["keeps_user"])
+        return _needs_of(json.loads(needs.read_bytes()))
     except FileNotFoundError:
         return SharedPaths()
     except (OSError, LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{needs} does not say what a provider needs: {error}") from error
+
+
+def _needs_of(found: Any) -> SharedPaths:
+    writable = [f"{path}{WRITABLE}" for path in found["writable"]]
+    named = read_paths([*found["readable"], *writable])
     return SharedPaths(
-        readable=tuple(path for path in named.readable if path.exists()),
-        writable=tuple(path for path in named.writable if path.exists()),
-        keeps_user=keeps_user,
+        readable=_existing(named.readable),
+        writable=_existing(named.writable),
+        keeps_user=bool(found["keeps_user"]),
     )
+
+
+def _existing(paths: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path.exists())
 
 
 def without_hidden(paths: Iterable[Path], hidden: Sequence[Path]) -> Iterator[Path]:
