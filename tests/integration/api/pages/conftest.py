@@ -10,6 +10,7 @@ import pytest
 
 from db.schema.enums import TokenScope
 from db.schema.tables import User
+from tests.harness.api.client import open_http
 from tests.harness.api.door import Door
 
 
@@ -26,7 +27,7 @@ def sign_in(door: Door, browsers: list[httpx.Client]) -> Any:
     """Returns a browser in which a user has signed in."""
 
     def make(user: User, scope: TokenScope = TokenScope.ADMIN) -> httpx.Client:
-        browser = httpx.Client(base_url=door.url, timeout=60)
+        browser = open_http(door.url)
         browsers.append(browser)
         answer = browser.post("/signin", data={"token": door.token(user, scope)})
         assert (answer.status_code, answer.headers["Location"]) == (303, "/ui")

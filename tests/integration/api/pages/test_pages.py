@@ -13,6 +13,7 @@ from db.catalog.dryruns import existing_workspace
 from db.jobs.declarations import TemplateParameter, TemplatePreset
 from db.schema.enums import JobErrorCode, JobStatus, TokenScope
 from db.schema.tables import OrganizationMember, User
+from tests.harness.api.client import open_http
 from tests.harness.api.door import Door
 from tests.harness.api.forms import csrf_in
 from tests.harness.threadworker import sign_on
@@ -173,7 +174,7 @@ def test_a_token_that_may_only_read_has_no_buttons(
 def test_a_stranger_is_led_to_the_sign_in_page_and_back(
     door: Door, alice: User, browsers: list[httpx.Client]
 ) -> None:
-    browser = httpx.Client(base_url=door.url)
+    browser = open_http(door.url)
     browsers.append(browser)
     answer = browser.get("/ui/jobs?status=failed")
     assert answer.headers["Location"] == "/signin?next=/ui/jobs%3Fstatus%3Dfailed"
@@ -194,14 +195,14 @@ def test_a_stranger_is_led_to_the_sign_in_page_and_back(
 def test_nobody_is_led_to_another_site(
     door: Door, alice: User, browsers: list[httpx.Client], next_: str
 ) -> None:
-    browser = httpx.Client(base_url=door.url)
+    browser = open_http(door.url)
     browsers.append(browser)
     answer = browser.post("/signin", data={"token": door.token(alice), "next": next_})
     assert answer.headers["Location"] == "/ui"
 
 
 def test_a_wrong_token_is_one_sentence(door: Door, browsers: list[httpx.Client]) -> None:
-    browser = httpx.Client(base_url=door.url)
+    browser = open_http(door.url)
     browsers.append(browser)
     answer = browser.post("/signin", data={"token": "nonsense\u00e9"})
     assert answer.status_code == 401
