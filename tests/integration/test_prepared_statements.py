@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
@@ -35,8 +36,8 @@ SCRIPT = {"plan": {"daily_cost": 1}, "apply": {"logs": [{"output": "made"}]}}
 def test_builds_prepare_statements_only_if_they_may(
     database_url: str, tmp_path: Path, *, allowed: bool, prepares: bool
 ) -> None:
-    # One connection stays in the pool, and all builds use it.
-    database = open_database(database_url, pool_size=1, prepared_statements=allowed)
+    # All connections stay in the pool: a build may write its log while it does something else.
+    database = open_database(database_url, pool_size=5, prepared_statements=allowed)
     factory = Factory(database=database)
     workspace = factory.any_workspace(allowance=10, script=SCRIPT)
     mover = Mover(database=database)
@@ -45,8 +46,7 @@ def test_builds_prepare_statements_only_if_they_may(
         factory.build(workspace, Transition.STOP if number % 2 else Transition.START)
         assert isinstance(slot.run_next_build("builds"), Succeeded)
 
-    with database.begin() as connection:
-        found = connection.execute(text("SELECT name FROM pg_prepared_statements")).all()
+    found = _prepared_statements(database)
     database.dispose()
     assert bool(found) == prepares
 
@@ -93,6 +93,18 @@ def test_a_statement_that_another_client_has_left_is_run_again(database_url: str
 
     database.dispose()
     assert answers == {2}
+
+
+def _prepared_statements(database: Database) -> list[str]:
+    """Return the names of what the connections of the pool have prepared."""
+    pool = database.engine.pool
+    assert isinstance(pool, sqlalchemy.QueuePool)
+    with ExitStack() as stack:
+        open_ones = [
+            stack.enter_context(database.engine.connect()) for _ in range(pool.checkedin())
+        ]
+        names = text("SELECT name FROM pg_prepared_statements")
+        return [name for connection in open_ones for name in connection.scalars(names)]
 
 
 def _forget_prepared_statements(database: Database) -> None:
