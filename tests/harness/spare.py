@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ import sqlalchemy
 
 from db.engine import Database, open_database
 from tests.harness.databases import database_url_of, new_database, run_admin
+from tests.harness.kept import keep_connections
 from tests.harness.waiting import NeverHappenedError, wait_until
 from worker.embedded import Embedded
 
@@ -61,8 +62,9 @@ SELECT coalesce(sum(pg_relation_size(oid)), 0) FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 """
 _OTHERS = """
-SELECT format('%s: %s, %s', application_name, state, query) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+SELECT format('%%s: %%s, %%s', application_name, state, query) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend'
+  AND pid <> pg_backend_pid() AND pid <> ALL (%s)
 """
 
 
@@ -78,6 +80,7 @@ class SpareDatabase:
     template: str
     _name: str | None = field(default=None, init=False)
     _opened: Database | None = field(default=None, init=False)
+    _kept: Collection[int] = field(default=(), init=False)  #: sessions of ``_opened``
     _fingerprint: object = field(default=None, init=False)
     _connection: Connection | None = field(default=None, init=False)
 
@@ -90,10 +93,10 @@ class SpareDatabase:
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        """The database with a pool that many threads can use; it is disposed with the block.
+        """The database with a pool that many threads can use.
 
-        The engine knows the server and compiled statements of earlier tests, but not the events
-        that they listened for.
+        The engine has the connections and compiled statements of earlier tests, but not the
+        events that they listened for.
         """
         url = self.url()
         if self._opened is None:
@@ -103,7 +106,7 @@ class SpareDatabase:
         try:
             yield opened
         finally:
-            opened.dispose()
+            self._kept = keep_connections(opened)
 
     def clear(self) -> None:
         """Delete what a test has written; drop the database if that does not make it as new.
@@ -114,7 +117,7 @@ class SpareDatabase:
         assert self._name is not None
         try:
             connection = self._connected()
-            _wait_until_alone(connection)
+            _wait_until_alone(connection, self._kept)
             is_as_new = _value(connection, _FINGERPRINT) == self._fingerprint
             if is_as_new and int(str(_value(connection, _SIZE))) < LARGE_BYTES:
                 connection.execute(_EMPTY)
@@ -128,7 +131,9 @@ class SpareDatabase:
         """Remove the database."""
         if self._name is not None:
             name, self._name = self._name, None
-            self._opened = None
+            if self._opened is not None:
+                self._opened.dispose()
+                self._opened, self._kept = None, ()
             self._disconnect()
             run_admin(self.embedded, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -148,9 +153,9 @@ class SpareDatabase:
             self._connection = None
 
 
-def _wait_until_alone(connection: Connection) -> None:
+def _wait_until_alone(connection: Connection, kept: Collection[int]) -> None:
     def others() -> list[str]:
-        return [str(row[0]) for row in connection.execute(_OTHERS)]
+        return [str(row[0]) for row in connection.execute(_OTHERS, [list(kept)])]
 
     try:
         # The server takes a moment to notice that a client has gone.
