@@ -55,6 +55,7 @@ class BuildInput:
     variables: Mapping[str, str]  #: values that the template's admin set
     template: Template | None  #: what its import found; None: the version has no import
     sensitive_values: frozenset[str]
+    is_failing: bool = False  #: it is a start, and the last ones of its version failed
 
     @property
     def new_parameters(self) -> Mapping[str, str]:
@@ -114,6 +115,9 @@ INPUT = f"""
            (SELECT coalesce(json_agg(variable ORDER BY variable.position, variable.name), '[]')
             FROM template_version_variables AS variable
             WHERE variable.template_version_id = version.id) AS variables,
+           asked.transition = 'start' AND EXISTS (
+               SELECT FROM circuits WHERE template_version_id = version.id
+           ) AS is_failing,
            {PARAMETERS} AS declared
     FROM asked
     JOIN users AS owner ON owner.id = asked.owner_id

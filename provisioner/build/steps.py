@@ -53,8 +53,10 @@ def set_up(build: Attempt) -> None:
 
 
 def _load_admitted(session: Session, lease: Lease, *, archives: ArchiveCache) -> BuildInput:
-    check_circuits(session, lease)
-    return load_build(session, lease, archives=archives)
+    loaded = load_build(session, lease, archives=archives)
+    if loaded.is_failing:
+        check_circuits(session, lease)
+    return loaded
 
 
 def prepare(build: Attempt, load: Load, ask: Callable[[Attempt], BuildSecrets]) -> None:
