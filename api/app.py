@@ -22,6 +22,7 @@ from api.patience import end_idle
 from api.routes import (
     agents,
     builds,
+    circuits,
     deployment,
     dryruns,
     events,
@@ -57,6 +58,7 @@ ROUTERS = (
     jobs.router,
     operations.router,
     operating.router,
+    circuits.router,
     groups.router,
     reads.router,
     events.router,

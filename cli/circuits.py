@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import click
+from sqlalchemy.orm import Session
 
 from api.reads.operations import CircuitList
-from cli.actor import as_option, find_actor
+from cli.actor import as_option
+from cli.changing import change, organization_route
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
-from cli.opening import find_organization, transaction
+from cli.opening import find_organization
 from cli.options import organization_option
+from cli.remote.answers import field_of, id_of
+from cli.remote.client import Client, route
 from cli.table import WIDE, Column, Columns, age, plain
+from db.catalog.audit import Actor
 from db.catalog.circuits import close_circuits
 from db.catalog.templates import get_template, get_version
 from db.reads.circuits import CircuitListing
-from db.schema.tables import TemplateVersion
 
 COLUMNS: Columns[CircuitListing] = {
     "TEMPLATE": lambda row: row.template,
@@ -63,15 +67,19 @@ def close(template: str, version: str, organization: str | None, as_user: str | 
     Example:
         provisionerd circuits close dev v2
     """
-    with transaction() as session:
-        found = get_template(
-            session, name=template, organization=find_organization(session, organization)
-        )
+    name = plain(f"{template}/{version}")
+
+    def here(session: Session, actor: Actor) -> list[str]:
+        home = find_organization(session, organization)
+        found = get_template(session, name=template, organization=home)
         version_id = get_version(session, template_id=found.id, name=version)
-        reasons = close_circuits(
-            session,
-            found,
-            session.get_one(TemplateVersion, version_id),
-            actor=find_actor(session, as_user),
-        )
-    click.echo(f"{plain(f'{template}/{version}')} starts again: {', '.join(reasons)} is forgotten.")
+        return close_circuits(session, version_id, actor=actor)
+
+    def there(client: Client) -> list[str]:
+        named = organization_route(organization, "templates", template, "versions", version)
+        found = id_of(client, client.get(named))
+        answer = client.ask("DELETE", route("templateversions", found, "circuits"))
+        return field_of(client, answer, "reasons", list)
+
+    reasons = change(here, there, look="circuits", as_user=as_user)
+    click.echo(f"{name} starts again: {', '.join(map(plain, reasons))} is forgotten.")

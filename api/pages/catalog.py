@@ -15,6 +15,7 @@ from api.pages.rendering import render
 from api.pages.visiting import facts_of, page
 from api.routes.finding import visible_template, visible_version, visible_workspace
 from db.reads.builds import find_resources, find_shown_parameters, get_builds
+from db.reads.circuits import list_circuits
 from db.reads.contract import WorkspaceResource
 from db.reads.declared import REDACTED, find_parameters, find_presets, find_variables
 from db.reads.machines import WorkspaceFilter, find_workspaces
@@ -143,5 +144,6 @@ def show_version(gate: GateOf, version: uuid.UUID) -> Response:
             parameters=find_parameters(visit.session, found.id),
             variables=find_variables(visit.session, found.id),
             presets=find_presets(visit.session, found.id),
+            circuits=list_circuits(visit.session, version_id=found.id),
             resources=find_resources(visit.session, found.job.id),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from sqlalchemy.orm import Session
 
 from db.catalog.audit import Actor, AuditAction, audit
@@ -10,16 +12,16 @@ from db.jobs import circuits
 from db.schema.tables import Template, TemplateVersion
 
 
-def close_circuits(
-    session: Session, template: Template, version: TemplateVersion, *, actor: Actor
-) -> list[str]:
+def close_circuits(session: Session, version_id: uuid.UUID, *, actor: Actor) -> list[str]:
     """Forget the failures of a version's starts; return the reasons of its circuits.
 
     Raises:
         ConflictError: it has none.
     """
-    reasons = circuits.close_circuits(session, version.id)
+    version = session.get_one(TemplateVersion, version_id)
+    template = session.get_one(Template, version.template_id)
     name = f"{template.name}/{version.name}"
+    reasons = circuits.close_circuits(session, version_id)
     if not reasons:
         raise ConflictError(f"no start of {name} has failed since its last success")
     audit(
@@ -27,7 +29,7 @@ def close_circuits(
         actor=actor,
         action=AuditAction.CLOSE_CIRCUIT,
         organization_id=template.organization_id,
-        resource=("template_version", version.id, name),
+        resource=("template_version", version_id, name),
         facts={"reasons": reasons},
     )
     return reasons

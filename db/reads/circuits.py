@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,14 +32,14 @@ def list_circuits(
     session: Session,
     *,
     limit: int = LIMIT,
-    template_version_ids: Sequence[uuid.UUID] | None = None,
+    version_id: uuid.UUID | None = None,
     is_opened: bool = False,
     sight: Sight = EVERYTHING,
 ) -> list[CircuitListing]:
     """Return circuits, those with the last failure first.
 
     Args:
-        template_version_ids: only those of these versions.
+        version_id: only those of this version.
         is_opened: only those that are open or half-open.
     """
     return read_listings(
@@ -57,14 +56,13 @@ def list_circuits(
         JOIN template_versions AS version ON version.id = circuit.template_version_id
         JOIN organizations AS organization ON organization.id = version.organization_id
         JOIN templates AS template ON template.id = version.template_id
-        WHERE (CAST(:version_ids AS uuid[]) IS NULL
-               OR circuit.template_version_id = ANY(:version_ids))
+        WHERE (CAST(:version_id AS uuid) IS NULL OR circuit.template_version_id = :version_id)
           AND (NOT :is_opened OR circuit.open_until IS NOT NULL)
           AND {seen("version.organization_id")}
         ORDER BY circuit.last_failed_at DESC, circuit.reason
         LIMIT :limit
         """,  # noqa: S608 - made of constants
-        version_ids=None if template_version_ids is None else list(template_version_ids),
+        version_id=version_id,
         is_opened=is_opened,
         limit=limit,
         **sight.values,

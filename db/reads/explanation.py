@@ -47,7 +47,14 @@ def match(job: Job, worker: WorkerListing) -> Match:
 
 
 def verdict(job: Job, matches: Sequence[Match]) -> str:
-    """Return one sentence that says why the job waits."""
+    """Return one sentence that says why the job waits, and whether it may be refused then."""
+    waits = _waits(job, matches)
+    if not job.is_version_failing:
+        return waits
+    return f"{waits}; starts of its version keep failing: see `provisionerd circuits`"
+
+
+def _waits(job: Job, matches: Sequence[Match]) -> str:
     if job.status is not JobStatus.PENDING:
         return f"the job does not wait: it is {job.status}"
     if job.is_queue_paused:

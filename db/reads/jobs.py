@@ -70,6 +70,11 @@ _JOBS = text(f"""
                FROM queue_pauses AS pause
                WHERE pause.queue = job.queue AND pause.resumed_at IS NULL
            ) AS is_queue_paused,
+           job.job_status = 'pending' AND build.transition = 'start' AND EXISTS (
+               SELECT 1
+               FROM circuits
+               WHERE template_version_id = build.template_version_id AND open_until IS NOT NULL
+           ) AS is_version_failing,
            CASE WHEN job.job_status = 'pending' THEN ARRAY(
                SELECT worker.id
                FROM live_workers AS worker
@@ -166,6 +171,7 @@ class Job:
     quota_budget: int | None  #: of the quota decision; None before it
     quota_credits_consumed: int | None
     is_queue_paused: bool = False
+    is_version_failing: bool = False  #: it waits to start what keeps failing (``circuits``)
 
 
 def get_job(reader: Reader, job_id: uuid.UUID) -> Job:

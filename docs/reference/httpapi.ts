@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:3c00e97942e155f6714a35e7d872ff7631f96ec33d39c186162fb39937d81854
-// text: sha256:164dbc61908e44e8d11683db1c5da7a08614eed76f685ebb86a87a7793033f9f
+// made from: sha256:a99d3abf8cc5b3c85d9acd289e93ee7090fedab7cf4430dc051f8879f5e7c4d3
+// text: sha256:b895ff93924c70f609bf7b1e78fc1a9f89d195c07687ded696a5dd444fae1fcd
 
 import type {
   JobErrorCode,
@@ -28,6 +28,7 @@ export type AnyOfTheContract =
   | CanceledJob
   | ChangedLimit
   | CircuitListing
+  | ClosedCircuits
   | CreateBuild
   | CreateGroup
   | CreateOrganization
@@ -327,6 +328,12 @@ export interface CircuitListing {
   open_until: string | null;
   last_failed_at: string;
   last_job_id: string | null;
+}
+/**
+ * The reasons of the circuits that were closed.
+ */
+export interface ClosedCircuits {
+  reasons: string[];
 }
 /**
  * A build of a workspace.
@@ -717,6 +724,7 @@ export interface Job {
   quota_budget: number | null;
   quota_credits_consumed: number | null;
   is_queue_paused?: boolean;
+  is_version_failing?: boolean;
 }
 /**
  * A job, and how long it spent in the queue and in each stage.

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, text
 
 from db.catalog.builds import EnqueuedBuild, insert_build
 from db.catalog.limits import DEFAULTS, Limit, set_limit
@@ -20,9 +20,11 @@ from db.jobs.finish import complete_job, fail_job
 from db.jobs.moves import moves_made
 from db.jobs.results import BuildResult, Failure
 from db.jobs.transitions import ClaimedJob
+from db.reads.explanation import verdict
+from db.reads.jobs import get_job
 from db.schema.enums import BuildReason, FailureReason, JobErrorCode, JobStatus, Stage, Transition
 from db.schema.roles import PREBUILDS_USER_ID
-from db.schema.tables import Circuit, Workspace
+from db.schema.tables import Circuit, Workspace, WorkspaceBuild
 from tests.harness.factory import Factory
 
 HUMAN, AUTOSTART = BuildReason.INITIATOR, BuildReason.AUTOSTART
@@ -320,6 +322,30 @@ def test_what_waits_when_it_opens_does_not_run(factory: Factory, workspace: Work
     fail(factory, failing)
     with factory.database.begin() as session, pytest.raises(CircuitOpenError, match=REFUSED):
         check_circuits(session, waiting.lease)
+
+
+def test_a_start_that_waits_says_that_its_version_keeps_failing(
+    factory: Factory, workspace: Workspace
+) -> None:
+    build = start(factory, factory.namesake(workspace, name="other"), HUMAN)
+    with factory.database.begin() as session:
+        session.add(
+            Circuit(
+                template_version_id=build_version(factory, build),
+                reason="terraform",
+                openings=1,
+                opened_at=func.now(),
+                open_until=func.now(),
+            )
+        )
+    with factory.database.begin() as session:
+        said = verdict(get_job(session, build.job_id), [])
+    assert said.endswith("starts of its version keep failing: see `provisionerd circuits`")
+
+
+def build_version(factory: Factory, build: EnqueuedBuild) -> uuid.UUID:
+    with factory.database.begin() as session:
+        return session.get_one(WorkspaceBuild, build.build_id).template_version_id
 
 
 def test_what_was_let_through_runs(factory: Factory, workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.catalog.audit import AuditAction
 from db.catalog.templates import Push, push_template
 from db.schema.enums import TokenScope
-from db.schema.tables import AuditLog, User
+from db.schema.tables import AuditLog, Circuit, User
 from tests.harness.api.client import Client
 from tests.harness.api.door import Door
 from tests.harness.factory import tar_archive
@@ -53,6 +53,25 @@ def test_a_worker_is_drained_resumed_and_forgotten(door: Door, admin: Client) ->
     refusal = ask(admin, "DELETE", "workers/w1", 409)
     assert refusal["message"] == "the worker w1 is not offline"
     assert ask(admin, "DELETE", "workers/w2", 404)["message"] == "there is no worker 'w2'"
+
+
+def test_circuits_are_listed_and_closed_by_a_template_admin(
+    door: Door, member: Client, owner: User
+) -> None:
+    template = door.factory.template(organization=door.organization, created_by=owner)
+    with door.factory.database.begin() as session:
+        failing = Circuit(template_version_id=template.active_version_id, reason="terraform")
+        session.add(failing)
+    (circuit,) = ask(member, "GET", "circuits")
+    assert (circuit["template"], circuit["state"]) == (template.name, "closed")
+    path = f"templateversions/{template.active_version_id}/circuits"
+    ask(member, "DELETE", path, 403)
+    operator = door.client(door.user("template-admin", name="otto"))
+    assert ask(operator, "DELETE", path) == {"reasons": ["terraform"]}
+    assert ask(operator, "DELETE", path, 409)["message"].endswith("since its last success")
+    assert audited(door) == [
+        ("otto", AuditAction.CLOSE_CIRCUIT, f"template_version {template.name}/v1")
+    ]
 
 
 def test_a_limit_is_changed_by_an_owner(door: Door, admin: Client) -> None:
