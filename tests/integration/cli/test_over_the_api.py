@@ -14,7 +14,7 @@ from sqlalchemy import select
 from db.catalog.people import set_site_roles
 from db.catalog.tokens import create_token
 from db.engine import Database
-from db.schema.tables import AuditLog, Organization, User
+from db.schema.tables import AuditLog, Circuit, Organization, User
 from tests.harness.api.serving import served
 from tests.harness.canned import answering
 from tests.harness.factory import Factory
@@ -115,6 +115,20 @@ def test_queues_workers_and_limits_change_alike(doors: Doors, database: Database
     rows = audited(database)
     assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
     assert len(rows) == 14
+
+
+def test_circuits_close_alike(
+    doors: Doors, factory: Factory, home: Organization, ada: User, database: Database
+) -> None:
+    made = [
+        factory.template(organization=home, created_by=ada, name=f"dev-{mark}")
+        for mark in ("x1", "x2")
+    ]
+    with database.begin() as session:
+        for template in made:
+            version_id = template.active_version_id
+            session.add(Circuit(template_version_id=version_id, reason="terraform in plan"))
+    doors.alike("circuits close dev-{} v1", "circuits close dev-{} v1")
 
 
 def test_people_change_alike(doors: Doors, alice: User) -> None:
