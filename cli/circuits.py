@@ -56,30 +56,31 @@ def circuits(context: click.Context, listing: Listing[CircuitListing]) -> None:
 
 
 @circuits.command()
-@click.argument("template")
+@click.argument("name", metavar="TEMPLATE")
 @click.argument("version")
 @organization_option
 @as_option
-def close(template: str, version: str, organization: str | None, as_user: str | None) -> None:
+def close(name: str, version: str, organization: str | None, as_user: str | None) -> None:
     r"""Let VERSION of TEMPLATE start again, and forget its failures.
 
     \b
     Example:
         provisionerd circuits close dev v2
     """
-    name = plain(f"{template}/{version}")
 
     def here(session: Session, actor: Actor) -> list[str]:
         home = find_organization(session, organization)
-        found = get_template(session, name=template, organization=home)
+        found = get_template(session, name=name, organization=home)
         version_id = get_version(session, template_id=found.id, name=version)
         return close_circuits(session, version_id, actor=actor)
 
     def there(client: Client) -> list[str]:
-        named = organization_route(organization, "templates", template, "versions", version)
+        named = organization_route(organization, "templates", name, "versions", version)
         found = id_of(client, client.get(named))
         answer = client.ask("DELETE", route("templateversions", found, "circuits"))
         return field_of(client, answer, "reasons", list)
 
     reasons = change(here, there, look="circuits", as_user=as_user)
-    click.echo(f"{name} starts again: {', '.join(map(plain, reasons))} is forgotten.")
+    click.echo(
+        f"{plain(f'{name}/{version}')} starts again: {', '.join(map(plain, reasons))} is forgotten."
+    )

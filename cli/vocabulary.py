@@ -36,6 +36,7 @@ OPTIONS: Mapping[str, str] = {
 }
 ARGUMENTS: Mapping[str, str] = {"group": GROUPS, "job": JOBS, "user": USERS}
 OF_COMMANDS: Mapping[str, Mapping[str, str | None]] = {
+    "circuits": {"name": TEMPLATES, "version": VERSIONS},
     "context": {"name": CONTEXTS},
     "group create": {"name": None},
     "jobs cancel": {"names": UNFINISHED},
