@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from structlog.testing import capture_logs
 
 from db.catalog.builds import EnqueuedBuild
 from db.catalog.limits import Limit, set_limit
@@ -27,11 +28,14 @@ def autostart(factory: Factory, workspace: Workspace) -> EnqueuedBuild:
     return factory.build(workspace, reason=BuildReason.AUTOSTART)
 
 
-def run_all(factory: Factory, work_root: Path) -> None:
+def run_all(factory: Factory, work_root: Path) -> list[str]:
+    """Run what waits; return what the daemon's log says about circuits."""
     mover = Mover(database=factory.database, listeners=[log_circuits])
     slot = make_slots(mover, runner=echo_runner(mover, work_root))
-    while slot.run_next_build("builds"):
-        pass
+    with capture_logs() as events:
+        while slot.run_next_build("builds"):
+            pass
+    return [found["event"] for found in events if found["event"].startswith("circuit.")]
 
 
 def circuits(factory: Factory) -> list[CircuitListing]:
@@ -52,14 +56,14 @@ def repair(factory: Factory) -> None:
 
 
 def test_a_failing_version_is_left_alone_until_it_succeeds(
-    factory: Factory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    factory: Factory, tmp_path: Path
 ) -> None:
     with factory.database.begin() as session:
         set_limit(session, Limit.AUTOMATIC_FAILURES, 2)
     workspace = factory.any_workspace(script=BROKEN)
     others = [factory.namesake(workspace, name=f"box-{number}") for number in range(2)]
     builds = [autostart(factory, one) for one in (workspace, *others)]
-    run_all(factory, tmp_path)
+    assert run_all(factory, tmp_path) == ["circuit.opened"]
 
     # Two failures open the circuit; what waits does not run, and says why.
     jobs = [factory.job(build.job_id) for build in builds]
@@ -78,7 +82,6 @@ def test_a_failing_version_is_left_alone_until_it_succeeds(
         "terraform in plan",
         builds[1].job_id,
     )
-    assert "circuit.opened" in capsys.readouterr().out
 
     # A stop goes through.
     stop = factory.build(workspace, Transition.STOP)
@@ -90,7 +93,7 @@ def test_a_failing_version_is_left_alone_until_it_succeeds(
     assert [found.state for found in circuits(factory)] == ["half-open"]
     repair(factory)
     start = autostart(factory, workspace)
-    run_all(factory, tmp_path)
+    assert run_all(factory, tmp_path) == ["circuit.closed"]
     assert factory.status(start.job_id) is JobStatus.SUCCEEDED
     assert circuits(factory) == []
     assert autostart(factory, others[0])

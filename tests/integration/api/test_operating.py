@@ -62,7 +62,7 @@ def test_circuits_are_listed_and_closed_by_a_template_admin(
     with door.factory.database.begin() as session:
         failing = Circuit(template_version_id=template.active_version_id, reason="terraform")
         session.add(failing)
-    (circuit,) = ask(member, "GET", "circuits")
+    (circuit,) = ask(member, "GET", "provisionerd/circuits")
     assert (circuit["template"], circuit["state"]) == (template.name, "closed")
     path = f"templateversions/{template.active_version_id}/circuits"
     ask(member, "DELETE", path, 403)
