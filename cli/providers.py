@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 
 from cli.lazy import AliasGroup
+from cli.listing import Kind, Listing, listing_options
 from cli.options import output_option
-from cli.printing import DOCUMENTS, print_document, print_rows
+from cli.printing import DOCUMENTS, print_document
 from cli.spans import AGE
-from cli.table import Columns
+from cli.table import WIDE, Column, age
 from provisioner.engines.terraform.cache.packages import (
     StoredPackage,
     list_packages,
@@ -27,14 +28,6 @@ from worker.broker.secretfile import PREFIX
 from worker.process.services import locate_terraform, provider_store
 from worker.settings import Settings, SettingsError, load_settings
 
-COLUMNS: Columns[StoredPackage] = {
-    "SOURCE": lambda package: package.source,
-    "VERSION": lambda package: package.version,
-    "PLATFORM": lambda package: package.platform,
-    "MIB": lambda package: round(package.size_bytes / 1024**2, 1),
-    "LAST USE (UTC)": lambda package: package.used_at,
-    "HASH": lambda package: package.hash,
-}
 _CONFIG = """\
 provider_installation {{
   filesystem_mirror {{
@@ -43,22 +36,49 @@ provider_installation {{
 }}"""
 
 
+def _document(package: StoredPackage) -> dict[str, object]:
+    return {
+        "source": package.source,
+        "version": package.version,
+        "platform": package.platform,
+        "hash": package.hash,
+        "size_bytes": package.size_bytes,
+        "used_at": package.used_at,
+    }
+
+
+KIND: Kind[StoredPackage] = Kind(
+    plural="provider packages",
+    columns={
+        "SOURCE": lambda package: package.source,
+        "VERSION": lambda package: package.version,
+        "PLATFORM": Column(lambda package: package.platform, 1),
+        "MIB": lambda package: round(package.size_bytes / 1024**2, 1),
+        "USED": lambda package: age(package.used_at),
+        "USED AT": Column(lambda package: package.used_at, WIDE),
+        "HASH": Column(lambda package: package.hash, WIDE),
+    },
+    name=lambda package: package.source,
+    document=_document,
+)
+
+
 @click.group(cls=AliasGroup)
 def providers() -> None:
     """List, verify and prune the provider packages of this host; fill mirrors."""
 
 
 @providers.command("list")
-@output_option
-def list_(output: str) -> None:
+@listing_options(KIND)
+def list_(listing: Listing[StoredPackage]) -> None:
     r"""List the provider packages that builds of this host share.
 
     \b
     Example:
         provisionerd providers list --output json
     """
-    found = list_packages(_store())
-    print_rows(found, COLUMNS, output=output, kind="provider packages", document=_document)
+    store = _store()
+    listing.print(lambda limit: list_packages(store)[:limit])
 
 
 @providers.command()
@@ -167,17 +187,6 @@ def _store() -> TreeStore:
     if store is None:
         raise SettingsError("builds of this host share no providers (INIT_CACHE_MEGABYTES is 0)")
     return store
-
-
-def _document(package: StoredPackage) -> dict[str, object]:
-    return {
-        "source": package.source,
-        "version": package.version,
-        "platform": package.platform,
-        "hash": package.hash,
-        "size_bytes": package.size_bytes,
-        "used_at": package.used_at,
-    }
 
 
 def _print_changed(changed: Sequence[StoredPackage], total: int, *, drop: bool) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from cli.actor import as_option, find_actor
 from cli.lazy import AliasGroup
+from cli.listing import Listing, listing_options
 from cli.opening import opened, transaction
-from cli.options import limit_option, output_option
+from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
 from cli.reference import default_owner
 from cli.state.files import left_state, orphan_file, read_file, rename_adopted, write_file
-from cli.state.listing import orphan_rows, print_list, stored_row
+from cli.state.listing import KIND, ORPHANS, StateRow, orphan_rows, stored_row
 from cli.state.report import print_pushed
 from cli.table import Columns
 from db.catalog.people import get_user
@@ -85,14 +86,13 @@ def state() -> None:
 @state.command("list")
 @click.argument("workspace", required=False)
 @owner_option
-@limit_option
-@output_option
-def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> None:
+@listing_options(KIND)
+def list_(workspace: str | None, owner: str | None, listing: Listing[StateRow]) -> None:
     r"""List the stored states of WORKSPACE, newest first.
 
-    The next build starts from the state marked "current". Orphaned states on
-    this host are listed too, without WORKSPACE those of all workspaces: `state
-    adopt` stores one.
+    The next build starts from the state marked "current". Orphaned states of this
+    host come first, without WORKSPACE those of all workspaces: `state adopt`
+    stores one.
 
     \b
     Examples:
@@ -100,19 +100,19 @@ def list_(workspace: str | None, owner: str | None, limit: int, output: str) -> 
         provisionerd state list
     """
     settings = load_settings()
-    orphans = list(find_orphaned_states(settings.work_root, keyring=settings.keyring))
-    with transaction() as session:
+
+    def read(session: Session, limit: int) -> Sequence[StateRow]:
+        orphans = list(find_orphaned_states(settings.work_root, keyring=settings.keyring))
         builds = builds_of_jobs(session, [orphan.job_id for orphan in orphans])
         if workspace is None:
-            print_list(None, orphan_rows(orphans, builds), output=output)
-            return
+            return orphan_rows(orphans, builds)[:limit]
         found = _find(session, workspace, owner)
+        orphaned = orphan_rows(orphans, builds, workspace_id=found.id)
         stored = list_states(session, found.id, limit=limit)
-    print_list(
-        [stored_row(row) for row in stored],
-        orphan_rows(orphans, builds, workspace_id=found.id),
-        output=output,
-    )
+        return [*orphaned, *(stored_row(row) for row in stored)][:limit]
+
+    kind = KIND if workspace else ORPHANS
+    replace(listing, kind=kind).print_from_database(read)
 
 
 @state.command()

@@ -1,4 +1,4 @@
-"""The output of ``provisionerd state list``: stored states, and orphaned states of this host."""
+"""The rows of ``provisionerd state list``: orphaned states of this host, and stored states."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import click
-
-from cli.printing import DOCUMENTS, TABLE, print_document, print_rows
-from cli.table import Columns
+from cli.listing import Kind
+from cli.table import WIDE, Column, age
 from db.reads.states import BuildOfJob, StateListing, state_label
 from db.schema.enums import JobStatus, Transition
 from provisioner.host.orphans import OrphanedState
@@ -36,48 +34,30 @@ class StateRow:
     path: str | None  #: the file of an orphaned state
 
 
-COLUMNS: Columns[StateRow] = {
-    "BUILD": lambda row: row.state or row.build_number,
-    "KIND": lambda row: "current" if row.is_current else row.kind,
-    "TRANSITION": lambda row: row.transition,
-    "STATUS": lambda row: row.status,
-    "SERIAL": lambda row: row.serial,
-    "SIZE": lambda row: row.size,
-    "STORED": lambda row: row.stored_at,
-    "LINEAGE": lambda row: row.lineage,
-}
-ORPHAN_COLUMNS: Columns[StateRow] = {
-    "WORKSPACE": lambda row: row.workspace,
-    "BUILD": lambda row: row.build_number,
-    "JOB": lambda row: row.job_id,
-    "SERIAL": lambda row: row.serial,
-    "SIZE": lambda row: row.size,
-    "PUT ASIDE": lambda row: row.stored_at,
-    "FILE": lambda row: row.path,
-}
+def _name(row: StateRow) -> object:
+    """Return what `--build` takes for a stored state, and `state adopt` for an orphaned one."""
+    return row.state or row.job_id
 
 
-def print_list(
-    stored: Sequence[StateRow] | None, orphaned: Sequence[StateRow], *, output: str
-) -> None:
-    """Print the states of a workspace, and the orphaned states.
-
-    Args:
-        stored: the states of the workspace; None if no workspace was given.
-    """
-    if output in DOCUMENTS:
-        print_document([asdict(row) for row in (*(stored or ()), *orphaned)], output)
-    elif stored is None:
-        _print_orphans(orphaned)
-    else:
-        print_rows(stored, COLUMNS, output=output, kind="states")
-        if orphaned:
-            click.echo("\nOrphaned on this host (`provisionerd state adopt JOB` stores one):")
-            _print_orphans(orphaned)
-
-
-def _print_orphans(orphaned: Sequence[StateRow]) -> None:
-    print_rows(orphaned, ORPHAN_COLUMNS, output=TABLE, kind="orphaned states on this host")
+KIND: Kind[StateRow] = Kind(
+    plural="states",
+    columns={
+        "WORKSPACE": Column(lambda row: row.workspace, 5),
+        "BUILD": lambda row: row.state or row.build_number,
+        "KIND": lambda row: "current" if row.is_current else row.kind,
+        "TRANSITION": Column(lambda row: row.transition, 3),
+        "STATUS": Column(lambda row: row.status, 2),
+        "JOB": Column(lambda row: row.job_id, 1),
+        "SERIAL": lambda row: row.serial,
+        "SIZE": Column(lambda row: row.size, 4),
+        "STORED": lambda row: age(row.stored_at),
+        "STORED AT": Column(lambda row: row.stored_at, WIDE),
+        "LINEAGE": Column(lambda row: row.lineage, 6),
+        "FILE": Column(lambda row: row.path, WIDE),
+    },
+    name=_name,
+)
+ORPHANS = replace(KIND, plural="orphaned states on this host")
 
 
 def stored_row(row: StateListing) -> StateRow:

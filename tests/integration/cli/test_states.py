@@ -209,12 +209,12 @@ def test_list_shows_stored_and_orphaned_states_of_a_workspace(
 ) -> None:
     rows = run.json("state", "list", "alice/box")
     assert [(row["state"], row["kind"], row["serial"]) for row in rows] == [
+        (None, "orphaned", 9),
         ("3", "build", 7),
         ("2", "build", 6),
         ("1", "build", 5),
-        (None, "orphaned", 9),
     ]
-    assert rows[-1]["path"] == str(orphan)
+    assert rows[0]["path"] == str(orphan)
 
 
 def test_list_without_a_workspace_shows_the_orphaned_states_of_the_host(
@@ -226,10 +226,15 @@ def test_list_without_a_workspace_shows_the_orphaned_states_of_the_host(
     assert {row["workspace"] for row in rows} == {"alice/box", None}
 
 
-def test_list_prints_tables(run: CommandLine, orphan: Path) -> None:
-    shown = run("state", "list", "alice/box").stdout
+def test_list_prints_a_table(run: CommandLine, orphan: Path) -> None:
+    shown = run("state", "list", "alice/box", "-o", "wide").stdout
     assert "current" in shown
     assert str(orphan) in shown
+
+
+def test_list_names_what_other_commands_take(run: CommandLine, orphan: Path) -> None:
+    named = run("state", "list", "alice/box", "-o", "name").stdout
+    assert named.split() == [orphan.stem, "3", "2", "1"]
 
 
 def test_adopt_stores_an_orphaned_state_by_its_job(run: CommandLine, orphan: Path) -> None:
