@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import click
 
+from cli.confirming import confirm, yes_option
 from cli.contexts import FIELDS, SECRETS, current_name, load, save
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
@@ -129,14 +130,17 @@ def set_(name: str, values: dict[str, str]) -> None:
 
 @context.command()
 @click.argument("name")
-def delete(name: str) -> None:
+@yes_option
+def delete(name: str, yes: bool) -> None:
     r"""Delete the context NAME.
 
     \b
     Example:
         provisionerd context delete staging
     """
-    save(load().without(name))
+    without = load().without(name)
+    confirm(f"Delete the context {name}?", yes=yes)
+    save(without)
     click.echo(f"Context {name} was deleted.")
 
 

@@ -11,12 +11,11 @@ from api.reads.operations import LimitList
 from cli.actor import as_option
 from cli.changing import change
 from cli.lazy import AliasGroup
-from cli.options import output_option
-from cli.printing import print_rows
+from cli.listing import Kind, Listing, listing_options
 from cli.remote.answers import field_of
 from cli.remote.client import Client, route
-from cli.source import read
-from cli.table import Columns
+from cli.source import Source, source
+from cli.table import Column
 from db.catalog.limits import MOST_ALLOWED, Limit, change_limit
 
 MEANINGS: Mapping[str, str] = {
@@ -39,12 +38,16 @@ class LimitListing:
     meaning: str
 
 
-COLUMNS: Columns[LimitListing] = {
-    "NAME": lambda row: row.name,
-    "ALLOWED": lambda row: _shown(row.allowed),
-    "DEFAULT": lambda row: _shown(row.default),
-    "MEANING": lambda row: row.meaning,
-}
+KIND: Kind[LimitListing] = Kind(
+    plural="limits",
+    columns={
+        "NAME": lambda row: row.name,
+        "ALLOWED": lambda row: _shown(row.allowed),
+        "DEFAULT": lambda row: _shown(row.default),
+        "MEANING": Column(lambda row: row.meaning, 1),
+    },
+    name=lambda row: row.name,
+)
 
 
 @click.group(cls=AliasGroup)
@@ -57,19 +60,23 @@ def limits() -> None:
 
 
 @limits.command("list")
-@output_option
-def list_(output: str) -> None:
+@listing_options(KIND)
+def list_(listing: Listing[LimitListing]) -> None:
     r"""List the limits.
 
     \b
     Example:
         provisionerd limits list
     """
-    rows = [
+    with source() as opened_source:
+        listing.print(lambda limit: _rows(opened_source)[:limit])
+
+
+def _rows(opened_source: Source) -> list[LimitListing]:
+    return [
         LimitListing(**asdict(found), meaning=MEANINGS.get(found.name, ""))
-        for found in read(LimitList())
+        for found in opened_source.read(LimitList())
     ]
-    print_rows(rows, COLUMNS, output=output, kind="limits")
 
 
 @limits.command("set")

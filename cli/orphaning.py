@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from cli.actor import find_actor
 from cli.building import BuildRequest, finish
+from cli.confirming import confirm
 from cli.opening import opened
 from cli.printing import DOCUMENTS, print_document
 from db.catalog.orphans import orphan_workspace
@@ -20,19 +19,15 @@ def delete_orphan(request: BuildRequest, *, as_user: str | None, yes: bool) -> N
 
     Args:
         as_user: the user for the audit log; the user of the operating system if None.
-        yes: skip the confirmation; it is also skipped if standard input is not a terminal.
+        yes: skip the confirmation.
 
     Raises:
         NotFoundError: there is no such workspace or user.
         BuildActiveError: the workspace has an unfinished build.
         click.Abort: the user did not confirm.
     """
-    if not yes and is_asked_by_a_person():
-        click.confirm(
-            f"Delete {request.owner}/{request.workspace} and leave its resources as they are?",
-            abort=True,
-            err=True,
-        )
+    where = f"{request.owner}/{request.workspace}"
+    confirm(f"Delete {where} and leave its resources as they are?", yes=yes)
     with opened() as services:
         with services.database.begin() as session:
             found = get_workspace(
@@ -44,11 +39,6 @@ def delete_orphan(request: BuildRequest, *, as_user: str | None, yes: bool) -> N
         if orphaned.build is not None:
             finish(services.database, request, orphaned.build)
     _report_unbuilt(request)
-
-
-def is_asked_by_a_person() -> bool:
-    """Return whether standard input is a terminal, so that a question can be answered."""
-    return sys.stdin.isatty()
 
 
 def _report_unbuilt(request: BuildRequest) -> None:

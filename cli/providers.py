@@ -36,15 +36,11 @@ provider_installation {{
 }}"""
 
 
+FIELDS = ("source", "version", "platform", "hash", "size_bytes", "used_at")
+
+
 def _document(package: StoredPackage) -> dict[str, object]:
-    return {
-        "source": package.source,
-        "version": package.version,
-        "platform": package.platform,
-        "hash": package.hash,
-        "size_bytes": package.size_bytes,
-        "used_at": package.used_at,
-    }
+    return {name: getattr(package, name) for name in FIELDS}
 
 
 KIND: Kind[StoredPackage] = Kind(

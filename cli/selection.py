@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.reads.jobdetails import JobShown
 from api.reads.jobs import JobList
+from cli.confirming import confirm, is_asked_by_a_person, yes_option
 from cli.printing import print_document
 from cli.reference import owner_and_name_wanted
 from cli.source import Source
@@ -21,6 +22,7 @@ from db.engine import Database
 from db.errors import RequestError
 from db.reads.pages import MAX_PAGE, UNTAGGED
 from db.schema.enums import JobErrorCode, JobStatus
+from db.texts import counted
 
 Result = TypeVar("Result")
 Command = Callable[..., None]
@@ -100,9 +102,11 @@ class Selection:
         """
         if not self.is_filtered or self.yes or not count:
             return
-        if not sys.stdin.isatty():
-            raise click.UsageError(f"{count} jobs match; give --yes to {verb} them")
-        click.confirm(f"{verb.capitalize()} {count} jobs?", abort=True, err=True)
+        if not is_asked_by_a_person():
+            raise click.UsageError(
+                f"the filters match {counted(count, 'job')}; give --yes to {verb} them"
+            )
+        confirm(f"{verb.capitalize()} {counted(count, 'job')}?", yes=False)
 
 
 def selecting(
@@ -141,7 +145,7 @@ def selecting(
             )
         )
     if asks:
-        decorators.append(click.option("--yes", "-y", is_flag=True, help="Do not ask."))
+        decorators.append(yes_option)
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -193,7 +197,7 @@ def report_refused(selection: Selection, outcome: Outcome[Result]) -> None:
     if not outcome.refused:
         return
     if selection.is_filtered:
-        click.echo(f"{len(outcome.refused)} jobs were left out:", err=True)
+        click.echo(f"{counted(len(outcome.refused), 'job')} left out:", err=True)
     elif selection.is_one:
         raise next(iter(outcome.refused.values()))
     for job_id, error in outcome.refused.items():

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from api.reads.people import TokenList
 from cli.actor import as_option
 from cli.changing import change
+from cli.confirming import confirm, yes_option
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.options import output_option
@@ -120,8 +121,9 @@ def list_(username: str | None, listing: Listing[TokenListing]) -> None:
 
 @token.command()
 @click.argument("token_id", metavar="ID")
+@yes_option
 @as_option
-def revoke(token_id: str, as_user: str | None) -> None:
+def revoke(token_id: str, yes: bool, as_user: str | None) -> None:
     r"""Revoke the token with this ID.
 
     The sessions that were opened with it end, too.
@@ -132,6 +134,7 @@ def revoke(token_id: str, as_user: str | None) -> None:
     """
     # The whole token is accepted, too: it begins with the id.
     wanted = token_id.partition("-")[0]
+    confirm(f"Revoke the token {wanted} and its sessions?", yes=yes)
     change(
         lambda session, actor: _revoke(session, actor, wanted),
         lambda client: client.ask("DELETE", route("tokens", wanted)),

@@ -34,7 +34,13 @@ OPTIONS: Mapping[str, str] = {
     "--user": USERS,
     "--workspace": WORKSPACES,
 }
-ARGUMENTS: Mapping[str, str] = {"group": GROUPS, "job": JOBS, "user": USERS}
+ARGUMENTS: Mapping[str, str] = {
+    "group": GROUPS,
+    "job": JOBS,
+    "template": TEMPLATES,
+    "user": USERS,
+    "version": VERSIONS,
+}
 OF_COMMANDS: Mapping[str, Mapping[str, str | None]] = {
     "circuits": {"name": TEMPLATES, "version": VERSIONS},
     "context": {"name": CONTEXTS},
@@ -45,7 +51,7 @@ OF_COMMANDS: Mapping[str, Mapping[str, str | None]] = {
     "queue": {"name": QUEUES},
     "queue explain": {"job": f"{JOBS} pending"},
     "state": {"workspace": WORKSPACES, "file": FILES, "source": FILES},
-    "template": {"name": TEMPLATES, "version": VERSIONS, "old": VERSIONS, "new": VERSIONS},
+    "template": {"name": TEMPLATES, "old": VERSIONS, "new": VERSIONS},
     "template pull": {"--version": VERSIONS},
     "template push": {"--name": TEMPLATES},
     "template show": {"--version": VERSIONS},

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api.reads.people import WebhookList
 from cli.actor import as_option
 from cli.changing import change
+from cli.confirming import confirm, yes_option
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization
@@ -162,14 +163,16 @@ def replay(webhook_id: str) -> None:
 
 @webhook.command()
 @click.argument("webhook_id", metavar="ID")
+@yes_option
 @as_option
-def delete(webhook_id: str, as_user: str | None) -> None:
+def delete(webhook_id: str, yes: bool, as_user: str | None) -> None:
     r"""Delete a webhook, with the events that it has not got yet.
 
     \b
     Example:
         provisionerd webhook delete 3f2a0c1e
     """
+    confirm(f"Delete the webhook {webhook_id} and its undelivered events?", yes=yes)
     deleted = change(
         lambda session, actor: _delete(session, actor, webhook_id),
         lambda client: webhooks.act(client, "DELETE", webhook_id),

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.reads.workspaces import WorkspaceList
 from cli.actor import as_option
 from cli.building import BuildRequest, finish
+from cli.confirming import confirm, yes_option
 from cli.details import show
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
@@ -179,7 +180,7 @@ def stop(
 @values_options
 @version_option
 @click.option("--orphan", is_flag=True, help="Leave all resources as they are; run nothing.")
-@click.option("--yes", "-y", is_flag=True, help="With --orphan: do not ask on a terminal.")
+@yes_option
 @as_option
 @detach_option
 @output_option
@@ -215,8 +216,9 @@ def delete(
             raise click.UsageError("values and --version are for a build, which --orphan skips")
         delete_orphan(request, as_user=as_user, yes=yes)
         return
-    if yes or as_user:
-        raise click.UsageError("--yes and --as are for --orphan")
+    if as_user:
+        raise click.UsageError("--as is for --orphan")
+    confirm(f"Delete {owner}/{name} and destroy its resources?", yes=yes)
     _build(request, values, version_name=version_name)
 
 

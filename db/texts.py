@@ -37,6 +37,11 @@ def first_line(error: Exception) -> str:
     return message.splitlines()[0] if message else type(error).__name__
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, such as "1 job" and "2 jobs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def tags_text(tags: Mapping[str, str]) -> str:
     """Return tags as KEY=VALUE pairs, without the tags that every job has."""
     own = sorted(set(tags.items()) - _USUAL_TAGS)

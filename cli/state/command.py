@@ -35,7 +35,7 @@ from db.reads.states import (
     state_label,
 )
 from db.schema.tables import Workspace
-from provisioner.host.orphans import find_orphaned_states, job_of, opened_orphan
+from provisioner.host.orphans import OrphanedState, find_orphaned_states, job_of, opened_orphan
 from worker.settings import load_settings
 
 RESOURCE_COLUMNS: Columns[StateResource] = {
@@ -100,19 +100,26 @@ def list_(workspace: str | None, owner: str | None, listing: Listing[StateRow]) 
         provisionerd state list
     """
     settings = load_settings()
-
-    def read(session: Session, limit: int) -> Sequence[StateRow]:
-        orphans = list(find_orphaned_states(settings.work_root, keyring=settings.keyring))
-        builds = builds_of_jobs(session, [orphan.job_id for orphan in orphans])
-        if workspace is None:
-            return orphan_rows(orphans, builds)[:limit]
-        found = _find(session, workspace, owner)
-        orphaned = orphan_rows(orphans, builds, workspace_id=found.id)
-        stored = list_states(session, found.id, limit=limit)
-        return [*orphaned, *(stored_row(row) for row in stored)][:limit]
-
     kind = KIND if workspace else ORPHANS
-    replace(listing, kind=kind).print_from_database(read)
+    with opened() as services:
+
+        def read(limit: int) -> Sequence[StateRow]:
+            orphans = list(find_orphaned_states(settings.work_root, keyring=settings.keyring))
+            with services.database.begin() as session:
+                wanted = _find(session, workspace, owner) if workspace else None
+                return _rows(session, orphans, wanted, limit)
+
+        replace(listing, kind=kind).print(read)
+
+
+def _rows(
+    session: Session, orphans: Sequence[OrphanedState], workspace: Workspace | None, limit: int
+) -> list[StateRow]:
+    builds = builds_of_jobs(session, [orphan.job_id for orphan in orphans])
+    if workspace is None:
+        return orphan_rows(orphans, builds)[:limit]
+    stored = [stored_row(row) for row in list_states(session, workspace.id, limit=limit)]
+    return [*orphan_rows(orphans, builds, workspace_id=workspace.id), *stored][:limit]
 
 
 @state.command()

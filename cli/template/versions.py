@@ -11,6 +11,7 @@ import click
 from sqlalchemy.orm import Session
 
 from api.reads.templates import VersionList, VersionShown
+from cli.confirming import confirm, yes_option
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization, transaction
 from cli.options import organization_option, output_option
@@ -182,7 +183,7 @@ def edit(name: str, organization: str | None, **changes: object) -> None:
 
 @click.command()
 @name_argument
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@yes_option
 @organization_option
 def delete(name: str, yes: bool, organization: str | None) -> None:
     r"""Delete the template NAME. It must have no workspaces.
@@ -191,11 +192,9 @@ def delete(name: str, yes: bool, organization: str | None) -> None:
     Example:
         provisionerd template delete dev
     """
+    confirm(f"Delete the template {plain(name)}?", yes=yes)
     with transaction() as session:
-        template = _template(session, name, organization)
-        if not yes:
-            click.confirm(f"Delete the template {plain(name)}?", abort=True)
-        delete_template(session, template.id)
+        delete_template(session, _template(session, name, organization).id)
     click.echo(f"Template {plain(name)} was deleted.")
 
 

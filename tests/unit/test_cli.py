@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ from cli.doctor.deployment import check_workers, connections_result
 from cli.doctor.result import Verdict
 from cli.main import COMMANDS, cli
 from cli.options import to_mapping
+from cli.outline import FILE as OUTLINE
 from cli.printing import print_bars
 from cli.table import plain
 from cli.waiting import no_worker
@@ -510,3 +512,15 @@ def test_bars_of_nothing_are_empty(capsys: pytest.CaptureFixture[str]) -> None:
     print_bars([("queue", 0.0)], unit="s")
 
     assert capsys.readouterr().out.split() == ["queue", "0.00", "s"]
+
+
+def test_commands_that_destroy_can_be_told_not_to_ask() -> None:
+    asking = {
+        path
+        for path, entry in json.loads(OUTLINE.read_text()).items()
+        if any("--yes" in option["names"] for option in entry["params"])
+    }
+    destroying = {
+        path for path in json.loads(OUTLINE.read_text()) if path.endswith((" delete", " revoke"))
+    }
+    assert destroying <= asking

@@ -167,8 +167,18 @@ def test_an_empty_value_removes_a_field(run: Run) -> None:
 def test_a_context_that_is_deleted_is_not_used(run: Run) -> None:
     run("set", "staging", "owner=alice")
 
-    assert run("delete", "staging").exit_code == 0
+    assert run("delete", "staging", "--yes").exit_code == 0
     assert variables()["owner"] is None
+
+
+def test_a_person_is_asked_before_a_context_is_deleted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("set", "staging", "owner=alice")
+    monkeypatch.setattr("cli.confirming.is_asked_by_a_person", lambda: True)
+
+    assert run("delete", "staging").exit_code == 1
+    assert variables()["owner"] == "alice"
 
 
 @pytest.mark.parametrize("value", ['a"b\\c', "é箱", "\N{PILE OF POO}"])

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from cli import joblisting, workers, workspace
 from cli.listing import Kind, Listing, listing_options
 from cli.live import watch
+from cli.outline import FILE as OUTLINE
 from cli.table import WIDE, Column, Look, Row, table_lines, text_of
 from cli.yaml import yaml_text
 from db.reads.jobs import Job
@@ -33,6 +34,11 @@ from docs.generator.examples import example_job, example_worker, example_workspa
 
 WIDTHS = (60, 80, 100, 160)
 NOW = datetime.now(UTC)
+
+
+# They print no rows: schemas for an SDK.
+OTHER_FORMS = {"tools list"}
+LIST_OPTIONS = {"--output", "--sort-by", "--no-headers", "--watch", "--limit"}
 
 
 def job(number: int, **changes: Any) -> Job:
@@ -356,3 +362,12 @@ def test_a_watch_outlives_a_database_that_restarts(terminal: Terminal) -> None:
 def test_a_watch_needs_a_terminal() -> None:
     with pytest.raises(click.ClickException, match="--watch needs a terminal"):
         watch(lambda: ["rows"], io.StringIO())
+
+
+def test_every_list_takes_the_options_of_lists() -> None:
+    lacking = {
+        path: LIST_OPTIONS - {name for option in entry["params"] for name in option["names"]}
+        for path, entry in json.loads(OUTLINE.read_text()).items()
+        if path.endswith(" list") and path not in OTHER_FORMS
+    }
+    assert {path: names for path, names in lacking.items() if names} == {}

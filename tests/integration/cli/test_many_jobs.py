@@ -79,7 +79,7 @@ def test_a_filter_leaves_out_builds_with_a_later_one(run: CommandLine, factory: 
     result = run("jobs", "retry", "--all", "--yes")
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "1 jobs were left out" in result.stderr
+    assert "1 job left out" in result.stderr
 
 
 def test_many_jobs_are_canceled_by_a_filter(run: CommandLine, factory: Factory) -> None:
@@ -100,7 +100,7 @@ def test_nothing_is_canceled_by_a_filter_unless_somebody_agrees(
     with nothing_changes():
         result = run("jobs", "cancel", "--all")
 
-    assert (result.exit_code, "1 jobs match; give --yes" in result.stderr) == (2, True)
+    assert (result.exit_code, "the filters match 1 job; give --yes" in result.stderr) == (2, True)
 
 
 def test_a_refused_job_does_not_keep_others_from_being_canceled(

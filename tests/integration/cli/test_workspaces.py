@@ -490,7 +490,6 @@ def test_an_orphan_is_refused_while_a_build_is_active(
     [
         pytest.param(["--orphan", "--param", "a=b"], id="param"),
         pytest.param(["--orphan", "--version", "v1"], id="version"),
-        pytest.param(["--yes"], id="yes without orphan"),
         pytest.param(["--as", "alice"], id="as without orphan"),
     ],
 )
@@ -504,7 +503,7 @@ def test_options_that_do_not_go_together_are_wrong_usage(
 def test_a_person_is_asked_before_an_orphan_is_deleted(
     box: CommandLine, monkeypatch: pytest.MonkeyPatch, answer: str, is_deleted: bool
 ) -> None:
-    monkeypatch.setattr("cli.orphaning.is_asked_by_a_person", lambda: True)
+    monkeypatch.setattr("cli.confirming.is_asked_by_a_person", lambda: True)
 
     result = CliRunner(env=box.environment).invoke(cli, [*DELETE, "--orphan"], input=answer)
 
@@ -512,8 +511,19 @@ def test_a_person_is_asked_before_an_orphan_is_deleted(
     assert (box.json("workspace", "list") == []) is is_deleted
 
 
+def test_a_person_who_does_not_agree_deletes_nothing(
+    box: CommandLine, monkeypatch: pytest.MonkeyPatch, nothing_changes: Unchanged
+) -> None:
+    monkeypatch.setattr("cli.confirming.is_asked_by_a_person", lambda: True)
+
+    with nothing_changes():
+        result = box.piped(b"n\n", *DELETE)
+
+    assert "Delete alice/box and destroy its resources?" in result.stderr
+
+
 def test_nobody_is_asked_with_yes(box: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.orphaning.is_asked_by_a_person", lambda: True)
+    monkeypatch.setattr("cli.confirming.is_asked_by_a_person", lambda: True)
 
     assert box(*DELETE, "--orphan", "--yes").exit_code == 0
 
