@@ -53,7 +53,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest client import-cost deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
+.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest client pictures import-cost deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -170,6 +170,9 @@ client: setup ## Generate the Python and TypeScript clients of the HTTP API, bui
 	else echo "No npm: the TypeScript client is not built"; fi
 	@$(PY) -m pytest --quiet tests/integration/api/test_clients.py
 	@ls build/client/*.whl
+
+pictures: setup ## Take the pictures of docs/page.md (chromium)
+	@$(PY) -m pytest --quiet tests/integration/api/pages/pictures.py
 
 import-cost: setup ## Measure what `import worker.enqueue` costs, and Celery and SQLAlchemy
 	@for modules in worker.enqueue "celery, sqlalchemy"; do for run in 1 2 3; do \
