@@ -45,7 +45,7 @@ def prune(  # noqa: PLR0917 - click passes each option by its name
     chats_older_than: timedelta | None,
     output: str,
 ) -> None:
-    r"""Delete what is older than it must be kept, as the workers do every few hours.
+    r"""Delete what is past its retention, as workers do every few hours.
 
     That is logs, states, jobs, rows of the audit log, and chats of agents.
 

@@ -44,7 +44,7 @@ def rekey(dry_run: bool, output: str) -> None:
 
     These are states, sensitive variables and parameters, and the secrets of
     webhooks. Builds go on meanwhile. An interrupted run is resumed by running
-    it again. Orphaned states on this host are turned over, too.
+    it again. Orphaned states on this host are sealed again, too.
 
     To rotate: write the new key before the old one in
     PROVISIONERD_ENCRYPTION_KEYS of every worker and API, restart them, run this,

@@ -1,4 +1,4 @@
-"""``provisionerd workspace schedule|extend``: when a workspace is stopped by itself."""
+"""``provisionerd workspace schedule|extend``: when a workspace is stopped automatically."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from db.schema.tables import Workspace
     help="How long it runs after a start, such as 8h; never: until somebody stops it.",
 )
 def schedule(name: str, owner: str, stop_after: timedelta) -> None:
-    r"""Say how long the workspace NAME runs after its next start.
+    r"""Set how long the workspace NAME runs after its next start.
 
-    With `never` a deadline that it has now ends, too.
+    `never` also removes the deadline that it has now.
 
     \b
     Example:

@@ -190,7 +190,7 @@ class Dormancy(RequestModel):
 
 
 class Schedule(RequestModel):
-    """When the workspace starts by itself; absent: never."""
+    """When the workspace starts automatically; absent: never."""
 
     schedule: Text | None = None
 

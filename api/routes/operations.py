@@ -125,8 +125,8 @@ def explain(gate: GateOf, organization: str, job: uuid.UUID) -> Explanation:
 def retry(gate: GateOf, organization: str, job: uuid.UUID) -> WorkspaceBuild:
     """Enqueue the build of a failed or canceled job again, if it is the latest of its workspace.
 
-    It has the version and the values of that build. Nothing is retried by itself: a new build is a
-    decision, and it is charged like any other.
+    It has the version and the values of that build. Nothing is retried automatically: a new build
+    is a decision, and it is charged like any other.
     """
     with gate.enter(TokenScope.BUILD) as visit:
         _check_retry(visit, visible_job(visit, organization, job))

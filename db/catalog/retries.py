@@ -66,7 +66,7 @@ class Retry:
 def find_retry(session: Session, job_id: uuid.UUID) -> Retry:
     """Return the request that repeats the job's build, with its workspace locked until the end.
 
-    Nothing is retried by itself: a new build is a decision, and it is charged like any other.
+    Nothing is retried automatically: a new build is a decision, and it is charged like any other.
 
     Raises:
         NotFoundError: there is no such job, or its workspace was deleted.

@@ -1,4 +1,4 @@
-"""When a workspace should start by itself, and how long it should run: which values are stored."""
+"""When a workspace should start automatically, and how long it should run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a workspace will be stopped by itself: set by the end of its builds.
+"""When a workspace will be stopped automatically: set by the end of its builds.
 
 A successful start sets the deadline, from the workspace's time to live. A stop that failed is tried
 once more, because what it should have stopped costs money. Everything else that succeeds ends both.
@@ -64,6 +64,6 @@ def settle_deadline(session: Session, moved: Moved) -> None:
 
 
 def _is_tried_again(moved: Moved) -> bool:
-    # What the quota refused is never retried by itself.
+    # What the quota refused is never retried automatically.
     is_refused = job_is_insufficient_quota_error_code(moved.error_code)
     return moved.transition is Transition.STOP and not is_refused

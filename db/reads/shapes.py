@@ -114,7 +114,7 @@ class AutostopRequirement(ContractModel):
 
 
 class AutostartRequirement(ContractModel):
-    """On which days workspaces may start by themselves."""
+    """On which days workspaces may start automatically."""
 
     days_of_week: Sequence[str] = ()
 

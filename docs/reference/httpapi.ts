@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:a99d3abf8cc5b3c85d9acd289e93ee7090fedab7cf4430dc051f8879f5e7c4d3
-// text: sha256:b895ff93924c70f609bf7b1e78fc1a9f89d195c07687ded696a5dd444fae1fcd
+// made from: sha256:64c736797eee8037b3c94c89551d4795cd1c235a0a5a432563cb827e03a97ffb
+// text: sha256:e115a730daecab7de1eccda3d3f5d9701d5eb0dce05a92df73b9fca2c94e6f25
 
 import type {
   JobErrorCode,
@@ -266,7 +266,7 @@ export interface AuthChecks {
   };
 }
 /**
- * On which days workspaces may start by themselves.
+ * On which days workspaces may start automatically.
  */
 export interface AutostartRequirement {
   days_of_week?: string[];
@@ -1093,7 +1093,7 @@ export interface ResourceRow {
   daily_cost: number;
 }
 /**
- * When the workspace starts by itself; absent: never.
+ * When the workspace starts automatically; absent: never.
  */
 export interface Schedule {
   schedule?: string | null;

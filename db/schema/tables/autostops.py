@@ -1,4 +1,4 @@
-"""Workspaces that will be stopped by themselves. All others have no row."""
+"""Workspaces that will be stopped automatically. All others have no row."""
 
 from __future__ import annotations
 
