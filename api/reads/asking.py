@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args
 
 from api.caller import Right
@@ -86,6 +88,28 @@ class PlainRead(Read[Answer]):
     def answer(self, session: Reader, viewer: Viewer) -> Answer:
         """Return the answer for a viewer."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowList(Read[list[Answer]]):
+    """A question for the rows that a viewer sees by a right."""
+
+    limit: int = USUAL_ROWS
+    rows: ClassVar[Callable[..., Sequence[Any]]]  #: takes a session, a sight and a limit
+    right: ClassVar[Right]
+    refusal: ClassVar[str] = ""  #: for a viewer who has the right nowhere; empty: there are none
+
+    def answer(self, session: Session, viewer: Viewer) -> list[Answer]:
+        """Return the rows."""
+        sight = sight_of(viewer, self.right)
+        if self.refusal:
+            sight = sight_by_right(viewer, self.right, self.refusal)
+        return list(type(self).rows(session, sight=sight, limit=self.limit))
+
+    @classmethod
+    def answer_type(cls) -> Any:
+        """Return the type of the answers."""
+        return list[super().answer_type()]  # type: ignore[misc]
 
 
 def sight_of(viewer: Viewer, right: Right) -> Sight:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from api.caller import Right
-from api.reads.asking import USUAL_ROWS, Read, RightMissingError, Viewer, sight_by_right, sight_of
+from api.reads.asking import USUAL_ROWS, Read, RightMissingError, RowList, Viewer, sight_by_right
 from db.catalog.limits import DEFAULTS, read_limits
 from db.reads.audit import AuditListing, list_audit_logs
 from db.reads.circuits import CircuitListing, list_circuits
@@ -18,17 +18,13 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerList(Read[list[WorkerListing]]):
+class WorkerList(RowList[WorkerListing]):
     """List the workers that were ever registered, the most recently seen first."""
 
     path = "/workers"
-    limit: int = USUAL_ROWS
-
-    def answer(self, session: Session, viewer: Viewer) -> list[WorkerListing]:
-        """Return the workers that may run jobs that the viewer operates."""
-        sight = sight_by_right(viewer, Right.READ_JOBS, "only template admins see the workers")
-        return list_workers(session, sight=sight, limit=self.limit)
+    rows = staticmethod(list_workers)
+    right = Right.READ_JOBS
+    refusal = "only template admins see the workers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +41,12 @@ class QueueList(Read[list[QueueDepth]]):
         return queue_depths(session)[: self.limit]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CircuitList(Read[list[CircuitListing]]):
+class CircuitList(RowList[CircuitListing]):
     """List the template versions whose last starts failed, with the reason."""
 
     path = "/circuits"
-    limit: int = USUAL_ROWS
-
-    def answer(self, session: Session, viewer: Viewer) -> list[CircuitListing]:
-        """Return the circuits of the viewer's organizations."""
-        sight = sight_of(viewer, Right.READ_TEMPLATES)
-        return list_circuits(session, sight=sight, limit=self.limit)
+    rows = staticmethod(list_circuits)
+    right = Right.READ_TEMPLATES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,8 @@ from api.reads.asking import (
     USUAL_ROWS,
     Read,
     RightMissingError,
+    RowList,
     Viewer,
-    sight_by_right,
-    sight_of,
 )
 from api.reads.finding import visible_user_id
 from db.catalog.webhooks import WebhookListing, list_webhooks
@@ -31,43 +30,29 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrganizationList(Read[list[OrganizationListing]]):
+class OrganizationList(RowList[OrganizationListing]):
     """List the organizations, the default one first."""
 
     path = "/organizations"
-    limit: int = USUAL_ROWS
-
-    def answer(self, session: Session, viewer: Viewer) -> list[OrganizationListing]:
-        """Return the organizations that the viewer is a member of or may read."""
-        sight = sight_of(viewer, Right.READ_TEMPLATES)
-        return list_organizations(session, sight=sight, limit=self.limit)
+    rows = staticmethod(list_organizations)
+    right = Right.READ_TEMPLATES
 
 
-@dataclass(frozen=True, kw_only=True)
-class UserList(Read[list[UserListing]]):
+class UserList(RowList[UserListing]):
     """List the users, by name."""
 
     path = "/users"
-    limit: int = USUAL_ROWS
-
-    def answer(self, session: Session, viewer: Viewer) -> list[UserListing]:
-        """Return the viewer, and the users of organizations whose members it may read."""
-        sight = sight_of(viewer, Right.READ_MEMBERS)
-        return list_users(session, sight=sight, limit=self.limit)
+    rows = staticmethod(list_users)
+    right = Right.READ_MEMBERS
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupList(Read[list[GroupListing]]):
+class GroupList(RowList[GroupListing]):
     """List the groups by organization, Everyone first."""
 
     path = "/groups"
-    limit: int = USUAL_ROWS
-
-    def answer(self, session: Session, viewer: Viewer) -> list[GroupListing]:
-        """Return the groups of organizations whose members the viewer may read."""
-        sight = sight_by_right(viewer, Right.READ_MEMBERS, "only admins and auditors see groups")
-        return list_groups(session, sight=sight, limit=self.limit)
+    rows = staticmethod(list_groups)
+    right = Right.READ_MEMBERS
+    refusal = "only admins and auditors see groups"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.caller import Right
-from api.reads.asking import USUAL_ROWS, Read, Viewer, sight_of
+from api.reads.asking import USUAL_ROWS, Read, RowList, Viewer
 from api.reads.finding import visible_organization
 from db.catalog.templates import get_template, get_version
 from db.errors import NotFoundError
@@ -20,17 +20,12 @@ if TYPE_CHECKING:
     from db.schema.tables import Template
 
 
-@dataclass(frozen=True, kw_only=True)
-class TemplateList(Read[list[TemplateListing]]):
+class TemplateList(RowList[TemplateListing]):
     """List the templates that are not deleted, by organization and name."""
 
     path = "/templates"
-    limit: int = USUAL_ROWS
-
-    def answer(self, session: Session, viewer: Viewer) -> list[TemplateListing]:
-        """Return the templates of the viewer's organizations."""
-        sight = sight_of(viewer, Right.READ_TEMPLATES)
-        return list_templates(session, sight=sight, limit=self.limit)
+    rows = staticmethod(list_templates)
+    right = Right.READ_TEMPLATES
 
 
 @dataclass(frozen=True, kw_only=True)

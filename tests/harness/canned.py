@@ -24,8 +24,8 @@ class Canned:
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[Canned]:
-    """A server with this answer, until the end of the block."""
+def answering(*answers: bytes) -> Iterator[Canned]:
+    """A server that gives one answer after the other, then always the last, in the block."""
     listener = socket.create_server(("127.0.0.1", 0))
     made = Canned(port=listener.getsockname()[1])
 
@@ -39,7 +39,7 @@ def answering(answer: bytes) -> Iterator[Canned]:
             with connection, suppress(OSError):
                 connection.settimeout(20)
                 made.requests.append(_request(connection))
-                connection.sendall(answer)
+                connection.sendall(answers[min(len(made.requests), len(answers)) - 1])
 
     thread = start_thread(serve)
     try:

@@ -26,6 +26,7 @@ from cli import joblisting, workers, workspace
 from cli.listing import Kind, Listing, listing_options
 from cli.live import watch
 from cli.outline import FILE as OUTLINE
+from cli.remote.errors import UnreachableError
 from cli.table import WIDE, Column, Look, Row, table_lines, text_of
 from cli.yaml import yaml_text
 from db.reads.jobs import Job
@@ -343,10 +344,16 @@ def test_a_watch_fits_the_height_of_the_terminal(terminal: Terminal) -> None:
     assert "and 6 more" in terminal.getvalue()
 
 
-def test_a_watch_outlives_a_database_that_restarts(terminal: Terminal) -> None:
-    answers: Iterator[Exception | list[str]] = iter(
-        [sqlalchemy.exc.OperationalError("", {}, psycopg.OperationalError("gone")), ["up"]]
-    )
+@pytest.mark.parametrize(
+    "outage",
+    [
+        sqlalchemy.exc.OperationalError("", {}, psycopg.OperationalError("gone")),
+        UnreachableError("https://example.com", "Connection refused"),
+    ],
+    ids=["database", "server"],
+)
+def test_a_watch_outlives_what_it_reads_from(terminal: Terminal, outage: Exception) -> None:
+    answers: Iterator[Exception | list[str]] = iter([outage, ["up"]])
 
     def draw() -> list[str]:
         answer = next(answers)
