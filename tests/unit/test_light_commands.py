@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.harness.canned import answer_of, answering
 from tests.harness.loaded import HEAVY, imported
 
 
@@ -30,6 +31,17 @@ def test_completing_a_word_imports_no_command(words: list[str]) -> None:
         "COMP_CWORD": str(len(words)),
     }
     assert imported(among={*HEAVY, "cli.jobs", "cli.worker"}, environment=asked) == set()
+
+
+def test_a_list_of_jobs_over_the_api_imports_nothing_of_the_database() -> None:
+    with answering(answer_of(200, [])) as server:
+        asked = {
+            "PROVISIONERD_URL": server.url,
+            "PROVISIONERD_TOKEN": "abcdefghij-secret",
+            "PROVISIONERD_CONFIG": "/dev/null",
+        }
+        unwanted = {*HEAVY - {"sqlalchemy", "pydantic"}, "sqlalchemy.orm", "worker.settings"}
+        assert imported("jobs", "list", among=unwanted, environment=asked) == set()
 
 
 def test_a_caller_that_imports_enqueueing_imports_no_orm() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from api.reads.jobs import JobList
-from cli.remote import source
+from cli.remote import following
 from cli.remote.client import Client
 from cli.remote.errors import AwayError, ForeignAnswerError, ServerError
 from cli.remote.server import find_server
@@ -28,7 +28,7 @@ AWAY = answer_of(503, {"message": "The database cannot be reached. Try again."})
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "RETRY_S", 0.0)
+    monkeypatch.setattr(following, "RETRY_S", 0.0)
 
 
 def update(status: JobStatus, *line_ids: int) -> Update:
@@ -100,7 +100,7 @@ def test_a_job_is_followed_for_a_limited_time() -> None:
 
 
 def test_a_server_that_is_away_for_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "OUTAGE_S", 0.0)
+    monkeypatch.setattr(following, "OUTAGE_S", 0.0)
     with answering(AWAY) as server, pytest.raises(AwayError, match="failed with status 503"):
         list(source_at(server.url).updates(JOB))
 
