@@ -33,6 +33,8 @@ READS_INSUFFICIENT_QUOTA = ("chattool/", "cli/", "worker/demo/", "worker/metrics
 IMPORTS_BY_NAME = {"cli/lazy.py"}
 # Imports that are made when they are used: of large packages that most processes do not need.
 IMPORTS_LATE = {
+    # The MCP server: 24 MB, and half a second of processor time.
+    ("api/mcp/door.py", "api.mcp.sessions"),
     ("db/engine.py", "sqlalchemy.orm"),
     ("db/engine.py", "sqlalchemy.orm.sessionmaker"),
     ("db/parameters/pattern.py", "pydantic_core"),
@@ -202,6 +204,19 @@ def is_for_types(node: ast.stmt) -> bool:
 def test_enqueueing_loads_at_most_40_of_our_modules() -> None:
     loaded = loaded_with("worker.enqueue")
     assert len(loaded) <= 40, sorted(loaded)
+
+
+def test_the_api_starts_without_the_mcp_server() -> None:
+    """The libraries of that need a fifth of its memory."""
+    loaded = loaded_with("cli.serve")
+    assert "api.mcp.door" in loaded
+    assert "api.mcp.serving" not in loaded
+
+
+def test_only_the_program_that_reads_hcl_loads_its_grammar() -> None:
+    loading = {path for path, tree in trees().items() if "pygohcl" in imports(tree)}
+    assert loading == {"provisioner/engines/terraform/hclreader.py"}
+    assert "provisioner.engines.terraform.hclreader" not in loaded_with("worker.app")
 
 
 def test_packages_import_one_way() -> None:

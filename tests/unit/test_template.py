@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from db.jobs.declarations import Template, TemplateParameter, TemplateVariable
-from provisioner.engines.terraform import hcl, hclreader
+from provisioner.engines.terraform import hcl
 from provisioner.engines.terraform.declarations import (
     WORKSPACE_VARIABLES,
     read_template,
@@ -159,7 +159,7 @@ def test_a_file_that_takes_too_long_is_refused(
 ) -> None:
     slow_reader = tmp_path / "reader.py"
     slow_reader.write_text("import time; time.sleep(600)")
-    monkeypatch.setattr(hclreader, "__file__", str(slow_reader))
+    monkeypatch.setattr(hcl, "READER", slow_reader)
     monkeypatch.setattr(hcl, "TIMEOUT", timedelta(seconds=0.1))
     with pytest.raises(TemplateError, match=r"^slow\.tf cannot be read within the limits"):
         template({"slow.tf": 'variable "slow" {}'})

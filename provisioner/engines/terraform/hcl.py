@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.engines.port import EngineError
-from provisioner.engines.terraform import hclreader
 from provisioner.host import process
 from provisioner.host.interrupt import Interrupt
 from provisioner.host.sandbox.port import NoSandbox, Sandbox, Scope
@@ -22,7 +21,10 @@ TIMEOUT = timedelta(seconds=30)
 ANSWER_LIMIT = 64 * 1024 * 1024
 """How many characters of the answer are read; no real template needs more."""
 
-_INTERPRETER = (Path(sys.prefix), Path(sys.base_prefix), Path(hclreader.__file__))
+READER = Path(__file__).with_name("hclreader.py")
+"""Not imported: its grammar would start a Go runtime in this process."""
+
+_INTERPRETER = (Path(sys.prefix), Path(sys.base_prefix), READER)
 _POSITION = re.compile(
     r"^invalid HCL: \S*?:(?P<line>\d+),\d+-(?:\d+,)?\d+: (?P<words>.*)$", re.DOTALL
 )
@@ -73,7 +75,7 @@ def _ask(kind: str, texts: Mapping[str, str], sandbox: Sandbox) -> list[Any]:
         given = Path(folder) / "files.json"
         given.write_text(json.dumps(texts), encoding="utf-8")
         confined = sandbox.confine(
-            (sys.executable, "-I", "-B", hclreader.__file__, kind, str(given)),
+            (sys.executable, "-I", "-B", str(READER), kind, str(given)),
             Scope(cwd=Path(folder), writable=(Path(folder),), readable=_INTERPRETER),
         )
         ended = process.run(
