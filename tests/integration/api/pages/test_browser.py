@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from db.schema.enums import JobStatus
 from db.schema.tables import User
 from tests.harness.api.door import Door
-from tests.integration.api.pages.test_forecast import PARAMETERS
+from tests.harness.api.forms import PARAMETERS
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")

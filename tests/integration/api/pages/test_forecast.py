@@ -9,23 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from db.jobs.declarations import ParameterOption, TemplateParameter, TemplatePreset
+from db.jobs.declarations import TemplatePreset
 from db.schema.enums import JobStatus, TokenScope
 from db.schema.tables import User, Workspace
 from tests.harness.api.door import Door
-from tests.harness.api.forms import csrf_in
+from tests.harness.api.forms import PARAMETERS, csrf_in
 from tests.integration.chattool.chatting import Chat
 
-PARAMETERS = (
-    TemplateParameter(
-        name="disk",
-        required=False,
-        default="1",
-        options=(ParameterOption(name="Small", value="1"), ParameterOption(name="Big", value="2")),
-    ),
-    TemplateParameter(name="zone", required=True, description="where it runs"),
-    TemplateParameter(name="key", required=False, default="hush", sensitive=True),
-)
 PRESET = TemplatePreset(name="near", parameters={"zone": "here"})
 
 
