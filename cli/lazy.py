@@ -29,13 +29,18 @@ ALIASES = {"ls": "list", "rm": "delete"}  #: other names of commands of a group
 
 
 class AliasGroup(click.Group):
-    """A group in which ``ls`` means ``list`` and ``rm`` means ``delete``."""
+    """A group in which ``ls`` means ``list`` and ``rm`` means ``delete``.
+
+    One that lists without a command lists with the command ``list``, too.
+    """
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name or alias, or None."""
-        return super().get_command(ctx, cmd_name) or super().get_command(
-            ctx, ALIASES.get(cmd_name, cmd_name)
-        )
+        name = ALIASES.get(cmd_name, cmd_name)
+        found = super().get_command(ctx, cmd_name) or super().get_command(ctx, name)
+        if found is None and name == "list" and self.invoke_without_command:
+            return click.Command(name, params=self.params, callback=self.callback, help=self.help)
+        return found
 
 
 class LazyGroup(click.Group):

@@ -85,6 +85,8 @@ def test_every_help_teaches_with_an_example(name: str) -> None:
     [
         pytest.param(["workspaces", "ls"], "workspace list", id="plural, and ls"),
         pytest.param(["job", "ls"], "jobs list", id="singular"),
+        pytest.param(["workers", "list"], "workers list", id="list where none is needed"),
+        pytest.param(["queues", "ls"], "queue list", id="ls where none is needed"),
         pytest.param(["template", "rm"], "template delete", id="rm"),
     ],
 )
