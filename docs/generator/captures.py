@@ -11,7 +11,7 @@ from typing import Any
 from cli import group, joblisting, queue, user, workers, workspace
 from cli.listing import Kind
 from cli.table import Look, Row, table_lines
-from cli.template import command as template
+from cli.template import listing as template
 from cli.template import versions
 from db.reads.imports import VersionListing
 from db.reads.jobs import Job
