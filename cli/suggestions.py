@@ -53,8 +53,7 @@ def _names(kind: str, context: click.Context, start: str) -> Names:
     place = "cli.remote.names:find_names" if has_server() else "cli.storednames:find_names"
     find = imported(place)
     if kind != WORKSPACES:
-        template = context.params.get("template") or context.params.get("name")
-        return _answer_in_time(lambda: find(kind, start.lower(), within=template))
+        return _answer_in_time(lambda: find(kind, start.lower(), within=context.params.get("name")))
     owner = context.params.get("owner") or default_owner()
     if not owner or "/" in start:
         return _answer_in_time(lambda: find(kind, start.lower(), within=None))

@@ -37,7 +37,6 @@ OPTIONS: Mapping[str, str] = {
 ARGUMENTS: Mapping[str, str] = {
     "group": GROUPS,
     "job": JOBS,
-    "template": TEMPLATES,
     "user": USERS,
     "version": VERSIONS,
 }
