@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from api.answers import Validation
 from api.errors import ApiError, refused
 from api.gate import Visit
-from api.models.requests import GivenValue
+from api.models.requests import BuildValues, GivenValue
 from db.catalog.builds import EnqueuedBuild
 from db.errors import ActiveVersionRequiredError, InvalidError, ParameterValidationError
 from db.reads.contract import WorkspaceBuild
 from db.reads.daemons import find_matched
+from db.reads.parameters import check_ephemeral
 from db.reads.shapes import TemplateVersion
 from db.reads.versions import get_version
 from db.schema.enums import BuildReason, JobStatus, Transition
@@ -32,8 +33,7 @@ def enqueue(
     workspace_id: uuid.UUID,
     transition: Transition,
     template_version_id: uuid.UUID | None,
-    parameters: Sequence[GivenValue],
-    preset_id: uuid.UUID | None = None,
+    values: BuildValues,
     reason: BuildReason = BuildReason.INITIATOR,
 ) -> EnqueuedBuild:
     """Enqueue a build, with the caller as its initiator.
@@ -43,18 +43,25 @@ def enqueue(
         BuildActiveError: the workspace has an unfinished build.
         ConflictError: the template version cannot be built from.
     """
+    ephemeral = _named(values.ephemeral_parameter_values)
     with refusals():
-        return enqueue_build(
+        build = enqueue_build(
             visit.session,
             workspace_id=workspace_id,
             transition=transition,
             initiator_id=visit.caller.user_id,
             template_version_id=template_version_id,
-            parameters={given.name: given.value for given in parameters},
-            preset=preset_id,
+            parameters={**_named(values.rich_parameter_values), **ephemeral},
+            preset=values.template_version_preset_id or values.preset or None,
             reason=reason,
             redis_url=visit.site.redis_url,
         )
+        check_ephemeral(visit.session, build.build_id, ephemeral)
+        return build
+
+
+def _named(given: Sequence[GivenValue]) -> dict[str, str]:
+    return {one.name: one.value for one in given}
 
 
 def with_matched(visit: Visit, build: WorkspaceBuild) -> WorkspaceBuild:

@@ -17,9 +17,8 @@ from cli.printing import DOCUMENTS, print_document
 from cli.table import plain
 from cli.valuefiles import read_values, to_values
 from db.catalog.builds import EnqueuedBuild
-from db.errors import InvalidError, ParameterValidationError
-from db.reads.parameters import list_parameters
-from db.schema.tables import WorkspaceBuild
+from db.errors import ParameterValidationError
+from db.reads.parameters import check_ephemeral
 
 REFUSED = 1
 
@@ -47,15 +46,20 @@ class GivenValues:
         Raises:
             InvalidError: a parameter is not ephemeral.
         """
-        if not self.ephemeral:
-            return
-        version_id = session.get_one(WorkspaceBuild, build.build_id).template_version_id
-        for parameter in list_parameters(session, version_id):
-            if parameter.name in self.ephemeral and not parameter.ephemeral:
-                raise InvalidError(
-                    f'the parameter "{parameter.name}" is not ephemeral: later builds keep its'
-                    " value; give it with --param"
-                )
+        check_ephemeral(session, build.build_id, self.ephemeral)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The fields of a request to the API."""
+        return {
+            "rich_parameter_values": _pairs(self.parameters),
+            "ephemeral_parameter_values": _pairs(self.ephemeral),
+            "preset": self.preset or "",
+        }
+
+
+def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def values_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -86,6 +86,18 @@ class CreateVersion(RequestModel):
     user_variable_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
 
 
+class PushTemplate(RequestModel):
+    """The next version of a template, which is created if it does not exist."""
+
+    file_id: UUID
+    provisioner: ProvisionerType = ProvisionerType.TERRAFORM
+    version_name: Name = Field("", description="empty: the next free one")
+    message: Annotated[str, Field(max_length=1_048_576)] = ""
+    tags: dict[str, Text] = Field(default_factory=dict)
+    user_variable_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
+    activate: bool = Field(True, description="become active when the import has succeeded")
+
+
 class EditVersion(RequestModel):
     """A new name or message of a template version."""
 
@@ -150,7 +162,18 @@ class DryRun(RequestModel):
     user_variable_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
 
 
-class CreateWorkspace(RequestModel):
+class BuildValues(RequestModel):
+    """The values of a build."""
+
+    rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
+    ephemeral_parameter_values: Many[GivenValue] = Field(
+        [], max_length=MAX_PARAMETERS, description="refused for parameters that keep their values"
+    )
+    template_version_preset_id: GivenId = None
+    preset: Text = Field("", description="its name, if it is not named by its id")
+
+
+class CreateWorkspace(BuildValues):
     """A workspace, with its first build."""
 
     template_id: GivenId = None
@@ -158,22 +181,20 @@ class CreateWorkspace(RequestModel):
     name: Name
     autostart_schedule: Text | None = None
     ttl_ms: int | None = Field(None, ge=0, le=MAX_TTL_MS)
-    rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
     automatic_updates: AutomaticUpdates | None = None
-    template_version_preset_id: GivenId = None
 
 
-class CreateBuild(RequestModel):
+class CreateBuild(BuildValues):
     """A build of a workspace."""
 
     template_version_id: GivenId = None
+    template_version_name: Name = Field("", description="the version, if not named by its id")
+    update: bool = Field(False, description="build from the active version")
     transition: Transition
     dry_run: bool = False
     state: Base64 | None = None
     orphan: bool | None = None
-    rich_parameter_values: Many[GivenValue] = Field([], max_length=MAX_PARAMETERS)
     log_level: str = Field("", pattern="^(debug)?$")
-    template_version_preset_id: GivenId = None
     reason: GivenReason | Literal[""] = ""
 
 

@@ -20,6 +20,7 @@ from api.routes.paging import Paged
 from db.catalog.audit import AuditAction
 from db.catalog.orphans import orphan_workspace
 from db.catalog.states import push_state
+from db.catalog.templates import get_version, get_version_to_update_to
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.transitions import cancel_job
 from db.reads.builds import find_build_id, find_parameters, get_build, get_builds
@@ -149,17 +150,15 @@ def _orphan(visit: Visit, row: WorkspaceRow) -> uuid.UUID:
 
 def _enqueue(visit: Visit, row: WorkspaceRow, body: CreateBuild) -> uuid.UUID:
     found = row.workspace
-    if body.template_version_id is not None:
-        _check_version(visit, body.template_version_id, found.template_id)
+    version_id = _version(visit, found.template_id, body)
     if body.state:
         _push(visit, row, body.state)
     build = enqueue(
         visit,
         workspace_id=found.id,
         transition=body.transition,
-        template_version_id=body.template_version_id,
-        parameters=body.rich_parameter_values,
-        preset_id=body.template_version_preset_id,
+        template_version_id=version_id,
+        values=body,
         reason=body.reason or BuildReason.INITIATOR,
     )
     visit.audit(
@@ -171,9 +170,16 @@ def _enqueue(visit: Visit, row: WorkspaceRow, body: CreateBuild) -> uuid.UUID:
     return build.build_id
 
 
-def _check_version(visit: Visit, version_id: uuid.UUID, template_id: uuid.UUID) -> None:
+def _version(visit: Visit, template_id: uuid.UUID, body: CreateBuild) -> uuid.UUID | None:
+    """Return the version that is asked for; None means that of the workspace's builds."""
+    if body.update:
+        return get_version_to_update_to(visit.session, template_id)
+    if body.template_version_name:
+        return get_version(visit.session, template_id=template_id, name=body.template_version_name)
+    if body.template_version_id is None:
+        return None
     try:
-        usable_version(visit, version_id, template_id=template_id)
+        return usable_version(visit, body.template_version_id, template_id=template_id).id
     except NotFoundError as error:
         raise refused("template version does not exist") from error
 

@@ -12,7 +12,7 @@ from api.building import enqueue, usable_version
 from api.caller import Right
 from api.errors import conflict, forbidden, hidden
 from api.gate import GateOf, Visit
-from api.models.requests import GivenValue
+from api.models.requests import BuildValues, GivenValue
 from api.routes.finding import (
     or_hidden,
     user_id_of,
@@ -136,10 +136,12 @@ def retry(gate: GateOf, organization: str, job: uuid.UUID) -> WorkspaceBuild:
             workspace_id=wanted.workspace_id,
             transition=wanted.transition,
             template_version_id=wanted.template_version_id,
-            parameters=[
-                GivenValue.model_construct(name=name, value=value)
-                for name, value in wanted.parameters.items()
-            ],
+            values=BuildValues.model_construct(
+                rich_parameter_values=[
+                    GivenValue.model_construct(name=name, value=value)
+                    for name, value in wanted.parameters.items()
+                ]
+            ),
         )
         audit_retry(visit.session, wanted, build, actor=visit.actor)
         return get_build(visit.session, build.build_id)

@@ -264,11 +264,9 @@ def _check_promotable(version: TemplateVersion, template: Template) -> None:
     if version.template_id != template.id:
         raise refused("The provided template version doesn't belong to the specified template.")
     if version.job.status is not JobStatus.SUCCEEDED:
-        raise ApiError(
-            403,
-            "Only versions that have been built successfully can be promoted.",
-            f"Attempted to promote a version with a {version.job.status} build",
-        )
+        message = "Only versions that have been built successfully can be promoted."
+        detail = f"Attempted to promote a version with a {version.job.status} build"
+        raise ApiError(403, message, detail) from ConflictError(f"{message} {detail}")
     if version.archived:
         raise refused("The provided template version is archived.")
 

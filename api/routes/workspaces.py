@@ -193,7 +193,8 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
     owner_id = user_id_of(visit, user)
     _check_creation(visit.caller, owner_id, template)
     owner = visit.session.get_one(UserRow, owner_id)
-    usable_version(visit, version_id, template_id=template.id)
+    if version_id is not None:
+        usable_version(visit, version_id, template_id=template.id)
     try:
         made = catalog.create_workspace(
             visit.session,
@@ -221,8 +222,7 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
         workspace_id=made.id,
         transition=Transition.START,
         template_version_id=version_id,
-        parameters=body.rich_parameter_values,
-        preset_id=body.template_version_preset_id,
+        values=body,
     )
     visit.audit(
         AuditAction.CREATE,
@@ -234,8 +234,8 @@ def _create(visit: Visit, user: str, body: CreateWorkspace) -> Workspace:
     return workspace.model_copy(update={"latest_build": latest})
 
 
-def _source(visit: Visit, body: CreateWorkspace) -> tuple[Template, uuid.UUID]:
-    """Return the template and the version that a workspace is made from."""
+def _source(visit: Visit, body: CreateWorkspace) -> tuple[Template, uuid.UUID | None]:
+    """Return the template and the version that a workspace is made from, if there is one."""
     if (body.template_id is None) == (body.template_version_id is None):
         raise refused(
             "Validation failed.",
@@ -255,7 +255,7 @@ def _source(visit: Visit, body: CreateWorkspace) -> tuple[Template, uuid.UUID]:
     except ApiError as error:
         text = f'Template "{body.template_id}" doesn\'t exist.'
         raise refused(text, field="template_id") from error
-    return template, template.active_version_id
+    return template, template.active_version_id if template.active_version_id.int else None
 
 
 def _check_creation(caller: Caller, owner_id: uuid.UUID, template: Template) -> None:
