@@ -44,6 +44,23 @@ def unknown_user(username: str) -> NotFoundError:
     )
 
 
+def unknown_template(name: str) -> NotFoundError:
+    """Return the error about a template that does not exist."""
+    return NotFoundError(
+        f"there is no template {name!r}; `provisionerd template push DIR --name {name}` makes one"
+    )
+
+
+def unknown_version(name: str) -> NotFoundError:
+    """Return the error about a version that a template does not have."""
+    return NotFoundError(f"the template has no version {name!r}")
+
+
+def unknown_workspace(owner: str, name: str) -> NotFoundError:
+    """Return the error about a workspace that a user does not have."""
+    return NotFoundError(f"user {owner!r} has no workspace {name!r}")
+
+
 class InvalidError(RequestError):
     """A value is not allowed."""
 

@@ -71,6 +71,10 @@ class Client:
         answer = self.send(method, path, query=query, data=data)
         return decoded(answer, self.server.url) if answer else None
 
+    def upload(self, path: str, data: bytes, *, media: str) -> Any:
+        """Send bytes of a type, and return the JSON document. Errors are those of ``ask``."""
+        return decoded(self.send("POST", path, data=data, media=media), self.server.url)
+
     def send(
         self,
         method: str,

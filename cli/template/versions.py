@@ -12,14 +12,18 @@ from sqlalchemy.orm import Session
 
 from api.reads.templates import VersionList, VersionShown
 from cli.confirming import confirm, yes_option
+from cli.changing import change
 from cli.listing import Kind, Listing, listing_options
-from cli.opening import find_organization, transaction
+from cli.opening import find_organization
 from cli.options import organization_option, output_option
 from cli.printing import DOCUMENTS, print_document
+from cli.remote import templates
+from cli.remote.client import route
 from cli.source import read
 from cli.spans import Span, nanoseconds
 from cli.table import WIDE, Column, Columns, age, plain
 from cli.template.details import print_details
+from db.catalog.audit import Actor
 from db.catalog.edits import activate_version, delete_template, edit_template, set_archived
 from db.catalog.templates import get_template, get_version
 from db.reads.imports import VersionListing
@@ -97,9 +101,16 @@ def activate(name: str, version: str, organization: str | None) -> None:
     Example:
         provisionerd template activate dev v1
     """
-    with transaction() as session:
+
+    def here(session: Session, _actor: Actor) -> None:
         template = _template(session, name, organization)
         activate_version(session, template.id, _version(session, template, version))
+
+    change(
+        here,
+        lambda client: templates.activate(client, name, version, organization),
+        look=f"template versions {name}",
+    )
     click.echo(f"Template {plain(name)} is at {plain(version)}.")
 
 
@@ -176,8 +187,13 @@ def edit(name: str, organization: str | None, **changes: object) -> None:
     }
     if not given:
         raise click.UsageError("give a setting to change; --help lists them")
-    with transaction() as session:
-        edit_template(session, _template(session, name, organization).id, given)
+    change(
+        lambda session, _actor: edit_template(
+            session, _template(session, name, organization).id, given
+        ),
+        lambda client: templates.edit(client, name, organization, given),
+        look="template list",
+    )
     click.echo(f"Template {plain(name)} was changed.")
 
 
@@ -193,15 +209,26 @@ def delete(name: str, yes: bool, organization: str | None) -> None:
         provisionerd template delete dev
     """
     confirm(f"Delete the template {plain(name)}?", yes=yes)
-    with transaction() as session:
-        delete_template(session, _template(session, name, organization).id)
+    change(
+        lambda session, _actor: delete_template(session, _template(session, name, organization).id),
+        lambda client: client.ask(
+            "DELETE", route("templates", templates.find_template(client, name, organization))
+        ),
+        look="template list",
+    )
     click.echo(f"Template {plain(name)} was deleted.")
 
 
 def _archive(name: str, version: str, organization: str | None, *, archived: bool) -> None:
-    with transaction() as session:
+    def here(session: Session, _actor: Actor) -> None:
         template = _template(session, name, organization)
         set_archived(session, _version(session, template, version), archived=archived)
+
+    change(
+        here,
+        lambda client: templates.archive(client, name, version, organization, archived=archived),
+        look=f"template versions {name} --archived",
+    )
     word = "archived" if archived else "no longer archived"
     click.echo(f"Version {plain(version)} of template {plain(name)} is {word}.")
 

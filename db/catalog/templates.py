@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db.catalog.names import check_name
 from db.catalog.versions import EnqueuedImport, NewVersion, create_version
 from db.engine import sql
-from db.errors import ConflictError, NotFoundError
+from db.errors import ConflictError, unknown_template, unknown_version
 from db.jobs.archives import store_file
 from db.schema.enums import ProvisionerType
 from db.schema.tables import (
@@ -75,10 +75,7 @@ def get_template(session: Session, *, name: str, organization: Organization) -> 
     """
     template = _find_template(session, name=name, organization=organization)
     if template is None:
-        raise NotFoundError(
-            f"there is no template {name!r}; `provisionerd template push DIR --name {name}`"
-            " makes one"
-        )
+        raise unknown_template(name)
     return template
 
 
@@ -125,7 +122,7 @@ def get_version(session: Session, *, template_id: uuid.UUID, name: str) -> uuid.
         )
     ).one_or_none()
     if version_id is None:
-        raise NotFoundError(f"the template has no version {name!r}")
+        raise unknown_version(name)
     return version_id
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from db.catalog.limits import check_owner, check_workspaces
 from db.catalog.names import check_name, insert_named
 from db.errors import (
-    NotFoundError,
     TemplateDeprecatedError,
+    unknown_workspace,
 )
 from db.jobs.events import EventType, record_workspace
 from db.schema.tables import Template, User, Workspace
@@ -83,5 +83,5 @@ def get_workspace(session: Session, *, owner: User, name: str) -> Workspace:
         )
     ).one_or_none()
     if workspace is None:
-        raise NotFoundError(f"user {owner.username!r} has no workspace {name!r}")
+        raise unknown_workspace(owner.username, name)
     return workspace

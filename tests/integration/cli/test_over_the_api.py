@@ -14,7 +14,7 @@ from sqlalchemy import select
 from db.catalog.people import set_site_roles
 from db.catalog.tokens import create_token
 from db.engine import Database
-from db.schema.tables import AuditLog, Circuit, Organization, User
+from db.schema.tables import AuditLog, Circuit, Organization, Template, User
 from tests.harness.api.serving import served
 from tests.harness.canned import answering
 from tests.harness.factory import Factory
@@ -190,6 +190,29 @@ def test_webhooks_change_alike(doors: Doors) -> None:
         assert door("webhook", "replay", made["id"][:8]).stdout == "0 events will be sent again.\n"
         deleted = door("webhook", "delete", made["id"])
         assert deleted.stdout == f"Webhook {made['id']} was deleted.\n"
+
+
+def test_templates_change_alike(doors: Doors, factory: Factory, home: Organization) -> None:
+    author = factory.user(organization=home)
+    for mark in ("x1", "x2"):
+        factory.template(organization=home, created_by=author, name=f"dev-{mark}")
+    doors.alike(
+        "template activate dev-{} v1",
+        "template activate dev-{} v9",
+        "template activate lost v1",
+        "template activate dev-{} v1 --organization nowhere",
+        "template archive dev-{} v1",
+        "template edit dev-{} --require-active-version --stop-after 8h --activity-bump 1h",
+        "template edit dev-{} --deprecate old --fetch-modules",
+        "template edit dev-{}",
+        "template delete dev-{} --yes",
+        "template delete dev-{} --yes",
+    )
+    with factory.database.begin() as session:
+        one, other = session.scalars(select(Template).order_by(Template.name)).all()
+        for column in ("default_ttl", "activity_bump", "deprecated", "require_active_version"):
+            assert getattr(one, column) == getattr(other, column), column
+        assert (one.deleted, other.deleted, other.default_ttl) == (True, True, 28800 * 10**9)
 
 
 def test_a_member_s_token_is_refused_an_operator_s_verb(

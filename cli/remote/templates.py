@@ -1,0 +1,98 @@
+"""Changes to templates and their versions, over the API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from cli.changing import no_organization, organization_route, unless_seen
+from cli.remote.answers import field_of, id_of
+from cli.remote.client import Client, route
+from cli.remote.people import get_organization
+from db.catalog.versions import EnqueuedImport
+from db.errors import NotFoundError, unknown_template, unknown_version
+
+NANOSECONDS = 1_000_000  #: of a millisecond
+TAR = "application/x-tar"
+#: What a column is called in a request, and its unit in the units of the request.
+FIELDS: Mapping[str, tuple[str, int]] = {
+    "default_ttl": ("default_ttl_ms", NANOSECONDS),
+    "activity_bump": ("activity_bump_ms", NANOSECONDS),
+    "deprecated": ("deprecation_message", 0),
+}
+
+
+def find_template(client: Client, name: str, organization: str | None) -> uuid.UUID:
+    """Return the id of a template.
+
+    Raises:
+        NotFoundError: the user of the token sees none of that name.
+    """
+    if organization is not None:
+        get_organization(client, organization)
+    with unless_seen(unknown_template(name)):
+        return id_of(client, client.get(organization_route(organization, "templates", name)))
+
+
+def _find_version(client: Client, template_id: uuid.UUID, name: str) -> uuid.UUID:
+    try:
+        return id_of(client, client.get(route("templates", template_id, "versions", name)))
+    except NotFoundError as error:
+        raise unknown_version(name) from error
+
+
+def activate(client: Client, name: str, version: str, organization: str | None) -> None:
+    """Make a version the active one of a template."""
+    template_id = find_template(client, name, organization)
+    version_id = _find_version(client, template_id, version)
+    body = {"id": str(version_id)}
+    client.ask("PATCH", route("templates", template_id, "versions"), body=body)
+
+
+def archive(
+    client: Client, name: str, version: str, organization: str | None, *, archived: bool
+) -> None:
+    """Archive a version, or undo that."""
+    version_id = _find_version(client, find_template(client, name, organization), version)
+    verb = "archive" if archived else "unarchive"
+    client.ask("POST", route("templateversions", version_id, verb))
+
+
+def edit(
+    client: Client, name: str, organization: str | None, changes: Mapping[str, object]
+) -> None:
+    """Change columns of a template."""
+    template_id = find_template(client, name, organization)
+    client.ask("PATCH", route("templates", template_id), body=_body(changes))
+
+
+def _body(changes: Mapping[str, object]) -> dict[str, object]:
+    body = {}
+    for column, value in changes.items():
+        name, unit = FIELDS.get(column, (column, 0))
+        body[name] = value // unit if unit and isinstance(value, int) else value
+    return body
+
+
+def push(
+    client: Client,
+    name: str,
+    organization: str | None,
+    archive: bytes,
+    body: Mapping[str, Any],
+) -> EnqueuedImport:
+    """Upload an archive, store it as the next version of a template, and enqueue its import."""
+    with unless_seen(no_organization(organization)):
+        uploaded = client.upload(route("files"), archive, media=TAR)
+        pushed = client.ask(
+            "POST",
+            organization_route(organization, "templates", name, "push"),
+            body={**body, "file_id": field_of(client, uploaded, "hash", str)},
+        )
+    return EnqueuedImport(
+        version_id=id_of(client, pushed, "version_id"),
+        version_name=field_of(client, pushed, "version_name", str),
+        job_id=id_of(client, pushed, "job_id"),
+        queue=field_of(client, pushed, "queue", str),
+    )
