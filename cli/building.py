@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import click
 
 from cli.printing import DOCUMENTS, print_document
 from cli.screen import screen
+from cli.source import Source
 from cli.table import plain
-from cli.waiting import INTERRUPTED, View, follow_job, why_stuck
-from db.catalog.builds import EnqueuedBuild
-from db.engine import Database
-from db.reads.progress import JobProgress, job_progress
+from cli.waiting import INTERRUPTED, View, progress_of, show_updates, why_stuck
+from db.reads.progress import JobProgress
 from db.schema.enums import JobStatus, Transition, job_is_insufficient_quota_error_code
 
 FAILED = 1
@@ -32,12 +32,24 @@ class BuildRequest:
     output: str
 
 
-def finish(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
+class Enqueued(Protocol):
+    """A build that was enqueued."""
+
+    @property
+    def build_id(self) -> uuid.UUID:
+        """The build."""
+
+    @property
+    def job_id(self) -> uuid.UUID:
+        """Its job."""
+
+
+def finish(source: Source, request: BuildRequest, build: Enqueued) -> NoReturn:
     """Wait for the build unless detached, report it, and exit with its status."""
     if request.detach:
-        _detach(database, request, build)
+        _detach(source, request, build)
     try:
-        ended = follow_job(database, build.job_id, _view(request))
+        ended = show_updates(source.updates(build.job_id), _view(request))
     except KeyboardInterrupt:
         _print_error(
             f"The build goes on. `provisionerd jobs logs {build.job_id} -f` follows it,"
@@ -57,9 +69,8 @@ def exit_status(ended: JobProgress) -> int:
     return FAILED
 
 
-def _detach(database: Database, request: BuildRequest, build: EnqueuedBuild) -> NoReturn:
-    with database.begin() as session:
-        now = job_progress(session, build.job_id)
+def _detach(source: Source, request: BuildRequest, build: Enqueued) -> NoReturn:
+    now = progress_of(source, build.job_id)
     if reason := why_stuck(now):
         _warn(reason)
     if request.output in DOCUMENTS:
@@ -74,7 +85,7 @@ def _view(request: BuildRequest) -> View:
     return View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
 
 
-def _report(request: BuildRequest, build: EnqueuedBuild, ended: JobProgress) -> None:
+def _report(request: BuildRequest, build: Enqueued, ended: JobProgress) -> None:
     if request.output in DOCUMENTS:
         print_document(_document(request, build, ended), request.output)
     if ended.status is not JobStatus.SUCCEEDED:
@@ -100,7 +111,7 @@ def _sentence(request: BuildRequest, ended: JobProgress) -> str:
     )
 
 
-def _document(request: BuildRequest, build: EnqueuedBuild, now: JobProgress) -> dict[str, object]:
+def _document(request: BuildRequest, build: Enqueued, now: JobProgress) -> dict[str, object]:
     return {
         "workspace": request.workspace,
         "transition": request.transition,

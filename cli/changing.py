@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from cli.actor import find_actor
-from cli.opening import transaction
+from cli.opening import opened, transaction
 from cli.remote.client import Client, route
 from cli.remote.errors import CutOffError, PerhapsDoneError
 from cli.remote.server import find_server, has_server
+from cli.remote.source import remote_source
+from cli.ringing import ring_or_warn
+from cli.source import DatabaseSource, Source
 from db.errors import NotFoundError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from db.catalog.audit import Actor
+    from worker.broker.ringer import Ring
 
 Result = TypeVar("Result")
 DEFAULT = "default"  #: the API's reference to the default organization
@@ -53,6 +57,37 @@ def change(
         raise click.UsageError("over the API, the user of the token is in the audit log, not --as")
     with perhaps_done(look):
         return there(open_client())
+
+
+@contextmanager
+def enqueuing(
+    here: Callable[[Session, Ring], Result],
+    there: Callable[[Client], Result],
+    *,
+    noun: str,
+    look: str,
+) -> Iterator[tuple[Source, Result]]:
+    """Enqueue a job; yield where it is followed, and what enqueueing returned.
+
+    Args:
+        here: enqueues it in a transaction of the database, and gets the ring for its queue.
+        there: enqueues it over the API.
+        noun: what is enqueued, for a warning.
+        look: as for ``change``.
+
+    Raises:
+        PerhapsDoneError: the connection was lost before the server answered.
+        RequestError: the job was refused.
+    """
+    if has_server():
+        with perhaps_done(look):
+            made = there(open_client())
+        yield remote_source(), made
+        return
+    with opened(redis=True) as services:
+        with services.database.begin() as session:
+            made = here(session, ring_or_warn(services.redis_url, noun))
+        yield DatabaseSource(services.database), made
 
 
 def open_client() -> Client:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import click
+from sqlalchemy.orm import Session
 
-from cli.actor import find_actor
-from cli.building import BuildRequest, finish
+from cli.building import BuildRequest, Enqueued, finish
+from cli.changing import change
 from cli.confirming import confirm
-from cli.opening import opened
 from cli.printing import DOCUMENTS, print_document
+from cli.remote import workspaces
+from cli.source import source
+from db.catalog.audit import Actor
 from db.catalog.orphans import orphan_workspace
 from db.catalog.people import get_user
 from db.catalog.workspaces import get_workspace
+
+ORPHAN = {"transition": "delete", "orphan": True}
 
 
 def delete_orphan(request: BuildRequest, *, as_user: str | None, yes: bool) -> None:
@@ -28,17 +33,21 @@ def delete_orphan(request: BuildRequest, *, as_user: str | None, yes: bool) -> N
     """
     where = f"{request.owner}/{request.workspace}"
     confirm(f"Delete {where} and leave its resources as they are?", yes=yes)
-    with opened() as services:
-        with services.database.begin() as session:
-            found = get_workspace(
-                session, owner=get_user(session, request.owner), name=request.workspace
-            )
-            orphaned = orphan_workspace(
-                session, workspace_id=found.id, actor=find_actor(session, as_user)
-            )
-        if orphaned.build is not None:
-            finish(services.database, request, orphaned.build)
+    build = change(
+        lambda session, actor: _orphan(session, actor, request),
+        lambda client: workspaces.build(client, request.owner, request.workspace, ORPHAN),
+        look="workspace list",
+        as_user=as_user,
+    )
+    if build is not None:
+        with source() as opened_source:
+            finish(opened_source, request, build)
     _report_unbuilt(request)
+
+
+def _orphan(session: Session, actor: Actor, request: BuildRequest) -> Enqueued | None:
+    found = get_workspace(session, owner=get_user(session, request.owner), name=request.workspace)
+    return orphan_workspace(session, workspace_id=found.id, actor=actor).build
 
 
 def _report_unbuilt(request: BuildRequest) -> None:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 import click
 from sqlalchemy.orm import Session
 
-from cli.opening import transaction
+from cli.changing import change
 from cli.reference import workspace_argument
+from cli.remote import workspaces
 from cli.spans import NEVER, Span, nanoseconds
+from db.catalog.audit import Actor
 from db.catalog.deadlines import end_deadline, extend_deadline
 from db.catalog.people import get_user
 from db.catalog.workspaces import edit_workspace, get_workspace
@@ -34,11 +36,18 @@ def schedule(name: str, owner: str, stop_after: timedelta) -> None:
     Example:
         provisionerd workspace schedule alice/box --stop-after 8h
     """
-    with transaction() as session:
+
+    def here(session: Session, _actor: Actor) -> None:
         found = _workspace(session, owner, name)
         edit_workspace(session, found.id, {"ttl": nanoseconds(stop_after) or None})
         if stop_after == NEVER:
             end_deadline(session, found.id)
+
+    change(
+        here,
+        lambda client: workspaces.stop_after(client, owner, name, stop_after),
+        look=f"workspace show {owner}/{name}",
+    )
     click.echo(f"Workspace {name} was changed.")
 
 
@@ -53,8 +62,13 @@ def extend(name: str, owner: str, span: timedelta) -> None:
         provisionerd workspace extend alice/box --for 2h
     """
     deadline = datetime.now(UTC) + span
-    with transaction() as session:
-        extend_deadline(session, _workspace(session, owner, name).id, deadline)
+    change(
+        lambda session, _actor: extend_deadline(
+            session, _workspace(session, owner, name).id, deadline
+        ),
+        lambda client: workspaces.extend(client, owner, name, deadline),
+        look=f"workspace show {owner}/{name}",
+    )
     click.echo(f"Workspace {name} runs until {deadline:%Y-%m-%d %H:%M} UTC.")
 
 

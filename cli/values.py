@@ -14,6 +14,7 @@ import click
 from sqlalchemy.orm import Session
 
 from cli.printing import DOCUMENTS, print_document
+from cli.remote.answers import as_pairs
 from cli.table import plain
 from cli.valuefiles import read_values, to_values
 from db.catalog.builds import EnqueuedBuild
@@ -52,14 +53,10 @@ class GivenValues:
     def body(self) -> dict[str, Any]:
         """The fields of a request to the API."""
         return {
-            "rich_parameter_values": _pairs(self.parameters),
-            "ephemeral_parameter_values": _pairs(self.ephemeral),
+            "rich_parameter_values": as_pairs(self.parameters),
+            "ephemeral_parameter_values": as_pairs(self.ephemeral),
             "preset": self.preset or "",
         }
-
-
-def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def values_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from cli.source import DatabaseSource
+from cli.source import DatabaseSource, Source
 from cli.table import plain, text_of
 from db.engine import Database
 from db.reads.contract import ProvisionerJobLog
@@ -32,6 +32,17 @@ def follow_job(database: Database, job_id: uuid.UUID, view: View) -> JobProgress
         NotFoundError: there is no such job.
     """
     return show_updates(DatabaseSource(database).updates(job_id), view)
+
+
+def progress_of(source: Source, job_id: uuid.UUID) -> JobProgress:
+    """Return how a job fares now.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    for update in source.updates(job_id, after=None, limit_s=0):
+        progress = update.progress
+    return progress
 
 
 def show_updates(updates: Iterator[Update], view: View) -> JobProgress:

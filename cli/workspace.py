@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from functools import partial
+from typing import NoReturn
 
 import click
 from sqlalchemy.orm import Session
 
 from api.reads.workspaces import WorkspaceList
 from cli.actor import as_option
-from cli.building import BuildRequest, finish
+from cli.building import BuildRequest, Enqueued, finish
+from cli.changing import enqueuing
 from cli.confirming import confirm, yes_option
 from cli.details import show
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
-from cli.opening import find_organization, opened
+from cli.opening import find_organization
 from cli.options import organization_option, output_option
 from cli.orphaning import delete_orphan
 from cli.planning import plan
 from cli.reference import workspace_argument
-from cli.ringing import ring_or_warn
+from cli.remote import workspaces
+from cli.remote.client import Client
 from cli.scheduling import extend, schedule
 from cli.table import WIDE, Column, Columns, age
 from cli.values import GivenValues, refusals, values_options
@@ -29,6 +33,7 @@ from db.catalog.templates import get_template, get_version, get_version_to_updat
 from db.catalog.workspaces import create_workspace, get_workspace
 from db.reads.workspaces import WorkspaceListing
 from db.schema.enums import Transition
+from worker.broker.ringer import Ring
 from worker.enqueue import enqueue_build
 from worker.tracing.traces import process_tracer
 
@@ -94,24 +99,37 @@ def create(
     request = BuildRequest(
         workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
     )
-    with opened(redis=True) as services:
-        with refusals(output), services.database.begin() as session:
-            home = find_organization(session, organization)
-            made = create_workspace(
-                session,
-                owner=get_user(session, owner),
-                template=get_template(session, name=template, organization=home),
-                name=name,
-            )
-            build = enqueue_build(
-                session,
-                workspace_id=made.id,
-                transition=request.transition,
-                ring=ring_or_warn(services.redis_url, "build"),
-                **values.request,
-            )
-            values.check_ephemeral(session, build)
-        finish(services.database, request, build)
+
+    def here(session: Session, ring: Ring) -> Enqueued:
+        home = find_organization(session, organization)
+        made = create_workspace(
+            session,
+            owner=get_user(session, owner),
+            template=get_template(session, name=template, organization=home),
+            name=name,
+        )
+        build = enqueue_build(
+            session,
+            workspace_id=made.id,
+            transition=request.transition,
+            ring=ring,
+            **values.request,
+        )
+        values.check_ephemeral(session, build)
+        return build
+
+    _finish(
+        request,
+        here,
+        lambda client: workspaces.create(
+            client,
+            owner,
+            name,
+            template=template,
+            organization=organization,
+            values=values.body,
+        ),
+    )
 
 
 @workspace.command()
@@ -248,24 +266,46 @@ def _build(
     update: bool = False,
     version_name: str | None = None,
 ) -> None:
-    with opened(redis=True) as services:
-        with refusals(request.output), services.database.begin() as session:
-            found = get_workspace(
-                session, owner=get_user(session, request.owner), name=request.workspace
-            )
-            build = enqueue_build(
-                session,
-                workspace_id=found.id,
-                transition=request.transition,
-                template_version_id=_version(
-                    session, found.template_id, update=update, name=version_name
-                ),
-                ring=ring_or_warn(services.redis_url, "build"),
-                tracer=process_tracer(),
-                **values.request,
-            )
-            values.check_ephemeral(session, build)
-        finish(services.database, request, build)
+    def here(session: Session, ring: Ring) -> Enqueued:
+        found = get_workspace(
+            session, owner=get_user(session, request.owner), name=request.workspace
+        )
+        build = enqueue_build(
+            session,
+            workspace_id=found.id,
+            transition=request.transition,
+            template_version_id=_version(
+                session, found.template_id, update=update, name=version_name
+            ),
+            ring=ring,
+            tracer=process_tracer(),
+            **values.request,
+        )
+        values.check_ephemeral(session, build)
+        return build
+
+    body = {
+        **values.body,
+        "transition": request.transition.value,
+        "update": update,
+        "template_version_name": version_name or "",
+    }
+    _finish(
+        request,
+        here,
+        lambda client: workspaces.build(client, request.owner, request.workspace, body),
+    )
+
+
+def _finish(
+    request: BuildRequest,
+    here: Callable[[Session, Ring], Enqueued],
+    there: Callable[[Client], Enqueued],
+) -> NoReturn:
+    look = f"workspace show {request.owner}/{request.workspace}"
+    enqueued = enqueuing(here, there, noun="build", look=look)
+    with refusals(request.output), enqueued as (source, build):
+        finish(source, request, build)
 
 
 def _version(

@@ -1,9 +1,12 @@
-"""Fields of answers, which are checked: a server may be another program, or an older one."""
+"""Fields of answers, which are checked, and of requests.
+
+A server may be another program, or an older one.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from cli.remote.client import Client
@@ -46,3 +49,8 @@ def read_as(client: Client, read: Callable[[str], Value], text: str, name: str) 
         return read(text)
     except ValueError as error:
         raise ForeignAnswerError(client.server.url, f"{name} has another form") from error
+
+
+def as_pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return values by their names in the form of requests."""
+    return [{"name": name, "value": value} for name, value in values.items()]

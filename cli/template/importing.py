@@ -11,11 +11,11 @@ import click
 
 from cli.printing import DOCUMENTS, print_document
 from cli.screen import screen
+from cli.source import Source
 from cli.table import plain
-from cli.waiting import INTERRUPTED, View, follow_job, no_worker
+from cli.waiting import INTERRUPTED, View, no_worker, progress_of, show_updates
 from db.catalog.versions import EnqueuedImport
-from db.engine import Database
-from db.reads.progress import JobProgress, job_progress
+from db.reads.progress import JobProgress
 from db.schema.enums import JobErrorCode, JobStatus
 
 
@@ -30,15 +30,14 @@ class ImportRequest:
     output: str
 
 
-def finish(database: Database, request: ImportRequest, pushed: EnqueuedImport) -> NoReturn:
+def finish(source: Source, request: ImportRequest, pushed: EnqueuedImport) -> NoReturn:
     """Wait for the import unless detached, report it, and exit with its status."""
     if request.detach:
-        with database.begin() as session:
-            _report_enqueued(request, pushed, job_progress(session, pushed.job_id))
+        _report_enqueued(request, pushed, progress_of(source, pushed.job_id))
         sys.exit(0)
     view = View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
     try:
-        ended = follow_job(database, pushed.job_id, view)
+        ended = show_updates(source.updates(pushed.job_id), view)
     except KeyboardInterrupt:
         click.echo(
             f"The import goes on. `provisionerd jobs logs {pushed.job_id} -f` follows it,"

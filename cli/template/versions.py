@@ -11,8 +11,8 @@ import click
 from sqlalchemy.orm import Session
 
 from api.reads.templates import VersionList, VersionShown
-from cli.confirming import confirm, yes_option
 from cli.changing import change
+from cli.confirming import confirm, yes_option
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization
 from cli.options import organization_option, output_option
