@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from db.catalog.people import set_site_roles
 from db.engine import Database
 from db.schema.tables import Organization, User
+from tests.harness.api.serving import served
 from tests.harness.factory import Factory
 from tests.integration.cli.commandline import CommandLine, Unchanged
+from tests.integration.cli.doors import Doors, with_token
 from worker.embedded import Embedded
 
 
@@ -71,3 +74,32 @@ def contents(database: Database) -> Mapping[str, list[str]]:
             name: sorted(session.scalars(text(f'SELECT "{name}"::text FROM "{name}"')))
             for name in tables
         }
+
+
+@pytest.fixture
+def ada(factory: Factory, home: Organization, database: Database) -> User:
+    """An owner of the site."""
+    made = factory.user(organization=home, username="ada")
+    with database.begin() as session:
+        set_site_roles(session, session.get_one(User, made.id), ["owner"])
+    return made
+
+
+@pytest.fixture
+def url(database: Database, embedded: Embedded) -> Iterator[str]:
+    assert embedded.redis_url is not None
+    with served(database, redis_url=embedded.redis_url) as (url, _site):
+        yield url
+
+
+@pytest.fixture
+def doors(environment: Mapping[str, str | None], database: Database, url: str, ada: User) -> Doors:
+    return Doors(database=CommandLine(environment), api=with_token(environment, database, url, ada))
+
+
+@pytest.fixture
+def member(
+    environment: Mapping[str, str | None], database: Database, url: str, alice: User
+) -> CommandLine:
+    """The command line of alice, who has no role and no database."""
+    return with_token(environment, database, url, alice)

@@ -2,91 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-import pytest
-from click.testing import Result
 from sqlalchemy import select
 
-from db.catalog.people import set_site_roles
-from db.catalog.tokens import create_token
 from db.engine import Database
 from db.schema.tables import AuditLog, Circuit, Organization, Template, User
-from tests.harness.api.serving import served
 from tests.harness.canned import answering
 from tests.harness.factory import Factory
 from tests.harness.threadworker import sign_on
 from tests.integration.cli.commandline import CommandLine, refused
-from worker.embedded import Embedded
-
-IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Doors:
-    """The command line with the database, and with a server of the API."""
-
-    database: CommandLine
-    api: CommandLine
-
-    def alike(self, *commands: str) -> Sequence[Result]:
-        """Run commands over the database and then over the API: they must print the same.
-
-        ``{}`` stands for a mark, which is another one for each door.
-
-        Returns:
-            The results over the API.
-        """
-        here = [self.database(*_words(command, "x1")) for command in commands]
-        there = [self.api(*_words(command, "x2")) for command in commands]
-        for command, one, other in zip(commands, here, there, strict=True):
-            assert _shown(other, "x2") == _shown(one, "x1"), command
-        return there
-
-
-def _words(command: str, mark: str) -> list[str]:
-    return shlex.split(command.replace("{}", mark))
-
-
-def _shown(result: Result, mark: str) -> tuple[int, str, str]:
-    texts = (result.stdout, result.stderr)
-    stdout, stderr = (IDS.sub("ID", text.replace(f"-{mark}", "-{}")) for text in texts)
-    return result.exit_code, stdout, stderr
-
-
-@pytest.fixture
-def ada(factory: Factory, home: Organization, database: Database) -> User:
-    """An owner of the site."""
-    made = factory.user(organization=home, username="ada")
-    with database.begin() as session:
-        set_site_roles(session, session.get_one(User, made.id), ["owner"])
-    return made
-
-
-@pytest.fixture
-def url(database: Database, embedded: Embedded) -> Iterator[str]:
-    assert embedded.redis_url is not None
-    with served(database, redis_url=embedded.redis_url) as (url, _site):
-        yield url
-
-
-def with_token(
-    environment: Mapping[str, str | None], database: Database, url: str, user: User
-) -> CommandLine:
-    """The command line of a user who has a token and no database."""
-    with database.begin() as session:
-        token = create_token(session, user_id=user.id).text
-    without = {"PROVISIONERD_DATABASE_URL": None, "PROVISIONERD_REDIS_URL": None}
-    given = {"PROVISIONERD_URL": url, "PROVISIONERD_TOKEN": token, "PROVISIONERD_DATA_DIR": None}
-    return CommandLine({**environment, **without, **given})
-
-
-@pytest.fixture
-def doors(environment: Mapping[str, str | None], database: Database, url: str, ada: User) -> Doors:
-    return Doors(database=CommandLine(environment), api=with_token(environment, database, url, ada))
+from tests.integration.cli.doors import Doors
 
 
 def audited(database: Database) -> list[tuple[str, str]]:
@@ -161,7 +87,7 @@ def test_people_change_alike(doors: Doors, alice: User) -> None:
     )
     groups = doors.database.json("group", "list")
     one, other = (
-        next(group for group in groups if group["name"] == f"gpu-{mark}") for mark in ("x1", "x2")
+        next(group for group in groups if group["name"] == f"gpu-{mark}") for mark in doors.marks
     )
     assert (one["quota_allowance"], one["members"]) == (other["quota_allowance"], other["members"])
 
@@ -194,7 +120,7 @@ def test_webhooks_change_alike(doors: Doors) -> None:
 
 def test_templates_change_alike(doors: Doors, factory: Factory, home: Organization) -> None:
     author = factory.user(organization=home)
-    for mark in ("x1", "x2"):
+    for mark in doors.marks:
         factory.template(organization=home, created_by=author, name=f"dev-{mark}")
     doors.alike(
         "template activate dev-{} v1",
@@ -216,9 +142,8 @@ def test_templates_change_alike(doors: Doors, factory: Factory, home: Organizati
 
 
 def test_a_member_s_token_is_refused_an_operator_s_verb(
-    environment: Mapping[str, str | None], database: Database, url: str, alice: User
+    member: CommandLine, database: Database
 ) -> None:
-    member = with_token(environment, database, url, alice)
     refused(member("queue", "pause", "builds"), "you may not do this")
     refused(member("limits", "set", "workspaces_per_chat", "9"), "Only owners change limits")
     assert audited(database) == []
