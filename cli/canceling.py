@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import uuid
 from functools import partial
+from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
+from cli.acting import acting
 from cli.actor import as_option, find_actor
-from cli.opening import opened
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_json
-from cli.selection import Selection, act_on_each, report_refused, selecting
-from cli.source import DatabaseSource
+from cli.remote.answers import field_of, id_of, read_as
+from cli.remote.client import Client
+from cli.remote.jobs import act
+from cli.selection import Outcome, Selection, report_refused, selecting
 from db.catalog.cancellations import cancel_by_hand
 from db.schema.enums import JobStatus
+
+Canceled = tuple[uuid.UUID, JobStatus]
 
 
 @click.command()
@@ -33,10 +38,19 @@ def cancel(selection: Selection, as_user: str | None, output: str) -> None:
         provisionerd jobs cancel 3f2a
         provisionerd jobs cancel --status pending --queue builds
     """
-    with opened() as services:
-        job_ids = selection.find(DatabaseSource(services.database))
-        selection.confirm("cancel", len(job_ids))
-        outcome = act_on_each(services.database, job_ids, partial(_cancel, as_user=as_user))
+    with acting(
+        selection,
+        "cancel",
+        here=lambda _services: partial(_cancel, as_user=as_user),
+        there=lambda client, job_ids: act(client, "cancel", job_ids, _canceled),
+        redis=False,
+        as_user=as_user,
+    ) as (_source, outcome):
+        _print(selection, outcome, output)
+        report_refused(selection, outcome)
+
+
+def _print(selection: Selection, outcome: Outcome[Canceled], output: str) -> None:
     if output in DOCUMENTS and outcome.done:
         rows = [{"id": job_id, "status": status} for job_id, status in outcome.done]
         print_json(rows[0] if selection.is_one else rows)
@@ -45,10 +59,12 @@ def cancel(selection: Selection, as_user: str | None, output: str) -> None:
     else:
         for job_id, status in outcome.done:
             click.echo(f"Job {job_id} is {status}.")
-    report_refused(selection, outcome)
 
 
-def _cancel(
-    session: Session, job_id: uuid.UUID, *, as_user: str | None
-) -> tuple[uuid.UUID, JobStatus]:
+def _cancel(session: Session, job_id: uuid.UUID, *, as_user: str | None) -> Canceled:
     return job_id, cancel_by_hand(session, job_id, actor=find_actor(session, as_user))
+
+
+def _canceled(client: Client, answer: Any) -> Canceled:
+    status = field_of(client, answer, "status", str)
+    return id_of(client, answer), read_as(client, JobStatus, status, "status")

@@ -53,10 +53,19 @@ def change(
     if not has_server():
         with transaction() as session:
             return here(session, find_actor(session, as_user))
-    if as_user:
-        raise click.UsageError("over the API, the user of the token is in the audit log, not --as")
+    check_user(as_user)
     with perhaps_done(look):
         return there(open_client())
+
+
+def check_user(as_user: str | None) -> None:
+    """Refuse to name a user for the audit log of a server.
+
+    Raises:
+        click.UsageError: one is named, but the token names one.
+    """
+    if as_user:
+        raise click.UsageError("over the API, the user of the token is in the audit log, not --as")
 
 
 @contextmanager

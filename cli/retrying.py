@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
+from cli.acting import acting
 from cli.actor import as_option, find_actor
 from cli.awaiting import Waited, statuses_of, wait_for_all
-from cli.opening import opened
 from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document
+from cli.remote.answers import field_of, id_of, read_as
+from cli.remote.client import Client
+from cli.remote.jobs import act
 from cli.ringing import ring_or_warn
-from cli.selection import Selection, act_on_each, report_refused, selecting
-from cli.source import DatabaseSource
+from cli.selection import Selection, report_refused, selecting
+from cli.source import Source
 from db.catalog.retries import audit_retry, find_retry
-from db.engine import Database
 from db.schema.enums import JobStatus, Transition
 from worker.broker.ringer import Ring
 from worker.enqueue import enqueue_build
@@ -84,22 +87,37 @@ def retry(selection: Selection, wait: bool, as_user: str | None, output: str) ->
         provisionerd jobs retry 3f2a --wait
         provisionerd jobs retry --error-code none --queue builds
     """
-    with opened(redis=True) as services:
-        job_ids = selection.find(DatabaseSource(services.database))
-        selection.confirm("retry", len(job_ids))
-        act = Retrier(as_user=as_user, ring=ring_or_warn(services.redis_url, "build"))
-        outcome = act_on_each(services.database, job_ids, act)
+    with acting(
+        selection,
+        "retry",
+        here=lambda services: Retrier(
+            as_user=as_user, ring=ring_or_warn(services.redis_url, "build")
+        ),
+        there=lambda client, job_ids: act(client, "retry", job_ids, _retried),
+        redis=True,
+        as_user=as_user,
+    ) as (source, outcome):
         if selection.is_one:
             report_refused(selection, outcome)
-        ended = _wait(services.database, outcome.done) if wait else {}
+        ended = _wait(source, outcome.done) if wait else {}
     _print(selection, outcome.done, ended, output)
     report_refused(selection, outcome)
     sys.exit(statuses_of(ended.values()))
 
 
-def _wait(database: Database, retried: list[Retried]) -> dict[uuid.UUID, Waited]:
-    builds = [build.id for build in retried]
-    return {one.id: one for one in wait_for_all(DatabaseSource(database), builds)}
+def _wait(source: Source, retried: list[Retried]) -> dict[uuid.UUID, Waited]:
+    return {one.id: one for one in wait_for_all(source, [build.id for build in retried])}
+
+
+def _retried(client: Client, answer: Any) -> Retried:
+    transition = field_of(client, answer, "transition", str)
+    return Retried(
+        id=id_of(client, answer),
+        retried_job_id=id_of(client, answer, "retried_job_id"),
+        workspace=field_of(client, answer, "workspace", str),
+        transition=read_as(client, Transition, transition, "transition"),
+        build_number=field_of(client, answer, "build_number", int),
+    )
 
 
 def _print(

@@ -25,6 +25,7 @@ from db.catalog.drains import drain_worker, forget_worker, resume_worker
 from db.catalog.limits import MOST_ALLOWED, Limit, change_limit
 from db.catalog.pauses import MAX_REASON, pause_queue, resume_queue
 from db.reads.contractbase import ContractModel
+from db.reads.jobs import Job
 from db.schema.enums import JobStatus, TokenScope
 
 router = APIRouter(prefix="/api/v2", tags=["operations"])
@@ -112,13 +113,22 @@ def write_limit(gate: GateOf, limit: Limit, body: NewLimit) -> ChangedLimit:
 def cancel(gate: GateOf, organization: str, job: uuid.UUID) -> CanceledJob:
     """Cancel a job: at once while it waits, or as soon as its worker can stop it cleanly."""
     with gate.enter(TokenScope.BUILD) as visit:
-        found = visible_job(visit, organization, job)
-        if found.workspace_id is not None:
-            check_cancel(visit, visible_workspace(visit, found.workspace_id))
-        elif not visit.caller.may(Right.OPERATE_JOBS, found.organization_id):
-            raise forbidden("Only template admins cancel imports.")
-        status = cancel_by_hand(visit.session, found.id, actor=visit.actor)
-        return CanceledJob(id=found.id, status=status)
+        return cancel_job(visit, visible_job(visit, organization, job))
+
+
+def cancel_job(visit: Visit, job: Job) -> CanceledJob:
+    """Cancel a job that the caller sees.
+
+    Raises:
+        ApiError: the caller may not cancel it.
+        ConflictError: it has ended, or is canceled already.
+    """
+    if job.workspace_id is not None:
+        check_cancel(visit, visible_workspace(visit, job.workspace_id))
+    elif not visit.caller.may(Right.OPERATE_JOBS, job.organization_id):
+        raise forbidden("Only template admins cancel imports.")
+    status = cancel_by_hand(visit.session, job.id, actor=visit.actor)
+    return CanceledJob(id=job.id, status=status)
 
 
 @contextmanager

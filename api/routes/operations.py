@@ -21,7 +21,8 @@ from api.routes.finding import (
     visible_workspace,
 )
 from api.routes.paging import Paged, Search, terms_of
-from db.catalog.retries import audit_retry, find_retry
+from db.catalog.builds import EnqueuedBuild
+from db.catalog.retries import Retry, audit_retry, find_retry
 from db.reads.accounts import EVERYTHING, as_uuid
 from db.reads.audit import find_audit_logs
 from db.reads.builds import find_resources, get_build
@@ -129,22 +130,33 @@ def retry(gate: GateOf, organization: str, job: uuid.UUID) -> WorkspaceBuild:
     is a decision, and it is charged like any other.
     """
     with gate.enter(TokenScope.BUILD) as visit:
-        _check_retry(visit, visible_job(visit, organization, job))
-        wanted = find_retry(visit.session, job)
-        build = enqueue(
-            visit,
-            workspace_id=wanted.workspace_id,
-            transition=wanted.transition,
-            template_version_id=wanted.template_version_id,
-            values=BuildValues.model_construct(
-                rich_parameter_values=[
-                    GivenValue.model_construct(name=name, value=value)
-                    for name, value in wanted.parameters.items()
-                ]
-            ),
-        )
-        audit_retry(visit.session, wanted, build, actor=visit.actor)
+        _wanted, build = retry_job(visit, visible_job(visit, organization, job))
         return get_build(visit.session, build.build_id)
+
+
+def retry_job(visit: Visit, job: Job) -> tuple[Retry, EnqueuedBuild]:
+    """Enqueue the build of a job again; return what was asked for, and the new build.
+
+    Raises:
+        ApiError: the caller may not build the workspace, or a value is not allowed any more.
+        ConflictError: the job has not failed, or is not the latest of its workspace.
+    """
+    _check_retry(visit, job)
+    wanted = find_retry(visit.session, job.id)
+    build = enqueue(
+        visit,
+        workspace_id=wanted.workspace_id,
+        transition=wanted.transition,
+        template_version_id=wanted.template_version_id,
+        values=BuildValues.model_construct(
+            rich_parameter_values=[
+                GivenValue.model_construct(name=name, value=value)
+                for name, value in wanted.parameters.items()
+            ]
+        ),
+    )
+    audit_retry(visit.session, wanted, build, actor=visit.actor)
+    return wanted, build
 
 
 def _check_retry(visit: Visit, found: Job) -> None:

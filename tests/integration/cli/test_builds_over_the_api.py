@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from db.jobs.declarations import TemplateParameter, TemplatePreset
+from db.schema.enums import JobStatus
 from db.schema.tables import Organization, User, Workspace, WorkspaceBuild, WorkspaceBuildParameter
 from tests.harness.factory import Factory
-from tests.integration.cli.commandline import CommandLine
+from tests.integration.cli.commandline import CommandLine, refused
 from tests.integration.cli.doors import Doors
 
 REGION = TemplateParameter(name="region", required=True, mutable=False, order=1)
@@ -126,3 +127,40 @@ def test_a_member_builds_their_own_workspaces_only(doors: Doors, member: Command
     assert "there is no user 'ada'" in stolen.stderr
     pushed = member("template", "activate", "dev", "v1")
     assert pushed.stderr == "Error: you may not do this: Only template admins change templates.\n"
+
+
+def test_jobs_are_canceled_and_retried_alike(
+    doors: Doors, factory: Factory, home: Organization, alice: User
+) -> None:
+    template = factory.template(organization=home, created_by=alice, name="jobs")
+    for mark in doors.marks:
+        failing = factory.workspace(owner=alice, template=template, name=f"failed-{mark}")
+        factory.finished_build(failing, status=JobStatus.FAILED)
+    for mark in doors.marks:
+        for name in ("one", "two", "three"):
+            waiting = factory.workspace(owner=alice, template=template, name=f"{name}-{mark}")
+            factory.build(waiting)
+    results = doors.alike(
+        "jobs retry --workspace alice/failed-{} --yes",
+        "jobs retry --workspace alice/failed-{} --yes",
+        "jobs cancel --workspace one-{} --yes",
+        "jobs retry --workspace one-{} --status canceled -y -o json",
+        "jobs cancel --workspace two-{} --yes -o json",
+        "jobs cancel --workspace three-{}",
+        "jobs cancel 00000000-0000-4000-8000-000000000000",
+        "jobs cancel --workspace none --yes",
+    )
+    assert [result.exit_code for result in results] == [0, 0, 0, 0, 0, 2, 1, 0]
+    ended = json.loads(doors.database("jobs", "list", "--status", "canceled", "-o", "json").stdout)
+    for job in (row["id"] for row in ended if row["workspace_name"].startswith("two-")):
+        shown = doors.alike(f"jobs cancel {job}")[0]
+        assert (shown.exit_code, shown.stdout) == (1, "")
+
+
+def test_a_member_cancels_no_job_of_others(
+    doors: Doors, member: CommandLine, factory: Factory, ada: User, home: Organization
+) -> None:
+    template = factory.template(organization=home, created_by=ada, name="jobs")
+    job_id = factory.build(factory.workspace(owner=ada, template=template)).job_id
+    refused(member("jobs", "cancel", str(job_id)), f"there is no job {job_id}")
+    assert factory.status(job_id) is JobStatus.PENDING
