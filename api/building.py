@@ -9,9 +9,16 @@ from contextlib import contextmanager
 from api.answers import Validation
 from api.errors import ApiError, refused
 from api.gate import Visit
-from api.models.requests import BuildValues, GivenValue
+from api.models.requests import BuildValues, CreateBuild, GivenValue
 from db.catalog.builds import EnqueuedBuild
-from db.errors import ActiveVersionRequiredError, InvalidError, ParameterValidationError
+from db.catalog.templates import get_version as find_version
+from db.catalog.templates import get_version_to_update_to
+from db.errors import (
+    ActiveVersionRequiredError,
+    InvalidError,
+    NotFoundError,
+    ParameterValidationError,
+)
 from db.reads.contract import WorkspaceBuild
 from db.reads.daemons import find_matched
 from db.reads.parameters import check_ephemeral
@@ -88,6 +95,25 @@ def refusals() -> Iterator[None]:
     except ActiveVersionRequiredError as error:
         # With this status `coder start` tries again with the active version.
         raise ApiError(403, str(error)) from error
+
+
+def chosen_version(visit: Visit, template_id: uuid.UUID, body: CreateBuild) -> uuid.UUID | None:
+    """Return the version that is asked for; None means that of the workspace's builds.
+
+    Raises:
+        ApiError: it cannot be built from.
+        NotFoundError: the template has no version of that name.
+    """
+    if body.update:
+        return get_version_to_update_to(visit.session, template_id)
+    if body.template_version_name:
+        return find_version(visit.session, template_id=template_id, name=body.template_version_name)
+    if body.template_version_id is None:
+        return None
+    try:
+        return usable_version(visit, body.template_version_id, template_id=template_id).id
+    except NotFoundError as error:
+        raise refused("template version does not exist") from error
 
 
 def usable_version(

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from api.answers import Message
-from api.building import enqueue, usable_version, with_matched
+from api.building import chosen_version, enqueue, with_matched
 from api.caller import Right
 from api.errors import ApiError, conflict, forbidden, hidden, refused
 from api.gate import GateOf, Visit
@@ -20,7 +20,6 @@ from api.routes.paging import Paged
 from db.catalog.audit import AuditAction
 from db.catalog.orphans import orphan_workspace
 from db.catalog.states import push_state
-from db.catalog.templates import get_version, get_version_to_update_to
 from db.errors import ConflictError, InvalidError, NotFoundError
 from db.jobs.transitions import cancel_job
 from db.reads.builds import find_build_id, find_parameters, get_build, get_builds
@@ -150,7 +149,7 @@ def _orphan(visit: Visit, row: WorkspaceRow) -> uuid.UUID:
 
 def _enqueue(visit: Visit, row: WorkspaceRow, body: CreateBuild) -> uuid.UUID:
     found = row.workspace
-    version_id = _version(visit, found.template_id, body)
+    version_id = chosen_version(visit, found.template_id, body)
     if body.state:
         _push(visit, row, body.state)
     build = enqueue(
@@ -168,20 +167,6 @@ def _enqueue(visit: Visit, row: WorkspaceRow, body: CreateBuild) -> uuid.UUID:
         facts={"build_number": build.build_number},
     )
     return build.build_id
-
-
-def _version(visit: Visit, template_id: uuid.UUID, body: CreateBuild) -> uuid.UUID | None:
-    """Return the version that is asked for; None means that of the workspace's builds."""
-    if body.update:
-        return get_version_to_update_to(visit.session, template_id)
-    if body.template_version_name:
-        return get_version(visit.session, template_id=template_id, name=body.template_version_name)
-    if body.template_version_id is None:
-        return None
-    try:
-        return usable_version(visit, body.template_version_id, template_id=template_id).id
-    except NotFoundError as error:
-        raise refused("template version does not exist") from error
 
 
 def _push(visit: Visit, row: WorkspaceRow, state: bytes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cli.changing import no_organization, organization_route, unless_seen
-from cli.remote.answers import field_of, id_of
+from cli.remote.answers import as_pairs, field_of, id_of
 from cli.remote.client import Client, route
 from cli.remote.people import get_organization
 from db.catalog.versions import EnqueuedImport
@@ -80,9 +80,15 @@ def push(
     name: str,
     organization: str | None,
     archive: bytes,
-    body: Mapping[str, Any],
+    facts: Mapping[str, Any],
 ) -> EnqueuedImport:
-    """Upload an archive, store it as the next version of a template, and enqueue its import."""
+    """Upload an archive, store it as the next version of a template, and enqueue its import.
+
+    Args:
+        facts: about the version, as fields of ``db.catalog.templates.Push``.
+    """
+    values = as_pairs(facts["values"])
+    body = {**facts, "provisioner": facts["provisioner"].value, "user_variable_values": values}
     with unless_seen(no_organization(organization)):
         uploaded = client.upload(route("files"), archive, media=TAR)
         pushed = client.ask(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from sqlalchemy.orm import Session
@@ -11,14 +12,12 @@ from cli.changing import enqueuing
 from cli.opening import find_organization
 from cli.options import organization_option, output_option, to_mapping
 from cli.remote import templates
-from cli.remote.answers import as_pairs
 from cli.remote.server import has_server
 from cli.table import plain
 from cli.template.importing import ImportRequest, finish
 from cli.valuefiles import read_values, standard_input, to_values
 from db.catalog.people import get_user
 from db.catalog.templates import Push
-from db.catalog.versions import EnqueuedImport
 from db.errors import NotFoundError
 from db.reads.people import first_member
 from db.schema.enums import ProvisionerType
@@ -26,7 +25,6 @@ from db.schema.tables import Organization, User
 from provisioner.host.archive import read_archive
 from provisioner.host.packing import Packed, pack_folder, take_tar
 from provisioner.template.localmodules import check_local_modules
-from worker.broker.ringer import Ring
 from worker.pushing import enqueue_import
 
 _STANDARD_INPUT = Path("-")
@@ -120,43 +118,38 @@ def push(
     if provisioner == ProvisionerType.TERRAFORM:
         check_local_modules(read_archive(packed.archive))
     _name_left_out(packed)
+    request = ImportRequest(
+        template=name, tags=tags, activate=not no_activate, detach=detach, output=output
+    )
     if author and has_server():
         raise click.UsageError("over the API, the author is the user of the token, not --author")
 
-    def here(session: Session, ring: Ring) -> EnqueuedImport:
-        home = find_organization(session, organization)
-        wanted = Push(
-            organization=home,
-            name=name,
-            archive=packed.archive,
-            created_by=_author(session, home, author),
-            values={**stored, **values},
-            provisioner=ProvisionerType(provisioner),
-            tags=tags,
-            message=message,
-            version_name=version_name,
-            activate=not no_activate,
-        )
-        return enqueue_import(session, wanted, ring=ring)
-
-    body = {
-        "user_variable_values": as_pairs({**stored, **values}),
-        "provisioner": provisioner,
+    facts = {
+        "values": {**stored, **values},
+        "provisioner": ProvisionerType(provisioner),
         "tags": tags,
         "message": message,
         "version_name": version_name,
         "activate": not no_activate,
     }
-    request = ImportRequest(
-        template=name, tags=tags, activate=not no_activate, detach=detach, output=output
-    )
     with enqueuing(
-        here,
-        lambda client: templates.push(client, name, organization, packed.archive, body),
+        lambda session, ring: enqueue_import(
+            session,
+            _wanted(session, name, organization, author, archive=packed.archive, **facts),
+            ring=ring,
+        ),
+        lambda client: templates.push(client, name, organization, packed.archive, facts),
         noun="import",
         look=f"template versions {name}",
     ) as (source, pushed):
         finish(source, request, pushed)
+
+
+def _wanted(
+    session: Session, name: str, organization: str | None, author: str | None, **facts: Any
+) -> Push:
+    home = find_organization(session, organization)
+    return Push(organization=home, name=name, created_by=_author(session, home, author), **facts)
 
 
 def _packed(directory: Path, root: Path | None) -> Packed:
