@@ -115,14 +115,12 @@ def push(
     """
     stored = read_values(variables_file) if variables_file else {}
     packed = _packed(directory, root)
-    if provisioner == ProvisionerType.TERRAFORM:
-        check_local_modules(read_archive(packed.archive))
+    _check_modules(packed, provisioner)
     _name_left_out(packed)
+    _check_author(author)
     request = ImportRequest(
         template=name, tags=tags, activate=not no_activate, detach=detach, output=output
     )
-    if author and has_server():
-        raise click.UsageError("over the API, the author is the user of the token, not --author")
 
     facts = {
         "values": {**stored, **values},
@@ -143,6 +141,16 @@ def push(
         look=f"template versions {name}",
     ) as (source, pushed):
         finish(source, request, pushed)
+
+
+def _check_modules(packed: Packed, provisioner: str) -> None:
+    if provisioner == ProvisionerType.TERRAFORM:
+        check_local_modules(read_archive(packed.archive))
+
+
+def _check_author(author: str | None) -> None:
+    if author and has_server():
+        raise click.UsageError("over the API, the author is the user of the token, not --author")
 
 
 def _wanted(

@@ -1,6 +1,6 @@
 // TypeScript types of the HTTP API. Made from its routes in api/ by `make generate`: do not edit.
-// made from: sha256:64c736797eee8037b3c94c89551d4795cd1c235a0a5a432563cb827e03a97ffb
-// text: sha256:e115a730daecab7de1eccda3d3f5d9701d5eb0dce05a92df73b9fca2c94e6f25
+// made from: sha256:8fe70183e440389c3da1f10e6ffda6c2636248215edb8f146c545e908a52e1fd
+// text: sha256:18bc146e7b5091179f924b74693a8fdf1836ab2c28d7c1a6c174970f16550da0
 
 import type {
   JobErrorCode,
@@ -26,6 +26,7 @@ export type AnyOfTheContract =
   | BuildInfo
   | BuildTimeStats
   | CanceledJob
+  | CanceledJobs
   | ChangedLimit
   | CircuitListing
   | ClosedCircuits
@@ -59,6 +60,7 @@ export type AnyOfTheContract =
   | Job
   | JobDetails
   | JobMatches
+  | Jobs
   | Limit
   | LimitValue
   | Login
@@ -84,13 +86,18 @@ export type AnyOfTheContract =
   | ProvisionerDaemon
   | ProvisionerType
   | PushState
+  | PushTemplate
+  | Pushed
   | Queue
   | QueueDepth
   | QuotaDetails
   | QuotaForecast
   | QuotaOfUser
+  | Refusal
   | Replayed
   | ResourceRow
+  | RetriedJob
+  | RetriedJobs
   | Role
   | Schedule
   | ShownParameter
@@ -307,6 +314,20 @@ export interface CanceledJob {
   status: JobStatus;
 }
 /**
+ * The jobs that were canceled, and those that were not.
+ */
+export interface CanceledJobs {
+  done: CanceledJob[];
+  refused: Refusal[];
+}
+/**
+ * A job that was left as it is, and why.
+ */
+export interface Refusal {
+  id: string;
+  reason: string;
+}
+/**
  * A limit, and what it was before; absent: any number.
  */
 export interface ChangedLimit {
@@ -339,17 +360,35 @@ export interface ClosedCircuits {
  * A build of a workspace.
  */
 export interface CreateBuild {
-  template_version_id?: string | null;
-  transition: Transition;
-  dry_run?: boolean;
-  state?: string | null;
-  orphan?: boolean | null;
   /**
    * @maxItems 1000
    */
   rich_parameter_values?: GivenValue[];
-  log_level?: string;
+  /**
+   * refused for parameters that keep their values
+   *
+   * @maxItems 1000
+   */
+  ephemeral_parameter_values?: GivenValue[];
   template_version_preset_id?: string | null;
+  /**
+   * its name, if it is not named by its id
+   */
+  preset?: string;
+  template_version_id?: string | null;
+  /**
+   * the version, if not named by its id
+   */
+  template_version_name?: string;
+  /**
+   * build from the active version
+   */
+  update?: boolean;
+  transition: Transition;
+  dry_run?: boolean;
+  state?: string | null;
+  orphan?: boolean | null;
+  log_level?: string;
   reason?:
     | (
         | "dashboard"
@@ -475,17 +514,27 @@ export interface CreateWebhook {
  * A workspace, with its first build.
  */
 export interface CreateWorkspace {
+  /**
+   * @maxItems 1000
+   */
+  rich_parameter_values?: GivenValue[];
+  /**
+   * refused for parameters that keep their values
+   *
+   * @maxItems 1000
+   */
+  ephemeral_parameter_values?: GivenValue[];
+  template_version_preset_id?: string | null;
+  /**
+   * its name, if it is not named by its id
+   */
+  preset?: string;
   template_id?: string | null;
   template_version_id?: string | null;
   name: string;
   autostart_schedule?: string | null;
   ttl_ms?: number | null;
-  /**
-   * @maxItems 1000
-   */
-  rich_parameter_values?: GivenValue[];
   automatic_updates?: AutomaticUpdates | null;
-  template_version_preset_id?: string | null;
 }
 /**
  * A job that a worker runs or ran last.
@@ -761,6 +810,16 @@ export interface Match {
   reason: string;
 }
 /**
+ * The jobs to change.
+ */
+export interface Jobs {
+  /**
+   * @minItems 1
+   * @maxItems 100
+   */
+  ids: [string, ...string[]];
+}
+/**
  * A limit, and what it is unless somebody changes it.
  */
 export interface LimitValue {
@@ -1002,6 +1061,38 @@ export interface PushState {
   state: string;
 }
 /**
+ * The next version of a template, which is created if it does not exist.
+ */
+export interface PushTemplate {
+  file_id: string;
+  provisioner?: ProvisionerType & string;
+  /**
+   * empty: the next free one
+   */
+  version_name?: string;
+  message?: string;
+  tags?: {
+    [k: string]: string;
+  };
+  /**
+   * @maxItems 1000
+   */
+  user_variable_values?: GivenValue[];
+  /**
+   * become active when the import has succeeded
+   */
+  activate?: boolean;
+}
+/**
+ * A template version whose import waits for a worker.
+ */
+export interface Pushed {
+  version_id: string;
+  version_name: string;
+  job_id: string;
+  queue: string;
+}
+/**
  * The jobs that wait in a queue, and the live workers that serve it.
  */
 export interface Queue {
@@ -1091,6 +1182,29 @@ export interface ResourceRow {
   name: string;
   module_path: string | null;
   daily_cost: number;
+}
+/**
+ * A new build, and the job whose build it repeats.
+ */
+export interface RetriedJob {
+  /**
+   * the new job
+   */
+  id: string;
+  retried_job_id: string;
+  /**
+   * OWNER/NAME
+   */
+  workspace: string;
+  transition: Transition;
+  build_number: number;
+}
+/**
+ * The builds that were enqueued again, and the jobs that were left as they are.
+ */
+export interface RetriedJobs {
+  done: RetriedJob[];
+  refused: Refusal[];
 }
 /**
  * When the workspace starts automatically; absent: never.
