@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from cli.options import output_option
 from cli.printing import DOCUMENTS, print_document, print_facts, print_rows
 from cli.reference import default_owner
 from cli.state.files import left_state, orphan_file, read_file, rename_adopted, write_file
+from cli.state.label import build_option
 from cli.state.listing import KIND, ORPHANS, StateRow, orphan_rows, stored_row
 from cli.state.report import print_pushed
 from cli.table import Columns
@@ -46,29 +46,8 @@ RESOURCE_COLUMNS: Columns[StateResource] = {
 }
 
 
-class BuildLabel(click.ParamType[tuple[int, int]]):
-    """The label of a state: ``5`` is the state of build 5, ``5.1`` the first push after it."""
-
-    name = "N[.K]"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Return build number and position, or fail with the expected format."""
-        match = re.fullmatch(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a build number, such as 5 or 5.1", param, ctx)
-        return int(match[1]), int(match[2] or 0)
-
-
 owner_option = click.option(
     "--owner", metavar="USER", help="Owner of the workspace; needed with a plain name."
-)
-build_option = click.option(
-    "--build",
-    "label",
-    type=BuildLabel(),
-    help="The state of this build, or N.K as in `state list`; otherwise the newest.",
 )
 
 
