@@ -10,9 +10,8 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-# Each package may import itself and those that stand before it.
-LAYERS = ("db", "quota", "provisioner", "worker", "chattool", "api", "cli")
+from tests.harness.sources import LAYERS, ROOT, modules, nodes, trees
+
 # The first starts the launcher, a process of its own. That starts all others by the second, and
 # those of sandboxes by the third.
 STARTS_PROCESSES = {
@@ -70,28 +69,12 @@ IMPORTS_LATE = {
 }
 
 
-def modules() -> Iterator[Path]:
-    for package in LAYERS:
-        yield from sorted((ROOT / package).rglob("*.py"))
-
-
 def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@functools.cache
-def trees() -> Mapping[str, ast.Module]:
-    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in modules()}
-
-
 NAMES = {name_of(path): path.relative_to(ROOT).as_posix() for path in modules()}
-
-
-@functools.cache
-def nodes(tree: ast.AST) -> Sequence[ast.AST]:
-    """Return all nodes of a tree, which most tests ask for."""
-    return tuple(ast.walk(tree))
 
 
 @functools.cache

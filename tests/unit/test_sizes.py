@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from tests.unit.test_imports import ROOT, nodes, trees
+from tests.harness.sources import ROOT, nodes, trees
 
 MOST_LINES_OF_A_MODULE = 320
 MOST_LINES_OF_A_FUNCTION = 45  # without its docstring
