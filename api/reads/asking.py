@@ -64,7 +64,8 @@ class Operator:
 class Read(Generic[Answer]):
     """A question; its fields are the parameters. Each kind of question is a frozen dataclass."""
 
-    path: ClassVar[str]  #: of its route; a field whose name is in braces is a part of the path
+    #: Of its route. All parameters are in the query, where every text keeps its place.
+    path: ClassVar[str]
 
     @abstractmethod
     def answer(self, session: Session, viewer: Viewer) -> Answer:

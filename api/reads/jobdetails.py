@@ -32,7 +32,7 @@ class JobDetails:
 class JobShown(Read[JobDetails]):
     """Return a job, by its id or the beginning of it, and how long its stages took."""
 
-    path = "/jobs/{job}"
+    path = "/job"
     job: str
 
     def answer(self, session: Session, viewer: Viewer) -> JobDetails:
@@ -45,7 +45,7 @@ class JobShown(Read[JobDetails]):
 class JobLog(Read[list[ProvisionerJobLog]]):
     """Return the next lines of a job's log, without the headings of stages."""
 
-    path = "/jobs/{job}/log"
+    path = "/job/log"
     job: str
     after: int = 0
 
@@ -58,7 +58,7 @@ class JobLog(Read[list[ProvisionerJobLog]]):
 class JobUpdate(Read[Update]):
     """Return how a job fares, and the next lines of its log."""
 
-    path = "/jobs/{job}/update"
+    path = "/job/update"
     job: str
     after: int = -1  #: less than 0: without the log
 
@@ -83,7 +83,7 @@ class JobMatches:
 class JobExplained(Read[JobMatches]):
     """Return a job, and for each worker whether it could run the job."""
 
-    path = "/jobs/{job}/matches"
+    path = "/job/matches"
     job: str
 
     def answer(self, session: Session, viewer: Viewer) -> JobMatches:

@@ -35,7 +35,7 @@ class QuotaOfUser:
 class QuotaShown(Read[QuotaOfUser]):
     """Return a user's budget by group and consumption by workspace, in credits per day."""
 
-    path = "/quotas/{user}"
+    path = "/quota"
     user: str
     organization: str | None = None
 
@@ -76,7 +76,7 @@ class ForecastOfUser:
 class QuotaForecastShown(Read[ForecastOfUser]):
     """Return what the quota would decide now about a build. Nothing is charged."""
 
-    path = "/quotas/{user}/forecast"
+    path = "/quota/forecast"
     user: str
     cost: int = 0  #: of the build, in credits per day
     workspace: str | None = None  #: that is built again; None: a new one

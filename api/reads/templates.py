@@ -32,7 +32,7 @@ class TemplateList(RowList[TemplateListing]):
 class VersionList(Read[list[VersionListing]]):
     """List the versions of a template, newest first."""
 
-    path = "/templates/{template}/versions"
+    path = "/template/versions"
     template: str
     organization: str | None = None
     archived: bool = False
@@ -50,7 +50,7 @@ class VersionList(Read[list[VersionListing]]):
 class VersionShown(Read[VersionDetails]):
     """Return a version of a template with everything that its import found."""
 
-    path = "/templates/{template}/version"
+    path = "/template/version"
     template: str
     version: str | None = None  #: None: the active one
     organization: str | None = None

@@ -44,7 +44,7 @@ class WorkspaceList(Read[list[WorkspaceListing]]):
 class WorkspaceShown(Read[ShownWorkspace]):
     """Return a workspace, the values of its last build, and the resources that it left."""
 
-    path = "/workspaces/{user}/{name}"
+    path = "/workspace"
     user: str
     name: str
 

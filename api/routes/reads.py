@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, get_type_hints
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import TypeAdapter
 
 from api.answers import JsonAnswer
@@ -98,25 +98,23 @@ def _parameter(kind: type[Read[Any]], field: dataclasses.Field[Any]) -> inspect.
     bounds = BOUNDS.get(hint, {"max_length": MAX_VALUES})
     if field.name == "limit":
         bounds = {"ge": 1, "le": MAX_ROWS}
-    is_part = f"{{{field.name}}}" in kind.path
-    place = Path(**bounds) if is_part else Query(**bounds)
     default = field.default if field.default is not dataclasses.MISSING else inspect.Parameter.empty
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[hint, place],
+        annotation=Annotated[hint, Query(**bounds)],
         default=default,
     )
 
 
 @router.get(
-    "/jobs/{job}/updates",
+    "/job/updates",
     response_class=Response,
     responses={200: {"content": {LINES: {"schema": {"type": "string"}}}}},
 )
 def follow(
     gate: GateOf,
-    job: Annotated[str, Path(max_length=MAX_TEXT)],
+    job: Annotated[str, Query(max_length=MAX_TEXT)],
     after: Annotated[int, Query(ge=-1, le=MAX_NUMBER)] = 0,
     limit_s: Annotated[float | None, Query(ge=0, le=1e10)] = None,
 ) -> Response:

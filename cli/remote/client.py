@@ -113,8 +113,8 @@ class Client:
         url = self.server.url
         connection = self._connected()
         try:
+            target, head = self._target(path, query), self._head(media)
             with explaining(url):
-                target, head = self._target(path, query), self._head(media)
                 connection.request(method, target, body=data, headers=head)
                 answer = connection.getresponse()
                 if answer.status // 100 != 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,8 @@ from db.errors import (
 
 PARAMETERS_REFUSED = "Unable to validate parameter"
 UNKNOWN_ROUTE = "Route not found."
-SHOWN_CHARACTERS = 2000  #: of what a server says
+SHOWN_CHARACTERS = 20_000  #: of what a server says
+_BREAKS = re.compile(r"[\t\r\n]+")
 REFUSALS: Mapping[int, type[RequestError]] = {
     400: InvalidError,
     404: NotFoundError,
@@ -192,4 +194,4 @@ def _validations(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _shown(text: str) -> str:
-    return plain(" ".join(text[:SHOWN_CHARACTERS].split()))
+    return plain(_BREAKS.sub(" ", text[:SHOWN_CHARACTERS]))

@@ -53,10 +53,11 @@ def _stream(
     client: Client, job_id: uuid.UUID, after: int | None, limit_s: float
 ) -> Iterator[Update]:
     query = {
+        "job": job_id,
         "after": -1 if after is None else after,
         "limit_s": None if math.isinf(limit_s) else limit_s,
     }
-    with client.lines(f"{ROUTES}/jobs/{job_id}/updates", query) as lines:
+    with client.lines(f"{ROUTES}/job/updates", query) as lines:
         for line in lines:
             if line.strip():
                 yield typed(_FORM, line, client.server.url)

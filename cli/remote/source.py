@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,8 +30,7 @@ class RemoteSource:
 
     def read(self, wanted: Read[Answer]) -> Answer:
         """Ask the route of the question."""
-        path, query = _target(wanted)
-        body = self.client.send("GET", path, query=query)
+        body = self.client.send("GET", ROUTES + wanted.path, query=vars(wanted))
         form: TypeAdapter[Answer] = TypeAdapter(wanted.answer_type())
         return typed(form, body, self.client.server.url)
 
@@ -66,11 +64,3 @@ def typed(form: TypeAdapter[Answer], body: bytes, url: str) -> Answer:
     except ValidationError as error:
         raise ForeignAnswerError(url, "the answer has another form") from error
     return answer
-
-
-def _target(wanted: Read[Any]) -> tuple[str, dict[str, Any]]:
-    """Return the path and the query of a question."""
-    given = {field.name: getattr(wanted, field.name) for field in fields(wanted)}  # type: ignore[arg-type]
-    parts = {name for name in given if f"{{{name}}}" in wanted.path}
-    path = wanted.path.format_map({name: quote(str(given[name]), safe="") for name in parts})
-    return ROUTES + path, {name: value for name, value in given.items() if name not in parts}

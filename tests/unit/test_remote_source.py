@@ -81,7 +81,7 @@ def test_a_stream_that_is_cut_off_is_continued_after_the_last_line() -> None:
     with answering(stream(first), b"", AWAY, stream(last)) as server:
         assert list(source_at(server.url).updates(JOB)) == [first, last]
         targets = [request.split(b" ")[1] for request in server.requests]
-    path = f"/api/v2/provisionerd/jobs/{JOB}/updates?after=".encode()
+    path = f"/api/v2/provisionerd/job/updates?job={JOB}&after=".encode()
     assert targets == [path + b"0", path + b"4", path + b"4", path + b"4"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 import pytest
 
@@ -14,8 +15,9 @@ from tests.harness.api.document import read_document
 from tests.harness.api.door import Door
 
 DOCUMENT = read_document()
+OWN = "/api/v2/provisionerd/"  # what the command line reads
 # There is no default organization here, no dry run and no agent, and a watch has no end.
-LEFT_OUT = ("/api/v2/workspace-quota/", "/dry-run/", "/workspaceagents/", "/watch/")
+LEFT_OUT = ("/api/v2/workspace-quota/", "/dry-run/", "/workspaceagents/", "/watch/", "/updates/")
 READS = sorted(
     path
     for path, found in DOCUMENT["paths"].items()
@@ -39,10 +41,11 @@ OF_EVERYBODY = {  # a user without any role, about itself or about the organizat
     "/api/v2/webhooks",
     "/api/v2/organizations",
     "/api/v2/templates",
+    "/api/v2/templates/examples",
     "/api/v2/users",
     "/api/v2/workspaces",
     *(
-        f"/api/v2/provisionerd/{name}"
+        f"{OWN}{name}"
         for name in (
             "circuits", "jobs", "limits", "organizations", "templates", "tokens", "users",
             "webhooks", "workspaces",
@@ -71,14 +74,22 @@ OF_TEMPLATES = {"/api/v2/templates", "/api/v2/templateversions", "/api/v2/organi
 
 
 def filled(path: str, known: Mapping[str, str]) -> str:
-    if "/provisionerd/" in path:
-        known = {**known, "template": "dev"}
-    elif "/templates/" in path:
+    if path.startswith(OWN):
+        return path + asked(path, {**known, "template": "dev"})
+    if "/templates/" in path:
         known = {**known, "name": "dev" if "/versions/" not in path else "v1"}
     if "{template}/versions" in path and "organizations" in path:
         known = {**known, "template": "dev"}
     query = f"?template_version_id={known['version']}" if path.endswith("/forecast") else ""
     return path.format_map(known) + query
+
+
+def asked(path: str, known: Mapping[str, str]) -> str:
+    """The query with the parameters that a question needs."""
+    parameters = DOCUMENT["paths"][path]["get"].get("parameters", ())
+    return "?" + urlencode(
+        {one["name"]: known[one["name"]] for one in parameters if one["required"]}
+    )
 
 
 def statuses(client: Client, known: Mapping[str, str]) -> dict[str, int]:
@@ -113,6 +124,8 @@ def test_another_member_does_not_learn_what_alice_has(door: Door, known: Mapping
     about_alice = {path for path in seen if "{user}" in path or "{workspace}" in path}
     assert about_alice == set()
     assert {path for path in seen if "{build}" in path or "{job}" in path} == set()
+    of_members = {f"{OWN}{name}" for name in ("quotas", "template/version", "template/versions")}
+    assert {path for path in seen if path.startswith(OWN)} <= OF_EVERYBODY | of_members
 
 
 def test_a_user_of_another_organization_finds_nothing_of_this_one(
@@ -124,7 +137,7 @@ def test_a_user_of_another_organization_finds_nothing_of_this_one(
         found = statuses(client, known)
         seen = {path for path, status in found.items() if status not in {403, 404}}
         # A list is a list of what the caller may see, and a file is not said to exist.
-        own = {f"/api/v2/provisionerd/{name}" for name in ("audit", "groups", "workers")}
+        own = {f"{OWN}{name}" for name in ("audit", "groups", "workers")}
         allowed = PUBLIC | OF_EVERYBODY | {"/api/v2/audit"} | own
         assert {path for path in seen if path not in allowed} == set(), roles
 

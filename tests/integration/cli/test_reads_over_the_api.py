@@ -106,6 +106,43 @@ def test_the_output_is_that_of_the_database(
         assert (local[1] == "") == (words in REFUSED or local[0] == 2)
 
 
+# None of them is the name of anything.
+TEXTS = ["", " ", ".", "../../x", "a?b=c#d&e", "%2F%s", "é箱\N{PILE OF POO}", "x" * 3000]
+NAMING = [
+    "jobs show",
+    "jobs logs",
+    "jobs wait",
+    "queue explain",
+    "workspace show",
+    "template versions",
+    "template show",
+    "quota show",
+    "jobs list --owner",
+    "jobs list --workspace",
+    "jobs list --queue",
+    "jobs list --before",
+    "workspace list --owner",
+    "token list --user",
+    "audit list --user",
+    "audit list --target",
+]
+
+
+@pytest.mark.parametrize("words", NAMING)
+def test_a_text_that_names_nothing_is_answered_as_by_the_database(
+    deployment: Deployment, words: str
+) -> None:
+    remote = deployment.remote("ada")
+    owner = {"owner": "alice"}
+    for each in TEXTS:
+        given = [*words.split(), each]
+        assert outcome(remote(*given, **owner)) == outcome(deployment.local(*given, **owner)), given
+
+
+def test_a_text_that_cannot_be_sent_is_refused_in_one_sentence(deployment: Deployment) -> None:
+    refused(deployment.remote("ada")("quota", "show", "\udcff"), "is not valid Unicode text")
+
+
 OF_ALICE = {
     "workspace list -o name": "alice/box",
     "user list -o name": "alice",
