@@ -11,7 +11,7 @@ import click
 from cli.actor import find_actor
 from cli.opening import opened, transaction
 from cli.remote.client import Client, route
-from cli.remote.errors import CutOffError, PerhapsDoneError
+from cli.remote.errors import ChangeCutOffError, PerhapsDoneError
 from cli.remote.server import find_server, has_server
 from cli.remote.source import remote_source
 from cli.ringing import ring_or_warn
@@ -117,7 +117,7 @@ def perhaps_done(look: str) -> Iterator[None]:
     """
     try:
         yield
-    except CutOffError as error:
+    except ChangeCutOffError as error:
         raise PerhapsDoneError(error, look) from error
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from cli.remote.errors import (
+    ChangeCutOffError,
     CutOffError,
     ForeignAnswerError,
     UnreachableError,
@@ -93,8 +94,13 @@ class Client:
             limit: how many bytes the answer may have.
         """
         url = self.server.url
-        with self._answer(method, path, query, data, media) as answer, explaining(url):
-            return _whole(answer, limit, url)
+        try:
+            with self._answer(method, path, query, data, media) as answer, explaining(url):
+                return _whole(answer, limit, url)
+        except CutOffError as error:
+            if method == "GET":
+                raise
+            raise ChangeCutOffError(url, error.reason) from error
 
     @contextmanager
     def lines(self, path: str, query: Query | None = None) -> Iterator[Iterator[bytes]]:

@@ -67,10 +67,14 @@ class CutOffError(AwayError):
         self.url, self.reason = url, reason
 
 
+class ChangeCutOffError(CutOffError):
+    """The request that was sent changes something."""
+
+
 class PerhapsDoneError(ServerError):
     """A request that changes something was sent, and no whole answer arrived."""
 
-    def __init__(self, error: CutOffError, look: str) -> None:
+    def __init__(self, error: ChangeCutOffError, look: str) -> None:
         super().__init__(
             f"the server at {error.url} did not answer ({error.reason}), and may have done it;"
             f" `provisionerd {look}` shows whether it has"

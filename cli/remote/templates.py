@@ -29,17 +29,50 @@ def find_template(client: Client, name: str, organization: str | None) -> uuid.U
     Raises:
         NotFoundError: the user of the token sees none of that name.
     """
+    return id_of(client, _template(client, name, organization))
+
+
+def _template(client: Client, name: str, organization: str | None) -> Any:
     if organization is not None:
         get_organization(client, organization)
     with unless_seen(unknown_template(name)):
-        return id_of(client, client.get(organization_route(organization, "templates", name)))
+        return client.get(organization_route(organization, "templates", name))
+
+
+def _version(client: Client, template_id: uuid.UUID, name: str) -> Any:
+    try:
+        return client.get(route("templates", template_id, "versions", name))
+    except NotFoundError as error:
+        raise unknown_version(name) from error
 
 
 def _find_version(client: Client, template_id: uuid.UUID, name: str) -> uuid.UUID:
-    try:
-        return id_of(client, client.get(route("templates", template_id, "versions", name)))
-    except NotFoundError as error:
-        raise unknown_version(name) from error
+    return id_of(client, _version(client, template_id, name))
+
+
+def no_active_version(template: str) -> NotFoundError:
+    """Return the error about a template without an active version."""
+    return NotFoundError(f"template {template!r} has no active version; give one with --version")
+
+
+def download(
+    client: Client, name: str, version_name: str | None, organization: str | None
+) -> bytes:
+    """Return the archive of a version of a template; by default, of the active one.
+
+    Raises:
+        NotFoundError: the user of the token sees no such version, or may not read its files.
+    """
+    template = _template(client, name, organization)
+    if version_name:
+        version = _version(client, id_of(client, template), version_name)
+    else:
+        active = id_of(client, template, "active_version_id")
+        if not active.int:
+            raise no_active_version(name)
+        version = client.get(route("templateversions", active))
+    with unless_seen(NotFoundError(f"only template admins read the files of template {name!r}")):
+        return client.send("GET", route("files", id_of(client, version, "job.file_id")))
 
 
 def activate(client: Client, name: str, version: str, organization: str | None) -> None:

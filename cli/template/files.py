@@ -10,11 +10,14 @@ from pathlib import Path
 import click
 from sqlalchemy.orm import Session
 
+from cli.changing import open_client
 from cli.opening import find_organization, transaction
 from cli.options import organization_option
+from cli.remote import templates
+from cli.remote.server import has_server
 from cli.table import plain
 from db.catalog.templates import get_template, get_version
-from db.errors import InvalidError, NotFoundError
+from db.errors import InvalidError
 from db.reads.templates import get_version_source
 from provisioner.host.archive import read_archive, unpack_template
 
@@ -44,8 +47,7 @@ def pull(
     """
     if as_tar and directory:
         raise click.UsageError("--tar writes to standard output; give no DIRECTORY")
-    with transaction() as session:
-        archive = _archive(session, name, version_name, organization)
+    archive = _archive(name, version_name, organization)
     if as_tar:
         sys.stdout.buffer.write(archive)
         return
@@ -73,16 +75,22 @@ def diff(name: str, old: str, new: str | None, organization: str | None) -> None
     Example:
         provisionerd template diff dev v1 v2
     """
-    with transaction() as session:
-        before = _files(_archive(session, name, old, organization))
-        after = _files(_archive(session, name, new, organization))
+    before = _files(_archive(name, old, organization))
+    after = _files(_archive(name, new, organization))
     lines = list(_differences(before, after, old=old, new=new or "active"))
     for line in lines:
         click.echo(line)
     sys.exit(1 if lines else 0)
 
 
-def _archive(
+def _archive(name: str, version_name: str | None, organization: str | None) -> bytes:
+    if has_server():
+        return templates.download(open_client(), name, version_name, organization)
+    with transaction() as session:
+        return _stored(session, name, version_name, organization)
+
+
+def _stored(
     session: Session, name: str, version_name: str | None, organization: str | None
 ) -> bytes:
     template = get_template(
@@ -94,7 +102,7 @@ def _archive(
         else template.active_version_id
     )
     if version_id is None:
-        raise NotFoundError(f"template {name!r} has no active version; give one with --version")
+        raise templates.no_active_version(name)
     return get_version_source(session, version_id)[1]
 
 

@@ -141,6 +141,31 @@ def test_templates_change_alike(doors: Doors, factory: Factory, home: Organizati
         assert (one.deleted, other.deleted, other.default_ttl) == (True, True, 28800 * 10**9)
 
 
+def test_the_files_of_templates_are_read_alike(
+    doors: Doors, factory: Factory, home: Organization
+) -> None:
+    factory.template(organization=home, created_by=factory.user(organization=home), name="dev")
+    results = doors.alike(
+        "template pull dev --tar",
+        "template pull dev --tar --version v9",
+        "template pull lost --tar",
+        "template diff dev v1",
+        "template diff dev v9",
+    )
+    assert [result.exit_code for result in results] == [0, 1, 1, 0, 1]
+    assert len(results[0].stdout_bytes) > 512
+
+
+def test_a_lookup_that_is_cut_off_has_changed_nothing(
+    environment: Mapping[str, str | None],
+) -> None:
+    with answering(b"") as server:
+        result = CommandLine(environment)(
+            "template", "activate", "dev", "v1", url=server.url, token="abcdefghij-secret"
+        )
+    refused(result, "try again")
+
+
 def test_a_member_s_token_is_refused_an_operator_s_verb(
     member: CommandLine, database: Database
 ) -> None:
