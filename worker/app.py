@@ -77,8 +77,12 @@ app.Worker = app.subclass_with_self(Node)
 
 
 @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
-def run_next_build(queue: str) -> None:
-    """Claim and run the best pending job of ``queue``."""
+def run_next_build(queue: str, *, passed_on: bool = False) -> None:
+    """Claim and run the best pending job of ``queue``.
+
+    Args:
+        passed_on: a drained worker took the doorbell before.
+    """
     if app.runtime is None:
         raise RuntimeError("this process runs no builds: it was not started as a worker")
-    app.runtime.dispatcher.run_next_build(queue)
+    app.runtime.dispatcher.run_next_build(queue, passed_on=passed_on)

@@ -100,6 +100,15 @@ def touch_worker(session: Session, *, worker_id: uuid.UUID, draining: bool = Fal
     )
 
 
+def is_drained(session: Session, *, worker_id: uuid.UUID) -> bool:
+    """Return whether somebody has drained the worker from afar."""
+    found = session.scalars(
+        sql("SELECT drain_requested_at IS NOT NULL FROM provisioner_daemons WHERE id = :id"),
+        {"id": worker_id},
+    )
+    return bool(found.one_or_none())
+
+
 def sign_off_worker(session: Session, *, worker_id: uuid.UUID) -> None:
     """Record a clean shutdown, so that the worker counts as offline at once."""
     session.execute(

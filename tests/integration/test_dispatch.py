@@ -8,6 +8,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 
+from db.catalog.audit import Actor
+from db.catalog.drains import drain_worker
 from db.engine import Database
 from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob
@@ -19,6 +21,7 @@ from tests.harness.bells import Bell
 from tests.harness.factory import Factory
 from tests.harness.lossy import LossyDatabase
 from tests.harness.slots import echo_runner, make_slots
+from tests.harness.threadworker import sign_on
 from worker.enqueue import enqueue_build
 from worker.metrics.series import Metrics
 from worker.process.listeners import move_listeners
@@ -72,6 +75,29 @@ def test_a_draining_worker_claims_nothing(factory: Factory, tmp_path: Path) -> N
     job = factory.build(factory.any_workspace()).job_id
     dispatcher(factory.database, tmp_path, is_draining=lambda: True).run_next_build("builds")
     assert factory.status(job) is JobStatus.PENDING
+
+
+def test_a_draining_worker_passes_a_doorbell_on_once(factory: Factory, tmp_path: Path) -> None:
+    bell = Bell()
+    slot = dispatcher(factory.database, tmp_path, is_draining=lambda: True, pass_on=bell.ring)
+    slot.run_next_build("builds")
+    slot.run_next_build("builds", passed_on=True)
+    assert bell.queues == ["builds"]
+
+
+def test_a_worker_that_is_drained_from_afar_passes_a_doorbell_on_once(
+    factory: Factory, tmp_path: Path
+) -> None:
+    bell = Bell()
+    slot = dispatcher(factory.database, tmp_path, pass_on=bell.ring)
+    slot.worker_id = sign_on(factory.database, "hand")
+    slot.run_next_build("builds")
+    assert bell.queues == [], "it only had nothing to do"
+    with factory.database.begin() as session:
+        drain_worker(session, "hand", actor=Actor(username="root"))
+    slot.run_next_build("builds")
+    slot.run_next_build("builds", passed_on=True)
+    assert bell.queues == ["builds"]
 
 
 def test_a_build_is_eleven_statements_besides_its_log(factory: Factory, tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from db.schema.enums import Transition
 from provisioner.build.endings import Succeeded
 from tests.harness.factory import Factory
 from tests.harness.slots import echo_runner, make_slots
+from worker.broker.client import BrokerClient
 from worker.embedded import Embedded
 from worker.metrics.series import Metrics
+from worker.process.bell import Bell
 from worker.process.drain import DrainFlag
 from worker.process.opening import open_services
 from worker.process.runtime import make_runtime
@@ -135,7 +137,7 @@ def of_runtime(settings: Settings, url: str) -> Iterator[Database]:
         database_url=url,
         worker_id=uuid.uuid4(),
         metrics=Metrics(CollectorRegistry()),
-        ring=lambda _queue: True,
+        bell=Bell(BrokerClient("redis://"), metrics=Metrics(CollectorRegistry())),
         flag=DrainFlag(),
         last_doorbell=LastDoorbell(),
         engines={},

@@ -23,9 +23,13 @@ class Client:
 
     error: Exception | None = OperationalError("away")
 
-    def publish(self, _queue: str) -> None:
+    def __init__(self) -> None:
+        self.published: list[tuple[str, bool]] = []
+
+    def publish(self, queue: str, *, passed_on: bool = False) -> None:
         if self.error:
             raise self.error
+        self.published.append((queue, passed_on))
 
     def count(self, queue: str) -> int:
         self.publish(queue)
@@ -53,6 +57,13 @@ def client() -> Client:
 def made(client: Client, registry: CollectorRegistry) -> Bell:
     guest: Any = client
     return Bell(guest, metrics=Metrics(registry))
+
+
+def test_a_doorbell_that_is_passed_on_says_so(made: Bell, client: Client) -> None:
+    client.error = None
+    made.ring("builds")
+    made.pass_on("builds")
+    assert client.published == [("builds", False), ("builds", True)]
 
 
 @pytest.mark.parametrize(

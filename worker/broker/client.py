@@ -52,8 +52,11 @@ class BrokerClient:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
 
-    def publish(self, queue: str) -> None:
+    def publish(self, queue: str, *, passed_on: bool = False) -> None:
         """Publish one message of our task to the queue.
+
+        Args:
+            passed_on: a drained worker took the doorbell before, so that no other passes it on.
 
         The message is sent by kombu: Celery's own ``send_task`` would call the signal receivers
         of the host process, and obey its ``CELERY_BROKER_URL``.
@@ -62,7 +65,11 @@ class BrokerClient:
             any of BROKER_AWAY: the broker did not accept the message.
         """
         message = _producer().amqp.as_task_v2(
-            str(uuid.uuid4()), TASK, args=(queue,), ignore_result=True
+            str(uuid.uuid4()),
+            TASK,
+            args=(queue,),
+            kwargs={"passed_on": True} if passed_on else {},
+            ignore_result=True,
         )
         with self._channel() as channel:
             Producer(channel).publish(  # type: ignore[no-untyped-call]

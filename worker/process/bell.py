@@ -22,8 +22,15 @@ class Bell:
 
     def ring(self, queue: str) -> bool:
         """Ring the queue once; return whether the broker accepted the doorbell."""
+        return self._publish(queue, passed_on=False)
+
+    def pass_on(self, queue: str) -> bool:
+        """Ring the queue once for another worker; return whether the broker accepted it."""
+        return self._publish(queue, passed_on=True)
+
+    def _publish(self, queue: str, *, passed_on: bool) -> bool:
         try:
-            self._client.publish(queue)
+            self._client.publish(queue, passed_on=passed_on)
         except BROKER_AWAY as error:
             self._failed(queue, error)
             return False

@@ -71,7 +71,7 @@ class Parent:
             worker_id=self.worker_id,
             metrics=self.metrics,
             # A new client for this process: connections must not cross the fork of prefork.
-            ring=Bell(BrokerClient(self.services.redis_url), metrics=self.metrics).ring,
+            bell=Bell(BrokerClient(self.services.redis_url), metrics=self.metrics),
             flag=self.flag,
             last_doorbell=self.last_doorbell,
             engines=self.engines,

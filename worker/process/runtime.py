@@ -14,8 +14,8 @@ from db.schema.enums import ProvisionerType
 from provisioner.build.runner import Runner
 from provisioner.engines.port import Engine
 from provisioner.host.interrupt import InterruptReason
-from worker.broker.ringer import Ring
 from worker.metrics.series import Metrics
+from worker.process.bell import Bell
 from worker.process.connections import build_connections
 from worker.process.drain import DrainFlag, DrainState
 from worker.process.listeners import move_listeners
@@ -65,7 +65,7 @@ def make_runtime(
     database_url: str,
     worker_id: uuid.UUID,
     metrics: Metrics,
-    ring: Ring,
+    bell: Bell,
     flag: DrainFlag,
     last_doorbell: LastDoorbell,
     engines: Mapping[ProvisionerType, Engine],
@@ -81,7 +81,7 @@ def make_runtime(
     tracer = process_tracer()
     mover = Mover(
         database=database,
-        listeners=move_listeners(metrics=metrics, ring=ring, tracer=tracer),
+        listeners=move_listeners(metrics=metrics, ring=bell.ring, tracer=tracer),
         # A draining worker does not wait for a database that is away.
         may_wait=lambda: not flag.is_draining,
     )
@@ -103,6 +103,7 @@ def make_runtime(
         on_doorbell=last_doorbell.record,
         # Read at each doorbell: one that arrives after the signal must claim nothing.
         is_draining=lambda: flag.is_draining,
+        pass_on=bell.pass_on,
     )
     return Runtime(
         database=database, keeper=keeper, dispatcher=dispatcher, flag=flag, tracer=tracer

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.faults import fault_point
 from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob, claim_job
+from db.jobs.workers import is_drained
 from db.outage import retry_outage
 from db.schema.enums import ProvisionerType
 from provisioner.build.endings import Ending, Lost
@@ -38,21 +40,33 @@ class Dispatcher:
     lease: timedelta
     on_doorbell: Callable[[], None] = lambda: None
     is_draining: Callable[[], bool] = lambda: False
+    pass_on: Callable[[str], object] = lambda _queue: None
 
-    def run_next_build(self, queue: str) -> Ending | None:
+    def run_next_build(self, queue: str, *, passed_on: bool = False) -> Ending | None:
         """Claim and run the best job of ``queue``; return None if there is nothing to claim.
 
-        A draining worker claims nothing: the job stays pending, and the sweeper of another worker
-        rings for it.
+        A draining worker claims nothing, and passes the doorbell on: Redis gives it to the worker
+        that has waited longest. A doorbell is passed on once, so that drained workers do not
+        send it to and fro; then the job waits for the sweeper of another worker.
         """
         self.on_doorbell()
+        asked_at, job = (0.0, None) if self.is_draining() else self._claim(queue)
+        if job is not None:
+            return self._run(job, asked_at)
+        if self._claims_nothing() and not passed_on:
+            self.pass_on(queue)
+        return None
+
+    def _claims_nothing(self) -> bool:
+        """Return whether this worker drains; otherwise nothing waited for it."""
         if self.is_draining():
-            return None
-        asked_at, job = self._claim(queue)
-        if job is None:
-            self.metrics.empty_doorbells.inc()
-            return None
-        return self._run(job, asked_at)
+            return True
+        self.metrics.empty_doorbells.inc()
+        try:
+            with self.mover.database.begin() as session:
+                return is_drained(session, worker_id=self.worker_id)
+        except SQLAlchemyError:
+            return False  # a sweeper rings
 
     def _claim(self, queue: str) -> tuple[float, ClaimedJob | None]:
         """Return the time of the request, by ``time.monotonic``, and the job if there is one.
