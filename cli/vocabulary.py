@@ -41,7 +41,7 @@ ARGUMENTS: Mapping[str, str] = {
     "version": VERSIONS,
 }
 OF_COMMANDS: Mapping[str, Mapping[str, str | None]] = {
-    "circuits": {"name": TEMPLATES, "version": VERSIONS},
+    "circuits": {"name": TEMPLATES},
     "context": {"name": CONTEXTS},
     "group create": {"name": None},
     "jobs cancel": {"names": UNFINISHED},
