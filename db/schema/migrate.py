@@ -26,6 +26,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     with engine.connect() as connection, _turn(connection):
         _make_schema(connection)
         _adopt_version_table(connection)
+        _stay_in_schema(connection)
         command.upgrade(_config(connection), revision)
 
 
@@ -53,6 +54,21 @@ def _adopt_version_table(connection: Connection) -> None:
     connection.commit()
 
 
+def _stay_in_schema(connection: Connection) -> None:
+    """Let all migrations work in the schema of our tables; the first one, in the current schema.
+
+    0028 makes a schema for the functions. Its name is a usual one of roles, and the schema of its
+    own name comes first on the path of a role.
+    """
+    found = text("""
+        SELECT coalesce(min(relnamespace::regnamespace::text), quote_ident(current_schema()))
+        FROM pg_class WHERE oid = to_regclass(:versions)
+    """)
+    if schema := connection.scalar(found, {"versions": VERSION_TABLE}):
+        connection.execute(text(f"SET search_path = {schema}"))
+    connection.commit()
+
+
 @contextmanager
 def _turn(connection: Connection) -> Iterator[None]:
     """Hold the lock of migrations. Others wait for it without a time limit.
@@ -72,6 +88,7 @@ def _turn(connection: Connection) -> Iterator[None]:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
         # The connection goes back to the pool, whose users rely on the usual timeouts.
+        connection.execute(text("RESET search_path"))
         connection.execute(text("RESET statement_timeout"))
         connection.execute(text("RESET lock_timeout"))
         connection.commit()

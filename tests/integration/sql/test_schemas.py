@@ -121,3 +121,19 @@ def test_the_table_of_revisions_of_a_release_is_adopted(
             old = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         assert (old, current_revision(database.engine)) == (head_revision(), head_revision())
     run_admin(embedded, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_tables_stay_where_they_are_for_a_role_of_the_name_of_the_functions_schema(
+    embedded: Embedded,
+) -> None:
+    """Once 0028 has made it, it comes first on the usual path, ``"$user", public``."""
+    with copied_database(embedded, "template1") as name:
+        run_admin(embedded, f"ALTER DATABASE {name} SET search_path = provisionerd, public")
+        with opened_database(database_url_of(embedded, name)) as database:
+            migrate(database.engine, "0028")
+            migrate(database.engine)
+            with database.begin() as session:
+                found = session.execute(text("SELECT DISTINCT schemaname FROM pg_tables"))
+                schemas = set(found.scalars()) - {"pg_catalog", "information_schema"}
+            assert schemas == {"public"}
+            Factory(database=database).finished_build()
