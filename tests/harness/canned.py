@@ -61,7 +61,10 @@ def answer_of(status: int, body: object, **headers: str) -> bytes:
 def _request(connection: socket.socket) -> bytes:
     taken = b""
     while b"\r\n\r\n" not in taken:
-        taken += connection.recv(65536)
+        part = connection.recv(65536)
+        if not part:
+            raise ConnectionError("the client has gone")
+        taken += part
     head, _, body = taken.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     wanted = int(lengths[0].partition(b":")[2]) if lengths else 0

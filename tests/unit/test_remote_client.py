@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from cli.remote.errors import CutOffError, ForeignAnswerError, ServerError, Unre
 from cli.remote.server import Server, find_server
 from db.errors import ConflictError, InvalidError, NotFoundError, RequestError
 from tests.harness.canned import answer_of, answering
+from tests.harness.tls import make_certificate, tls_before
 
 TOKEN = "abcdefghij-secretsecretsecretsecr"
 MESSAGE = {"message": "There is no user 'bob'.", "detail": None}
@@ -143,6 +145,20 @@ def test_a_server_that_does_not_listen_was_sent_nothing() -> None:
         port = listener.getsockname()[1]
     with pytest.raises(UnreachableError, match=r"cannot be reached \(Connection refused\)"):
         client_of(f"http://127.0.0.1:{port}").get("/api/v2/x")
+
+
+def test_a_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = make_certificate(tmp_path)
+    with (
+        answering(answer_of(200, [1])) as server,
+        tls_before(("127.0.0.1", server.port), certificate, key) as port,
+    ):
+        client = client_of(f"https://127.0.0.1:{port}")
+        with pytest.raises(UnreachableError, match=r"its certificate is not valid.*SSL_CERT_FILE"):
+            client.get("/api/v2/x")
+        assert server.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert client.get("/api/v2/x") == [1]
 
 
 def test_the_lines_of_a_stream_come_one_by_one() -> None:
