@@ -25,6 +25,7 @@ from cli.planning import plan
 from cli.reference import workspace_argument
 from cli.remote import workspaces
 from cli.remote.client import Client
+from cli.renaming import rename
 from cli.scheduling import extend, schedule
 from cli.table import WIDE, Column, Columns, age
 from cli.values import GivenValues, refusals, values_options
@@ -243,6 +244,7 @@ def delete(
 workspace.add_command(plan)
 workspace.add_command(schedule)
 workspace.add_command(extend)
+workspace.add_command(rename)
 workspace.add_command(show)
 
 

@@ -72,3 +72,8 @@ def extend(client: Client, owner: str, name: str, deadline: datetime) -> None:
     """Let a running workspace run until another time."""
     path = route("workspaces", find(client, owner, name), "extend")
     client.ask("PUT", path, body={"deadline": deadline.isoformat()})
+
+
+def rename(client: Client, owner: str, name: str, new: str) -> None:
+    """Give a workspace another name."""
+    client.ask("PATCH", route("workspaces", find(client, owner, name)), body={"name": new})

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from db.catalog.audit import Actor, AuditAction, audit
 from db.catalog.limits import check_owner, check_workspaces
 from db.catalog.names import check_name, insert_named
 from db.errors import (
+    ConflictError,
     TemplateDeprecatedError,
     unknown_workspace,
 )
@@ -48,8 +51,7 @@ def create_workspace(
         last_used_at=func.now(),
     )
     check_workspaces(session, owner.id, chat_id)
-    taken = f"user {owner.username!r} already has a workspace {name!r}"
-    insert_named(session, workspace, taken=taken)
+    insert_named(session, workspace, taken=_taken(owner, name))
     record_workspace(session, workspace.id, EventType.WORKSPACE_CREATED)
     return workspace
 
@@ -69,6 +71,31 @@ def edit_workspace(session: Session, workspace_id: uuid.UUID, changes: Mapping[s
     record_workspace(session, workspace_id, EventType.WORKSPACE_UPDATED)
 
 
+def rename_workspace(session: Session, *, owner: User, name: str, new: str, actor: Actor) -> None:
+    """Give the owner's workspace another name; builds that run keep the old one.
+
+    Raises:
+        NotFoundError: there is none, or it was deleted.
+        InvalidError: the new name is not allowed.
+        ConflictError: the owner has a workspace of the new name.
+    """
+    workspace = get_workspace(session, owner=owner, name=name)
+    old = workspace.name
+    try:
+        with session.begin_nested():
+            edit_workspace(session, workspace.id, {"name": check_name("workspace", new)})
+    except IntegrityError as error:
+        raise ConflictError(_taken(owner, new)) from error
+    audit(
+        session,
+        actor=actor,
+        action=AuditAction.WRITE,
+        organization_id=workspace.organization_id,
+        resource=("workspace", workspace.id, f"{owner.username}/{old}"),
+        diff={"name": {"old": old, "new": new}},
+    )
+
+
 def get_workspace(session: Session, *, owner: User, name: str) -> Workspace:
     """Return the owner's workspace of that name.
 
@@ -85,3 +112,7 @@ def get_workspace(session: Session, *, owner: User, name: str) -> Workspace:
     if workspace is None:
         raise unknown_workspace(owner.username, name)
     return workspace
+
+
+def _taken(owner: User, name: str) -> str:
+    return f"user {owner.username!r} already has a workspace {name!r}"

@@ -35,6 +35,7 @@ FREE = {
     "user set-roles roles",
     "webhook create url",
     "workspace create name",
+    "workspace rename new",
 }
 
 

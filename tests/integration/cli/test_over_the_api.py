@@ -186,3 +186,13 @@ def test_a_change_without_an_answer_may_have_been_made(
             "queue", "pause", "builds", url=server.url, token="abcdefghij-secret"
         )
     refused(result, "may have done it; `provisionerd queue` shows whether it has")
+
+
+def test_workspaces_are_renamed_alike(
+    doors: Doors, factory: Factory, home: Organization, ada: User
+) -> None:
+    template = factory.template(organization=home, created_by=ada)
+    for name in ("box-x1", "box-x2"):
+        factory.build(factory.workspace(owner=ada, template=template, name=name))
+    (renamed,) = doors.alike("workspace rename ada/box-{} crate-{}")
+    assert renamed.exit_code == 0, renamed.stderr

@@ -522,6 +522,44 @@ def test_a_person_who_does_not_agree_deletes_nothing(
     assert "Delete alice/box and destroy its resources?" in result.stderr
 
 
+def test_a_workspace_is_renamed_while_a_build_runs(
+    run: CommandLine, factory: Factory, home: Organization, alice: User
+) -> None:
+    template = factory.template(organization=home, created_by=alice)
+    job = factory.running_build(factory.workspace(owner=alice, template=template, name="box"))
+
+    result = run("workspace", "rename", "alice/box", "crate", "--as", "alice")
+    factory.finish(job)
+
+    assert result.stdout == "Workspace alice/box is now alice/crate.\n"
+    assert run("workspace", "list", "-o", "name").stdout == "alice/crate\n"
+    (change,) = run.json("audit", "list")
+    assert change["diff"] == {"name": {"old": "box", "new": "crate"}}
+
+
+@pytest.mark.parametrize(
+    ("new", "sentence"),
+    [
+        pytest.param("other", "user 'alice' already has a workspace 'other'", id="taken"),
+        pytest.param("a b", "a b", id="not allowed"),
+    ],
+)
+def test_a_rename_that_is_refused_changes_nothing(
+    run: CommandLine,
+    factory: Factory,
+    home: Organization,
+    alice: User,
+    nothing_changes: Unchanged,
+    new: str,
+    sentence: str,
+) -> None:
+    template = factory.template(organization=home, created_by=alice)
+    for name in ("box", "other"):
+        factory.workspace(owner=alice, template=template, name=name)
+    with nothing_changes():
+        refused(run("workspace", "rename", "alice/box", new), sentence)
+
+
 def test_nobody_is_asked_with_yes(box: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.confirming.is_asked_by_a_person", lambda: True)
 
