@@ -172,7 +172,7 @@ def list_seen_jobs(
     parts = []
     if sight.organizations:
         parts.append(replace(wanted, organizations=sight.organizations))
-    if wanted.owner_id in {None, sight.user_id}:
+    if sight.user_id is not None and wanted.owner_id in {None, sight.user_id}:
         parts.append(replace(wanted, owner_id=sight.user_id))
     pages = [list_jobs(reader, part, limit=limit, after=after).jobs for part in parts]
     found = {job.id: job for page in pages for job in page}

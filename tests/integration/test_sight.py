@@ -52,6 +52,7 @@ def jobs(
     return {factory.build(box).job_id: name for name, box in boxes}
 
 
+@pytest.fixture
 def sights(
     homes: Mapping[str, Organization], people: Mapping[str, User]
 ) -> Mapping[Sight, set[str]]:
@@ -68,14 +69,11 @@ def sights(
 
 
 def test_a_reader_lists_the_jobs_that_it_sees_newest_first_in_pages(
-    database: Database,
-    homes: Mapping[str, Organization],
-    people: Mapping[str, User],
-    jobs: Mapping[uuid.UUID, str],
+    database: Database, sights: Mapping[Sight, set[str]], jobs: Mapping[uuid.UUID, str]
 ) -> None:
     newest_first = list(jobs)[::-1]
     with database.begin() as session:
-        for sight, owners in sights(homes, people).items():
+        for sight, owners in sights.items():
             expected = [id_ for id_ in newest_first if jobs[id_] in owners]
             for limit in (1, 3, 100):
                 found = list_seen_jobs(session, BUILDS, sight, limit=limit)
@@ -84,12 +82,12 @@ def test_a_reader_lists_the_jobs_that_it_sees_newest_first_in_pages(
 
 def test_a_reader_filters_the_jobs_that_it_sees_by_their_owner(
     database: Database,
-    homes: Mapping[str, Organization],
+    sights: Mapping[Sight, set[str]],
     people: Mapping[str, User],
     jobs: Mapping[uuid.UUID, str],
 ) -> None:
     with database.begin() as session:
-        for sight, owners in sights(homes, people).items():
+        for sight, owners in sights.items():
             for name, user in people.items():
                 wanted = JobFilter(owner_id=user.id)
                 found = list_seen_jobs(session, wanted, sight, limit=100)
@@ -97,13 +95,10 @@ def test_a_reader_filters_the_jobs_that_it_sees_by_their_owner(
 
 
 def test_a_job_is_found_by_its_prefix_if_it_is_seen(
-    database: Database,
-    homes: Mapping[str, Organization],
-    people: Mapping[str, User],
-    jobs: Mapping[uuid.UUID, str],
+    database: Database, sights: Mapping[Sight, set[str]], jobs: Mapping[uuid.UUID, str]
 ) -> None:
     with database.begin() as session:
-        for sight, owners in sights(homes, people).items():
+        for sight, owners in sights.items():
             for id_, owner in jobs.items():
                 if owner in owners:
                     assert find_job_id(session, str(id_), sight=sight) == id_
@@ -114,10 +109,10 @@ def test_a_job_is_found_by_its_prefix_if_it_is_seen(
 
 @pytest.mark.usefixtures("jobs")
 def test_a_reader_lists_the_workspaces_and_users_that_it_sees(
-    database: Database, homes: Mapping[str, Organization], people: Mapping[str, User]
+    database: Database, sights: Mapping[Sight, set[str]], people: Mapping[str, User]
 ) -> None:
     with database.begin() as session:
-        for sight, owners in sights(homes, people).items():
+        for sight, owners in sights.items():
             found = list_workspaces(session, sight=sight)
             assert {row.owner_name for row in found} == owners, sight
             users = list_users(session, sight=sight)
