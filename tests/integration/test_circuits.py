@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, text
+from sqlalchemy.exc import DBAPIError
 
 from db.catalog.builds import EnqueuedBuild, insert_build
 from db.catalog.limits import DEFAULTS, Limit, set_limit
@@ -108,6 +110,17 @@ def test_automatic_starts_are_refused_after_failures_in_a_row(
     with pytest.raises(CircuitOpenError, match=REFUSED) as refusal:
         start(factory, workspace)
     assert refusal.value.reason == "terraform in plan"
+
+
+def test_a_caller_of_sql_gets_a_code_and_facts(factory: Factory, workspace: Workspace) -> None:
+    fail_starts(factory, workspace, 2)
+    enqueue = text("SELECT provisionerd.enqueue_build(:id, 'start', reason => 'autostart')")
+    with factory.database.begin() as session, pytest.raises(DBAPIError) as refusal:
+        session.execute(enqueue, {"id": workspace.id})
+    error: Any = refusal.value.orig
+    facts = json.loads(error.diag.message_detail)
+    assert (error.sqlstate, facts["failures"], facts["reason"]) == ("PVC08", 2, "terraform in plan")
+    assert facts.keys() == {"failures", "reason", "open_until"}
 
 
 def test_the_limits_are_the_same_in_sql_and_in_python(factory: Factory) -> None:

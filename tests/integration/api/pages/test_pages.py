@@ -12,7 +12,7 @@ import pytest
 from db.catalog.dryruns import existing_workspace
 from db.jobs.declarations import TemplateParameter, TemplatePreset
 from db.schema.enums import JobErrorCode, JobStatus, TokenScope
-from db.schema.tables import OrganizationMember, User
+from db.schema.tables import Circuit, OrganizationMember, User
 from tests.harness.api.client import open_http
 from tests.harness.api.door import Door
 from tests.harness.api.forms import csrf_in
@@ -116,6 +116,18 @@ def test_a_version_does_not_show_what_is_sensitive(
     page = sign_in(alice).get(f"/ui/versions/{template.active_version_id}").text
     assert "key=*redacted*" in page
     assert "hush" not in page
+
+
+def test_a_version_says_that_its_starts_keep_failing(
+    door: Door, sign_in: Any, alice: User, owner: User
+) -> None:
+    template = door.factory.template(organization=door.organization, created_by=owner)
+    with door.factory.database.begin() as session:
+        version_id = template.active_version_id
+        session.add(Circuit(template_version_id=version_id, reason="terraform in plan", failures=3))
+    page = sign_in(alice).get(f"/ui/versions/{template.active_version_id}").text
+    assert "3 starts in a row failed: terraform in plan." in page
+    assert "Automatic starts are refused" not in page
 
 
 def test_a_failed_build_is_retried_by_a_button(
