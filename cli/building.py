@@ -12,7 +12,6 @@ import click
 from cli.printing import DOCUMENTS, print_document
 from cli.screen import screen
 from cli.source import Source
-from cli.table import plain
 from cli.waiting import INTERRUPTED, View, progress_of, show_updates, why_stuck
 from db.reads.progress import JobProgress
 from db.schema.enums import JobStatus, Transition, job_is_insufficient_quota_error_code
@@ -48,15 +47,19 @@ def finish(source: Source, request: BuildRequest, build: Enqueued) -> NoReturn:
     """Wait for the build unless detached, report it, and exit with its status."""
     if request.detach:
         _detach(source, request, build)
+    # With DOCUMENTS, standard output is only for the document.
+    view = View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
     try:
-        ended = show_updates(source.updates(build.job_id), _view(request))
+        ended = show_updates(source.updates(build.job_id), view)
     except KeyboardInterrupt:
         _print_error(
             f"The build goes on. `provisionerd jobs logs {build.job_id} -f` follows it,"
             f" `provisionerd jobs cancel {build.job_id}` ends it."
         )
         sys.exit(INTERRUPTED)
-    _report(request, build, ended)
+    if request.output in DOCUMENTS:
+        print_document(_document(request, build, ended), request.output)
+    _report(request, ended, view)
     sys.exit(exit_status(ended))
 
 
@@ -80,16 +83,9 @@ def _detach(source: Source, request: BuildRequest, build: Enqueued) -> NoReturn:
     sys.exit(0)
 
 
-def _view(request: BuildRequest) -> View:
-    # With DOCUMENTS, standard output is only for the document.
-    return View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
-
-
-def _report(request: BuildRequest, build: Enqueued, ended: JobProgress) -> None:
-    if request.output in DOCUMENTS:
-        print_document(_document(request, build, ended), request.output)
+def _report(request: BuildRequest, ended: JobProgress, view: View) -> None:
     if ended.status is not JobStatus.SUCCEEDED:
-        _print_error(_sentence(request, ended))
+        _print_error(_sentence(request, ended, view))
     elif request.output not in DOCUMENTS:
         click.echo(
             f"Workspace {request.workspace}: {request.transition} {ended.status},"
@@ -97,10 +93,10 @@ def _report(request: BuildRequest, build: Enqueued, ended: JobProgress) -> None:
         )
 
 
-def _sentence(request: BuildRequest, ended: JobProgress) -> str:
+def _sentence(request: BuildRequest, ended: JobProgress, view: View) -> str:
     if ended.status is JobStatus.CANCELED:
         return f"Error: the {request.transition} of {request.workspace} was canceled"
-    reason = plain(ended.error or "no reason was given")
+    reason = view.reason(ended)
     if not job_is_insufficient_quota_error_code(ended.error_code):
         return f"Error: the {request.transition} of {request.workspace} failed: {reason}"
     return (

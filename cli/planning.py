@@ -19,7 +19,6 @@ from cli.quota import print_forecast
 from cli.reference import workspace_argument
 from cli.ringing import ring_or_warn
 from cli.screen import screen
-from cli.table import plain
 from cli.values import GivenValues, refusals, values_options
 from cli.waiting import INTERRUPTED, View, follow_job
 from db.catalog.dryruns import EnqueuedDryRun, existing_workspace, new_workspace
@@ -148,20 +147,19 @@ def _finish(database: Database, request: PlanRequest, run: EnqueuedDryRun) -> No
             resources=find_resources(session, run.job_id),
             forecast=forecast_of(session, dry_run),
         )
-    _report(request, ended, found)
+    if request.output in DOCUMENTS:
+        print_document(_document(request, ended, found), request.output)
+    _report(request, ended, found, view)
     if found.forecast is None:
         sys.exit(FAILED)
     sys.exit(0 if found.forecast.ok else REFUSED_BY_QUOTA)
 
 
-def _report(request: PlanRequest, ended: JobProgress, found: Findings) -> None:
-    if request.output in DOCUMENTS:
-        print_document(_document(request, ended, found), request.output)
+def _report(request: PlanRequest, ended: JobProgress, found: Findings, view: View) -> None:
     if ended.status is JobStatus.CANCELED:
         _print_error(f"Error: the dry run of {request.workspace} was canceled")
     elif found.forecast is None:
-        reason = plain(ended.error or "no reason was given")
-        _print_error(f"Error: the dry run of {request.workspace} failed: {reason}")
+        _print_error(f"Error: the dry run of {request.workspace} failed: {view.reason(ended)}")
     elif request.output not in DOCUMENTS:
         _print(request, found.run.changes, found.forecast)
 

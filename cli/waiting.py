@@ -64,6 +64,7 @@ class View:
     has_warned: bool = False
     has_times: bool = False  #: whether each line begins with its local time
     is_wanted: Callable[[ProvisionerJobLog], bool] = lambda _line: True
+    last: str = ""  #: the last line that was printed
 
     def show(self, update: Update, status: Status) -> None:
         """Print the new lines and update the status line."""
@@ -82,12 +83,19 @@ class View:
         """Print one line of a log, if it is wanted, under the heading of its stage."""
         if not self.is_wanted(line):
             return
+        self.last = line.output
         if line.stage != self.stage:
             self.stage = line.stage
             self.console.print(Text(f"==> {plain(line.stage)}", style="bold"))
         style = _LEVEL_STYLES.get(line.log_level, "")
         time_text = f"{text_of(line.created_at)}  " if self.has_times else ""
         self.console.print(Text(f"{time_text}{plain(line.output)}", style=style), soft_wrap=True)
+
+    def reason(self, ended: JobProgress) -> str:
+        """Return why the job failed, or where that is if a terminal has just shown it."""
+        if self.console.is_terminal and ended.error and ended.error == self.last:
+            return "its log above ends with the reason"
+        return plain(ended.error or "no reason was given")
 
 
 def why_stuck(progress: JobProgress) -> str | None:

@@ -12,7 +12,6 @@ import click
 from cli.printing import DOCUMENTS, print_document
 from cli.screen import screen
 from cli.source import Source
-from cli.table import plain
 from cli.waiting import INTERRUPTED, View, no_worker, progress_of, show_updates
 from db.catalog.versions import EnqueuedImport
 from db.reads.progress import JobProgress
@@ -45,7 +44,9 @@ def finish(source: Source, request: ImportRequest, pushed: EnqueuedImport) -> No
             err=True,
         )
         sys.exit(INTERRUPTED)
-    _report(request, pushed, ended)
+    if request.output in DOCUMENTS:
+        print_document(_document(request, pushed, ended), request.output)
+    _report(request, pushed, ended, view)
     sys.exit(0 if ended.status is JobStatus.SUCCEEDED else 1)
 
 
@@ -61,14 +62,12 @@ def _report_enqueued(request: ImportRequest, pushed: EnqueuedImport, now: JobPro
         )
 
 
-def _report(request: ImportRequest, pushed: EnqueuedImport, ended: JobProgress) -> None:
-    if request.output in DOCUMENTS:
-        print_document(_document(request, pushed, ended), request.output)
+def _report(request: ImportRequest, pushed: EnqueuedImport, ended: JobProgress, view: View) -> None:
     version = f"{pushed.version_name} of template {request.template}"
     if ended.status is JobStatus.CANCELED:
         click.echo(f"Error: the import of {version} was canceled", err=True)
     elif ended.status is not JobStatus.SUCCEEDED:
-        click.echo(f"Error: the import of {version} failed: {_reason(ended)}", err=True)
+        click.echo(f"Error: the import of {version} failed: {_reason(ended, view)}", err=True)
     elif request.output not in DOCUMENTS:
         click.echo(_success(request, pushed))
 
@@ -82,8 +81,8 @@ def _success(request: ImportRequest, pushed: EnqueuedImport) -> str:
     )
 
 
-def _reason(ended: JobProgress) -> str:
-    reason = plain(ended.error or "no reason was given")
+def _reason(ended: JobProgress, view: View) -> str:
+    reason = view.reason(ended)
     if ended.error_code is JobErrorCode.REQUIRED_TEMPLATE_VARIABLES:
         return f"{reason}; the active version stays as it is"
     return reason

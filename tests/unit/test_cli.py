@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import pytest
 import redis
 import sqlalchemy.exc
 from click.testing import CliRunner
+from rich.console import Console
 
 from cli.building import exit_status
 from cli.doctor.deployment import check_workers, connections_result
@@ -28,7 +30,7 @@ from cli.options import to_mapping
 from cli.outline import FILE as OUTLINE
 from cli.printing import print_bars
 from cli.table import plain
-from cli.waiting import no_worker
+from cli.waiting import View, no_worker
 from db.engine import DatabaseError
 from db.errors import BuildActiveError
 from db.jobs.tags import normalize_tags, queue_name, served_queues
@@ -337,6 +339,21 @@ def test_the_exit_status_tells_how_a_build_ended(
     status: JobStatus, code: JobErrorCode | None, expected: int
 ) -> None:
     assert exit_status(replace(PROGRESS, status=status, error_code=code)) == expected
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_shows_the_reason_of_a_failure_once(*, is_terminal: bool) -> None:
+    view = View(console=Console(file=io.StringIO(), force_terminal=is_terminal), last="it broke")
+
+    told = view.reason(replace(PROGRESS, status=JobStatus.FAILED, error="it broke"))
+
+    assert (told == "it broke") is not is_terminal
+
+
+def test_a_reason_that_was_not_shown_is_told() -> None:
+    view = View(console=Console(file=io.StringIO(), force_terminal=True), last="another line")
+
+    assert view.reason(replace(PROGRESS, error="it broke")) == "it broke"
 
 
 @pytest.mark.parametrize(
