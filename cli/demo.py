@@ -9,13 +9,29 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from cli.table import Columns, Look, table_lines
 from db.reads.jobs import Job
 from worker.demo.report import Report
 from worker.demo.run import run_demo
 from worker.demo.scenario import DemoError
 from worker.process.children import WorkerStartError
+
+
+def _in_use(build: Job) -> str:
+    if build.quota_budget is None:
+        return ""
+    return f"{build.quota_credits_consumed}/{build.quota_budget}"
+
+
+COLUMNS: Columns[Job] = {
+    "WORKSPACE": lambda build: build.workspace_name or build.template_name,
+    "TRANSITION": lambda build: build.transition or "import",
+    "STATUS": lambda build: build.status,
+    "COST": lambda build: build.daily_cost,
+    "IN USE": _in_use,
+    "ERROR CODE": lambda build: build.error_code or ("none" if build.error else None),
+}
 
 
 @click.command()
@@ -53,8 +69,9 @@ def demo(output: str) -> None:
 
 
 def _show(report: Report, console: Console) -> None:
-    console.print()
-    console.print(_table(report))
+    console.print("\nThe job rows")
+    for line in table_lines(report.builds, COLUMNS, Look()):
+        console.print(line, markup=False, soft_wrap=True)
     console.print("\n8. The worker's metrics count the same failures:")
     for line in report.metric_lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
@@ -62,25 +79,3 @@ def _show(report: Report, console: Console) -> None:
         console.print(f"PROBLEM: {problem}", style="red", markup=False)
     if not report.problems:
         console.print("\nEvery build ended as expected.", style="green")
-
-
-def _table(report: Report) -> Table:
-    table = Table(title="The job rows", title_justify="left", show_edge=False)
-    for column in ("workspace", "transition", "status", "cost", "in use", "error code"):
-        table.add_column(column, no_wrap=True)
-    for build in report.builds:
-        table.add_row(
-            build.workspace_name or build.template_name,
-            build.transition or "import",
-            build.status,
-            str(build.daily_cost),
-            _in_use(build),
-            build.error_code or ("none" if build.error else ""),
-        )
-    return table
-
-
-def _in_use(build: Job) -> str:
-    if build.quota_budget is None:
-        return ""
-    return f"{build.quota_credits_consumed}/{build.quota_budget}"

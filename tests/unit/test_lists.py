@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli import joblisting, workers, workspace
+from cli import demo, joblisting, workers, workspace
 from cli.listing import Kind, Listing, listing_options
 from cli.live import watch
 from cli.outline import FILE as OUTLINE
@@ -145,6 +145,16 @@ def test_a_table_fits_the_terminal(name: str, width: int) -> None:
 
     assert max(map(len, lines)) <= width
     assert "\n".join(lines) == snapshots()[f"{name} {width}"]
+
+
+def test_the_demo_shows_whole_error_codes_on_80_columns() -> None:
+    refused = job(1, workspace_name="variables", quota_budget=10, quota_credits_consumed=10)
+    code = JobErrorCode.REQUIRED_TEMPLATE_VARIABLES
+
+    lines = table_lines([replace(refused, error_code=code)], demo.COLUMNS, Look())
+
+    assert max(map(len, lines)) <= 80
+    assert lines[1].endswith(code)
 
 
 def test_a_wide_table_has_all_columns_and_whole_ids() -> None:
