@@ -86,7 +86,7 @@ def filled(path: str, known: Mapping[str, str]) -> str:
 
 def asked(path: str, known: Mapping[str, str]) -> str:
     """The query with the parameters that a question needs."""
-    parameters = DOCUMENT["paths"][path]["get"].get("parameters", ())
+    parameters = DOCUMENT["paths"][path].get("get", {}).get("parameters", ())
     return "?" + urlencode(
         {one["name"]: known[one["name"]] for one in parameters if one["required"]}
     )
