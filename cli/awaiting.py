@@ -13,15 +13,13 @@ import click
 
 from cli.building import FAILED, REFUSED_BY_QUOTA, exit_status
 from cli.options import output_option
+from cli.patience import TIMED_OUT, timeout_option
 from cli.printing import DOCUMENTS, print_json
 from cli.selection import Selection, selecting
 from cli.source import Source, source
 from cli.table import plain
 from cli.waiting import INTERRUPTED
 from db.schema.enums import JobErrorCode, JobStatus
-
-TIMED_OUT = 124  #: the status of timeout(1)
-MOST_SECONDS = 7 * 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +42,7 @@ class Waited:
 
 @click.command()
 @selecting((JobStatus.PENDING, JobStatus.RUNNING, JobStatus.CANCELING), asks=False)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, MOST_SECONDS),
-    metavar="SECONDS",
-    help="Give up after this time, with exit status 124.",
-)
+@timeout_option
 @output_option
 def wait(selection: Selection, timeout: float | None, output: str) -> None:
     r"""Wait until each JOB has ended.
@@ -115,5 +108,5 @@ def _wait(opened_source: Source, job_id: uuid.UUID, limit_s: float) -> Waited:
         status=progress.status,
         error=progress.error,
         error_code=progress.error_code,
-        exit_status=TIMED_OUT if progress.status.is_active else exit_status(progress),
+        exit_status=exit_status(progress),
     )

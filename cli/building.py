@@ -9,10 +9,11 @@ from typing import NoReturn, Protocol
 
 import click
 
+from cli.patience import TIMED_OUT, Patience
 from cli.printing import DOCUMENTS, print_document
 from cli.screen import screen
 from cli.source import Source
-from cli.waiting import INTERRUPTED, View, progress_of, show_updates, why_stuck
+from cli.waiting import View, progress_of, show_to_end, why_stuck
 from db.reads.progress import JobProgress
 from db.schema.enums import JobStatus, Transition, job_is_insufficient_quota_error_code
 
@@ -27,7 +28,7 @@ class BuildRequest:
     workspace: str
     owner: str
     transition: Transition
-    detach: bool
+    patience: Patience
     output: str
 
 
@@ -45,26 +46,23 @@ class Enqueued(Protocol):
 
 def finish(source: Source, request: BuildRequest, build: Enqueued) -> NoReturn:
     """Wait for the build unless detached, report it, and exit with its status."""
-    if request.detach:
+    if request.patience.detach:
         _detach(source, request, build)
     # With DOCUMENTS, standard output is only for the document.
     view = View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
-    try:
-        ended = show_updates(source.updates(build.job_id), view)
-    except KeyboardInterrupt:
-        _print_error(
-            f"The build goes on. `provisionerd jobs logs {build.job_id} -f` follows it,"
-            f" `provisionerd jobs cancel {build.job_id}` ends it."
-        )
-        sys.exit(INTERRUPTED)
+    limit_s = request.patience.limit_s
+    ended = show_to_end(source, build.job_id, view, noun="build", limit_s=limit_s)
     if request.output in DOCUMENTS:
         print_document(_document(request, build, ended), request.output)
-    _report(request, ended, view)
+    if not ended.status.is_active:
+        _report(request, ended, view)
     sys.exit(exit_status(ended))
 
 
 def exit_status(ended: JobProgress) -> int:
     """Return the exit status for the end of the build."""
+    if ended.status.is_active:
+        return TIMED_OUT
     if ended.status is JobStatus.SUCCEEDED:
         return 0
     if job_is_insufficient_quota_error_code(ended.error_code):

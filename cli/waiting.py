@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import click
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
@@ -43,6 +45,31 @@ def progress_of(source: Source, job_id: uuid.UUID) -> JobProgress:
     for update in source.updates(job_id, after=None, limit_s=0):
         progress = update.progress
     return progress
+
+
+def show_to_end(
+    source: Source, job_id: uuid.UUID, view: View, *, noun: str, limit_s: float
+) -> JobProgress:
+    """Show the job in ``view`` until it ends or the limit has passed; return how it fares then.
+
+    If it goes on, this says how to follow it. Ctrl+C ends the process, and not the job.
+
+    Raises:
+        NotFoundError: there is no such job.
+        SystemExit: on Ctrl+C.
+    """
+    goes_on = (
+        f"The {noun} goes on. `provisionerd jobs logs {job_id} -f` follows it,"
+        f" `provisionerd jobs cancel {job_id}` ends it."
+    )
+    try:
+        ended = show_updates(source.updates(job_id, limit_s=limit_s), view)
+    except KeyboardInterrupt:
+        click.echo(goes_on, err=True)
+        sys.exit(INTERRUPTED)
+    if ended.status.is_active:
+        click.echo(goes_on, err=True)
+    return ended
 
 
 def show_updates(updates: Iterator[Update], view: View) -> JobProgress:

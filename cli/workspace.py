@@ -21,6 +21,7 @@ from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization
 from cli.options import organization_option, output_option
 from cli.orphaning import delete_orphan
+from cli.patience import Patience, waiting_options
 from cli.planning import plan
 from cli.reference import workspace_argument
 from cli.remote import workspaces
@@ -56,9 +57,6 @@ version_option = click.option(
     metavar="NAME",
     help="Template version; otherwise that of the last build that entered apply.",
 )
-detach_option = click.option(
-    "--detach", is_flag=True, help="Do not wait for the build (`jobs logs JOB -f` follows it)."
-)
 
 
 @click.group(cls=AliasGroup)
@@ -67,10 +65,11 @@ def workspace() -> None:
 
     \b
     The build's log is shown until the build ends. The exit status is:
-        0  the build succeeded (with --detach: it was accepted)
-        1  the build failed, was canceled, or could not be enqueued
-        2  the command was used wrongly
-        3  the owner's quota refused the build
+        0    the build succeeded (with --detach: it was accepted)
+        1    the build failed, was canceled, or could not be enqueued
+        2    the command was used wrongly
+        3    the owner's quota refused the build
+        124  it has not ended within --timeout
     """
 
 
@@ -79,7 +78,7 @@ def workspace() -> None:
 @click.option("--template", required=True, metavar="NAME", help="Template of the workspace.")
 @values_options
 @organization_option
-@detach_option
+@waiting_options("build")
 @output_option
 def create(
     *,
@@ -88,7 +87,7 @@ def create(
     owner: str,
     values: GivenValues,
     organization: str | None,
-    detach: bool,
+    patience: Patience,
     output: str,
 ) -> None:
     r"""Create the workspace NAME and start it.
@@ -98,7 +97,7 @@ def create(
         provisionerd workspace create alice/box --template dev --param size=2
     """
     request = BuildRequest(
-        workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
+        workspace=name, owner=owner, transition=Transition.START, patience=patience, output=output
     )
 
     def here(session: Session, ring: Ring) -> Enqueued:
@@ -138,7 +137,7 @@ def create(
 @values_options
 @click.option("--update", is_flag=True, help="Build from the template's active version.")
 @version_option
-@detach_option
+@waiting_options("build")
 @output_option
 def start(
     *,
@@ -147,7 +146,7 @@ def start(
     values: GivenValues,
     update: bool,
     version_name: str | None,
-    detach: bool,
+    patience: Patience,
     output: str,
 ) -> None:
     r"""Start the workspace NAME.
@@ -162,7 +161,7 @@ def start(
     if update and version_name:
         raise click.UsageError("give --update or --version, not both")
     request = BuildRequest(
-        workspace=name, owner=owner, transition=Transition.START, detach=detach, output=output
+        workspace=name, owner=owner, transition=Transition.START, patience=patience, output=output
     )
     _build(request, values, update=update, version_name=version_name)
 
@@ -171,7 +170,7 @@ def start(
 @workspace_argument
 @values_options
 @version_option
-@detach_option
+@waiting_options("build")
 @output_option
 def stop(
     *,
@@ -179,7 +178,7 @@ def stop(
     owner: str,
     values: GivenValues,
     version_name: str | None,
-    detach: bool,
+    patience: Patience,
     output: str,
 ) -> None:
     r"""Stop the workspace NAME.
@@ -189,7 +188,7 @@ def stop(
         provisionerd workspace stop alice/box --output json
     """
     request = BuildRequest(
-        workspace=name, owner=owner, transition=Transition.STOP, detach=detach, output=output
+        workspace=name, owner=owner, transition=Transition.STOP, patience=patience, output=output
     )
     _build(request, values, version_name=version_name)
 
@@ -201,7 +200,7 @@ def stop(
 @click.option("--orphan", is_flag=True, help="Leave all resources as they are; run nothing.")
 @yes_option
 @as_option
-@detach_option
+@waiting_options("build")
 @output_option
 def delete(
     *,
@@ -212,7 +211,7 @@ def delete(
     orphan: bool,
     yes: bool,
     as_user: str | None,
-    detach: bool,
+    patience: Patience,
     output: str,
 ) -> None:
     r"""Delete the workspace NAME and destroy all of its resources.
@@ -228,7 +227,7 @@ def delete(
         provisionerd workspace delete alice/box --orphan
     """
     request = BuildRequest(
-        workspace=name, owner=owner, transition=Transition.DELETE, detach=detach, output=output
+        workspace=name, owner=owner, transition=Transition.DELETE, patience=patience, output=output
     )
     if orphan:
         if values or version_name:

@@ -9,10 +9,11 @@ from typing import NoReturn
 
 import click
 
+from cli.patience import TIMED_OUT, Patience
 from cli.printing import DOCUMENTS, print_document
 from cli.screen import screen
 from cli.source import Source
-from cli.waiting import INTERRUPTED, View, no_worker, progress_of, show_updates
+from cli.waiting import View, no_worker, progress_of, show_to_end
 from db.catalog.versions import EnqueuedImport
 from db.reads.progress import JobProgress
 from db.schema.enums import JobErrorCode, JobStatus
@@ -25,27 +26,22 @@ class ImportRequest:
     template: str
     tags: Mapping[str, str]
     activate: bool
-    detach: bool
+    patience: Patience
     output: str
 
 
 def finish(source: Source, request: ImportRequest, pushed: EnqueuedImport) -> NoReturn:
     """Wait for the import unless detached, report it, and exit with its status."""
-    if request.detach:
+    if request.patience.detach:
         _report_enqueued(request, pushed, progress_of(source, pushed.job_id))
         sys.exit(0)
     view = View(console=screen(err=request.output in DOCUMENTS), warn=_warn)
-    try:
-        ended = show_updates(source.updates(pushed.job_id), view)
-    except KeyboardInterrupt:
-        click.echo(
-            f"The import goes on. `provisionerd jobs logs {pushed.job_id} -f` follows it,"
-            f" `provisionerd jobs cancel {pushed.job_id}` ends it.",
-            err=True,
-        )
-        sys.exit(INTERRUPTED)
+    limit_s = request.patience.limit_s
+    ended = show_to_end(source, pushed.job_id, view, noun="import", limit_s=limit_s)
     if request.output in DOCUMENTS:
         print_document(_document(request, pushed, ended), request.output)
+    if ended.status.is_active:
+        sys.exit(TIMED_OUT)
     _report(request, pushed, ended, view)
     sys.exit(0 if ended.status is JobStatus.SUCCEEDED else 1)
 

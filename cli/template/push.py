@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cli.changing import enqueuing
 from cli.opening import find_organization
 from cli.options import organization_option, output_option, to_mapping
+from cli.patience import Patience, waiting_options
 from cli.remote import templates
 from cli.remote.server import has_server
 from cli.table import plain
@@ -69,7 +70,7 @@ _NAMED_AT_MOST = 20
 @click.option("--message", default="", help="Description of the changes in this version.")
 @click.option("--version", "version_name", default="", metavar="NAME", help="Name of the version.")
 @click.option("--no-activate", is_flag=True, help="Leave the active version as it is.")
-@click.option("--detach", is_flag=True, help="Do not wait for the import.")
+@waiting_options("import")
 @click.option(
     "--provisioner",
     type=click.Choice([kind.value for kind in ProvisionerType]),
@@ -91,7 +92,7 @@ def push(
     message: str,
     version_name: str,
     no_activate: bool,
-    detach: bool,
+    patience: Patience,
     provisioner: str,
     author: str | None,
     organization: str | None,
@@ -119,7 +120,7 @@ def push(
     _name_left_out(packed)
     _check_author(author)
     request = ImportRequest(
-        template=name, tags=tags, activate=not no_activate, detach=detach, output=output
+        template=name, tags=tags, activate=not no_activate, patience=patience, output=output
     )
 
     facts = {

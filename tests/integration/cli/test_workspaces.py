@@ -252,6 +252,23 @@ def test_detached_it_does_not_wait(
     assert factory.status(uuid.UUID(document["job_id"])) is JobStatus.PENDING
 
 
+def test_a_build_that_takes_too_long_goes_on(
+    run: CommandLine, template: TemplateVersion, database: Database, factory: Factory
+) -> None:
+    sign_on(database, "worker")
+
+    result = run(*CREATE, "--timeout", "0", "--output", "json")
+
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["status"]) == (124, "pending")
+    assert f"The build goes on. `provisionerd jobs logs {document['job_id']} -f`" in result.stderr
+    assert factory.status(uuid.UUID(document["job_id"])) is JobStatus.PENDING
+
+
+def test_a_command_that_does_not_wait_takes_no_timeout(run: CommandLine) -> None:
+    assert run(*CREATE, "--detach", "--timeout", "5").exit_code == 2
+
+
 def test_without_a_worker_a_detached_build_is_warned_of(
     run: CommandLine, template: TemplateVersion
 ) -> None:
