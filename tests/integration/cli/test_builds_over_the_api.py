@@ -120,8 +120,11 @@ def test_a_template_is_pushed_alike(doors: Doors, imports_are_run: None, tmp_pat
 
 
 def test_a_member_builds_their_own_workspaces_only(doors: Doors, member: CommandLine) -> None:
-    assert doors.database("workspace", "create", "ada/box", "--template", "free", "--detach")
-    assert member("workspace", "create", "me-2", "--template", "free", "--detach", owner="alice")
+    create = ("--template", "free", "--detach")
+    assert doors.database("workspace", "create", "ada/box", *create).exit_code == 0
+    assert member("workspace", "create", "mine", *create, owner="alice").exit_code == 0
+    foreign = member("workspace", "create", "ada/other", *create)
+    assert (foreign.exit_code, foreign.stdout) == (1, "")
     stolen = member("workspace", "stop", "ada/box")
     assert (stolen.exit_code, stolen.stdout) == (1, "")
     assert "there is no user 'ada'" in stolen.stderr
