@@ -68,6 +68,8 @@ class Selection:
     def find(self, opened_source: Source) -> list[uuid.UUID]:
         """Return the ids of the jobs; those of filters are the newest of them, at most 10,000.
 
+        If no job matches the filters, this says so.
+
         Raises:
             NotFoundError: there is no such job or owner.
             InvalidError: what should be a job's id is none.
@@ -84,7 +86,10 @@ class Selection:
             error_code=self.error_code,
             limit=MAX_PAGE,
         )
-        return [job.id for job in opened_source.read(wanted)]
+        matching = [job.id for job in opened_source.read(wanted)]
+        if not matching:
+            click.echo("No job matches the filters.", err=True)
+        return matching
 
     def print_documents(self, rows: Sequence[object], output: str) -> None:
         """Print a list for programs; if exactly one job was named, its row without a list."""

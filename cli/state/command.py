@@ -129,6 +129,7 @@ def show(workspace: str, owner: str | None, label: tuple[int, int] | None, outpu
         print_document({**facts, "resources": [asdict(found) for found in file.resources]}, output)
         return
     print_facts({name.replace("_", " "): value for name, value in facts.items()})
+    click.echo()
     print_rows(file.resources, RESOURCE_COLUMNS, output=output, kind="resources in it")
 
 

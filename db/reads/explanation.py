@@ -46,6 +46,13 @@ def match(job: Job, worker: WorkerListing) -> Match:
     )
 
 
+_AS_CLAUSE = {
+    JobStatus.SUCCEEDED: "it has succeeded",
+    JobStatus.FAILED: "it has failed",
+    JobStatus.CANCELED: "it was canceled",
+}
+
+
 def verdict(job: Job, matches: Sequence[Match]) -> str:
     """Return one sentence that says why the job waits, and whether it may be refused then."""
     waits = _waits(job, matches)
@@ -56,7 +63,7 @@ def verdict(job: Job, matches: Sequence[Match]) -> str:
 
 def _waits(job: Job, matches: Sequence[Match]) -> str:
     if job.status is not JobStatus.PENDING:
-        return f"the job does not wait: it is {job.status}"
+        return f"the job does not wait: {_AS_CLAUSE.get(job.status, f'it is {job.status}')}"
     if job.is_queue_paused:
         return "its queue is paused: `provisionerd queue` says by whom, `queue resume` ends that"
     live = sum(row.can_claim for row in matches)

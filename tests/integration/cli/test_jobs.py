@@ -438,7 +438,7 @@ def test_an_explanation_of_a_finished_job_says_so(run: CommandLine, factory: Fac
     job = factory.finished_build()
 
     assert run.json("queue", "explain", str(job.id))["verdict"] == (
-        "the job does not wait: it is succeeded"
+        "the job does not wait: it has succeeded"
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from db.engine import Database
 from db.reads.builds import find_parameters
 from db.schema.enums import JobErrorCode, JobStatus, Stage, Transition
+from db.schema.tables import Organization
 from tests.harness.factory import Factory
 from tests.integration.cli.commandline import CommandLine, Unchanged, refused
 
@@ -101,6 +104,15 @@ def test_nothing_is_canceled_by_a_filter_unless_somebody_agrees(
         result = run("jobs", "cancel", "--all")
 
     assert (result.exit_code, "the filters match 1 job; give --yes" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "wait"])
+def test_filters_that_match_nothing_are_named(
+    run: CommandLine, home: Organization, verb: str
+) -> None:
+    result = run("jobs", verb, "--all")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "No job matches the filters.\n"
 
 
 def test_a_refused_job_does_not_keep_others_from_being_canceled(
