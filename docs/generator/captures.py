@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from cli import group, joblisting, queue, user, workers, workspace
+from cli import group, joblisting, queue, user, workers, workspacelisting
 from cli.listing import Kind
 from cli.table import Look, Row, table_lines
 from cli.template import listing as template
@@ -29,8 +29,8 @@ WIDTH = 80
 def captures() -> str:
     """Return ten commands with what they print."""
     lists: Mapping[str, Sequence[str]] = {
-        "workspace list": _table(_workspaces(), workspace.KIND),
-        "workspace list -o name": [str(workspace.KIND.name(row)) for row in _workspaces()],
+        "workspace list": _table(_workspaces(), workspacelisting.KIND),
+        "workspace list -o name": [str(workspacelisting.KIND.name(row)) for row in _workspaces()],
         "jobs list": _table(_jobs(), joblisting.KIND),
         "jobs list --no-headers --sort-by workspace": _table(
             sorted(_jobs(), key=lambda job: str(job.workspace_name)), joblisting.KIND, headers=False

@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli import demo, joblisting, workers, workspace
+from cli import demo, joblisting, workers, workspacelisting
 from cli.listing import Kind, Listing, listing_options
 from cli.live import watch
 from cli.outline import FILE as OUTLINE
@@ -126,7 +126,7 @@ def as_old(row: Row) -> Row:
 
 LISTS: dict[str, Callable[[int], list[str]]] = {
     "jobs": lambda width: lines_of(JOBS, joblisting.KIND, width),
-    "workspaces": lambda width: lines_of(WORKSPACES, workspace.KIND, width),
+    "workspaces": lambda width: lines_of(WORKSPACES, workspacelisting.KIND, width),
     "workers": lambda width: lines_of(WORKERS, workers.KIND, width),
 }
 TABLES = Path(__file__).with_name("tables.txt")
@@ -179,7 +179,7 @@ def test_a_cell_that_is_cut_says_so() -> None:
 def test_wide_characters_take_two_columns() -> None:
     rows = [replace(WORKSPACES[0], name="箱"), WORKSPACES[0]]
 
-    heading, *lines = table_lines(rows, workspace.COLUMNS, Look())
+    heading, *lines = table_lines(rows, workspacelisting.COLUMNS, Look())
 
     ends = [line.index("alice") for line in lines]
     assert heading.index("OWNER") == ends[1] == ends[0] + 1
