@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -52,6 +53,8 @@ def play(  # noqa: PLR0917 - click passes each option by its name
     output: str,
 ) -> None:
     """Play ROUNDS rounds with SEED, the cells with the fewest hits first."""
+    # Everything that was started ends on the way out.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     earlier = merge(read_report(path.read_text()) for path in after)
     end = time.monotonic() + minutes * 60 if minutes else float("inf")
     if sealed:
