@@ -55,9 +55,20 @@ def run(services: Services, rounds: int = 1) -> list[Result]:
         busy = _rss(process.pid)
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
+    with services.worker(concurrency=2, pool="prefork") as process:
+        enqueue(workspaces, Transition.START)
+        wait_for_all_builds(services)
+        forked = _largest_child(process.pid)
     return [
         _compared("idle worker, against a Celery worker with an empty app", idle, empty),
         _compared("idle HTTP API, against a bare FastAPI app in uvicorn", *_apis(services)),
+        Result(
+            bench="memory",
+            what="each process of prefork, what it does not share",
+            unit="MB",
+            ours=forked / MB,
+            reach="<= 40",
+        ),
         Result(
             bench="memory",
             what=f"growth by {BUILDS} echo builds",
@@ -138,6 +149,12 @@ def _empty_worker(services: Services) -> int:
         )
         wait_until(lambda: _is_steady(bare.pid), "its memory to be steady")
         return _rss(bare.pid)
+
+
+def _largest_child(pid: int) -> int:
+    """Return the most that a process below this one has for itself, in bytes."""
+    children = psutil.Process(pid).children(recursive=True)
+    return max(int(child.memory_full_info().uss) for child in children)
 
 
 def _rss(pid: int) -> int:

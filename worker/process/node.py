@@ -12,6 +12,7 @@ Celery's signals are global. They are connected only when our worker is created:
 
 from __future__ import annotations
 
+import gc
 import warnings
 from typing import Any
 
@@ -72,6 +73,9 @@ class Receivers:
         if sender is self._node:
             self._set_up_logging()  # Celery asks for it only after this signal
             self._parents.append(run_or_exit(lambda: begin_parent(self._app, self._node)))
+            # What is loaded stays. A full collection would go through all of it, which stops every
+            # thread for a tenth of a second and gives each process of prefork a copy of its own.
+            gc.freeze()
 
     def _begin_child(self, sender: object, **_: object) -> None:
         # Only in prefork: the threads pool does not send this signal.
