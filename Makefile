@@ -22,10 +22,9 @@ SITE = NO_COLOR=1 $(PY) -m docs.site.build
 # Each process has its own servers. Meanwhile two more run the system tests, which mostly wait.
 TEST_PROCESSES ?= 3
 
-# `make test COVERAGE=no` does not count lines. Python 3.12 and newer count them at hardly any cost.
+# `make test COVERAGE=no` does not count lines.
 COVERAGE ?= yes
-COVERAGE_CORE = $$($(PY) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
-COVERED := $(if $(filter yes,$(COVERAGE)),--cov --cov-report= --cov-fail-under=0)
+COVERED := $(if $(filter yes,$(COVERAGE)),-p tests.linecount)
 
 # How long `make mutants` tries; it goes on where the last run ended.
 MINUTES ?= 30
@@ -89,14 +88,16 @@ demo: setup ## Set up, then start a workspace and be refused by quota
 test: setup ## Set up, then run all tests of CI and a short chaos, and print the coverage
 	@echo "Running the unit and integration tests; canceling, pausing and draining real workers meanwhile"
 	@mkdir -p build
+	@$(PY) -m coverage erase
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile $(SYSTEM_TESTS) >build/system-tests.log 2>&1 & \
 	system=$$!; status=0; \
-	COVERAGE_CORE=$(COVERAGE_CORE) $(PY) -m pytest --quiet -n $(TEST_PROCESSES) \
-		$(COVERED) tests/unit tests/integration || status=$$?; \
+	$(PY) -m pytest --quiet -n $(TEST_PROCESSES) $(COVERED) tests/unit tests/integration \
+		|| status=$$?; \
 	wait $$system || status=$$?; \
 	cat build/system-tests.log; \
 	exit $$status
 	@if [ "$(COVERAGE)" = yes ]; then \
+		$(PY) -m coverage combine --quiet; \
 		printf 'Lines that ran in the processes of the tests themselves, in percent: '; \
 		$(PY) -m coverage report --format=total; \
 	fi
@@ -243,5 +244,5 @@ lock: setup ## Lock the newest packages that pyproject.toml allows, build backen
 
 clean: ## Remove the virtualenv and everything that tools have left
 	@echo "Removing $(VENV), caches and build products"
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
