@@ -30,13 +30,15 @@ from tests.harness.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
+# Python 3.12 and newer warn of a fork beside threads, which one of the workers does.
+QUIET_PYTHON = (sys.executable, "-W", "ignore::DeprecationWarning")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
 
 # Its threads outlive the one that runs a program: signals at its death would come once for each.
 def start_worker(directory: Path, code: str, *program: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER + textwrap.dedent(code), *program],
+        [*QUIET_PYTHON, "-c", WORKER + textwrap.dedent(code), *program],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stderr=subprocess.PIPE,
