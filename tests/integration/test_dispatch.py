@@ -14,7 +14,7 @@ from db.engine import Database
 from db.jobs.mover import Mover
 from db.jobs.transitions import ClaimedJob
 from db.schema.enums import JobStatus, Transition
-from provisioner.build.endings import Ending, Requeued, Succeeded
+from provisioner.build.endings import Ending, Lost, Requeued, Succeeded
 from provisioner.build.runner import Runner
 from provisioner.host.interrupt import Interrupt, InterruptReason
 from tests.harness.bells import Bell
@@ -158,3 +158,20 @@ def test_a_build_enqueued_within_a_savepoint_is_rung_for_after_the_commit(factor
             )
         assert bell.queues == [], "nobody else sees the rows yet"
     assert bell.queues == ["builds"]
+
+
+class OvertakenRunner:
+    """Runs builds whose leases are lost."""
+
+    def run(self, job: ClaimedJob, interrupt: Interrupt) -> Ending:
+        del job, interrupt
+        return Lost()
+
+
+def test_a_lost_lease_is_counted(factory: Factory) -> None:
+    factory.build(factory.any_workspace())
+    registry = CollectorRegistry()
+    mover = Mover(database=factory.database)
+    slots = make_slots(mover, runner=OvertakenRunner(), metrics=Metrics(registry))
+    slots.run_next_build("builds")
+    assert registry.get_sample_value("provisionerd_leases_lost_total") == 1

@@ -867,6 +867,21 @@ def test_a_build_that_does_not_know_that_its_lease_is_lost_writes_nothing(bench:
     assert bench.lines(job) == []
 
 
+def test_a_build_whose_lease_is_lost_at_the_end_of_apply_writes_no_ending(bench: Bench) -> None:
+    job = bench.factory.running_build(bench.factory.any_workspace(allowance=100))
+    taken = []
+
+    class Overtaken(EchoEngine):
+        def apply(self, context: BuildContext) -> Applied:
+            applied = super().apply(context)
+            taken.append(take_over(bench, job))
+            return applied
+
+    bench.engine = Overtaken()
+    assert isinstance(bench.run(job), Lost)
+    assert (bench.row(job).job_status, [bench.row(job).lease_token]) == (JobStatus.RUNNING, taken)
+
+
 def test_no_line_of_a_build_whose_lease_was_lost_counts_as_stored(bench: Bench) -> None:
     job = bench.factory.running_build()
     take_over(bench, job)

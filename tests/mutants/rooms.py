@@ -70,6 +70,8 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "db/jobs/dryruns.py": ("tests/integration/test_dry_runs.py",),
     "db/jobs/finish.py": ("tests/integration/test_orphans.py",),
     "db/jobs/imports.py": ("tests/integration/test_version_imports.py",),
+    "db/jobs/moves.py": ("tests/integration/api/test_events.py",),
+    "db/jobs/resourcerows.py": (AGENTS,),
     "provisioner/build/importing.py": ("tests/integration/test_version_imports.py",),
 }
 

@@ -14,6 +14,13 @@ def test_a_state_is_identified_by_lineage_and_serial() -> None:
     assert read_state(data) == State(data=data, lineage="one", serial=3)
 
 
+@pytest.mark.parametrize("serial", [0, 2**63 - 1])
+def test_the_least_and_the_greatest_serial_are_serials(serial: int) -> None:
+    state = read_state(json.dumps({**GOOD, "serial": serial}).encode())
+    assert state is not None
+    assert state.serial == serial
+
+
 @pytest.mark.parametrize(
     "data",
     [
