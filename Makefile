@@ -20,7 +20,7 @@ IMPORT_TEST := tests/unit/test_imports.py
 SITE = NO_COLOR=1 $(PY) -m docs.site.build
 
 # Each process has its own servers. Meanwhile two more run the system tests, which mostly wait.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 
 # `make test COVERAGE=no` does not count lines.
 COVERAGE ?= yes
@@ -28,6 +28,11 @@ COVERED := $(if $(filter yes,$(COVERAGE)),-p tests.linecount)
 
 # How long `make mutants` tries; it goes on where the last run ended.
 MINUTES ?= 30
+
+# With real Terraform and providers, these take longest: `make terraform-test` runs them, and
+# `make test` the rest of their folder.
+TERRAFORM_TESTS := $(patsubst %,tests/integration/terraform/test_%.py,attachments coder_provider init_cache) \
+	tests/integration/test_ledger.py
 
 # What `make lowest` runs.
 LOWEST_TESTS ?= tests/unit/test_imports.py tests/unit/test_settings.py tests/unit/test_names.py \
@@ -52,7 +57,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of Python processes. None of them has to compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: recipes help setup demo test faults fuzz pooler wheel-test lowest client pictures import-cost deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
+.PHONY: recipes help setup demo test terraform-test faults fuzz pooler wheel-test lowest client pictures import-cost deploy-test alerts-test format check docs bench chaos bad-input mutants generate lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -85,14 +90,14 @@ demo: setup ## Set up, then start a workspace and be refused by quota
 	@echo "Running provisionerd demo"
 	@$(VENV)/bin/provisionerd demo
 
-test: setup ## Set up, then run all tests of CI and a short chaos, and print the coverage
+test: setup ## Set up, then run most tests and a short chaos, and print the coverage
 	@echo "Running the unit and integration tests; canceling, pausing and draining real workers meanwhile"
 	@mkdir -p build
 	@$(PY) -m coverage erase
 	@$(PY) -m pytest --quiet -n 2 --dist loadfile $(SYSTEM_TESTS) >build/system-tests.log 2>&1 & \
 	system=$$!; status=0; \
 	$(PY) -m pytest --quiet -n $(TEST_PROCESSES) $(COVERED) tests/unit tests/integration \
-		|| status=$$?; \
+		$(addprefix --ignore=,$(TERRAFORM_TESTS)) || status=$$?; \
 	wait $$system || status=$$?; \
 	cat build/system-tests.log; \
 	exit $$status
@@ -101,6 +106,10 @@ test: setup ## Set up, then run all tests of CI and a short chaos, and print the
 		printf 'Lines that ran in the processes of the tests themselves, in percent: '; \
 		$(PY) -m coverage report --format=total; \
 	fi
+
+terraform-test: setup ## Run more tests with real Terraform and providers (about a minute)
+	@echo "Running the longest tests with real Terraform"
+	@$(PY) -m pytest --quiet -n 2 $(TERRAFORM_TESTS)
 
 faults: setup ## Kill, cut, pause and drain real workers (about five minutes)
 	@echo "Running the system tests, and the last release's statements on this schema"

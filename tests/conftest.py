@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 from db.engine import Database
-from tests.harness.databases import make_template, started_servers
+from tests.harness.databases import fast_folder, make_template, started_servers
 from tests.harness.factory import Factory
 from tests.harness.leftovers import no_process_left
 from tests.harness.spare import SpareDatabase
@@ -26,9 +26,12 @@ hypothesis.settings.load_profile("provisionerd")
 
 
 def pytest_configure() -> None:
-    """Let Ctrl+C reach what the tests start, also when whoever started them has it ignored."""
+    """Let Ctrl+C reach what the tests start, even where it is ignored, and keep files in memory."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "TMPDIR" not in os.environ and (folder := fast_folder()):
+        os.environ["TMPDIR"] = folder
+        tempfile.tempdir = None  # what the module found out before
 
 
 @pytest.hookimpl(wrapper=True)

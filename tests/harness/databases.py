@@ -26,7 +26,7 @@ ENOUGH_BYTES = 2 * 1024**3
 def started_servers() -> Iterator[Embedded]:
     """A PostgreSQL and a Redis for tests, on Unix sockets and on the loopback interface."""
     # Not pytest's tmp_path: under root it is closed to the user that PostgreSQL runs as.
-    data_dir = Path(tempfile.mkdtemp(prefix="provisionerd-tests-", dir=_fast_folder()))
+    data_dir = Path(tempfile.mkdtemp(prefix="provisionerd-tests-", dir=fast_folder()))
     data_dir.chmod(0o711)
     try:
         with start_embedded(data_dir, tcp=True) as servers:
@@ -108,7 +108,7 @@ def run_admin(embedded: Embedded, statement: str) -> None:
         engine.dispose()
 
 
-def _fast_folder() -> str | None:
+def fast_folder() -> str | None:
     """Return a folder in memory if there is one with room."""
     memory = Path("/dev/shm")
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_BYTES:
