@@ -333,6 +333,23 @@ sys.exit()
     assert BrokerClient(redis_url).count(queue) == 2
 
 
+def test_the_first_doorbell_loads_no_module_at_which_a_fork_could_catch_it(
+    redis_url: str,
+) -> None:
+    said = run(
+        """
+import os, sys
+from worker.broker.ringer import _load_client
+client = _load_client()(os.environ["BROKER"])
+loaded = set(sys.modules)
+client.publish("none")
+print(sorted(set(sys.modules) - loaded))
+""",
+        BROKER=redis_url,
+    )
+    assert said.stdout.strip() == "[]"
+
+
 def test_a_build_is_enqueued_while_another_thread_loads_opentelemetry(
     factory: Factory, database_url: str
 ) -> None:

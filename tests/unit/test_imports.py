@@ -39,6 +39,7 @@ IMPORTS_LATE = {
     ("db/parameters/pattern.py", "pydantic_core"),
     ("provisioner/engines/terraform/release/signature.py", "pysequoia"),
     ("worker/broker/ringer.py", "celery.app.amqp"),
+    ("worker/broker/ringer.py", "celery.utils.deprecated"),
     ("worker/broker/ringer.py", "kombu.transport.redis"),
     ("worker/broker/ringer.py", "worker.broker.client"),
     ("worker/enqueue.py", "opentelemetry"),

@@ -10,6 +10,7 @@ import atexit
 import concurrent.futures.thread  # noqa: F401 - redis needs it; it cannot be loaded at exit
 import logging
 import os
+import secrets  # noqa: F401 - redis loads it at the first doorbell, where no fork waits for it
 import threading
 import time
 from collections.abc import Callable
@@ -59,8 +60,9 @@ def _load_client() -> Callable[[str | None], BrokerClient]:
     Returns ``open_client``.
     """
     with _loading:
-        # The first two would load at the first doorbell.
-        import celery.app.amqp  # noqa: F401, PLC0415
+        # All but the last would load at the first doorbell, where no fork waits for them.
+        import celery.app.amqp  # noqa: PLC0415
+        import celery.utils.deprecated  # noqa: F401, PLC0415
         import kombu.transport.redis  # noqa: F401, PLC0415
 
         from worker.broker.client import open_client  # noqa: PLC0415
