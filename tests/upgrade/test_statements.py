@@ -19,12 +19,15 @@ def sources(release: Release, tmp_path: Path) -> Path:
     """The released version's sources with the migrations of this one."""
     folder = tmp_path / "sources"
     shutil.copytree(release.sources, folder)
+    home = (folder / MIGRATIONS).parent
     for migration in (revision.MIGRATIONS / "versions").glob("[0-9]*.py"):
         if not (folder / MIGRATIONS / migration.name).exists():
-            shutil.copy(migration, folder / MIGRATIONS)
-    # What the migrations read. The copied ones alone make the schema, under the released name of
-    # the table of revisions.
-    shutil.copytree(revision.MIGRATIONS / "functions", (folder / MIGRATIONS).parent / "functions")
+            source = migration.read_text().replace("db.schema.migrations", "db.migrations")
+            (folder / MIGRATIONS / migration.name).write_text(source)
+    # What the migrations read and import. The copied ones alone make the schema, under the
+    # released name of the table of revisions.
+    shutil.copytree(revision.MIGRATIONS / "functions", home / "functions")
+    shutil.copy(revision.MIGRATIONS / "statements.py", home)
     return folder
 
 
