@@ -102,9 +102,11 @@ class RowList(Read[list[Answer]]):
 
     def answer(self, session: Session, viewer: Viewer) -> list[Answer]:
         """Return the rows."""
-        sight = sight_of(viewer, self.right)
-        if self.refusal:
-            sight = sight_by_right(viewer, self.right, self.refusal)
+        sight = (
+            sight_by_right(viewer, self.right, self.refusal)
+            if self.refusal
+            else sight_of(viewer, self.right)
+        )
         return list(type(self).rows(session, sight=sight, limit=self.limit))
 
     @classmethod

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from db.engine import Reader
-    from db.schema.tables import Organization
+    from db.schema.tables import Organization, User
 
 # Uses: ix_organization_members_user_id.
 _HOMES = text("SELECT organization_id FROM organization_members WHERE user_id = :id")
@@ -41,6 +41,15 @@ def visible_user_id(reader: Reader, viewer: Viewer, username: str) -> uuid.UUID:
     if not any(viewer.may(Right.READ_MEMBERS, home) for home in homes):
         raise unknown_user(username)
     return user_id
+
+
+def visible_user(session: Session, viewer: Viewer, username: str) -> User:
+    """Return the user of that name. Errors are those of ``visible_user_id``."""
+    # Here: a command that only lists needs no models.
+    from db.catalog.people import get_user  # noqa: PLC0415
+
+    visible_user_id(session, viewer, username)
+    return get_user(session, username)
 
 
 def find_organization(session: Session, name: str | None) -> Organization:

@@ -1,4 +1,4 @@
-"""One job: its details, its log, its progress, and why it waits."""
+"""One job: its details, its log, and why it waits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from api.reads.asking import Read, Viewer
 from api.reads.finding import visible_job_id
 from db.reads.contract import ProvisionerJobLog
 from db.reads.explanation import Match, match
-from db.reads.follow import Update
 from db.reads.jobs import Job, get_job
 from db.reads.logs import get_logs
-from db.reads.progress import job_progress
 from db.reads.timings import StageDuration, job_durations
 from db.reads.workers import list_workers
 
@@ -52,23 +50,6 @@ class JobLog(Read[list[ProvisionerJobLog]]):
     def answer(self, session: Session, viewer: Viewer) -> list[ProvisionerJobLog]:
         """Return at most ``LOG_PAGE`` lines with a higher id than ``after``."""
         return get_logs(session, visible_job_id(session, viewer, self.job), after=self.after)
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobUpdate(Read[Update]):
-    """Return how a job fares, and the next lines of its log."""
-
-    path = "/job/update"
-    job: str
-    after: int = -1  #: less than 0: without the log
-
-    def answer(self, session: Session, viewer: Viewer) -> Update:
-        """Return the progress of the job, and at most ``LOG_PAGE`` lines."""
-        job_id = visible_job_id(session, viewer, self.job)
-        # Read the status first. Lines are stored before the job is finished, so none is missed.
-        progress = job_progress(session, job_id)
-        lines = [] if self.after < 0 else get_logs(session, job_id, after=self.after)
-        return Update(progress=progress, lines=lines)
 
 
 @dataclass(frozen=True, kw_only=True)

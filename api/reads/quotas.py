@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from api.caller import Right
 from api.reads.asking import USUAL_ROWS, Read, Viewer
-from api.reads.finding import visible_organization, visible_user_id
-from db.catalog.people import get_user
+from api.reads.finding import visible_organization, visible_user
 from db.catalog.workspaces import get_workspace
 from db.errors import unknown_user
 from quota.details import QuotaDetails, workspace_quota_details
@@ -41,8 +40,7 @@ class QuotaShown(Read[QuotaOfUser]):
 
     def answer(self, session: Session, viewer: Viewer) -> QuotaOfUser:
         """Return the quota of the viewer, or of a member that it may read."""
-        visible_user_id(session, viewer, self.user)
-        owner = get_user(session, self.user)
+        owner = visible_user(session, viewer, self.user)
         home = visible_organization(session, viewer, self.organization)
         _check_member(viewer, owner, home.id)
         details = workspace_quota_details(session, organization_id=home.id, owner_id=owner.id)
@@ -84,8 +82,7 @@ class QuotaForecastShown(Read[ForecastOfUser]):
 
     def answer(self, session: Session, viewer: Viewer) -> ForecastOfUser:
         """Return the forecast for the viewer, or for a member that it may read."""
-        visible_user_id(session, viewer, self.user)
-        owner = get_user(session, self.user)
+        owner = visible_user(session, viewer, self.user)
         home, built = self._place(session, viewer, owner)
         _check_member(viewer, owner, home)
         now = forecast_quota(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.caller import Right
 from api.reads.asking import USUAL_ROWS, Read, Viewer, sight_of
-from api.reads.finding import visible_user_id
-from db.catalog.people import get_user
+from api.reads.finding import visible_user, visible_user_id
 from db.catalog.workspaces import get_workspace
 from db.errors import NotFoundError
 from db.reads.workspaces import (
@@ -50,8 +49,7 @@ class WorkspaceShown(Read[ShownWorkspace]):
 
     def answer(self, session: Session, viewer: Viewer) -> ShownWorkspace:
         """Return the workspace if it is the viewer's, or one that it may read."""
-        visible_user_id(session, viewer, self.user)
-        owner = get_user(session, self.user)
+        owner = visible_user(session, viewer, self.user)
         found = get_workspace(session, owner=owner, name=self.name)
         is_own = owner.id == viewer.user_id
         if not is_own and not viewer.may(Right.READ_WORKSPACES, found.organization_id):

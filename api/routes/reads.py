@@ -20,7 +20,7 @@ from api.errors import forbidden
 from api.gate import GateOf
 from api.reads.asking import MAX_ROWS, Read, RightMissingError
 from api.reads.finding import visible_job_id
-from api.reads.jobdetails import JobExplained, JobLog, JobShown, JobUpdate
+from api.reads.jobdetails import JobExplained, JobLog, JobShown
 from api.reads.jobs import JobList
 from api.reads.operations import AuditList, CircuitList, LimitList, QueueList, WorkerList
 from api.reads.people import GroupList, OrganizationList, TokenList, UserList, WebhookList
@@ -29,7 +29,7 @@ from api.reads.templates import TemplateList, VersionList, VersionShown
 from api.reads.workspaces import WorkspaceList, WorkspaceShown
 from api.streams.sse import stream
 from api.streams.updates import update_lines
-from db.reads.follow import Update
+from db.reads.follow import Update, read_update
 
 READS: tuple[type[Read[Any]], ...] = (
     JobList,
@@ -125,11 +125,12 @@ def follow(
     with gate.enter() as visit:
         job_id = visible_job_id(visit.session, visit.caller, job)
         holder = visit.caller.token_id or visit.caller.username
-    wanted = JobUpdate(job=str(job_id), after=after)
 
     def read(position: int) -> Update:
         with gate.enter() as visit:
-            return dataclasses.replace(wanted, after=position).answer(visit.session, visit.caller)
+            visible_job_id(visit.session, visit.caller, str(job_id))  # the rights may have changed
+            after_line = None if position < 0 else position
+            return read_update(visit.session, job_id, after=after_line)
 
     hub = gate.site.hub
     limit_s = math.inf if limit_s is None else limit_s

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sqlalchemy.orm import Session
+
 from db.engine import Database
 from db.outage import retry_outage
 from db.reads.contract import ProvisionerJobLog
@@ -127,7 +129,19 @@ def _poll_with_retries(
 
 def _poll(database: Database, job_id: uuid.UUID, after: int | None) -> Update:
     with database.begin() as session:
-        # Read the status first. Lines are stored before the job is finished, so none is missed.
-        progress = job_progress(session, job_id)
-        lines = [] if after is None else get_logs(session, job_id, after=after)
-        return Update(progress=progress, lines=lines)
+        return read_update(session, job_id, after=after)
+
+
+def read_update(session: Session, job_id: uuid.UUID, *, after: int | None) -> Update:
+    """Return the job's progress, and at most ``LOG_PAGE`` lines of its log.
+
+    Args:
+        after: the id of the last known log line; None to read no log.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    # Read the status first. Lines are stored before the job is finished, so none is missed.
+    progress = job_progress(session, job_id)
+    lines = [] if after is None else get_logs(session, job_id, after=after)
+    return Update(progress=progress, lines=lines)
