@@ -14,7 +14,7 @@ import click
 from cli.building import FAILED, REFUSED_BY_QUOTA, exit_status
 from cli.options import output_option
 from cli.patience import TIMED_OUT, timeout_option
-from cli.printing import DOCUMENTS, print_json
+from cli.printing import DOCUMENTS
 from cli.selection import Selection, selecting
 from cli.source import Source, source
 from cli.table import plain
@@ -71,7 +71,7 @@ def wait(selection: Selection, timeout: float | None, output: str) -> None:
                 click.echo(one.sentence)
     if output in DOCUMENTS:
         rows = [{n: v for n, v in asdict(one).items() if n != "exit_status"} for one in ended]
-        print_json(rows[0] if selection.is_one else rows)
+        selection.print_documents(rows, output)
     sys.exit(statuses_of(ended))
 
 

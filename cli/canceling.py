@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from cli.acting import acting
 from cli.actor import as_option, find_actor
 from cli.options import output_option
-from cli.printing import DOCUMENTS, print_document, print_json
+from cli.printing import DOCUMENTS
 from cli.remote.answers import field_of, id_of, read_as
 from cli.remote.client import Client
 from cli.remote.jobs import act
@@ -51,11 +51,9 @@ def cancel(selection: Selection, as_user: str | None, output: str) -> None:
 
 
 def _print(selection: Selection, outcome: Outcome[Canceled], output: str) -> None:
-    if output in DOCUMENTS and outcome.done:
+    if output in DOCUMENTS:
         rows = [{"id": job_id, "status": status} for job_id, status in outcome.done]
-        print_json(rows[0] if selection.is_one else rows)
-    elif output in DOCUMENTS and not selection.is_one:
-        print_document([], output)
+        selection.print_documents(rows, output)
     else:
         for job_id, status in outcome.done:
             click.echo(f"Job {job_id} is {status}.")

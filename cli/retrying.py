@@ -14,7 +14,7 @@ from cli.acting import acting
 from cli.actor import as_option, find_actor
 from cli.awaiting import Waited, statuses_of, wait_for_all
 from cli.options import output_option
-from cli.printing import DOCUMENTS, print_document
+from cli.printing import DOCUMENTS
 from cli.remote.answers import field_of, id_of, read_as
 from cli.remote.client import Client
 from cli.remote.jobs import act
@@ -125,7 +125,7 @@ def _print(
 ) -> None:
     rows = [_document(one, ended.get(one.id)) for one in retried]
     if output in DOCUMENTS:
-        print_document(rows[0] if selection.is_one else rows, output)
+        selection.print_documents(rows, output)
         return
     for one in retried:
         click.echo(

@@ -161,3 +161,16 @@ def test_a_wait_ends_after_its_timeout(run: CommandLine, factory: Factory) -> No
     result = run("jobs", "wait", "--all", "--timeout", "0")
 
     assert (result.exit_code, result.stdout) == (124, f"Job {job_id} is still pending.\n")
+
+
+@pytest.mark.parametrize("verb", ["cancel", "wait"])
+def test_what_became_of_a_job_is_printed_as_yaml_on_request(
+    run: CommandLine, factory: Factory, verb: str
+) -> None:
+    job_id = factory.build(factory.any_workspace()).job_id
+    if verb == "wait":
+        run("jobs", "cancel", str(job_id))
+
+    printed = run("jobs", verb, str(job_id), "-o", "yaml").stdout
+
+    assert "\nstatus: canceled\n" in printed
