@@ -16,12 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.answers import JsonAnswer, Message, Validation
+from api.sentences import HIDDEN, UNKNOWN_ROUTE
 from db.errors import BuildActiveError, ConflictError, InvalidError, NotFoundError, RequestError
 from db.outage import is_outage
 
 log = logging.getLogger("api")
 
-HIDDEN = "Resource not found or you do not have access to this resource"
 SIGNED_OUT = "You are signed out or your session has expired. Please sign in again to continue."
 SHOWN_CHARACTERS = 200  #: of a value that was refused
 UNREADABLE_BODY = "There was an error parsing the body"  #: as FastAPI says it
@@ -162,7 +162,7 @@ def _invalid(problems: Sequence[Mapping[str, Any]]) -> ApiError:
 
 def _http(error: HTTPException) -> ApiError:
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return ApiError(error.status_code, "Route not found.")
+        return ApiError(error.status_code, UNKNOWN_ROUTE)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return ApiError(error.status_code, "Method not allowed.", headers=error.headers)
     if error.detail == UNREADABLE_BODY:

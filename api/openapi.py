@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from api.sentences import HIDDEN
+
 DESCRIPTION = """\
 Workspace builds, by an API that follows Coder's. Times are RFC 3339 in UTC. A field without a
 value is left out. Every error has the same form, `Message`; what a caller may not see answers with
@@ -24,7 +26,7 @@ ERRORS = {
     "503": "The database cannot be reached.",
     "default": "Any other error.",
 }
-EXAMPLE = {"message": "Resource not found or you do not have access to this resource"}
+EXAMPLE = {"message": HIDDEN}
 PUBLIC = {
     "/healthz",
     "/api/v2",

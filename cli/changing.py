@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from api.sentences import HIDDEN
 from cli.actor import find_actor
 from cli.opening import opened, transaction
 from cli.remote.client import Client, route
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 DEFAULT = "default"  #: the API's reference to the default organization
-UNSEEN = "Resource not found or you do not have access to this resource"
-"""How the API answers if something does not exist, or must not be known to exist."""
 
 
 def change(
@@ -131,7 +130,7 @@ def unless_seen(error: NotFoundError) -> Iterator[None]:
     try:
         yield
     except NotFoundError as found:
-        if str(found).startswith(UNSEEN):
+        if str(found).startswith(HIDDEN):
             raise error from found
         raise
 

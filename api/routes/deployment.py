@@ -14,6 +14,7 @@ from api.gate import COOKIE, Gate, GateOf, Visit
 from api.headers import BUILD_VERSION
 from api.models.requests import AuthChecks
 from api.routes.sessions import BROWSER
+from api.sentences import UNKNOWN_ROUTE
 from db.catalog.tokens import create_token, revoke_token
 from db.reads.contractbase import ContractModel, EmptyList
 
@@ -160,7 +161,7 @@ def appearance(gate: GateOf) -> dict[str, Any]:
 @router.get("/api/v2/entitlements")
 async def entitlements() -> Response:
     """Answer as a Coder without a licence does."""
-    return JsonAnswer({"message": "Route not found."}, status_code=404)
+    return JsonAnswer({"message": UNKNOWN_ROUTE}, status_code=404)
 
 
 @router.get("/api/v2/templates/examples")

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from api.sentences import UNKNOWN_ROUTE
 from cli.table import plain
 from db.errors import (
     ConflictError,
@@ -24,7 +25,6 @@ from db.errors import (
 )
 
 PARAMETERS_REFUSED = "Unable to validate parameter"
-UNKNOWN_ROUTE = "Route not found."
 SHOWN_CHARACTERS = 20_000  #: of what a server says
 _BREAKS = re.compile(r"[\t\r\n]+")
 REFUSALS: Mapping[int, type[RequestError]] = {
