@@ -7,12 +7,13 @@ from sqlalchemy.orm import Session
 
 from api.reads.operations import CircuitList
 from cli.actor import as_option
-from cli.changing import change, organization_route
+from cli.changing import change
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.opening import find_organization
 from cli.options import organization_option
-from cli.remote.answers import field_of, id_of
+from cli.remote import templates
+from cli.remote.answers import field_of
 from cli.remote.client import Client, route
 from cli.table import WIDE, Column, Columns, age, plain
 from db.catalog.audit import Actor
@@ -75,8 +76,8 @@ def close(name: str, version: str, organization: str | None, as_user: str | None
         return close_circuits(session, version_id, actor=actor)
 
     def there(client: Client) -> list[str]:
-        named = organization_route(organization, "templates", name, "versions", version)
-        found = id_of(client, client.get(named))
+        template_id = templates.find_template(client, name, organization)
+        found = templates.find_version(client, template_id, version)
         answer = client.ask("DELETE", route("templateversions", found, "circuits"))
         return field_of(client, answer, "reasons", list)
 

@@ -46,7 +46,12 @@ def _version(client: Client, template_id: uuid.UUID, name: str) -> Any:
         raise unknown_version(name) from error
 
 
-def _find_version(client: Client, template_id: uuid.UUID, name: str) -> uuid.UUID:
+def find_version(client: Client, template_id: uuid.UUID, name: str) -> uuid.UUID:
+    """Return the id of a version of a template.
+
+    Raises:
+        NotFoundError: there is none of that name.
+    """
     return id_of(client, _version(client, template_id, name))
 
 
@@ -78,7 +83,7 @@ def download(
 def activate(client: Client, name: str, version: str, organization: str | None) -> None:
     """Make a version the active one of a template."""
     template_id = find_template(client, name, organization)
-    version_id = _find_version(client, template_id, version)
+    version_id = find_version(client, template_id, version)
     body = {"id": str(version_id)}
     client.ask("PATCH", route("templates", template_id, "versions"), body=body)
 
@@ -87,7 +92,7 @@ def archive(
     client: Client, name: str, version: str, organization: str | None, *, archived: bool
 ) -> None:
     """Archive a version, or undo that."""
-    version_id = _find_version(client, find_template(client, name, organization), version)
+    version_id = find_version(client, find_template(client, name, organization), version)
     verb = "archive" if archived else "unarchive"
     client.ask("POST", route("templateversions", version_id, verb))
 

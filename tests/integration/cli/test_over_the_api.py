@@ -54,7 +54,13 @@ def test_circuits_close_alike(
         for template in made:
             version_id = template.active_version_id
             session.add(Circuit(template_version_id=version_id, reason="terraform in plan"))
-    doors.alike("circuits close dev-{} v1", "circuits close dev-{} v1")
+    doors.alike(
+        "circuits close dev-{} v1",
+        "circuits close dev-{} v1",
+        "circuits close dev-{} v9",
+        "circuits close none v1",
+        "circuits close dev-{} v1 --organization none",
+    )
 
 
 def test_people_change_alike(doors: Doors, alice: User) -> None:
