@@ -16,7 +16,7 @@ from cli.confirming import confirm, yes_option
 from cli.lazy import AliasGroup
 from cli.listing import Kind, Listing, listing_options
 from cli.options import output_option
-from cli.printing import DOCUMENTS, print_json
+from cli.printing import DOCUMENTS, print_document
 from cli.remote import people
 from cli.remote.client import route
 from cli.table import WIDE, Column, Columns, age
@@ -101,7 +101,8 @@ def create(
     )
     if output in DOCUMENTS:
         fields = asdict(made)
-        print_json({"token": fields.pop("text"), "username": owner, "name": name, **fields})
+        document = {"token": fields.pop("text"), "username": owner, "name": name, **fields}
+        print_document(document, output)
     else:
         click.echo(made.text)
 

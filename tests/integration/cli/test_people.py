@@ -162,3 +162,9 @@ def test_a_list_of_nothing_is_an_empty_json_array(
 def test_an_argument_that_is_no_text_is_refused(run: CommandLine, command: list[str]) -> None:
     """The shell passes any bytes; Python reads those that are no text as surrogates."""
     refused(run(*command, "\udcff"), "is not valid Unicode text")
+
+
+def test_a_new_token_is_printed_as_yaml_on_request(run: CommandLine) -> None:
+    run("user", "create", "alice")
+    printed = run("token", "create", "--user", "alice", "-o", "yaml").stdout
+    assert printed.startswith("token: ")
